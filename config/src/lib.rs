@@ -1,0 +1,1 @@
+//! What a person wants: hd.toml, checked and typed.

@@ -1,0 +1,1 @@
+//! Black-box and fault tests through the real binary.

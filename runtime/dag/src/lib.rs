@@ -1,0 +1,1 @@
+//! Merkle trees and the nodes of an environment.

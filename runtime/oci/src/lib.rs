@@ -1,0 +1,1 @@
+//! OCI references, registry client, layers in.

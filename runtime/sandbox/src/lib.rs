@@ -1,0 +1,1 @@
+//! Namespaces, mounts, limits and process groups.

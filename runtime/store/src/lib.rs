@@ -1,0 +1,1 @@
+//! Content-addressed store of chunks, blobs and tree nodes.

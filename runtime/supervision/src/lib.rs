@@ -1,0 +1,1 @@
+//! actix made a supervised system.
