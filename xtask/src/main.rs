@@ -1,1 +1,54 @@
-fn main() {}
+//! Chores of the project: set-up, tests, base images, benches, the release binary.
+#![expect(clippy::print_stdout, reason = "a command line program")]
+#![expect(clippy::print_stderr, reason = "a command line program")]
+
+mod bench;
+mod bench_project;
+mod dist;
+mod images;
+mod setup;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+use shell::Failure;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test [FILTER] [--strict]  set up, build hd, prepare base images, run every test (or those whose
+                            name contains FILTER); --strict makes a skipped test a failure
+  setup                     install the Debian packages that tests need (as root), else name them
+  images [up|stop|env]      build and serve the base images; `env` prints what tests read, for eval
+  bench [NAME] [--files N] [--runs N]
+                            hd beside a peer in the same run; one JSON object on stdout
+  dist                      the release recipe: one static binary, checked
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[&str]) -> Result<(), Failure> {
+    match args.split_first() {
+        Some((&"test", rest)) => test::run(rest),
+        Some((&"setup", [])) => setup::run().map(|_| ()),
+        Some((&"images", rest)) => images::run(rest),
+        Some((&"bench", rest)) => bench::run(rest),
+        Some((&"dist", [])) => dist::run(),
+        Some((&("help" | "-h" | "--help"), _)) => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(Failure::new(format!("what is asked for?\n{USAGE}"))),
+    }
+}

@@ -1,1 +1,25 @@
-//! A tree as a mounted file system, with a trace of what was read.
+//! Projects a composed tree as a read-only file system and records what was read from it.
+//!
+//! A *lower* ([`Lower`]) answers look-ups, listings and reads; [`composite`] is the one in use: a
+//! content-addressed tree with host directories grafted in. [`fuse`] puts it behind the kernel,
+//! [`recorder`] keeps the observations of a traced view, [`capture`] turns the write layer of an
+//! overlay back into a tree.
+
+pub mod attr;
+pub mod capture;
+pub mod composite;
+pub mod error;
+pub mod fuse;
+pub mod host;
+mod inodes;
+pub mod lower;
+pub mod recorder;
+pub mod session;
+pub mod world;
+
+pub use attr::Attr;
+pub use composite::{Composite, Graft, Owner};
+pub use error::ProjectionError;
+pub use lower::{Listed, Lower, Node, Source};
+pub use recorder::Recorder;
+pub use session::{ServeOptions, Served, serve};

@@ -1,0 +1,123 @@
+//! The world below the project: the host's own system directories, or an image.
+
+pub mod account;
+pub mod host;
+pub mod mounts;
+pub mod pass_through;
+pub mod skeleton;
+
+use std::collections::BTreeMap;
+
+use hd_dag::{Rooted, TreePath};
+use hd_projection::Graft;
+
+use self::host::HostBase;
+
+/// Staged path that becomes `/` of a sandbox.
+pub const ROOT_STAGED: &str = "root";
+
+/// Home directory of a command when nothing says another.
+pub const ROOT_HOME: &str = "/root";
+
+/// What stands below the project in every view.
+#[derive(Clone, Debug)]
+pub enum Base {
+    /// No image: the host's system directories, read where they lie.
+    Host(HostBase),
+    /// An unpacked OCI image.
+    Image(ImageBase),
+}
+
+/// An unpacked image and what its configuration says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageBase {
+    /// Reference as asked for.
+    pub reference: String,
+    /// Manifest digest, `sha256:…`.
+    pub digest: String,
+    /// The composed layers.
+    pub rooted: Rooted,
+    /// Environment of the image.
+    pub env: BTreeMap<String, String>,
+    /// Working directory, if it names one.
+    pub workdir: Option<String>,
+    /// Default command of the image: entrypoint and arguments.
+    pub command: Vec<String>,
+    /// User of the image as written (`name`, `uid`, `uid:gid`), empty for root.
+    pub user: String,
+}
+
+impl Base {
+    /// Tells whether an image was given.
+    pub fn is_image(&self) -> bool {
+        matches!(self, Self::Image(_))
+    }
+
+    /// Gives the reference for reports; none for the host.
+    pub fn reference(&self) -> Option<&str> {
+        match self {
+            Self::Host(_) => None,
+            Self::Image(image) => Some(&image.reference),
+        }
+    }
+
+    /// Gives the tree on which all else is composed, if there is one.
+    pub fn tree(&self) -> Option<Rooted> {
+        match self {
+            Self::Host(_) => None,
+            Self::Image(image) => Some(image.rooted),
+        }
+    }
+
+    /// Gives the host directories that show through.
+    pub fn grafts(&self) -> Vec<Graft> {
+        match self {
+            Self::Host(host) => host.grafts(),
+            Self::Image(_) => Vec::new(),
+        }
+    }
+
+    /// Gives the search path inside.
+    pub fn path(&self) -> String {
+        match self {
+            Self::Host(host) => host.path.clone(),
+            Self::Image(image) => image
+                .env
+                .get("PATH")
+                .cloned()
+                .unwrap_or_else(|| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+        }
+    }
+
+    /// Gives the home directory inside.
+    pub fn home(&self) -> String {
+        match self {
+            Self::Host(host) => host.home.to_string_lossy().into_owned(),
+            Self::Image(_) => ROOT_HOME.to_owned(),
+        }
+    }
+
+    /// Gives the environment that the base itself brings.
+    pub fn env(&self) -> BTreeMap<String, String> {
+        match self {
+            Self::Host(_) => BTreeMap::new(),
+            Self::Image(image) => image.env.clone(),
+        }
+    }
+
+    /// Gives the working directory: the declared one, else the image's unless that is `/`, else
+    /// `/workspace`.
+    pub fn workdir(&self, declared: Option<&str>) -> String {
+        let of_image = match self {
+            Self::Host(_) => None,
+            Self::Image(image) => image.workdir.as_deref().filter(|dir| *dir != "/" && !dir.is_empty()),
+        };
+        declared.or(of_image).unwrap_or("/workspace").to_owned()
+    }
+}
+
+/// Turns an absolute path of the view into its tree path; `None` when it has a component that no
+/// tree can hold.
+pub fn tree_path(absolute: &str) -> Option<TreePath> {
+    TreePath::new(absolute.trim_matches('/').as_bytes()).ok()
+}

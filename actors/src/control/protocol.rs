@@ -1,0 +1,78 @@
+//! What is spoken on the control socket: one JSON object per line, request then reply.
+//!
+//! The socket lies in the instance directory (0600, the peer's user is checked). A connection
+//! carries one request. [`Request::Attach`] is answered by a stream of [`Reply::Event`] lines
+//! until either side closes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::report::{ErrorReport, Report};
+
+/// Longest request line, in bytes.
+pub const REQUEST_MAX: usize = 64 * 1024;
+
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// The state, actors included; answered within 300 ms.
+    Status,
+    /// Look at the whole project again, run what must run, answer when it is done.
+    Build {
+        /// Steps to run even if a result is valid.
+        rerun: Vec<String>,
+    },
+    /// End the runtime with its services.
+    Down {
+        /// Skip the grace of services.
+        now: bool,
+    },
+    /// Start, stop or restart services; all when none is named.
+    Service {
+        /// What to do.
+        action: ServiceAction,
+        /// Which services.
+        names: Vec<String>,
+    },
+    /// Wait until every service is ready (one-shots: done), or one has failed.
+    WaitReady,
+    /// Follow what happens.
+    Attach,
+}
+
+/// What to do with a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceAction {
+    /// Start it if it does not run.
+    Start,
+    /// Stop it and keep it stopped.
+    Stop,
+    /// Stop it, then start it.
+    Restart,
+}
+
+/// What the runtime answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// The state.
+    Report {
+        /// The state.
+        report: Box<Report>,
+    },
+    /// It is done.
+    Done,
+    /// It could not be done.
+    Error {
+        /// Why.
+        error: ErrorReport,
+        /// Exit code for the client.
+        exit: i32,
+    },
+    /// Something happened, as the foreground `up` would print it.
+    Event {
+        /// A line for people.
+        line: String,
+    },
+}

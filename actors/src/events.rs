@@ -1,0 +1,131 @@
+//! What the runtime tells whoever watches it: the foreground `hd up`, an attached terminal.
+//!
+//! Events inform; nothing is decided by them. A listener must not block: it drops and counts
+//! when its reader is slow (service logs are on disk anyway).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hd_store::Id;
+
+use crate::model::report::{ServiceState, StepReport};
+
+/// Something worth telling a person.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Image transfer: bytes so far and in total, zero when unknown.
+    Pulling {
+        /// Reference of the image.
+        image: String,
+        /// Bytes received.
+        received: u64,
+        /// Bytes to receive.
+        total: u64,
+    },
+    /// The image is unpacked; its digest is what the tag meant now.
+    Pulled {
+        /// Reference of the image.
+        image: String,
+        /// Manifest digest.
+        digest: String,
+    },
+    /// A step begins to run.
+    StepStarted {
+        /// `step-1`, …
+        name: String,
+        /// The command.
+        command: String,
+        /// Why it runs.
+        reason: String,
+    },
+    /// A line a running step printed.
+    StepOutput {
+        /// `step-1`, …
+        name: String,
+        /// The line without its end.
+        line: String,
+    },
+    /// A step is done.
+    StepDone(StepReport),
+    /// A batch of edits is through.
+    Batch(BatchLine),
+    /// A service changed state.
+    Service {
+        /// Name of the service.
+        name: String,
+        /// The new state.
+        state: ServiceState,
+        /// Why.
+        reason: String,
+        /// Time since it was started (ready) or since the edit was seen (restart by watch).
+        after: Option<Duration>,
+    },
+    /// A line a service printed.
+    Log {
+        /// Name of the service.
+        service: String,
+        /// Whether it came from standard error.
+        stderr: bool,
+        /// The line without its end.
+        line: String,
+    },
+    /// A remark for the person, such as an output that cannot be shown live.
+    Note(String),
+}
+
+/// The one line printed per edit.
+#[derive(Clone, Debug)]
+pub struct BatchLine {
+    /// Paths that changed, with `~`, `+` or `-`; at most a few, see `more`.
+    pub changed: Vec<(char, String)>,
+    /// How many changed besides those named.
+    pub more: usize,
+    /// The new root.
+    pub root: Id,
+    /// From the first event to the new root.
+    pub took: Duration,
+    /// Steps that ran.
+    pub ran: Vec<String>,
+    /// How many results were kept.
+    pub kept: usize,
+    /// Services being restarted.
+    pub restarting: Vec<String>,
+    /// Step that failed, if one did.
+    pub failed: Option<String>,
+}
+
+/// Receives events; called from many threads, must not block.
+pub trait Listener: Send + Sync + 'static {
+    /// Takes one event.
+    fn event(&self, event: Event);
+}
+
+/// Shared handle to the listener.
+#[derive(Clone)]
+pub struct Events(Arc<dyn Listener>);
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Events(..)")
+    }
+}
+
+impl Events {
+    /// Wraps a listener.
+    pub fn new(listener: Arc<dyn Listener>) -> Self {
+        Self(listener)
+    }
+
+    /// Tells an event.
+    pub fn tell(&self, event: Event) {
+        self.0.event(event);
+    }
+}
+
+/// Listens to nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silence;
+
+impl Listener for Silence {
+    fn event(&self, _event: Event) {}
+}

@@ -1,0 +1,372 @@
+//! Every message between actors, one section per edge.
+//!
+//! | Message | From → to | Kind | Bound · when full | Reply |
+//! | --- | --- | --- | --- | --- |
+//! | [`PathsTouched`] | notify thread (Watcher) → Debouncer | event | 256 · *Rescan* | – |
+//! | [`PathsSettled`] | Debouncer → Invalidator | command | 1 in flight · *Coalesce* | [`Settled`] = ack |
+//! | [`FetchImage`] | Invalidator → OciFetcher | command | 4 · *Await* | the image |
+//! | [`IngestPaths`] | Invalidator → ChunkStore | command | 4 · *Await* | [`Ingested`] |
+//! | [`ApplyEdits`] | Invalidator → DagEngine | command | 1 · *Await* | [`Applied`] |
+//! | [`RootAdvanced`] | Invalidator → MountServer | event | 1 · *Latest* | – |
+//! | [`RunSteps`] | Invalidator → StepRunner | command | 1 · *Latest* | – (later [`StepsDone`]) |
+//! | [`StepsDone`] | StepRunner → Invalidator | event | 4 · *Await* | – |
+//! | [`PrepareView`] | Invalidator → MountServer | command | 4 · *Await* | [`ServiceView`] |
+//! | [`RestartFor`] | Invalidator → ServiceSupervisor (those concerned) | command | 1 · *Coalesce* | – |
+//! | [`ProcessExited`] | reaper thread → ServiceSupervisor | event | 8 · *Await* | – |
+//! | [`Probed`] | probe thread → ServiceSupervisor | event | 8 · *Await* | – |
+//! | [`DependencyReady`] | ServiceSupervisor → its dependants | event | 16 · *Await* | – |
+//! | [`StopService`] | control, shutdown → ServiceSupervisor | command | 4 · *Await* | done |
+//! | [`StartService`] | control → ServiceSupervisor | command | 4 · *Await* | – |
+//! | [`MountPointLost`] | Watcher → MountServer | event | 8 · *Rescan* | – |
+//! | [`PinRoot`] | Invalidator → ChunkStore | command | 4 · *Await* | done |
+//! | [`CollectGarbage`] | control → ChunkStore | command | 4 · *Await* | report |
+//! | [`GetState`] | control → Invalidator | query | 4 · timeout, then snapshot | [`Report`] |
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::Message;
+use hd_dag::{Change, Rooted, TreePath};
+use hd_store::Id;
+use hd_store::scan::Scanned;
+
+use crate::base::Base;
+use crate::model::report::{Report, ServiceState};
+use crate::mount_server::view::ServiceView;
+use crate::step_runner::chain::ChainOutcome;
+
+/// Where a chain of messages began: one batch of file events, or the boot.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// Number of the batch, from 1; 0 is the boot.
+    pub batch: u64,
+    /// When its first event was seen.
+    pub seen_at: Instant,
+}
+
+/// Which project paths a batch is about, relative to the project directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Paths {
+    /// These and nothing else; a directory stands for all below it.
+    These(BTreeSet<TreePath>),
+    /// Whatever there is: at boot, after an overflow, after an actor was restarted.
+    Rescan,
+}
+
+macro_rules! messages {
+    ($($name:ident => $result:ty),* $(,)?) => {
+        $(impl Message for $name { type Result = $result; })*
+    };
+}
+
+messages! {
+    PathsTouched => (),
+    PathsSettled => Result<Settled, BatchError>,
+    FetchImage => Result<Base, BatchError>,
+    IngestPaths => Result<Ingested, BatchError>,
+    ApplyEdits => Result<Applied, BatchError>,
+    RootAdvanced => (),
+    RunSteps => (),
+    StepsDone => (),
+    PrepareView => Result<Arc<ServiceView>, BatchError>,
+    RestartFor => (),
+    ProcessExited => (),
+    Probed => (),
+    DependencyReady => (),
+    StopService => (),
+    StartService => (),
+    MountPointLost => (),
+    PinRoot => Result<(), BatchError>,
+    CollectGarbage => Result<hd_store::GcReport, BatchError>,
+    GetState => Report,
+}
+
+/// Why a batch did not get through; the sender keeps it and tries again where that helps.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct BatchError {
+    /// Stable word: `io`, `store`, `image`, `step`, `busy`, `gone`.
+    pub code: &'static str,
+    /// One sentence.
+    pub message: String,
+    /// Path, digest or name it is about; may be empty.
+    pub place: String,
+    /// What to do next; may be empty.
+    pub hint: String,
+}
+
+impl BatchError {
+    /// Makes an error of a kind from its cause.
+    pub fn new(code: &'static str, cause: impl std::fmt::Display) -> Self {
+        Self { code, message: cause.to_string(), place: String::new(), hint: String::new() }
+    }
+
+    /// Names the place.
+    #[must_use]
+    pub fn at(mut self, place: impl Into<String>) -> Self {
+        self.place = place.into();
+        self
+    }
+
+    /// Names the next step.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+}
+
+// ---- watcher → debouncer → invalidator ------------------------------------------------------
+
+/// The file system said "look here".
+#[derive(Clone, Debug)]
+pub struct PathsTouched {
+    /// Which paths.
+    pub paths: Paths,
+    /// When the event was read.
+    pub seen_at: Instant,
+}
+
+/// A batch of events that has come to rest.
+#[derive(Clone, Debug)]
+pub struct PathsSettled {
+    /// The batch.
+    pub origin: Origin,
+    /// Which paths.
+    pub paths: Paths,
+}
+
+/// Acknowledges a batch: the root covers it.
+#[derive(Clone, Copy, Debug)]
+pub struct Settled {
+    /// The root after the batch.
+    pub root: Id,
+    /// Whether anything differed.
+    pub changed: bool,
+}
+
+// ---- invalidator → engine -------------------------------------------------------------------
+
+/// Pull and unpack the base image, or say that the host is the base.
+#[derive(Clone, Debug)]
+pub struct FetchImage;
+
+/// Read these paths into the store.
+#[derive(Clone, Debug)]
+pub struct IngestPaths {
+    /// The batch.
+    pub origin: Origin,
+    /// Which paths.
+    pub paths: Paths,
+}
+
+/// What the project holds now at the paths asked for.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// The whole project, sorted by path.
+    All(Vec<Scanned>),
+    /// Single paths: what is there, or that they are gone.
+    Some(Vec<(TreePath, Option<Scanned>)>),
+}
+
+/// The answer to [`IngestPaths`].
+#[derive(Clone, Debug)]
+pub struct Ingested {
+    /// What was found.
+    pub found: Found,
+    /// Files whose content was read.
+    pub hashed: u64,
+    /// Things left out, in words (unreadable, vanished, sockets).
+    pub notes: Vec<String>,
+}
+
+/// Bring the DAG up to what was found.
+#[derive(Clone, Debug)]
+pub struct ApplyEdits {
+    /// The batch.
+    pub origin: Origin,
+    /// What was found.
+    pub found: Found,
+    /// The base, which the root covers.
+    pub base: Arc<Base>,
+}
+
+/// The answer to [`ApplyEdits`].
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// Root of the Env node before; none at first.
+    pub old: Option<Id>,
+    /// Root of the Env node now.
+    pub root: Id,
+    /// The project tree now.
+    pub project: Rooted,
+    /// What changed, sorted by path, relative to the project.
+    pub changed: Vec<Change>,
+    /// Project files.
+    pub files: u64,
+    /// Bytes of the project files.
+    pub bytes: u64,
+}
+
+/// There is a new root.
+#[derive(Clone, Debug)]
+pub struct RootAdvanced {
+    /// The batch.
+    pub origin: Origin,
+    /// The new root.
+    pub root: Id,
+    /// The project tree under it.
+    pub project: Rooted,
+}
+
+/// Make the steps true for a project tree.
+#[derive(Clone, Debug)]
+pub struct RunSteps {
+    /// The batch.
+    pub origin: Origin,
+    /// Counts up; an answer of an older one is void.
+    pub generation: u64,
+    /// The world below the project.
+    pub base: Arc<Base>,
+    /// The project tree.
+    pub project: Rooted,
+    /// What changed since the generation before, to decide whether a running step goes on.
+    pub changed: Vec<TreePath>,
+    /// Steps (`step-1` or slug) to run even if a result is valid.
+    pub rerun: Vec<String>,
+}
+
+/// The steps of a generation are done.
+#[derive(Clone, Debug)]
+pub struct StepsDone {
+    /// The batch.
+    pub origin: Origin,
+    /// The generation of [`RunSteps`].
+    pub generation: u64,
+    /// What became of them.
+    pub outcome: Result<Arc<ChainOutcome>, BatchError>,
+}
+
+/// Keep what a root needs from being collected.
+#[derive(Clone, Debug)]
+pub struct PinRoot {
+    /// The root.
+    pub root: Id,
+    /// The composed view, if the steps are done.
+    pub outcome: Option<Arc<ChainOutcome>>,
+    /// The project tree.
+    pub project: Rooted,
+    /// The base, whose tree is pinned as well.
+    pub base: Arc<Base>,
+}
+
+/// Remove what no root needs.
+#[derive(Clone, Debug)]
+pub struct CollectGarbage {
+    /// Say what would go, remove nothing.
+    pub dry_run: bool,
+}
+
+// ---- invalidator → world --------------------------------------------------------------------
+
+/// Build (or find) the view that services get for a composed tree.
+#[derive(Clone, Debug)]
+pub struct PrepareView {
+    /// The batch.
+    pub origin: Origin,
+    /// The world below.
+    pub base: Arc<Base>,
+    /// The steps' outcome.
+    pub outcome: Arc<ChainOutcome>,
+}
+
+/// Why a service is to be restarted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RestartCause {
+    /// First start.
+    Boot,
+    /// Watched files changed.
+    Watched(Vec<TreePath>),
+    /// The view it sees has changed: an output of these steps, or the base.
+    View(Vec<String>),
+    /// The host removed a mount point of its view.
+    MountPoint(TreePath),
+    /// A person asked.
+    Asked,
+}
+
+/// Restart a service (or start it, if it waits) in a view.
+#[derive(Clone, Debug)]
+pub struct RestartFor {
+    /// The batch.
+    pub origin: Origin,
+    /// Why.
+    pub cause: RestartCause,
+    /// The view to start in.
+    pub view: Arc<ServiceView>,
+}
+
+/// The host removed a directory on which an output is mounted.
+#[derive(Clone, Debug)]
+pub struct MountPointLost {
+    /// Path below the project.
+    pub path: TreePath,
+}
+
+// ---- services -------------------------------------------------------------------------------
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With an exit code.
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+}
+
+/// The process of a service has ended.
+#[derive(Clone, Debug)]
+pub struct ProcessExited {
+    /// Which start of the service it was; older ones are void.
+    pub run: u64,
+    /// How it ended.
+    pub ended: Ended,
+}
+
+/// A probe of a service has an answer.
+#[derive(Clone, Debug)]
+pub struct Probed {
+    /// Which start of the service it was; older ones are void.
+    pub run: u64,
+    /// Nothing, or what is wrong.
+    pub outcome: Result<(), String>,
+}
+
+/// A service changed state; its dependants decide what that means for them.
+#[derive(Clone, Debug)]
+pub struct DependencyReady {
+    /// Its name.
+    pub service: String,
+    /// Its state now.
+    pub state: ServiceState,
+    /// For a one-shot that exited: whether it succeeded.
+    pub succeeded: bool,
+}
+
+/// Stop a service; answered when it is gone.
+#[derive(Clone, Debug)]
+pub struct StopService {
+    /// Skip the grace.
+    pub now: bool,
+}
+
+/// Start a stopped service again, or restart a running one.
+#[derive(Clone, Debug)]
+pub struct StartService;
+
+// ---- queries --------------------------------------------------------------------------------
+
+/// What is the state of the environment?
+#[derive(Clone, Debug)]
+pub struct GetState;

@@ -1,0 +1,110 @@
+//! Where an instance keeps what: all paths below `HD_HOME`, computed in one place.
+
+use std::path::{Path, PathBuf};
+
+/// Paths of one running or past environment of one project directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstancePaths {
+    home: PathBuf,
+    id: String,
+}
+
+impl InstancePaths {
+    /// Names the instance of `project` (an absolute, canonical directory) under `home`.
+    ///
+    /// The id is the directory's last name and 12 hex digits of BLAKE3 of its whole path, so
+    /// that a person finds it and two projects of one name do not meet.
+    pub fn new(home: &Path, project: &Path) -> Self {
+        use std::os::unix::ffi::OsStrExt;
+        let digest = hd_store::Id::derive("hd 2026 instance id v1", project.as_os_str().as_bytes());
+        let name: String = project
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default()
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' })
+            .take(40)
+            .collect();
+        Self { home: home.to_path_buf(), id: format!("{name}-{}", digest.short()) }
+    }
+
+    /// Id of the instance: a file name.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The content-addressed store, shared by all instances.
+    pub fn cas(&self) -> PathBuf {
+        self.home.join("cas")
+    }
+
+    /// The instance's own directory.
+    pub fn dir(&self) -> PathBuf {
+        self.home.join("instances").join(&self.id)
+    }
+
+    /// Locked by the one runtime that owns the instance.
+    pub fn lock(&self) -> PathBuf {
+        self.dir().join("lock")
+    }
+
+    /// Control socket of the runtime.
+    pub fn socket(&self) -> PathBuf {
+        self.dir().join("control.sock")
+    }
+
+    /// Last known state, for commands that find no runtime.
+    pub fn state(&self) -> PathBuf {
+        self.dir().join("state.json")
+    }
+
+    /// What steps left in kept directories.
+    pub fn kept(&self) -> PathBuf {
+        self.dir().join("kept.json")
+    }
+
+    /// Processes of the runtime, for the command that finds it killed.
+    pub fn processes(&self) -> PathBuf {
+        self.dir().join("processes.json")
+    }
+
+    /// Mount points made in the project, written before they are made.
+    pub fn mount_points(&self) -> PathBuf {
+        self.dir().join("mount-points.json")
+    }
+
+    /// Empty directory on which private mount namespaces stage their mounts.
+    pub fn stage(&self) -> PathBuf {
+        self.dir().join("stage")
+    }
+
+    /// Stat cache of the project's scan.
+    pub fn scan(&self) -> PathBuf {
+        self.cas().join("scan").join(&self.id)
+    }
+
+    /// Write layer of the step that runs; removed when it is captured.
+    pub fn work(&self, run: &str) -> PathBuf {
+        self.dir().join("work").join(run)
+    }
+
+    /// Parent of all write layers.
+    pub fn works(&self) -> PathBuf {
+        self.dir().join("work")
+    }
+
+    /// A download cache kept over runs, never part of an environment.
+    pub fn download_cache(&self, name: &str) -> PathBuf {
+        self.dir().join("caches").join(name)
+    }
+
+    /// Log of the last run of a step.
+    pub fn step_log(&self, step: &str) -> PathBuf {
+        self.dir().join("logs").join(format!("{step}.log"))
+    }
+
+    /// Directory of a service's logs.
+    pub fn service_logs(&self) -> PathBuf {
+        self.dir().join("logs").join("services")
+    }
+}

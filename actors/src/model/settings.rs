@@ -1,0 +1,37 @@
+//! What one runtime is asked to run: fixed from its start.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use hd_config::Project;
+
+use super::instance::InstancePaths;
+
+/// The project, its place and the caller's surroundings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The checked `hd.toml`.
+    pub project: Project,
+    /// Absolute, canonical directory of the project.
+    pub project_dir: PathBuf,
+    /// Path of the `hd.toml`.
+    pub config_path: PathBuf,
+    /// Paths of the instance.
+    pub paths: InstancePaths,
+    /// `--base`: used instead of the file's `base`.
+    pub base_override: Option<String>,
+    /// The caller's environment, for PATH, HOME and pass-through settings.
+    pub host_env: BTreeMap<String, String>,
+    /// Declared environment with `env_file` read and `${VAR}` expanded.
+    pub declared_env: BTreeMap<String, String>,
+    /// When the command started.
+    pub started: Instant,
+}
+
+impl Settings {
+    /// Gives the base image asked for, if any.
+    pub fn base(&self) -> Option<&str> {
+        self.base_override.as_deref().or(self.project.base.as_deref())
+    }
+}

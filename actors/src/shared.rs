@@ -1,0 +1,121 @@
+//! Handles that blocking work of several actors shares: store, trees, sandboxes, events.
+//!
+//! Bulk bytes never travel in messages; jobs in the pool and FUSE threads use these instead.
+
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use hd_dag::trace::Trace;
+use hd_dag::{NodeCache, Rooted};
+use hd_projection::{Composite, Graft, Owner};
+use hd_sandbox::{Guardian, Helper, Launcher};
+use hd_store::{Id, NodeKind, Store, Writer};
+
+use crate::events::Events;
+use crate::messages::BatchError;
+use crate::model::settings::Settings;
+use crate::trees::WorkTrees;
+
+/// Bytes of decoded directories kept for FUSE threads.
+const DIRECTORY_BYTES: usize = 64 << 20;
+/// Decoded traces kept at hand.
+const TRACES_MAX: usize = 256;
+
+/// Shared handles of one runtime.
+#[derive(Debug)]
+pub struct Shared {
+    /// What is run.
+    pub settings: Settings,
+    /// The content-addressed store.
+    pub store: Store,
+    /// Trees over it.
+    pub trees: Arc<WorkTrees>,
+    /// Decoded directories.
+    pub nodes: Arc<NodeCache>,
+    /// Where news goes.
+    pub events: Events,
+    launcher: OnceLock<(Launcher, Guardian)>,
+    starting: Mutex<()>,
+    traces: Mutex<HashMap<Id, Arc<Trace>>>,
+}
+
+impl Shared {
+    /// Opens the store and prepares the rest.
+    pub fn new(settings: Settings, events: Events) -> Result<Self, BatchError> {
+        let cas = settings.paths.cas();
+        let store = Store::open(&cas).map_err(|e| {
+            BatchError::new("store", e).at(cas.display().to_string()).hint("HD_HOME names another place for all state")
+        })?;
+        let trees = Arc::new(WorkTrees::new(store.clone()));
+        let nodes = Arc::new(NodeCache::new(trees.clone(), DIRECTORY_BYTES));
+        Ok(Self {
+            settings,
+            store,
+            trees,
+            nodes,
+            events,
+            launcher: OnceLock::new(),
+            starting: Mutex::default(),
+            traces: Mutex::default(),
+        })
+    }
+
+    /// Gives what starts sandboxes; helper and guardian start with the first use, so a command
+    /// that runs nothing starts nothing.
+    pub fn launcher(&self) -> Result<&Launcher, BatchError> {
+        let _one = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((launcher, _)) = self.launcher.get() {
+            return Ok(launcher);
+        }
+        let helper = Helper::prepare().map_err(|e| BatchError::new("sandbox", e))?;
+        let guardian = Guardian::start(&helper).map_err(|e| BatchError::new("sandbox", e))?;
+        let launcher = Launcher::new(helper, Some(guardian.clone()));
+        Ok(&self.launcher.get_or_init(|| (launcher, guardian)).0)
+    }
+
+    /// Gives the guardian, if it was started.
+    pub fn guardian(&self) -> Option<&Guardian> {
+        self.launcher.get().map(|(_, guardian)| guardian)
+    }
+
+    /// Puts a composed tree and grafts together for look-ups and mounts.
+    pub fn composite(&self, root: Rooted, grafts: Vec<Graft>, owners: Vec<Owner>) -> Composite {
+        Composite::new(self.store.clone(), self.nodes.clone(), root, grafts).owned(owners)
+    }
+
+    /// Gives a stored trace, decoded.
+    pub fn trace(&self, id: &Id) -> Result<Arc<Trace>, BatchError> {
+        let mut traces = self.traces.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(trace) = traces.get(id) {
+            return Ok(trace.clone());
+        }
+        let bytes = self.store.read_node(NodeKind::Trace, id).map_err(|e| BatchError::new("store", e))?;
+        let trace = Trace::decode(&bytes).map_err(|e| BatchError::new("store", e).at(id.to_string()))?;
+        if traces.len() >= TRACES_MAX {
+            traces.clear();
+        }
+        let trace = Arc::new(trace);
+        traces.insert(*id, trace.clone());
+        Ok(trace)
+    }
+
+    /// Commits a writer together with all tree nodes that are new.
+    pub fn commit(&self, writer: &mut Writer) -> Result<(), BatchError> {
+        let flushed = self.trees.flush(writer).map_err(|e| BatchError::new("store", e))?;
+        writer.commit().map_err(|e| BatchError::new("store", e))?;
+        self.trees.flushed(&flushed);
+        Ok(())
+    }
+
+    /// Gives owner and group of the project directory.
+    pub fn project_owner(&self) -> (u32, u32) {
+        owner_of(&self.settings.project_dir)
+    }
+}
+
+/// Gives owner and group of a path; root's when it cannot be asked.
+pub fn owner_of(path: &Path) -> (u32, u32) {
+    std::fs::metadata(path).map_or((0, 0), |meta| (meta.uid(), meta.gid()))
+}

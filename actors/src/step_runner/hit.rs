@@ -1,0 +1,78 @@
+//! The hit rule: is a stored result of this key valid for this tree?
+
+use hd_dag::trace::{Miss, Verdict, check, touched_by};
+use hd_dag::{Rooted, StepResult, TreeError};
+use hd_projection::Composite;
+use hd_projection::world::CompositeWorld;
+use hd_store::Id;
+
+use crate::messages::BatchError;
+use crate::shared::Shared;
+
+/// Stored results of one key that are looked at, newest first.
+const CANDIDATES_MAX: usize = 64;
+
+/// What became of the search.
+#[derive(Debug)]
+pub enum Search {
+    /// This result is valid.
+    Valid(Box<StepResult>),
+    /// None is; the newest one misses by this.
+    Missed(Box<Miss>),
+    /// There is none.
+    Nothing,
+}
+
+/// Looks for a valid result of `key` on `lower`.
+///
+/// The tree the result was made on, if it is still there, reduces the work to the difference;
+/// observations of the host are always looked at again.
+pub fn search(shared: &Shared, key: &Id, lower: Rooted, view: &Composite) -> Result<Search, BatchError> {
+    let world = CompositeWorld::new(view);
+    let history = shared.store.history(key).map_err(|e| BatchError::new("store", e))?;
+    let mut newest_miss = None;
+    for entry in history.iter().take(CANDIDATES_MAX) {
+        let Ok(result) = StepResult::decode(&entry.payload) else { continue };
+        match miss(shared, &result, lower, &world)? {
+            None => return Ok(Search::Valid(Box::new(result))),
+            Some(miss) => newest_miss = newest_miss.or(Some(miss)),
+        }
+    }
+    Ok(newest_miss.map_or(Search::Nothing, |miss| Search::Missed(Box::new(miss))))
+}
+
+fn miss(
+    shared: &Shared,
+    result: &StepResult,
+    lower: Rooted,
+    world: &CompositeWorld<'_>,
+) -> Result<Option<Miss>, BatchError> {
+    // A result whose trace is lost or damaged proves nothing.
+    let Ok(trace) = shared.trace(&result.trace) else { return Ok(Some(lost(result))) };
+    let failed = |e: TreeError| BatchError::new("store", e);
+    let host = |trace: &hd_dag::trace::Trace| check(&trace.host_part(), world);
+    let verdict = if result.made_on.tree == lower.tree {
+        host(&trace).map_err(failed)?
+    } else {
+        match hd_dag::diff(&*shared.trees, &result.made_on.tree, &lower.tree) {
+            Ok(changes) => match touched_by(&trace, &changes) {
+                Some(mut miss) => {
+                    miss.evaluate(world).map_err(failed)?;
+                    return Ok(Some(miss));
+                }
+                None => host(&trace).map_err(failed)?,
+            },
+            Err(TreeError::Missing { .. }) => check(&trace, world).map_err(failed)?,
+            Err(error) => return Err(failed(error)),
+        }
+    };
+    Ok(match verdict {
+        Verdict::Valid => None,
+        Verdict::Missed { first, .. } => Some(*first),
+    })
+}
+
+fn lost(result: &StepResult) -> Miss {
+    let old = hd_dag::trace::Observation::List(result.trace);
+    Miss { path: hd_dag::TreePath::root(), old, new: None }
+}

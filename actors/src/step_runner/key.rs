@@ -1,0 +1,94 @@
+//! The key of a step: everything that is declared about it and nothing that is observed.
+//!
+//! Results are looked up by it; which of them is valid is decided by their observations.
+
+use std::collections::BTreeMap;
+
+use hd_store::Id;
+use serde::Serialize;
+
+/// Version of the trace format; results of another version are never compared.
+pub const TRACE_FORMAT: u32 = 1;
+
+/// Declared facts of a step (DESIGN §5, "Key").
+///
+/// Not in it, on purpose: proxy, certificate and package-index settings, resolv.conf, time, and
+/// what the network answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StepKey {
+    /// The command as written.
+    pub command: String,
+    /// Whole environment of the command without pass-through, PATH and HOME included.
+    pub environment: BTreeMap<String, String>,
+    /// Who runs it: `root`, `owner` (the project directory's), or the image's user.
+    pub user: String,
+    /// How ids inside map to ids outside: `root`, `range` or `single`.
+    pub id_map: String,
+    /// Directory in which it starts.
+    pub workdir: String,
+    /// `host` or `none`.
+    pub network: String,
+    /// Limits set on it, as text.
+    pub limits: String,
+    /// Whether a base image was given; the host is another world.
+    pub based: bool,
+    /// Machine architecture.
+    pub architecture: String,
+    /// [`TRACE_FORMAT`].
+    pub trace_format: u32,
+    /// Kept directories of `[build] cache`, each with the tree that earlier steps of the chain
+    /// put there. They are not traced, so what flows through them is declared here.
+    pub cache: BTreeMap<String, Option<Id>>,
+}
+
+impl StepKey {
+    /// Gives the id under which results are kept.
+    ///
+    /// JSON of a struct with sorted maps is deterministic; it is only hashed, never read back.
+    pub fn id(&self) -> Id {
+        let bytes = serde_json::to_vec(self).unwrap_or_default();
+        Id::derive("hd 2026 step key v1", &bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> StepKey {
+        StepKey {
+            command: "make".into(),
+            environment: BTreeMap::from([("PATH".into(), "/bin".into())]),
+            user: "owner".into(),
+            id_map: "root".into(),
+            workdir: "/workspace".into(),
+            network: "host".into(),
+            limits: String::new(),
+            based: false,
+            architecture: "x86_64".into(),
+            trace_format: TRACE_FORMAT,
+            cache: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn every_declared_fact_changes_the_id() {
+        let changes: [fn(&mut StepKey); 9] = [
+            |k| k.command.push('!'),
+            |k| drop(k.environment.insert("A".into(), "b".into())),
+            |k| k.user = "root".into(),
+            |k| k.workdir = "/src".into(),
+            |k| k.network = "none".into(),
+            |k| k.limits = "nofile=1".into(),
+            |k| k.based = true,
+            |k| k.trace_format += 1,
+            |k| drop(k.cache.insert("dist".into(), None)),
+        ];
+        for change in changes {
+            let mut other = key();
+            change(&mut other);
+            assert_ne!(key().id(), other.id());
+        }
+        assert_eq!(key().id(), key().id());
+    }
+}

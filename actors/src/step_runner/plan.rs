@@ -1,0 +1,107 @@
+//! What a step is in the environment at hand: everything declared about it, made concrete.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use hd_dag::TreePath;
+use hd_projection::{Graft, Owner};
+use hd_store::Id;
+
+use super::key::{StepKey, TRACE_FORMAT};
+use crate::base::account::Account;
+use crate::base::skeleton::Needed;
+use crate::base::{Base, tree_path};
+use crate::messages::BatchError;
+
+/// Directories below home that hold downloads: private to the instance, never part of it.
+const DOWNLOADS: [&str; 4] = [".cache", ".npm", ".cargo/registry", ".cargo/git"];
+
+/// Facts that all steps of a chain have in common.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Who steps run as.
+    pub account: Account,
+    /// Working directory inside, absolute.
+    pub workdir: String,
+    /// The same as a tree path.
+    pub workdir_path: TreePath,
+    /// Home directory inside as a tree path.
+    pub home_path: TreePath,
+    /// Environment of every step.
+    pub environment: BTreeMap<String, String>,
+    /// Settings passed through outside the key.
+    pub passed: BTreeMap<String, String>,
+    /// The host's certificate bundle.
+    pub ca: Option<PathBuf>,
+    /// Whether an image is the base.
+    pub based: bool,
+    /// Directories of `[build] cache`, relative to the working directory.
+    pub cache: Vec<TreePath>,
+}
+
+impl Plan {
+    /// Gives the download caches: tree path below home, and a file name for each.
+    pub fn downloads(&self) -> Vec<(TreePath, String)> {
+        DOWNLOADS
+            .iter()
+            .filter_map(|name| {
+                let below = TreePath::new(name.as_bytes()).ok()?;
+                Some((self.home_path.join_path(&below), name.trim_start_matches('.').replace('/', "-")))
+            })
+            .collect()
+    }
+
+    /// Gives what the tree must have before mounts can be made in it.
+    pub fn needed(&self) -> Needed {
+        Needed {
+            workdir: self.workdir_path.clone(),
+            home: self.home_path.clone(),
+            caches: self.downloads().into_iter().map(|(path, _)| path).collect(),
+        }
+    }
+
+    /// Gives whose the unowned files are.
+    pub fn owners(&self) -> Vec<Owner> {
+        let Account { uid, gid, .. } = self.account;
+        let owner = |at: &TreePath| Owner { at: at.clone(), uid, gid };
+        vec![owner(&self.workdir_path), owner(&self.home_path)]
+    }
+
+    /// Gives the key of a command; `upstream` are the kept directories as earlier steps of the
+    /// chain left them.
+    pub fn key(&self, command: &str, upstream: &BTreeMap<TreePath, Id>) -> StepKey {
+        let cache = self.cache.iter().map(|dir| (dir.to_string(), upstream.get(dir).copied())).collect();
+        StepKey {
+            command: command.to_owned(),
+            environment: self.environment.clone(),
+            user: format!("{}:{}", self.account.uid, self.account.gid),
+            id_map: "root".to_owned(),
+            workdir: self.workdir.clone(),
+            network: "host".to_owned(),
+            limits: String::new(),
+            based: self.based,
+            architecture: std::env::consts::ARCH.to_owned(),
+            trace_format: TRACE_FORMAT,
+            cache,
+        }
+    }
+
+    /// Gives the whole environment of a command.
+    pub fn full_environment(&self) -> BTreeMap<String, String> {
+        let mut env = self.passed.clone();
+        env.extend(self.environment.iter().map(|(name, value)| (name.clone(), value.clone())));
+        env
+    }
+}
+
+/// Turns a directory inside into a tree path or says that it is none.
+pub fn directory(absolute: &str) -> Result<TreePath, BatchError> {
+    tree_path(absolute)
+        .filter(|path| !path.is_root())
+        .ok_or_else(|| BatchError::new("config", format!("`{absolute}` cannot be a working directory")))
+}
+
+/// Gives the host directories below a base's tree.
+pub fn grafts(base: &Base) -> Vec<Graft> {
+    base.grafts()
+}

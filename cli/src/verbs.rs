@@ -1,0 +1,104 @@
+//! Verbs that are not carried out: those that come later, and those mistyped.
+
+use std::ffi::OsStr;
+
+use clap::CommandFactory;
+
+use crate::args::Cli;
+use crate::error::{CliError, exit};
+
+/// Verbs of the design that do not work yet, and what to use until then.
+const LATER: &[(&str, &str)] = &[
+    ("attach", "`hd up` beside a running instance attaches"),
+    ("completion", "`hd --help` lists the verbs"),
+    ("config", "`hd status --json` shows what was understood"),
+    ("cp", "services work on the project directory itself: use `cp` there"),
+    ("debug", "`hd why STEP` names the log; `hd run` runs a command in the built environment"),
+    ("diff", "`hd why` says what changed for a step"),
+    ("doctor", "`hd up` names what the machine lacks"),
+    ("events", "`hd up` beside a running instance prints them"),
+    ("export", "`hd run tar …` packs what you need"),
+    ("image", "`hd up` pulls the base"),
+    ("ingest", "`hd build` reads the project into the store"),
+    ("kill", "`hd down --now` kills the services"),
+    ("lock", "pin versions in the files that your package manager reads"),
+    ("ls", "`hd status -C DIR` shows one project"),
+    ("plan", "`hd why` says why each step ran or was kept"),
+    ("port", "`hd ps` shows ports"),
+    ("prune", "`hd cas gc` removes what no environment needs"),
+    ("reset", "`hd build --rerun STEP` runs a step anew"),
+    ("restore", "check out the state you want with git: `hd` makes the rest of it again"),
+    ("schema", "`hd init` writes a commented hd.toml"),
+    ("snapshot", "commit the project with git: `hd` makes the rest of it again"),
+    ("top", "`hd status` shows states and process ids"),
+    ("verify", "`hd cas verify` checks the store"),
+    ("wait", "`hd up --wait` returns when every service is ready"),
+    ("watch", "`hd up` watches"),
+];
+
+/// Says why `verb` is not carried out.
+pub(crate) fn refuse(verb: &OsStr) -> CliError {
+    let verb = verb.to_string_lossy();
+    if let Some((_, instead)) = LATER.iter().find(|(name, _)| *name == verb) {
+        return not_yet(&format!("hd {verb}")).hint(*instead);
+    }
+    let known = known();
+    let names = || known.iter().map(String::as_str).chain(LATER.iter().map(|(name, _)| *name));
+    let hint = match nearest(&verb, names()) {
+        Some(name) => format!("did you mean `hd {name}`?"),
+        None => "`hd --help` lists what there is".to_owned(),
+    };
+    CliError::new("usage", exit::USAGE, format!("there is no `hd {verb}`")).hint(hint)
+}
+
+/// Answers something that comes later.
+pub(crate) fn not_yet(what: &str) -> CliError {
+    CliError::new("not_yet", exit::USAGE, format!("{what}: not yet"))
+}
+
+/// Gives the name most like `word`, if one is like it at all.
+pub(crate) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let scored = names.map(|name| (strsim::damerau_levenshtein(&word, name), name));
+    let allowed = (word.chars().count() / 3).max(1);
+    scored.filter(|(distance, _)| *distance <= allowed).min().map(|(_, name)| name)
+}
+
+fn known() -> Vec<String> {
+    Cli::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verb_either_works_or_comes_later() {
+        let known = known();
+        let both: Vec<_> = LATER.iter().filter(|(name, _)| known.iter().any(|k| k == name)).collect();
+        assert!(both.is_empty(), "{both:?}");
+        assert!(LATER.is_sorted());
+    }
+
+    #[test]
+    fn a_mistyped_verb_suggests_the_nearest() {
+        let cases = [
+            ("stauts", "did you mean `hd status`?"),
+            ("updat", "`hd --help` lists what there is"),
+            ("dwon", "did you mean `hd down`?"),
+            ("biuld", "did you mean `hd build`?"),
+            ("xyzzy", "`hd --help` lists what there is"),
+        ];
+        for (verb, hint) in cases {
+            let error = refuse(OsStr::new(verb));
+            assert_eq!((error.report().hint.as_str(), error.exit()), (hint, 2), "{verb}");
+        }
+    }
+
+    #[test]
+    fn a_later_verb_says_so() {
+        let error = refuse(OsStr::new("lock"));
+        assert_eq!((error.report().message.as_str(), error.exit()), ("hd lock: not yet", 2));
+        assert!(!error.report().hint.is_empty());
+    }
+}

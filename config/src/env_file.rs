@@ -1,0 +1,175 @@
+//! Files of `KEY=value` lines, as Compose reads an `env_file`.
+//!
+//! A line is blank, a `#` comment, or `KEY=value` (`export` in front is allowed). A value in single
+//! quotes is literal; in double quotes `\n`, `\r`, `\t`, `\"`, `\\` and `\$` are escapes; both may span lines. A
+//! bare value ends before ` #`. Values that are bare or in double quotes expand `${VAR:-x}`
+//! ([`crate::expand`]); earlier lines of the file are visible to later ones.
+
+use crate::error::{ConfigError, Problem};
+use crate::expand::expand;
+use crate::source::Source;
+
+/// Parses the text of an env file; `file_name` is how errors call it. Later lines win, so put the
+/// pairs into a map in order.
+///
+/// # Errors
+/// A line that is not `KEY=value`, an open quote, or a value that does not expand; with its place.
+pub fn parse(
+    text: &str,
+    file_name: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<(String, String)>, ConfigError> {
+    let source = Source::new(file_name, text);
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    let mut at = if text.starts_with('\u{feff}') { 3 } else { 0 };
+    while at < text.len() {
+        let rest = text.get(at..).unwrap_or_default();
+        let line = rest.split('\n').next().unwrap_or_default();
+        let bare = line.trim_start();
+        if bare.trim_end().is_empty() || bare.starts_with('#') {
+            at += line.len() + 1;
+            continue;
+        }
+        let fail = |offset: usize, message: String| {
+            let begin = at + offset;
+            source.error(begin..at + line.len(), Problem::Syntax { message })
+        };
+        let indent = line.len() - bare.len();
+        let Some((left, _)) = line.split_once('=') else {
+            return Err(fail(indent, "expected `KEY=value`".to_owned()));
+        };
+        let key = left.trim();
+        let key = key.strip_prefix("export ").map_or(key, str::trim_start);
+        if key.is_empty() || key.contains(char::is_whitespace) || key.contains('\0') {
+            return Err(fail(indent, format!("{key:?} is no variable name")));
+        }
+        let begin = left.len() + 1;
+        let (raw, used) = value(rest.get(begin..).unwrap_or_default())
+            .ok_or_else(|| fail(begin, format!("the quote of `{key}` is not closed")))?;
+        let known = |name: &str| {
+            let earlier = pairs.iter().rev().find(|(key, _)| key == name);
+            earlier
+                .map(|(_, value)| value.clone())
+                .or_else(|| lookup(name))
+        };
+        let value = match raw {
+            Raw::Literal(text) => text,
+            Raw::Expand(text) => {
+                expand(&text, &known).map_err(|error| fail(begin, format!("`{key}`: {error}")))?
+            }
+        };
+        pairs.push((key.to_owned(), value));
+        at += begin + used;
+    }
+    Ok(pairs)
+}
+
+enum Raw {
+    Literal(String),
+    Expand(String),
+}
+
+/// Reads a value and says how many bytes it took, its line break included; `None` on an open quote.
+fn value(text: &str) -> Option<(Raw, usize)> {
+    let trimmed = text.trim_start_matches([' ', '\t']);
+    let skipped = text.len() - trimmed.len();
+    let line_end = |from: usize| text.get(from..).and_then(|rest| rest.find('\n'));
+    let after = |from: usize| line_end(from).map_or(text.len(), |end| from + end + 1);
+    if let Some(quoted) = trimmed.strip_prefix('\'') {
+        let (inside, _) = quoted.split_once('\'')?;
+        return Some((
+            Raw::Literal(inside.to_owned()),
+            after(skipped + inside.len() + 2),
+        ));
+    }
+    if let Some(quoted) = trimmed.strip_prefix('"') {
+        let (inside, length) = unescape(quoted)?;
+        return Some((Raw::Expand(inside), after(skipped + length + 1)));
+    }
+    let line = text.get(..line_end(0).unwrap_or(text.len()))?;
+    let comment = line.find(" #").or_else(|| line.find("\t#"));
+    let bare = line.get(..comment.unwrap_or(line.len()))?.trim();
+    Some((Raw::Expand(bare.to_owned()), after(0)))
+}
+
+/// Reads up to the closing double quote; also says how many bytes that took.
+fn unescape(text: &str) -> Option<(String, usize)> {
+    let mut out = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Some((out, at + 1)),
+            '\\' => match chars.next()?.1 {
+                'n' => out.push('\n'),
+                'r' => out.push('\r'),
+                't' => out.push('\t'),
+                '$' => out.push_str("$$"),
+                c @ ('"' | '\\') => out.push(c),
+                c => out.extend(['\\', c]),
+            },
+            c => out.push(c),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::parse;
+
+    fn lookup(name: &str) -> Option<String> {
+        (name == "HOST").then(|| "there".to_owned())
+    }
+
+    fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
+        parse(text, ".env", &lookup).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn lines_are_read_as_compose_does() {
+        let cases = [
+            ("A=1\nB=2", vec![("A", "1"), ("B", "2")]),
+            ("\u{feff}# c\n\n  export A = x y \r\n", vec![("A", "x y")]),
+            (
+                "A='lit ${HOST} # x' # note\nB=2",
+                vec![("A", "lit ${HOST} # x"), ("B", "2")],
+            ),
+            ("A=\"a\\nb \\$HOST $HOST\"", vec![("A", "a\nb $HOST there")]),
+            (
+                "A=\"two\nlines\"\nB='x\ny'\n",
+                vec![("A", "two\nlines"), ("B", "x\ny")],
+            ),
+            ("A=x#y # note", vec![("A", "x#y")]),
+            ("A=\nB=", vec![("A", ""), ("B", "")]),
+            ("A=1\nB=${A}${NONE:-2}", vec![("A", "1"), ("B", "12")]),
+            ("A=x=y", vec![("A", "x=y")]),
+        ];
+        for (text, expected) in cases {
+            let expected = expected.into_iter();
+            let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            assert_eq!(pairs(text), Ok(expected.collect()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn failures_name_their_place() {
+        let cases = [
+            ("A=1\n  oops\n", ".env:2:3: expected `KEY=value`"),
+            ("=1", ".env:1:1: \"\" is no variable name"),
+            ("A=\"x", ".env:1:3: the quote of `A` is not closed"),
+            ("A=${B:?b}", ".env:1:3: `A`: variable `B` is required: b"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(pairs(text), Err(expected.to_owned()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in "([A-C=\"'$\\\\{}# \n]|.){0,40}") {
+            let _ = pairs(&text);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The filter of one directory, and how it is handed down to the directories below.
+
+use std::sync::Arc;
+
+use super::ignore_file::IgnoreRules;
+use super::{FileFilter, HiddenBy, Relation, Verdict};
+
+/// Answers for the entries of one directory; may be asked by many threads at once.
+#[derive(Debug, Clone)]
+pub struct DirFilter {
+    filter: FileFilter,
+    dir: Vec<u8>,
+    levels: Vec<Level>,
+    /// Set in a directory that ignore files hide and that is entered only because it leads to an
+    /// `include` entry: hides all that does not lead on.
+    hidden: Option<HiddenBy>,
+}
+
+/// The ignore files of this or a higher directory.
+#[derive(Debug, Clone)]
+struct Level {
+    rules: Arc<IgnoreRules>,
+    /// Bytes of the path, with its slash, that the rules do not see.
+    strip: usize,
+    /// Rules that an `include` entry above beats.
+    skip: Vec<usize>,
+}
+
+impl DirFilter {
+    pub(super) fn root(filter: FileFilter, ignore_files: &[(String, Vec<u8>)]) -> Self {
+        let rules = IgnoreRules::read(filter.ignore_file_names(), b"", ignore_files);
+        Self::at_root(filter, rules.map(Arc::new))
+    }
+
+    pub(super) fn at_root(filter: FileFilter, rules: Option<Arc<IgnoreRules>>) -> Self {
+        let mut root = Self {
+            filter,
+            dir: Vec::new(),
+            levels: Vec::new(),
+            hidden: None,
+        };
+        root.push(rules);
+        root
+    }
+
+    /// The directory, relative to the project.
+    #[must_use]
+    pub fn dir(&self) -> &[u8] {
+        &self.dir
+    }
+
+    /// Goes down into the directory `name`, given its ignore files as (name, content).
+    #[must_use]
+    pub fn enter(&self, name: &[u8], ignore_files: &[(String, Vec<u8>)]) -> Self {
+        let dir = self.path(name);
+        let names = self.filter.ignore_file_names();
+        let rules = IgnoreRules::read(names, &dir, ignore_files);
+        self.descend(dir, rules.map(Arc::new))
+    }
+
+    pub(super) fn descend(&self, dir: Vec<u8>, rules: Option<Arc<IgnoreRules>>) -> Self {
+        let relation = self.filter.relation(&dir, true);
+        let hidden = match relation {
+            Relation::Named => None,
+            Relation::LeadsTo => self.ignored(&dir, true).or_else(|| self.hidden.clone()),
+            Relation::Below | Relation::Outside => self.hidden.clone(),
+        };
+        let mut below = Self {
+            filter: self.filter.clone(),
+            dir,
+            levels: self.levels.clone(),
+            hidden,
+        };
+        below.push(rules);
+        if relation == Relation::Named {
+            below.beat_ignore_files();
+        }
+        below
+    }
+
+    /// Says whether the entry `name` of this directory counts, and if not, why.
+    #[must_use]
+    pub fn verdict(&self, name: &[u8], is_dir: bool) -> Verdict {
+        match self.hidden_by(&self.path(name), is_dir) {
+            Some(by) => Verdict::Hidden { by },
+            None => Verdict::Keep,
+        }
+    }
+
+    /// Tells whether the entry `name` of this directory counts.
+    #[must_use]
+    pub fn keep(&self, name: &[u8], is_dir: bool) -> bool {
+        self.hidden_by(&self.path(name), is_dir).is_none()
+    }
+
+    pub(super) fn path(&self, name: &[u8]) -> Vec<u8> {
+        let mut path = Vec::with_capacity(self.dir.len() + 1 + name.len());
+        if !self.dir.is_empty() {
+            path.extend_from_slice(&self.dir);
+            path.push(b'/');
+        }
+        path.extend_from_slice(name);
+        path
+    }
+
+    fn hidden_by(&self, path: &[u8], is_dir: bool) -> Option<HiddenBy> {
+        if let Some(by) = self.filter.excluded(path, is_dir) {
+            return Some(by);
+        }
+        match self.filter.relation(path, is_dir) {
+            Relation::Named | Relation::LeadsTo => None,
+            Relation::Below => self.hidden.clone().or_else(|| self.ignored(path, is_dir)),
+            Relation::Outside => Some(HiddenBy::Include),
+        }
+    }
+
+    /// What the ignore files say, the deepest first.
+    fn ignored(&self, path: &[u8], is_dir: bool) -> Option<HiddenBy> {
+        for level in self.levels.iter().rev() {
+            let relative = path.get(level.strip..).unwrap_or_default();
+            if let Some(found) = level.rules.last_match(relative, is_dir, &level.skip) {
+                return found.hides.then(|| HiddenBy::IgnoreFile {
+                    file: Arc::clone(found.file),
+                    line: found.line,
+                });
+            }
+        }
+        None
+    }
+
+    fn push(&mut self, rules: Option<Arc<IgnoreRules>>) {
+        if let Some(rules) = rules {
+            let slash = usize::from(!self.dir.is_empty());
+            self.levels.push(Level {
+                rules,
+                strip: self.dir.len() + slash,
+                skip: Vec::new(),
+            });
+        }
+    }
+
+    /// From here down, rules that would hide whatever lies in this directory no longer count.
+    fn beat_ignore_files(&mut self) {
+        for level in &mut self.levels {
+            let relative = self.dir.get(level.strip..).unwrap_or_default();
+            let beaten = level.rules.hiding_all_of(relative);
+            level.skip.extend(beaten);
+        }
+    }
+}

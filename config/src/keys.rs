@@ -1,0 +1,215 @@
+//! Every key of `hd.toml`: those that work, those that come later, and the nearest to a typing error.
+
+/// The keys of one table.
+pub(crate) struct Keys {
+    /// Keys that work.
+    pub(crate) known: &'static [&'static str],
+    /// Keys of the design that do not work yet, with what to do until then (may be empty).
+    pub(crate) later: &'static [(&'static str, &'static str)],
+}
+
+const TABLE_HINT: &str = "leave it out for now";
+
+pub(crate) const ROOT: Keys = Keys {
+    known: &[
+        "environment",
+        "dependencies",
+        "build",
+        "services",
+        "files",
+        "options",
+    ],
+    later: &[
+        ("secrets", "pass values by `env` or `env_file` for now"),
+        ("volumes", "write below the project directory for now"),
+        ("profiles", TABLE_HINT),
+        ("include", "keep everything in one hd.toml for now"),
+        ("remote", TABLE_HINT),
+    ],
+};
+
+pub(crate) const ENVIRONMENT: Keys = Keys {
+    known: &["name", "base", "workdir", "env", "env_file", "user"],
+    later: &[],
+};
+
+pub(crate) const BUILD: Keys = Keys {
+    known: &["steps", "cache"],
+    later: &[
+        ("step", "write the commands as `steps = [\"…\"]` for now"),
+        (
+            "caches",
+            "name directories of the project in `cache = [\"…\"]` for now",
+        ),
+    ],
+};
+
+pub(crate) const SERVICE: Keys = Keys {
+    known: &[
+        "command",
+        "watch",
+        "port",
+        "depends_on",
+        "restart_policy",
+        "env",
+        "kind",
+        "healthcheck",
+    ],
+    later: &[
+        ("env_file", "`[environment] env_file` works"),
+        ("working_dir", "begin the command with `cd DIR &&` for now"),
+        ("user", "`[environment] user` works"),
+        ("volumes", "write below the project directory for now"),
+        (
+            "ports",
+            "name the one port it listens on as `port = 3000` for now",
+        ),
+        ("profiles", TABLE_HINT),
+        ("resources", TABLE_HINT),
+        ("network", "services use the host's network for now"),
+        ("stop_signal", "services are stopped by SIGTERM for now"),
+        ("stop_grace", "`[options] restart_grace` works"),
+        ("socket", TABLE_HINT),
+        ("replicas", "declare the service twice for now"),
+        ("logs", TABLE_HINT),
+        (
+            "pre_start",
+            "use a service with `kind = \"oneshot\"` for now",
+        ),
+        ("post_start", TABLE_HINT),
+        ("pre_stop", TABLE_HINT),
+        ("restart", "`restart_policy = \"on_failure\"` works"),
+    ],
+};
+
+pub(crate) const DEPENDS_ON: Keys = Keys {
+    known: &["condition"],
+    later: &[],
+};
+
+pub(crate) const HEALTHCHECK: Keys = Keys {
+    known: &[
+        "test",
+        "http",
+        "tcp",
+        "interval",
+        "timeout",
+        "retries",
+        "start_period",
+    ],
+    later: &[],
+};
+
+pub(crate) const DEPENDENCY: Keys = Keys {
+    known: &["file"],
+    later: &[],
+};
+
+pub(crate) const FILES: Keys = Keys {
+    known: &["include", "exclude", "ignore_files"],
+    later: &[],
+};
+
+pub(crate) const OPTIONS: Keys = Keys {
+    known: &["restart_grace", "project"],
+    later: &[
+        ("gc", "run `hd cas gc` by hand for now"),
+        ("jobs", TABLE_HINT),
+        ("debounce", TABLE_HINT),
+        ("strict_ports", TABLE_HINT),
+    ],
+};
+
+/// Tables whose keys are told apart well enough to say where a misplaced one belongs.
+const HOMES: &[(&str, &Keys)] = &[
+    ("[services.NAME]", &SERVICE),
+    ("[environment]", &ENVIRONMENT),
+    ("[build]", &BUILD),
+    ("[files]", &FILES),
+    ("[options]", &OPTIONS),
+    ("the top level", &ROOT),
+];
+
+impl Keys {
+    /// Advice for a key that is not in this table: the nearest one, else the table it belongs to,
+    /// else the whole list.
+    pub(crate) fn advice(&self, key: &str) -> String {
+        let later = self.later.iter().map(|(name, _)| *name);
+        if let Some(near) = nearest(key, self.known.iter().copied().chain(later)) {
+            return format!("did you mean `{near}`?");
+        }
+        let home = HOMES.iter().find(|(_, keys)| keys.known.contains(&key));
+        match home {
+            Some((home, _)) => format!("`{key}` belongs in {home}"),
+            None => format!("known here: {}", self.known.join(", ")),
+        }
+    }
+}
+
+/// Finds the name closest to what was typed, if any is close enough to be meant.
+pub(crate) fn nearest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let typed = typed.to_lowercase().replace('-', "_");
+    let allowed = (typed.chars().count() / 3).clamp(1, 3);
+    names
+        .map(|name| {
+            (
+                strsim::damerau_levenshtein(&typed, &name.replace('-', "_")),
+                name,
+            )
+        })
+        .filter(|(distance, name)| {
+            // Short names are near to everything; half of the name must have been typed.
+            *distance <= allowed && distance * 2 <= name.chars().count()
+                || name.len() > 3 && (name.starts_with(typed.as_str()) && typed.len() > 3)
+        })
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// Advice for a name that is none of those declared.
+pub(crate) fn name_advice<'a>(typed: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
+    if let Some(near) = nearest(typed, names.clone()) {
+        return format!("did you mean `{near}`?");
+    }
+    let known: Vec<&str> = names.take(12).collect();
+    if known.is_empty() {
+        String::new()
+    } else {
+        format!("known: {}", known.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ROOT, SERVICE, nearest};
+
+    #[test]
+    fn typing_errors_find_the_key() {
+        let cases = [
+            ("prot", Some("port")),
+            ("comand", Some("command")),
+            ("dependson", Some("depends_on")),
+            ("depends-on", Some("depends_on")),
+            ("Watch", Some("watch")),
+            ("health", Some("healthcheck")),
+            ("image", None),
+            ("x", None),
+        ];
+        for (typed, expected) in cases {
+            assert_eq!(
+                nearest(typed, SERVICE.known.iter().copied()),
+                expected,
+                "{typed}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_misplaced_key_is_sent_home() {
+        assert_eq!(ROOT.advice("port"), "`port` belongs in [services.NAME]");
+        assert_eq!(
+            ROOT.advice("zzzz"),
+            "known here: environment, dependencies, build, services, files, options"
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! From text to [`Project`].
+
+mod build;
+mod dependencies;
+mod depends_on;
+mod environment;
+mod files;
+mod healthcheck;
+mod options;
+mod services;
+
+use std::collections::BTreeMap;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::error::{ConfigError, Place, Problem};
+use crate::keys;
+use crate::project::Project;
+use crate::read::{Result, Section};
+use crate::source::Source;
+
+/// Parses and checks the text of an `hd.toml`; `file_name` is how errors call it.
+///
+/// # Errors
+/// The first problem found, with its place. Keys are checked table by table in the order of the
+/// reference, values after keys, what concerns several services last.
+pub fn parse(text: &str, file_name: &str) -> Result<Project, ConfigError> {
+    let source = Source::new(file_name, text);
+    let document = DeTable::parse(text).map_err(|error| {
+        let span = error.span().unwrap_or(0..0);
+        let mut message = error.message().replace('\n', ", ");
+        if message == "duplicate key" {
+            let key = text.get(span.clone()).unwrap_or_default();
+            message = format!("duplicate key `{key}`");
+        }
+        source.error(span, Problem::Syntax { message })
+    })?;
+    let root = Section::root(&source, &document);
+    root.check(&keys::ROOT)?;
+    let hint = "begin with a table [environment] that has a `name`";
+    let environment = environment::read(&root.require("environment", hint)?)?;
+    let dependencies = root.optional("dependencies", dependencies::read)?;
+    let build = root.optional("build", build::read)?.unwrap_or_default();
+    let services = root.optional("services", services::read)?;
+    let files = root.optional("files", files::read)?;
+    let options = root.optional("options", options::read)?;
+    Ok(Project {
+        name: environment.name,
+        base: environment.base,
+        workdir: environment.workdir,
+        env: environment.env,
+        env_file: environment.env_file,
+        user: environment.user,
+        dependencies: dependencies.unwrap_or_default(),
+        steps: build.steps,
+        cache: build.cache,
+        services: services.unwrap_or_default(),
+        files: files.unwrap_or_default(),
+        options: options.unwrap_or_default(),
+        places: places(&source, document.get_ref()),
+    })
+}
+
+/// Where every key and list element stands.
+fn places(source: &Source, root: &DeTable<'_>) -> BTreeMap<String, Place> {
+    let mut places = BTreeMap::new();
+    // The parser bounds how deep values nest, so walking them needs no bound of its own.
+    walk(source, String::new(), root, &mut places);
+    places
+}
+
+fn walk(source: &Source, path: String, table: &DeTable<'_>, places: &mut BTreeMap<String, Place>) {
+    for (key, value) in table {
+        let dot = if path.is_empty() { "" } else { "." };
+        let path = format!("{path}{dot}{}", key.get_ref());
+        places.insert(path.clone(), source.place(key.span()));
+        match value.get_ref() {
+            DeValue::Table(table) => walk(source, path, table, places),
+            DeValue::Array(array) => {
+                for (at, element) in array.iter().enumerate() {
+                    let place = source.place(Spanned::span(element));
+                    places.insert(format!("{path}[{at}]"), place);
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Operations on whole trees. None recurses: trees may be thousands of levels deep.
+
+mod apply;
+mod build;
+mod compose;
+mod diff;
+mod dir;
+mod edits;
+mod graft;
+mod merge;
+mod overlay;
+mod read;
+mod walk;
+
+pub use apply::{Delta, apply};
+pub use build::build;
+pub use compose::compose;
+pub use diff::{Change, Diff, diff};
+pub use edits::Edit;
+pub use graft::{graft, raise_times};
+pub use merge::{Layer, merge_layers};
+pub use read::{Entries, get, get_stamped, list, subtree};
+pub use walk::{Walk, WalkItem, walk};

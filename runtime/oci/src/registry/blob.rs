@@ -1,0 +1,206 @@
+//! Blobs as a stream that survives broken connections: what is missing is asked for by Range.
+
+use std::time::Instant;
+
+use reqwest::header::CONTENT_RANGE;
+use reqwest::{Method, Response, StatusCode};
+
+use super::http::Ask;
+use super::retry::Pace;
+use super::{Registry, RegistryError, content_type};
+use crate::manifest::Descriptor;
+use crate::reference::Reference;
+
+/// Takes a blob as it comes.
+pub(crate) trait Sink: Send {
+    /// Takes the next bytes; `false` when no more are wanted.
+    fn take(&mut self, bytes: &[u8]) -> impl Future<Output = bool> + Send;
+}
+
+impl Sink for Vec<u8> {
+    async fn take(&mut self, bytes: &[u8]) -> bool {
+        self.extend_from_slice(bytes);
+        true
+    }
+}
+
+/// Bytes that make a broken transfer a step forward.
+const PROGRESS: u64 = 1 << 16;
+
+impl Registry {
+    /// Streams a blob of exactly the promised length into `sink`, in order, each byte once. Its digest is for the
+    /// caller to check. Ends early, as if complete, when nobody wants the rest.
+    pub(crate) async fn blob(
+        &self,
+        image: &Reference,
+        descriptor: &Descriptor,
+        sink: &mut impl Sink,
+    ) -> Result<(), RegistryError> {
+        let what = format!("blob {} of {image}", descriptor.digest.short());
+        let base = self.ask(
+            image,
+            Method::GET,
+            &format!("blobs/{}", descriptor.digest),
+            &what,
+        )?;
+        let mut transfer = Transfer {
+            done: 0,
+            size: descriptor.size,
+            pace: Pace::default(),
+        };
+        let mut failures = 0;
+        loop {
+            let ask = Ask {
+                from: transfer.done,
+                ..base.clone()
+            };
+            let before = transfer.done;
+            let response = self.call(image, &ask).await?;
+            let skip = transfer.check(&ask, &response)?;
+            let end = transfer.run(self, &ask, response, skip, sink).await?;
+            let problem = match end {
+                End::Complete | End::Unwanted => return Ok(()),
+                End::Broken(problem) => problem,
+            };
+            // A connection that got somewhere is not counted against the server.
+            failures = if transfer.done > before + PROGRESS {
+                1
+            } else {
+                failures + 1
+            };
+            if failures >= self.retry.tries {
+                return Err(transfer.incomplete(&ask, problem));
+            }
+            tracing::debug!(
+                got = transfer.done,
+                size = transfer.size,
+                problem,
+                "blob transfer resumes"
+            );
+            tokio::time::sleep(self.retry.wait(failures)).await;
+        }
+    }
+}
+
+enum End {
+    Complete,
+    Unwanted,
+    Broken(String),
+}
+
+struct Transfer {
+    done: u64,
+    size: u64,
+    pace: Pace,
+}
+
+impl Transfer {
+    fn incomplete(&self, ask: &Ask, problem: String) -> RegistryError {
+        RegistryError::Incomplete {
+            host: ask.host.clone(),
+            what: ask.what.clone(),
+            problem,
+            got: self.done,
+            size: self.size,
+        }
+    }
+
+    fn wrong_size(&self, ask: &Ask, found: u64) -> RegistryError {
+        RegistryError::WrongSize {
+            host: ask.host.clone(),
+            what: ask.what.clone(),
+            found,
+            wanted: self.size,
+        }
+    }
+
+    /// Checks the head of an answer and returns how many of its bytes are known already.
+    fn check(&self, ask: &Ask, response: &Response) -> Result<u64, RegistryError> {
+        let content_type = content_type(response);
+        if content_type == "text/html" {
+            let (host, what) = (ask.host.clone(), ask.what.clone());
+            return Err(RegistryError::NotARegistry {
+                host,
+                what,
+                content_type,
+            });
+        }
+        let start = if response.status() == StatusCode::PARTIAL_CONTENT {
+            let range = response
+                .headers()
+                .get(CONTENT_RANGE)
+                .and_then(|value| value.to_str().ok());
+            let start = range.and_then(range_start).unwrap_or(self.done);
+            if start > self.done {
+                return Err(
+                    self.incomplete(ask, format!("resumes at byte {start}, leaving a hole"))
+                );
+            }
+            start
+        } else {
+            0
+        };
+        if let Some(length) = response.content_length()
+            && start + length != self.size
+        {
+            return Err(self.wrong_size(ask, start + length));
+        }
+        Ok(self.done - start)
+    }
+
+    async fn run(
+        &mut self,
+        registry: &Registry,
+        ask: &Ask,
+        mut response: Response,
+        mut skip: u64,
+        sink: &mut impl Sink,
+    ) -> Result<End, RegistryError> {
+        loop {
+            let asked = Instant::now();
+            let chunk = match response.chunk().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) if self.done == self.size => return Ok(End::Complete),
+                Ok(None) => return Ok(End::Broken("ends early".to_owned())),
+                Err(error) => {
+                    return Ok(End::Broken(format!("breaks off ({})", error.without_url())));
+                }
+            };
+            let waited = asked.elapsed();
+            let known = skip.min(chunk.len() as u64);
+            skip -= known;
+            let fresh = &chunk[known as usize..];
+            if self.done + fresh.len() as u64 > self.size {
+                return Err(self.wrong_size(ask, self.done + fresh.len() as u64));
+            }
+            self.done += fresh.len() as u64;
+            if !fresh.is_empty() && !sink.take(fresh).await {
+                return Ok(End::Unwanted);
+            }
+            if !self
+                .pace
+                .keeps_up(&registry.retry, waited, chunk.len() as u64)
+            {
+                return Err(self.incomplete(ask, "comes too slowly".to_owned()));
+            }
+        }
+    }
+}
+
+/// Reads where `bytes 10-19/20` begins.
+fn range_start(header: &str) -> Option<u64> {
+    let range = header.trim().strip_prefix("bytes")?.trim_start();
+    range.split_once('-')?.0.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read() {
+        assert_eq!(range_start("bytes 10-19/20"), Some(10));
+        assert_eq!(range_start("bytes */20"), None);
+        assert_eq!(range_start("10"), None);
+    }
+}

@@ -1,0 +1,85 @@
+//! Bodies of answers: read with a bound, and what of an error is fit to be shown.
+
+use reqwest::Response;
+use serde::Deserialize;
+
+/// Longest excerpt of what a registry says, in characters.
+const MAX_DETAIL: usize = 160;
+
+#[derive(Deserialize)]
+struct Errors {
+    errors: Vec<ErrorItem>,
+}
+
+#[derive(Deserialize)]
+struct ErrorItem {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// Reads a body of at most `limit` bytes; the error says what is wrong.
+pub(super) async fn read_bounded(mut response: Response, limit: usize) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(None) => return Ok(body),
+            Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
+                return Err(format!("it is longer than {limit} bytes"));
+            }
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Err(error) => return Err(format!("it breaks off: {}", error.without_url())),
+        }
+    }
+}
+
+/// Reads what a registry says about an error, as `: CODE message`; empty when it says nothing readable.
+pub(super) async fn error_detail(response: Response) -> String {
+    let Ok(body) = read_bounded(response, 1 << 16).await else {
+        return String::new();
+    };
+    detail(&body)
+}
+
+fn detail(body: &[u8]) -> String {
+    let Ok(answer) = serde_json::from_slice::<Errors>(body) else {
+        return String::new();
+    };
+    let Some(first) = answer.errors.first() else {
+        return String::new();
+    };
+    let text = format!("{} {}", first.code, first.message);
+    // It is a stranger's text that ends on a terminal.
+    let text: String = text
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_DETAIL)
+        .collect();
+    match text.trim() {
+        "" => String::new(),
+        text => format!(": {text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_registries_say_is_shown_tamed() {
+        let body =
+            br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"no \u001b[31mtag","detail":{}}]}"#;
+        assert_eq!(detail(body), ": MANIFEST_UNKNOWN no [31mtag");
+        for silent in [
+            &b"<html>"[..],
+            b"{}",
+            br#"{"errors":[]}"#,
+            br#"{"errors":[{}]}"#,
+        ] {
+            assert_eq!(detail(silent), "");
+        }
+        let long = format!(r#"{{"errors":[{{"code":"{}"}}]}}"#, "x".repeat(1000));
+        assert!(detail(long.as_bytes()).len() <= MAX_DETAIL + 2);
+    }
+}

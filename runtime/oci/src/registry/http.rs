@@ -1,0 +1,256 @@
+//! HTTP clients: TLS by rustls with ring, names by hickory-dns, redirects followed by hand.
+
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, LOCATION, RANGE};
+use reqwest::{Method, Response, StatusCode, Url};
+
+use super::auth::Authorization;
+use super::error::{RegistryError, classify};
+
+const MAX_REDIRECTS: usize = 10;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Is one request, without what lets it in.
+#[derive(Debug, Clone)]
+pub(super) struct Ask {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) accept: Option<&'static str>,
+    /// First byte wanted, when not all are.
+    pub(super) from: u64,
+    /// For messages: the host of the registry, and what is asked for.
+    pub(super) host: String,
+    pub(super) what: String,
+}
+
+/// Tells whether a failed request may be tried again.
+pub(super) enum Failure {
+    Final(RegistryError),
+    /// The cause, in words.
+    Passing(String),
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Failure {
+        Failure::Final(error)
+    }
+}
+
+/// Sends requests. Redirects are followed here and not by reqwest, so that no credential leaves its host and no
+/// connection falls back to plain text.
+#[derive(Debug)]
+pub(super) struct Http {
+    /// For hosts on this machine: no proxy, no authorities to load.
+    near: reqwest::Client,
+    far: OnceLock<reqwest::Client>,
+    silence: Duration,
+    /// Hosts that may be spoken to without TLS.
+    plain: Vec<String>,
+}
+
+impl Http {
+    pub(super) fn new(silence: Duration, plain: Vec<String>) -> Result<Http, RegistryError> {
+        let near = builder(silence, rustls::RootCertStore::empty())?.no_proxy();
+        Ok(Http {
+            near: near.build().map_err(setup)?,
+            far: OnceLock::new(),
+            silence,
+            plain,
+        })
+    }
+
+    /// Returns `http` for hosts on this machine and those that were named, else `https`.
+    pub(super) fn scheme(&self, host: &str) -> &'static str {
+        if self.may_be_plain(host) {
+            "http"
+        } else {
+            "https"
+        }
+    }
+
+    fn may_be_plain(&self, host: &str) -> bool {
+        is_loopback(host_name(host)) || self.plain.iter().any(|plain| plain == host)
+    }
+
+    fn client(&self, url: &Url) -> Result<&reqwest::Client, RegistryError> {
+        if url.scheme() == "http" && is_loopback(url.host_str().unwrap_or_default()) {
+            return Ok(&self.near);
+        }
+        if let Some(client) = self.far.get() {
+            return Ok(client);
+        }
+        let built = builder(self.silence, roots())?.build().map_err(setup)?;
+        Ok(self.far.get_or_init(|| built))
+    }
+
+    /// Refuses an address that would carry credentials or content in plain text over a network.
+    pub(super) fn check_plain(&self, url: &Url) -> Result<(), String> {
+        let host = authority(url);
+        match url.scheme() {
+            "https" => Ok(()),
+            "http" if self.may_be_plain(&host) => Ok(()),
+            "http" => Err(format!("to plain HTTP on {host}")),
+            other => Err(format!("to the unknown scheme `{other}`")),
+        }
+    }
+
+    /// Builds a request to be sent by [`Http::send_once`] or as it is.
+    pub(super) fn request(
+        &self,
+        method: Method,
+        url: Url,
+    ) -> Result<reqwest::RequestBuilder, RegistryError> {
+        Ok(self.client(&url)?.request(method, url))
+    }
+
+    /// Sends a request once and follows its redirects; the authorization stays with the first host.
+    pub(super) async fn send_once(
+        &self,
+        ask: &Ask,
+        authorization: Option<&Authorization>,
+    ) -> Result<Response, Failure> {
+        let redirect = |problem: String| RegistryError::Redirect {
+            host: ask.host.clone(),
+            what: ask.what.clone(),
+            problem,
+        };
+        let origin = (ask.url.scheme().to_owned(), authority(&ask.url));
+        let mut url = ask.url.clone();
+        let mut same_host = true;
+        for _ in 0..MAX_REDIRECTS {
+            let mut request = self.request(ask.method.clone(), url.clone())?;
+            if let Some(accept) = ask.accept {
+                request = request.header(ACCEPT, accept);
+            }
+            if ask.from > 0 {
+                request = request.header(RANGE, format!("bytes={}-", ask.from));
+            }
+            if let Some(authorization) = authorization.filter(|_| same_host) {
+                request = authorization.apply(request);
+            }
+            let response = match request.send().await {
+                Ok(response) => response,
+                Err(error) => {
+                    return Err(classify(&authority(&url), error)
+                        .map_or_else(Failure::Final, Failure::Passing));
+                }
+            };
+            let follows =
+                response.status().is_redirection() && response.status() != StatusCode::NOT_MODIFIED;
+            if !follows {
+                return Ok(response);
+            }
+            let location = response
+                .headers()
+                .get(LOCATION)
+                .and_then(|value| value.to_str().ok());
+            let location =
+                location.ok_or_else(|| redirect("without saying where to".to_owned()))?;
+            let next = url
+                .join(location)
+                .map_err(|_| redirect("to no valid address".to_owned()))?;
+            if url.scheme() == "https" && next.scheme() == "http" {
+                return Err(
+                    redirect(format!("from HTTPS to plain HTTP on {}", authority(&next))).into(),
+                );
+            }
+            self.check_plain(&next).map_err(redirect)?;
+            // Once left, a host that comes back in the chain was named by a stranger.
+            same_host &= (next.scheme().to_owned(), authority(&next)) == origin;
+            url = next;
+        }
+        Err(redirect(format!("over {MAX_REDIRECTS} times")).into())
+    }
+}
+
+/// Returns `host[:port]` of an address.
+pub(super) fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+fn host_name(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => host,
+        _ => authority,
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn setup(error: impl std::fmt::Display) -> RegistryError {
+    let cause = error.to_string();
+    RegistryError::Setup { cause }
+}
+
+fn builder(
+    silence: Duration,
+    roots: rustls::RootCertStore,
+) -> Result<reqwest::ClientBuilder, RegistryError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(setup)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(silence)
+        .user_agent(concat!("hd/", env!("CARGO_PKG_VERSION"))))
+}
+
+/// Loads the authorities of the machine (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), or Mozilla's list where
+/// there are none, as in a bare root directory.
+fn roots() -> rustls::RootCertStore {
+    let mut store = rustls::RootCertStore::empty();
+    store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if store.is_empty() {
+        store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    store
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_spoken_to_in_plain_text() {
+        let http =
+            Http::new(Duration::from_secs(1), vec!["plain.example:80".to_owned()]).expect("client");
+        let table = [
+            ("127.0.0.1:5055", "http"),
+            ("127.9.9.9", "http"),
+            ("localhost", "http"),
+            ("[::1]:5000", "http"),
+            ("[::1]", "http"),
+            ("plain.example:80", "http"),
+            ("plain.example", "https"),
+            ("registry-1.docker.io", "https"),
+            ("127.0.0.1.evil.example", "https"),
+            ("10.0.0.1:5000", "https"),
+            ("localhost.evil.example:5000", "https"),
+        ];
+        for (host, wanted) in table {
+            assert_eq!(http.scheme(host), wanted, "{host}");
+        }
+        let url = |text: &str| Url::parse(text).expect("address");
+        assert!(http.check_plain(&url("http://169.254.169.254/x")).is_err());
+        assert!(http.check_plain(&url("file:///etc/passwd")).is_err());
+        assert!(http.check_plain(&url("https://cdn.example/x")).is_ok());
+    }
+}

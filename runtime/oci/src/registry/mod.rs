@@ -1,0 +1,329 @@
+//! A client of registries that speak the OCI distribution specification: manifests and blobs, read only.
+
+mod auth;
+mod base64;
+mod blob;
+mod body;
+mod credentials;
+mod error;
+mod http;
+mod retry;
+mod token;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode, Url};
+
+use auth::Authorization;
+use http::{Ask, Failure, Http};
+
+pub(crate) use blob::Sink;
+pub use credentials::{CredentialError, Credentials};
+pub use error::RegistryError;
+pub use retry::Retry;
+
+use crate::digest::Digest;
+use crate::manifest::Descriptor;
+use crate::media;
+use crate::reference::Reference;
+
+/// Longest manifest or index taken, in bytes; the specification asks registries to take 4 MiB.
+pub(crate) const MAX_MANIFEST: u64 = 4 << 20;
+
+/// Reads from registries. Every image's way in is remembered, so one 401 is met per image.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    http: Http,
+    credentials: Credentials,
+    retry: Retry,
+    /// By host and repository.
+    ways_in: Mutex<HashMap<(String, String), Authorization>>,
+}
+
+/// Is a manifest or index as it was served.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) media_type: String,
+    pub(crate) digest: Digest,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Registry {
+    pub(crate) fn new(
+        credentials: Credentials,
+        retry: Retry,
+        plain: Vec<String>,
+    ) -> Result<Registry, RegistryError> {
+        Ok(Registry {
+            http: Http::new(retry.silence, plain)?,
+            credentials,
+            retry,
+            ways_in: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// Asks for the digest a tag stands for, without the manifest when the registry allows it.
+    pub(crate) async fn resolve(&self, image: &Reference) -> Result<Digest, RegistryError> {
+        let ask = self.ask(
+            image,
+            Method::HEAD,
+            &format!("manifests/{}", image.manifest_name()),
+            "image",
+        )?;
+        let ask = Ask {
+            accept: Some(media::ACCEPT),
+            what: image.to_string(),
+            ..ask
+        };
+        let answered = match self.call(image, &ask).await {
+            Ok(response) => served_digest(&response),
+            // Not every server knows HEAD.
+            Err(RegistryError::Status {
+                status: 405 | 501, ..
+            }) => None,
+            Err(error) => return Err(error),
+        };
+        match answered {
+            Some(digest) => Ok(digest),
+            None => Ok(self.manifest(image, &image.manifest_name()).await?.digest),
+        }
+    }
+
+    /// Fetches a manifest or index by tag or digest and checks its digest.
+    pub(crate) async fn manifest(
+        &self,
+        image: &Reference,
+        name: &str,
+    ) -> Result<Served, RegistryError> {
+        let ask = self.ask(image, Method::GET, &format!("manifests/{name}"), "image")?;
+        let what = format!("the manifest {name} of {image}");
+        let ask = Ask {
+            accept: Some(media::ACCEPT),
+            what,
+            ..ask
+        };
+        let response = self.call(image, &ask).await?;
+        let media_type = check_manifest_type(&ask, &response)?;
+        let promised = name
+            .parse::<Digest>()
+            .ok()
+            .or_else(|| served_digest(&response));
+        let bytes = body::read_bounded(response, MAX_MANIFEST as usize).await;
+        let bytes = bytes.map_err(|problem| RegistryError::Incomplete {
+            host: ask.host.clone(),
+            what: ask.what.clone(),
+            problem,
+            got: 0,
+            size: 0,
+        })?;
+        let digest = match promised {
+            Some(wanted) if wanted.matches(&bytes) => wanted,
+            Some(wanted) => {
+                return Err(RegistryError::WrongDigest {
+                    host: ask.host,
+                    what: ask.what,
+                    found: Digest::of(&bytes),
+                    wanted,
+                });
+            }
+            None => Digest::of(&bytes),
+        };
+        Ok(Served {
+            media_type,
+            digest,
+            bytes,
+        })
+    }
+
+    /// Fetches a small blob whole and checks length and digest.
+    pub(crate) async fn small_blob(
+        &self,
+        image: &Reference,
+        descriptor: &Descriptor,
+    ) -> Result<Vec<u8>, RegistryError> {
+        let mut bytes = Vec::new();
+        let host = image.api_host().to_owned();
+        let what = format!("blob {} of {image}", descriptor.digest.short());
+        if descriptor.size > MAX_MANIFEST {
+            let (found, wanted) = (descriptor.size, MAX_MANIFEST);
+            return Err(RegistryError::WrongSize {
+                host,
+                what,
+                found,
+                wanted,
+            });
+        }
+        self.blob(image, descriptor, &mut bytes).await?;
+        if descriptor.digest.matches(&bytes) {
+            return Ok(bytes);
+        }
+        let (found, wanted) = (Digest::of(&bytes), descriptor.digest.clone());
+        Err(RegistryError::WrongDigest {
+            host,
+            what,
+            found,
+            wanted,
+        })
+    }
+
+    fn ask(
+        &self,
+        image: &Reference,
+        method: Method,
+        tail: &str,
+        what: &str,
+    ) -> Result<Ask, RegistryError> {
+        let host = image.api_host();
+        let address = format!(
+            "{}://{host}/v2/{}/{tail}",
+            self.http.scheme(host),
+            image.repository()
+        );
+        let url = Url::parse(&address).map_err(|_| RegistryError::Redirect {
+            host: host.to_owned(),
+            what: what.to_owned(),
+            problem: "to no valid address".to_owned(),
+        })?;
+        Ok(Ask {
+            method,
+            url,
+            accept: None,
+            from: 0,
+            host: host.to_owned(),
+            what: what.to_owned(),
+        })
+    }
+
+    /// Sends a request until it is answered: lets itself in once, waits when told, tries failures of the moment
+    /// again. Only a successful answer is returned.
+    async fn call(&self, image: &Reference, ask: &Ask) -> Result<Response, RegistryError> {
+        let key = (image.api_host().to_owned(), image.repository().to_owned());
+        let (mut tries, mut limited, mut let_in) = (0, 0, false);
+        loop {
+            let known = self
+                .ways_in
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get(&key)
+                .cloned();
+            let response = match self.http.send_once(ask, known.as_ref()).await {
+                Ok(response) => response,
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Passing(cause)) => {
+                    tries += 1;
+                    if tries >= self.retry.tries {
+                        let host = ask.host.clone();
+                        return Err(RegistryError::Connection { host, cause, tries });
+                    }
+                    tokio::time::sleep(self.retry.wait(tries)).await;
+                    continue;
+                }
+            };
+            let status = response.status();
+            if status.is_success() {
+                return Ok(response);
+            }
+            match status {
+                StatusCode::UNAUTHORIZED if !let_in => {
+                    let_in = true;
+                    let way = self.let_in(image, ask, response).await?;
+                    self.ways_in
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .insert(key.clone(), way);
+                }
+                StatusCode::TOO_MANY_REQUESTS => {
+                    limited += 1;
+                    if limited >= self.retry.rate_limited_tries {
+                        let host = ask.host.clone();
+                        return Err(RegistryError::RateLimited {
+                            host,
+                            tries: limited,
+                        });
+                    }
+                    let told = response
+                        .headers()
+                        .get(RETRY_AFTER)
+                        .and_then(|value| value.to_str().ok());
+                    tokio::time::sleep(self.retry.wait_as_told(told, limited)).await;
+                }
+                _ => {
+                    tries += 1;
+                    if !status.is_server_error() || tries >= self.retry.tries {
+                        return Err(refusal(ask, response, known.is_some(), tries).await);
+                    }
+                    tokio::time::sleep(self.retry.wait(tries)).await;
+                }
+            }
+        }
+    }
+
+    async fn let_in(
+        &self,
+        image: &Reference,
+        ask: &Ask,
+        refused: Response,
+    ) -> Result<Authorization, RegistryError> {
+        let credential = self.credentials.find(image).await?;
+        let given = credential.is_some();
+        match token::authorize(&self.http, image, &refused, credential).await? {
+            Some(way) => Ok(way),
+            None => Err(refusal(ask, refused, given, 1).await),
+        }
+    }
+}
+
+/// Turns an answer that is no success into an error.
+async fn refusal(ask: &Ask, response: Response, given: bool, tries: u32) -> RegistryError {
+    let status = response.status().as_u16();
+    let detail = body::error_detail(response).await;
+    let (host, what) = (ask.host.clone(), ask.what.clone());
+    match status {
+        401 => RegistryError::Unauthorized {
+            host,
+            what,
+            given,
+            detail,
+        },
+        403 => RegistryError::Forbidden { host, what, detail },
+        404 => RegistryError::NotFound { host, what, detail },
+        _ => RegistryError::Status {
+            host,
+            what,
+            status,
+            detail,
+            tries,
+        },
+    }
+}
+
+fn served_digest(response: &Response) -> Option<Digest> {
+    let value = response.headers().get("docker-content-digest")?;
+    value.to_str().ok()?.parse().ok()
+}
+
+fn content_type(response: &Response) -> String {
+    let value = response.headers().get(CONTENT_TYPE);
+    media::essence(
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default(),
+    )
+}
+
+/// Returns the media type; a page of a proxy or a login is not mistaken for a manifest.
+fn check_manifest_type(ask: &Ask, response: &Response) -> Result<String, RegistryError> {
+    let content_type = content_type(response);
+    let is_document = content_type.ends_with("+json") || content_type.ends_with("+prettyjws");
+    if is_document || content_type == "application/json" {
+        return Ok(content_type);
+    }
+    let (host, what) = (ask.host.clone(), ask.what.clone());
+    Err(RegistryError::NotARegistry {
+        host,
+        what,
+        content_type,
+    })
+}

@@ -1,0 +1,162 @@
+//! Getting in: basic authentication and the token scheme of the distribution project ("token.md", "oauth.md").
+
+use reqwest::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use reqwest::{Method, Response, Url};
+use serde::Deserialize;
+
+use super::auth::{Authorization, Challenge, Secret, best_challenge};
+use super::credentials::Credential;
+use super::error::{RegistryError, classify};
+use super::http::{Http, authority};
+use crate::reference::Reference;
+
+const MAX_ANSWER: usize = 1 << 20;
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+/// Answers a 401: returns what to send instead, or `None` when nothing is at hand that could help.
+pub(super) async fn authorize(
+    http: &Http,
+    image: &Reference,
+    refusal: &Response,
+    credential: Option<Credential>,
+) -> Result<Option<Authorization>, RegistryError> {
+    let lines = refusal.headers().get_all(WWW_AUTHENTICATE);
+    let lines = lines.iter().filter_map(|value| value.to_str().ok());
+    match (best_challenge(lines), credential) {
+        (Some(Challenge::Basic), Some(Credential::Password { user, password })) => {
+            Ok(Some(Authorization::Basic { user, password }))
+        }
+        (
+            Some(Challenge::Bearer {
+                realm,
+                service,
+                scope,
+            }),
+            credential,
+        ) => {
+            let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", image.repository()));
+            let ask = TokenRequest {
+                image,
+                realm,
+                service,
+                scope,
+            };
+            ask.send(http, credential).await.map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+struct TokenRequest<'a> {
+    image: &'a Reference,
+    realm: String,
+    service: Option<String>,
+    scope: String,
+}
+
+impl TokenRequest<'_> {
+    fn error(&self, realm: &Url, problem: impl Into<String>) -> RegistryError {
+        RegistryError::Token {
+            host: self.image.api_host().to_owned(),
+            realm: authority(realm),
+            problem: problem.into(),
+        }
+    }
+
+    /// Fetches a token, with what credentials there are, else anonymously.
+    async fn send(
+        self,
+        http: &Http,
+        credential: Option<Credential>,
+    ) -> Result<Authorization, RegistryError> {
+        let mut url = Url::parse(&self.realm).map_err(|_| RegistryError::Token {
+            host: self.image.api_host().to_owned(),
+            realm: "(none)".to_owned(),
+            problem: "the registry names no valid address for it".to_owned(),
+        })?;
+        // The password goes there, so it is not to travel in plain text.
+        http.check_plain(&url)
+            .map_err(|problem| self.error(&url, format!("it leads {problem}")))?;
+        let given = credential.is_some();
+        let request = match credential {
+            Some(Credential::Identity(token)) => {
+                let body = self.refresh_form(&token);
+                let request = http.request(Method::POST, url.clone())?;
+                request
+                    .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                    .body(body)
+            }
+            other => {
+                if let Some(service) = &self.service {
+                    url.query_pairs_mut().append_pair("service", service);
+                }
+                url.query_pairs_mut().append_pair("scope", &self.scope);
+                let request = http.request(Method::GET, url.clone())?;
+                match other {
+                    Some(Credential::Password { user, password }) => {
+                        request.basic_auth(user, Some(password.0))
+                    }
+                    _ => request,
+                }
+            }
+        };
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => {
+                let cause = classify(&authority(&url), error)?;
+                return Err(self.error(&url, cause));
+            }
+        };
+        self.read(&url, response, given).await
+    }
+
+    fn refresh_form(&self, token: &Secret) -> String {
+        let mut form = Url::parse("x:").ok();
+        if let Some(form) = &mut form {
+            let mut pairs = form.query_pairs_mut();
+            pairs.append_pair("grant_type", "refresh_token");
+            pairs.append_pair("client_id", "hd");
+            pairs.append_pair("service", self.service.as_deref().unwrap_or_default());
+            pairs.append_pair("scope", &self.scope);
+            pairs.append_pair("refresh_token", &token.0);
+        }
+        form.and_then(|form| form.query().map(str::to_owned))
+            .unwrap_or_default()
+    }
+
+    async fn read(
+        &self,
+        url: &Url,
+        response: Response,
+        given: bool,
+    ) -> Result<Authorization, RegistryError> {
+        let status = response.status();
+        if matches!(status.as_u16(), 400 | 401 | 403) {
+            return Err(RegistryError::Unauthorized {
+                host: self.image.api_host().to_owned(),
+                what: self.image.to_string(),
+                given,
+                detail: format!(", {} by {}", status.as_u16(), authority(url)),
+            });
+        }
+        if !status.is_success() {
+            return Err(self.error(url, format!("status {}", status.as_u16())));
+        }
+        let body = super::body::read_bounded(response, MAX_ANSWER).await;
+        let body = body.map_err(|problem| self.error(url, problem))?;
+        // The reader's own message could quote the token.
+        let answer: TokenAnswer = serde_json::from_slice(&body)
+            .map_err(|_| self.error(url, "it is not the JSON of a token"))?;
+        let token = answer
+            .token
+            .filter(|token| !token.is_empty())
+            .or(answer.access_token);
+        let token = token.ok_or_else(|| self.error(url, "it holds no token"))?;
+        Ok(Authorization::Bearer(Secret(token)))
+    }
+}

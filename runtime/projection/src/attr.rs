@@ -1,0 +1,37 @@
+//! Attributes a projected node shows to its readers.
+
+use hd_dag::Kind;
+
+/// Gives the kind of a host file from its `st_mode`.
+pub(crate) fn kind_of_mode(mode: u32) -> Kind {
+    match mode & libc::S_IFMT {
+        libc::S_IFDIR => Kind::Dir,
+        libc::S_IFLNK => Kind::Symlink,
+        libc::S_IFIFO => Kind::Fifo,
+        libc::S_IFCHR => Kind::Char,
+        libc::S_IFBLK => Kind::Block,
+        libc::S_IFSOCK => Kind::Socket,
+        _ => Kind::Regular,
+    }
+}
+
+/// What `stat` shows of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attr {
+    /// Kind of the node.
+    pub kind: Kind,
+    /// Permission bits with setuid, setgid and sticky (07777).
+    pub mode: u32,
+    /// Owner shown to the reader.
+    pub uid: u32,
+    /// Group shown to the reader.
+    pub gid: u32,
+    /// Size in bytes; 0 for directories, so that their content does not leak into `stat`.
+    pub size: u64,
+    /// Modification time, nanoseconds since the epoch; ctime and atime show the same.
+    pub mtime_ns: i64,
+    /// Device number of a character or block device.
+    pub rdev: u64,
+    /// Group of hard-linked files, which share an inode number.
+    pub link_group: Option<u64>,
+}

@@ -1,0 +1,344 @@
+//! Turns the write layer of an overlay back into a tree.
+//!
+//! The upper directory is walked on its own file system after the last process of the view has
+//! ended, never through the view. overlayfs spells a deletion as a character device 0:0 and an
+//! opaque directory by an extended attribute (kernel documentation, overlayfs.rst); both become
+//! entries of the layer, and everything else overlayfs notes for itself is dropped.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use hd_dag::{Entry, Meta, Name, Target, TreePath};
+use hd_store::{Store, Writer, ingest_files};
+
+use hd_dag::Kind;
+
+use crate::attr::kind_of_mode;
+use crate::composite::{Composite, Owner};
+use crate::error::ProjectionError;
+use crate::lower::Source;
+
+/// What a capture must know besides the upper directory.
+#[derive(Debug)]
+pub struct CaptureRules<'a> {
+    /// The lower the write layer lay upon: what equals it is not a change.
+    pub lower: &'a Composite,
+    /// Paths that are never captured, with all below them.
+    pub skip: &'a [TreePath],
+    /// Whose files count as unowned (0:0), by place.
+    pub owners: &'a [Owner],
+    /// Names that hide compiled Python beside a project's sources are dropped below this path
+    /// when the directory that holds them is the project's own.
+    pub project: &'a TreePath,
+}
+
+/// One captured entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Captured {
+    /// Path from the root of the view.
+    pub path: TreePath,
+    /// The entry; directories are empty here, their children follow on their own.
+    pub entry: Entry,
+    /// Modification time, nanoseconds since the epoch.
+    pub mtime_ns: i64,
+}
+
+struct Found {
+    path: TreePath,
+    host: PathBuf,
+    meta: Meta,
+    mtime_ns: i64,
+    what: What,
+}
+
+enum What {
+    Entry(Target),
+    File { inode: Option<(u64, u64)> },
+    Dir { opaque: bool },
+}
+
+/// Captures an upper directory: the changes against the lower, sorted by path, parents first.
+///
+/// File contents go into the store through `writer`; nothing is committed.
+pub fn capture(
+    upper: &Path,
+    store: &Store,
+    writer: &mut Writer,
+    rules: &CaptureRules<'_>,
+) -> Result<Vec<Captured>, ProjectionError> {
+    let mut found = Vec::new();
+    let mut pending = vec![(TreePath::root(), upper.to_path_buf())];
+    while let Some((path, host)) = pending.pop() {
+        for below in read_dir(&path, &host, rules)? {
+            if matches!(below.what, What::Dir { .. }) {
+                pending.push((below.path.clone(), below.host.clone()));
+            }
+            found.push(below);
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    let blobs = ingest(store, writer, &found)?;
+    let groups = link_groups(&found);
+    let mut entries = Vec::with_capacity(found.len());
+    for (at, item) in found.into_iter().enumerate() {
+        entries.push(Captured {
+            entry: entry_of(&item, blobs.get(&at), &groups),
+            path: item.path,
+            mtime_ns: item.mtime_ns,
+        });
+    }
+    without_unchanged(entries, rules.lower)
+}
+
+fn read_dir(
+    dir: &TreePath,
+    host: &Path,
+    rules: &CaptureRules<'_>,
+) -> Result<Vec<Found>, ProjectionError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(host).map_err(|e| failed(dir, e))? {
+        let name = entry.map_err(|e| failed(dir, e))?.file_name().into_vec();
+        let Ok(valid) = Name::new(&name) else {
+            continue;
+        };
+        let path = dir.join(&valid);
+        if rules.skip.contains(&path) || is_compiled_beside_source(dir, &name, rules)? {
+            continue;
+        }
+        if let Some(item) = inspect(path, host.join(OsStr::from_bytes(&name)), rules.owners)? {
+            found.push(item);
+        }
+    }
+    Ok(found)
+}
+
+/// `__pycache__` of a directory the project itself has is junk that would couple steps; below a
+/// directory that a step made (a virtual environment) it is part of the output.
+fn is_compiled_beside_source(
+    dir: &TreePath,
+    name: &[u8],
+    rules: &CaptureRules<'_>,
+) -> Result<bool, ProjectionError> {
+    if name != crate::host::COMPILED_PYTHON || !dir.starts_with(rules.project) {
+        return Ok(false);
+    }
+    Ok(rules.lower.resolve(dir)?.is_some())
+}
+
+fn inspect(
+    path: TreePath,
+    host: PathBuf,
+    owners: &[Owner],
+) -> Result<Option<Found>, ProjectionError> {
+    let status = fs::symlink_metadata(&host).map_err(|e| failed(&path, e))?;
+    let mut xattrs = read_xattrs(&host).map_err(|e| failed(&path, e))?;
+    let opaque = [&b"trusted.overlay.opaque"[..], b"user.overlay.opaque"]
+        .iter()
+        .any(|name| xattrs.get(*name).is_some_and(|value| value == b"y"));
+    xattrs.retain(|name, _| is_captured_xattr(name));
+    let what = match kind_of_mode(status.mode()) {
+        Kind::Char if status.rdev() == 0 => What::Entry(Target::Whiteout),
+        Kind::Char => What::Entry(Target::Char {
+            rdev: status.rdev(),
+        }),
+        Kind::Block => What::Entry(Target::Block {
+            rdev: status.rdev(),
+        }),
+        Kind::Fifo => What::Entry(Target::Fifo),
+        Kind::Socket | Kind::Whiteout => return Ok(None),
+        Kind::Dir => What::Dir { opaque },
+        Kind::Regular => What::File {
+            inode: (status.nlink() > 1).then_some((status.dev(), status.ino())),
+        },
+        Kind::Symlink => {
+            let target = fs::read_link(&host).map_err(|e| failed(&path, e))?;
+            What::Entry(Target::Symlink {
+                target: target.into_os_string().into_vec(),
+            })
+        }
+    };
+    let (uid, gid) = stored_owner(&path, status.uid(), status.gid(), owners);
+    let meta = match what {
+        What::Entry(Target::Whiteout) => Meta::default(),
+        What::Entry(Target::Symlink { .. }) => Meta::owned(0o777, uid, gid),
+        _ => Meta {
+            mode: status.mode() & 0o7777,
+            uid,
+            gid,
+            xattrs,
+        },
+    };
+    let mtime_ns = status
+        .mtime()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(status.mtime_nsec());
+    Ok(Some(Found {
+        path,
+        host,
+        meta,
+        mtime_ns,
+        what,
+    }))
+}
+
+fn stored_owner(path: &TreePath, uid: u32, gid: u32, owners: &[Owner]) -> (u32, u32) {
+    match owners.iter().find(|owner| path.starts_with(&owner.at)) {
+        Some(owner) if owner.uid == uid => (0, if owner.gid == gid { 0 } else { gid }),
+        _ => (uid, gid),
+    }
+}
+
+fn is_captured_xattr(name: &[u8]) -> bool {
+    let overlay = name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
+    !overlay
+        && (name.starts_with(b"user.")
+            || name == b"security.capability"
+            || name.starts_with(b"system.posix_acl_"))
+}
+
+fn read_xattrs(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let mut names = vec![0u8; 64 * 1024];
+    let len = match rustix::fs::llistxattr(path, &mut names[..]) {
+        Ok(len) => len,
+        Err(rustix::io::Errno::NOTSUP) => 0,
+        Err(errno) => return Err(errno.into()),
+    };
+    let mut xattrs = BTreeMap::new();
+    for name in names[..len]
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+    {
+        let mut value = vec![0u8; 64 * 1024];
+        match rustix::fs::lgetxattr(path, OsStr::from_bytes(name), &mut value[..]) {
+            Ok(len) => {
+                value.truncate(len);
+                xattrs.insert(name.to_vec(), value);
+            }
+            Err(rustix::io::Errno::NODATA) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(xattrs)
+}
+
+fn ingest(
+    store: &Store,
+    writer: &mut Writer,
+    found: &[Found],
+) -> Result<HashMap<usize, (hd_store::Id, u64)>, ProjectionError> {
+    let files = found
+        .iter()
+        .enumerate()
+        .filter(|(_, item)| matches!(item.what, What::File { .. }))
+        .map(|(at, item)| {
+            let host = item.host.clone();
+            (at, move || -> io::Result<OwnedFd> {
+                Ok(File::open(host)?.into())
+            })
+        });
+    let mut blobs = HashMap::new();
+    let mut first_error = None;
+    ingest_files(store, writer, files, &mut |at, outcome| match outcome {
+        Ok(stored) => {
+            blobs.insert(at, (stored.id, stored.size));
+        }
+        Err(error) => {
+            first_error.get_or_insert((at, error));
+        }
+    })
+    .map_err(|e| failed(&TreePath::root(), io::Error::other(e)))?;
+    match first_error {
+        Some((at, error)) => Err(failed(&found[at].path, error)),
+        None => Ok(blobs),
+    }
+}
+
+fn link_groups(found: &[Found]) -> HashMap<(u64, u64), u64> {
+    let mut groups: HashMap<(u64, u64), u64> = HashMap::new();
+    for item in found {
+        if let What::File { inode: Some(inode) } = item.what {
+            groups
+                .entry(inode)
+                .or_insert_with(|| hd_dag::link_group(b"upper", &item.path));
+        }
+    }
+    groups
+}
+
+fn entry_of(
+    item: &Found,
+    blob: Option<&(hd_store::Id, u64)>,
+    groups: &HashMap<(u64, u64), u64>,
+) -> Entry {
+    match &item.what {
+        What::Entry(target) => Entry {
+            meta: item.meta.clone(),
+            target: target.clone(),
+        },
+        What::Dir { opaque: true } => Entry::opaque_dir(item.meta.clone()),
+        What::Dir { opaque: false } => Entry::dir(item.meta.clone()),
+        What::File { inode } => {
+            let (id, size) = blob.copied().unwrap_or((hd_store::Id::of(b""), 0));
+            let link_group = inode.and_then(|inode| groups.get(&inode).copied());
+            Entry {
+                meta: item.meta.clone(),
+                target: Target::Regular {
+                    blob: id,
+                    size,
+                    link_group,
+                },
+            }
+        }
+    }
+}
+
+/// Drops what is as the lower has it: files opened for writing and left alone, directories that
+/// overlayfs copied up for a child, opaqueness where there is nothing to hide.
+fn without_unchanged(
+    entries: Vec<Captured>,
+    lower: &Composite,
+) -> Result<Vec<Captured>, ProjectionError> {
+    let mut kept: Vec<Captured> = Vec::with_capacity(entries.len());
+    // Children come after their parents, so walking backwards knows whether a directory is needed.
+    let mut needed: std::collections::HashSet<TreePath> = std::collections::HashSet::new();
+    for mut item in entries.into_iter().rev() {
+        let below = lower.resolve(&item.path)?;
+        let same = match (
+            &mut item.entry.target,
+            below.as_ref().map(|node| (&node.source, node.attr.kind)),
+        ) {
+            (Target::Whiteout, None) => true,
+            (Target::Dir { opaque, .. }, Some((Source::Tree { entry, .. }, Kind::Dir))) => {
+                !*opaque && entry.meta == item.entry.meta && !needed.contains(&item.path)
+            }
+            (Target::Dir { opaque, .. }, other) => {
+                *opaque &= other.is_some();
+                false
+            }
+            (_, Some((Source::Tree { entry, .. }, _))) => entry.id() == item.entry.id(),
+            _ => false,
+        };
+        if same {
+            continue;
+        }
+        if let Some(parent) = item.path.parent() {
+            needed.insert(parent);
+        }
+        kept.push(item);
+    }
+    kept.reverse();
+    Ok(kept)
+}
+
+fn failed(path: &TreePath, source: io::Error) -> ProjectionError {
+    ProjectionError::Capture {
+        path: path.to_string(),
+        source,
+    }
+}

@@ -1,0 +1,174 @@
+//! Host directories as part of a lower: looked up and read where they lie, never stored.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use hd_dag::Kind;
+
+use crate::attr::{Attr, kind_of_mode};
+use crate::error::ProjectionError;
+use crate::lower::{HostStamp, Listed};
+
+/// Name of the directories in which Python keeps compiled modules.
+///
+/// They hold nothing that their sources do not say (a compiled module is checked against size and
+/// mtime of its source, which is observed), and any process of the host may add to them, so they
+/// are served but never observed.
+pub(crate) const COMPILED_PYTHON: &[u8] = b"__pycache__";
+
+/// Most host files kept open for reading at a time.
+const OPEN_FILES_MAX: usize = 128;
+
+/// Takes the status of a host path without following a final link; `None` when it is absent.
+pub(crate) fn stat(path: &Path) -> Result<Option<(Attr, HostStamp)>, ProjectionError> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) => Ok(Some(describe(&meta))),
+        Err(error) => match error.raw_os_error() {
+            // A name below something that is not a directory, or that the reader may not enter,
+            // is as good as absent.
+            Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES | libc::ENAMETOOLONG) => Ok(None),
+            _ => Err(host_error(path, error)),
+        },
+    }
+}
+
+fn describe(meta: &fs::Metadata) -> (Attr, HostStamp) {
+    let kind = kind_of_mode(meta.mode());
+    let mtime_ns = nanos(meta.mtime(), meta.mtime_nsec());
+    let attr = Attr {
+        kind,
+        mode: meta.mode() & 0o7777,
+        uid: meta.uid(),
+        gid: meta.gid(),
+        size: if kind == Kind::Dir { 0 } else { meta.size() },
+        mtime_ns,
+        rdev: meta.rdev(),
+        link_group: None,
+    };
+    let stamp = HostStamp {
+        dev: meta.dev(),
+        ino: meta.ino(),
+        size: meta.size(),
+        mtime_ns,
+        ctime_ns: nanos(meta.ctime(), meta.ctime_nsec()),
+    };
+    (attr, stamp)
+}
+
+fn nanos(seconds: i64, nanoseconds: i64) -> i64 {
+    seconds
+        .saturating_mul(1_000_000_000)
+        .saturating_add(nanoseconds)
+}
+
+/// Lists a host directory, sorted by name.
+pub(crate) fn list(path: &Path) -> Result<Vec<Listed>, ProjectionError> {
+    let mut listed = Vec::new();
+    for entry in fs::read_dir(path).map_err(|e| host_error(path, e))? {
+        let entry = entry.map_err(|e| host_error(path, e))?;
+        let name = entry.file_name().into_vec();
+        let observed = name != COMPILED_PYTHON;
+        let file_type = entry.file_type().map_err(|e| host_error(path, e))?;
+        listed.push(Listed {
+            name,
+            kind: kind_of(file_type),
+            observed,
+        });
+    }
+    listed.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(listed)
+}
+
+fn kind_of(file_type: fs::FileType) -> Kind {
+    if file_type.is_dir() {
+        Kind::Dir
+    } else if file_type.is_symlink() {
+        Kind::Symlink
+    } else if file_type.is_fifo() {
+        Kind::Fifo
+    } else if file_type.is_char_device() {
+        Kind::Char
+    } else if file_type.is_block_device() {
+        Kind::Block
+    } else if file_type.is_socket() {
+        Kind::Socket
+    } else {
+        Kind::Regular
+    }
+}
+
+/// Reads the target of a host link.
+pub(crate) fn read_link(path: &Path) -> Result<Vec<u8>, ProjectionError> {
+    fs::read_link(path)
+        .map(|target| target.into_os_string().into_vec())
+        .map_err(|e| host_error(path, e))
+}
+
+/// Joins a raw name to a host path.
+pub(crate) fn child(path: &Path, name: &[u8]) -> PathBuf {
+    path.join(OsStr::from_bytes(name))
+}
+
+fn host_error(path: &Path, source: std::io::Error) -> ProjectionError {
+    ProjectionError::Host {
+        path: path.display().to_string(),
+        source,
+    }
+}
+
+/// Host files kept open between reads, because the kernel never says open or close to us.
+#[derive(Debug, Default)]
+pub(crate) struct OpenFiles {
+    recent: Mutex<Vec<(PathBuf, HostStamp, Arc<File>)>>,
+}
+
+impl OpenFiles {
+    /// Reads up to `len` bytes at `offset` of the file that `stamp` identifies.
+    pub(crate) fn read(
+        &self,
+        path: &Path,
+        stamp: HostStamp,
+        offset: u64,
+        len: usize,
+    ) -> Result<Vec<u8>, ProjectionError> {
+        let file = self.open(path, stamp)?;
+        let mut bytes = vec![0; len];
+        let mut filled = 0;
+        while filled < len {
+            match file.read_at(&mut bytes[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(host_error(path, e)),
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+
+    fn open(&self, path: &Path, stamp: HostStamp) -> Result<Arc<File>, ProjectionError> {
+        let mut recent = self
+            .recent
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(at) = recent
+            .iter()
+            .position(|(_, s, _)| (s.dev, s.ino) == (stamp.dev, stamp.ino))
+        {
+            let hit = recent.remove(at);
+            let file = hit.2.clone();
+            recent.push(hit);
+            return Ok(file);
+        }
+        let file = Arc::new(File::open(path).map_err(|e| host_error(path, e))?);
+        if recent.len() >= OPEN_FILES_MAX {
+            recent.remove(0);
+        }
+        recent.push((path.to_path_buf(), stamp, file.clone()));
+        Ok(file)
+    }
+}

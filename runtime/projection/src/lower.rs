@@ -1,0 +1,87 @@
+//! The small trait behind which every read-only lower stands.
+
+use std::path::PathBuf;
+
+use hd_dag::{Entry, TreePath};
+use hd_store::Id;
+
+use hd_dag::Kind;
+
+use crate::attr::Attr;
+use crate::error::ProjectionError;
+
+/// Where the content of a node comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// An entry of a content-addressed tree; `times` is the node's own times node (directories).
+    Tree {
+        /// The entry as stored.
+        entry: Entry,
+        /// Times of the directory's children, if any were kept.
+        times: Option<Id>,
+    },
+    /// A file or directory of the host, served where it lies.
+    Host {
+        /// Absolute path on the host.
+        path: PathBuf,
+        /// Identity for observations.
+        stamp: HostStamp,
+    },
+}
+
+/// Identity of a host file, cheap to compare: a change of content changes one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostStamp {
+    /// Device number.
+    pub dev: u64,
+    /// Inode number.
+    pub ino: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Modification time, nanoseconds since the epoch.
+    pub mtime_ns: i64,
+    /// Status change time, nanoseconds since the epoch.
+    pub ctime_ns: i64,
+}
+
+/// A resolved node of a lower.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Path from the root of the view.
+    pub path: TreePath,
+    /// What `stat` shows.
+    pub attr: Attr,
+    /// Where its content comes from.
+    pub source: Source,
+    /// Whether what is read below counts as an observation.
+    pub observed: bool,
+}
+
+/// One name of a directory listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Raw name.
+    pub name: Vec<u8>,
+    /// Kind of the entry.
+    pub kind: Kind,
+    /// Whether the name counts in the digest of the listing.
+    pub observed: bool,
+}
+
+/// A read-only tree that can be projected.
+pub trait Lower: Send + Sync + 'static {
+    /// Gives the root directory.
+    fn root(&self) -> Result<Node, ProjectionError>;
+    /// Looks a name up in a directory; `None` when it is absent.
+    fn lookup(&self, parent: &Node, name: &[u8]) -> Result<Option<Node>, ProjectionError>;
+    /// Lists a directory, sorted by name.
+    fn list(&self, dir: &Node) -> Result<Vec<Listed>, ProjectionError>;
+    /// Reads up to `len` bytes at `offset`; short at the end of the file.
+    fn read(&self, file: &Node, offset: u64, len: usize) -> Result<Vec<u8>, ProjectionError>;
+    /// Reads the target of a symbolic link.
+    fn read_link(&self, link: &Node) -> Result<Vec<u8>, ProjectionError>;
+    /// Reads an extended attribute.
+    fn xattr(&self, node: &Node, name: &[u8]) -> Option<Vec<u8>>;
+    /// Lists extended attribute names.
+    fn xattrs(&self, node: &Node) -> Vec<Vec<u8>>;
+}

@@ -1,0 +1,314 @@
+//! Starting sandboxes, mount namespaces and commands inside.
+
+use crate::error::{Context, Result, SandboxError};
+use crate::event::Event;
+use crate::guardian::Guardian;
+use crate::helper::{Helper, Role};
+use crate::idmap::{self, IdMap};
+use crate::mount_op::MountOp;
+use crate::process::Process;
+use crate::sandbox::{Entered, Sandbox, pid_of};
+use crate::spec::{Command, Spec};
+use crate::terminal::Terminal;
+use crate::wire::{Job, Join, Order, Report, Rights, Wires};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a helper may take for what needs no answer of a file system served by hd.
+const PROMPT: Duration = Duration::from_secs(20);
+
+/// Starts sandboxes. Cheap to clone; all methods may be called from any thread.
+#[derive(Clone, Debug)]
+pub struct Launcher {
+    helper: Helper,
+    guardian: Option<Guardian>,
+}
+
+/// The descriptors of a command. Absent ones are `/dev/null`, opened inside; all of 0, 1, 2 are the terminal when
+/// [`Command::tty`] is set.
+#[derive(Debug, Default)]
+pub struct Stdio {
+    /// Descriptor 0.
+    pub stdin: Option<OwnedFd>,
+    /// Descriptor 1.
+    pub stdout: Option<OwnedFd>,
+    /// Descriptor 2.
+    pub stderr: Option<OwnedFd>,
+    /// Descriptors 3 and on.
+    pub extra: Vec<OwnedFd>,
+}
+
+impl Stdio {
+    fn wires(&self) -> Wires {
+        let standard = [
+            self.stdin.is_some(),
+            self.stdout.is_some(),
+            self.stderr.is_some(),
+        ];
+        Wires {
+            standard,
+            extra: self.extra.len(),
+        }
+    }
+
+    fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let standard = [&self.stdin, &self.stdout, &self.stderr];
+        standard
+            .into_iter()
+            .flatten()
+            .chain(&self.extra)
+            .map(AsFd::as_fd)
+    }
+}
+
+/// A mount namespace without a process, kept by a descriptor: mounts made in it ([`Launcher::run_in`]) are seen by
+/// every sandbox that joins it and by nobody else, and are gone when hd and the last such sandbox are.
+#[derive(Debug)]
+pub struct MountNamespace {
+    mount: OwnedFd,
+    user: Option<OwnedFd>,
+    stage: PathBuf,
+}
+
+impl MountNamespace {
+    /// Gives the stage: a tmpfs at this path, seen in the namespace only.
+    pub fn stage(&self) -> &Path {
+        &self.stage
+    }
+
+    fn join(&self) -> (Join, Vec<BorrowedFd<'_>>) {
+        let join = Join {
+            user: self.user.is_some(),
+            mount: true,
+        };
+        (
+            join,
+            self.user
+                .iter()
+                .chain([&self.mount])
+                .map(AsFd::as_fd)
+                .collect(),
+        )
+    }
+}
+
+impl Launcher {
+    /// Builds a launcher. Without a guardian only the end of the control channel ends the sandboxes of a killed hd.
+    pub fn new(helper: Helper, guardian: Option<Guardian>) -> Self {
+        Self { helper, guardian }
+    }
+
+    /// Starts a sandbox as far as its pid 1, which then works through the spec and tells by [`Pending::next_event`].
+    ///
+    /// Takes about a millisecond. Errors: the helper could not be started or not make its namespaces.
+    pub fn spawn(
+        &self,
+        spec: &Spec,
+        stdio: Stdio,
+        within: Option<&MountNamespace>,
+    ) -> Result<Pending> {
+        let (join, mut fds) = within.map_or_else(Default::default, MountNamespace::join);
+        fds.extend(stdio.fds());
+        let mut spec = Box::new(spec.clone());
+        if join.user {
+            spec.user_namespace = None;
+        }
+        let (name, rights, map) = (
+            spec.name.clone(),
+            Rights::from(&*spec),
+            spec.user_namespace.clone(),
+        );
+        let helper = self.helper.start_job(
+            Role::Init,
+            &Job::Spawn {
+                spec,
+                join,
+                wires: stdio.wires(),
+            },
+            &fds,
+        )?;
+        let pid = match expect_mapped(&helper, map.as_ref())? {
+            (Report::Cloned(pid), _) => pid,
+            (other, _) => return Err(helper.unexpected(&other)),
+        };
+        let mut process = helper.hand_over(name, pid)?;
+        if let Some(guardian) = &self.guardian {
+            process.set_registration(guardian.register(process.pidfd())?);
+        }
+        process
+            .channel()
+            .send(&Order::Go, &[])
+            .what(|| format!("start {}", process.name()))?;
+        Ok(Pending {
+            process: Some(process),
+            rights: Some(rights),
+        })
+    }
+
+    /// Makes a mount namespace with an empty stage on an existing empty directory.
+    ///
+    /// `user_namespace` as in [`Spec::user_namespace`]; sandboxes that join share it.
+    pub fn mount_namespace(
+        &self,
+        stage: &Path,
+        user_namespace: Option<&IdMap>,
+    ) -> Result<MountNamespace> {
+        let job = Job::Namespace {
+            stage: stage.to_owned(),
+            user: user_namespace.is_some(),
+        };
+        let helper = self.helper.start_job(Role::Init, &job, &[])?;
+        let (report, fds) = expect_mapped(&helper, user_namespace)?;
+        let mut fds = fds.into_iter();
+        match (report, fds.next(), fds.next()) {
+            (Report::Namespace, Some(mount), user) => Ok(MountNamespace {
+                mount,
+                user,
+                stage: stage.to_owned(),
+            }),
+            (other, ..) => Err(helper.unexpected(&other)),
+        }
+    }
+
+    /// Runs operations in a mount namespace; staged paths are relative to its stage, and `root` is the staged path
+    /// that is resolved as a root (see [`MountOp`]). The last event is [`Event::Done`] or [`Event::Failed`].
+    /// [`MountOp::Proc`] is refused: it belongs to a pid namespace.
+    pub fn run_in(
+        &self,
+        namespace: &MountNamespace,
+        root: &Path,
+        ops: &[MountOp],
+    ) -> Result<Pending> {
+        let (join, fds) = namespace.join();
+        let job = Job::RunIn {
+            stage: namespace.stage.clone(),
+            root: root.to_owned(),
+            ops: ops.to_vec(),
+            join,
+        };
+        let process = self.helper.start_job(Role::Init, &job, &fds)?;
+        Ok(Pending {
+            process: Some(process),
+            rights: None,
+        })
+    }
+
+    /// Runs a command in a running sandbox, with the rights of the sandbox. Returns when the command executes.
+    ///
+    /// Errors: [`SandboxError::Failed`] says why it could not be executed ([`crate::Failure::exit_code`]).
+    pub fn enter(&self, sandbox: &Sandbox, command: &Command, stdio: Stdio) -> Result<Entered> {
+        let user = own_user_namespace(sandbox.pid())?;
+        let job = Job::Enter {
+            rights: sandbox.rights(),
+            command: command.clone(),
+            user,
+            wires: stdio.wires(),
+        };
+        let mut fds = vec![sandbox.as_fd()];
+        fds.extend(stdio.fds());
+        let mut process = self.helper.start_job(Role::Enter, &job, &fds)?;
+        process.set_gentle();
+        let mut terminal = None;
+        loop {
+            match process.report(PROMPT)? {
+                (Report::Terminal, fds) => terminal = fds.into_iter().next().map(Terminal::new),
+                (Report::Started, fds) => {
+                    let workload = fds.first().and_then(pid_of);
+                    return Ok(Entered::new(process, workload, terminal));
+                }
+                (other, _) => return Err(process.unexpected(&other)),
+            }
+        }
+    }
+}
+
+/// Tells whether a process lives in another user namespace than this one.
+fn own_user_namespace(pid: u32) -> Result<bool> {
+    let of = |who: &str| {
+        let path = format!("/proc/{who}/ns/user");
+        std::fs::read_link(&path).what(|| format!("read {path}"))
+    };
+    Ok(of(&pid.to_string())? != of("self")?)
+}
+
+/// Receives the first report of a helper, having written the id maps it asks for.
+fn expect_mapped(helper: &Process, map: Option<&IdMap>) -> Result<(Report, Vec<OwnedFd>)> {
+    let (report, fds) = helper.report(PROMPT)?;
+    let (Report::NeedMaps, Some(map)) = (&report, map) else {
+        return Ok((report, fds));
+    };
+    idmap::write(helper.pid(), map)?;
+    helper
+        .channel()
+        .send(&Order::Mapped, &[])
+        .what(|| "answer the helper".into())?;
+    helper.report(PROMPT)
+}
+
+/// A sandbox or a list of operations on its way. Dropping it kills it.
+#[derive(Debug)]
+pub struct Pending {
+    process: Option<Process>,
+    /// Present when a command is to follow.
+    rights: Option<Rights>,
+}
+
+impl Pending {
+    /// Gives the process id of pid 1 (or of the helper), as seen by hd, until the last event.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
+    /// Waits for the next event. [`Event::Started`], [`Event::Done`] and [`Event::Failed`] are the last ones.
+    ///
+    /// Errors: [`SandboxError::Deadline`] may be followed by another call; after every other error nothing is left.
+    pub fn next_event(&mut self, timeout: Duration) -> Result<Event> {
+        let process = self.process.as_ref().ok_or_else(|| SandboxError::Ended {
+            what: "sandbox".into(),
+        })?;
+        match process.report(timeout) {
+            Ok((report, fds)) => self.event(report, fds),
+            Err(error) => {
+                if !matches!(error, SandboxError::Deadline { .. }) {
+                    self.process = None;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives a descriptor that is readable when [`Pending::next_event`] would not wait.
+    pub fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.process
+            .as_ref()
+            .map(|process| process.channel().as_fd())
+    }
+
+    fn event(&mut self, report: Report, fds: Vec<OwnedFd>) -> Result<Event> {
+        let fd = fds.into_iter().next();
+        match (report, fd) {
+            (Report::Fuse(name), Some(fd)) => Ok(Event::Fuse { name, fd }),
+            (Report::Upper(name), Some(fd)) => Ok(Event::Upper { name, fd }),
+            (Report::Terminal, Some(fd)) => Ok(Event::Terminal(Terminal::new(fd))),
+            (Report::Failed(failure), _) => {
+                self.process = None;
+                Ok(Event::Failed(failure))
+            }
+            (Report::Done, _) => {
+                self.process = None;
+                Ok(Event::Done)
+            }
+            (report, fd) => match (self.process.take(), self.rights) {
+                (Some(process), Some(rights)) if matches!(report, Report::Started) => {
+                    let workload = fd.as_ref().and_then(pid_of);
+                    Ok(Event::Started(Sandbox::new(process, rights, workload)))
+                }
+                (Some(process), _) => Err(process.unexpected(&report)),
+                (None, _) => Err(SandboxError::Ended {
+                    what: "sandbox".into(),
+                }),
+            },
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The operations a view is made of: plain data.
+
+use crate::raw;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Says where the source of a mount is found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// An absolute path of the host (or of the joined mount namespace). Symlinks are followed: trusted paths only.
+    Host(#[serde(with = "raw::one")] PathBuf),
+    /// A path below a host directory which it cannot leave: no `..` or absolute symlink leads out of it.
+    Beneath {
+        /// The trusted directory.
+        #[serde(with = "raw::one")]
+        directory: PathBuf,
+        /// The path below it.
+        #[serde(with = "raw::one")]
+        path: PathBuf,
+    },
+    /// A staged path.
+    Stage(#[serde(with = "raw::one")] PathBuf),
+}
+
+/// One step of making a view. Every `at` is a staged path (relative to [`crate::Spec::stage`]).
+///
+/// A path at or below [`crate::Spec::root`] is resolved as inside that root (`openat2` with `RESOLVE_IN_ROOT`):
+/// a symlink of the image cannot lead out of it. Other staged paths must not contain symlinks. Missing directories of
+/// targets are made. All mounts are `nodev,nosuid` but the device files of [`MountOp::Dev`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MountOp {
+    /// Mounts an empty tmpfs.
+    Tmpfs {
+        /// Target.
+        #[serde(with = "raw::one")]
+        at: PathBuf,
+        /// Limit in bytes; the kernel's default (half of the memory) when absent.
+        size: Option<u64>,
+        /// Mode of its top directory.
+        mode: u32,
+    },
+    /// Makes a directory with its parents (0755).
+    Mkdir {
+        /// The directory.
+        #[serde(with = "raw::one")]
+        at: PathBuf,
+        /// Its mode, also when it was there.
+        mode: u32,
+        /// Its owner, also when it was there.
+        owner: Option<(u32, u32)>,
+    },
+    /// Makes a symlink; an equal one that is there is kept.
+    Symlink {
+        /// The link.
+        #[serde(with = "raw::one")]
+        at: PathBuf,
+        /// What it says.
+        #[serde(with = "raw::one")]
+        target: PathBuf,
+    },
+    /// Writes a file (truncating) with its parents.
+    WriteFile {
+        /// The file.
+        #[serde(with = "raw::one")]
+        at: PathBuf,
+        /// Its content.
+        bytes: Vec<u8>,
+        /// Its mode when it is new.
+        mode: u32,
+    },
+    /// Mounts a FUSE file system whose server is hd: [`crate::Event::Fuse`] carries the connection.
+    ///
+    /// Serve it at once: the next operation that looks into the mount waits for the server.
+    Fuse {
+        /// Target.
+        #[serde(with = "raw::one")]
+        at: PathBuf,
+        /// Name given in the event and in the mount table of the sandbox.
+        name: String,
+        /// Refuses writes in the kernel.
+        read_only: bool,
+    },
+    /// Mounts a kernel overlay; `redirect_dir`, `metacopy`, `index`, `xino` are off (DESIGN §6).
+    Overlay {
+        /// Target.
+        #[serde(with = "raw::one")]
+        at: PathBuf,
+        /// Lower layers, topmost first.
+        lower: Vec<Place>,
+        /// Takes the writes; made when missing.
+        upper: Place,
+        /// The overlay's work directory on the same file system; made when missing.
+        work: Place,
+        /// Leaves out every sync of the upper.
+        volatile: bool,
+        /// Sends an open directory descriptor of the upper under this name ([`crate::Event::Upper`]).
+        report: Option<String>,
+    },
+    /// Shows a file or directory a second time.
+    Bind {
+        /// What to show.
+        source: Place,
+        /// Target.
+        #[serde(with = "raw::one")]
+        at: PathBuf,
+        /// With the mounts below it.
+        recursive: bool,
+        /// Read-only, all mounts below included.
+        read_only: bool,
+        /// What to make when the target is missing.
+        create: Create,
+    },
+    /// Detaches the mount at a path and all mounts below it (`MNT_DETACH`).
+    Unmount {
+        /// The mount point.
+        #[serde(with = "raw::one")]
+        at: PathBuf,
+    },
+    /// Makes an existing mount and all mounts below it read-only.
+    ReadOnly {
+        /// The mount point.
+        #[serde(with = "raw::one")]
+        at: PathBuf,
+    },
+    /// Mounts /proc of the new pid namespace, with the paths masked that Docker masks.
+    Proc {
+        /// Target, a real directory.
+        #[serde(with = "raw::one")]
+        at: PathBuf,
+    },
+    /// Makes /dev: null zero full random urandom tty, pts, ptmx, shm, mqueue, fd links.
+    Dev {
+        /// Target, a real directory.
+        #[serde(with = "raw::one")]
+        at: PathBuf,
+    },
+    /// Shows /sys of the host read-only, firmware masked.
+    Sys {
+        /// Target, a real directory.
+        #[serde(with = "raw::one")]
+        at: PathBuf,
+    },
+}
+
+/// What to make when the target of a bind is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Create {
+    /// A directory, with its parents.
+    Dir,
+    /// An empty file, with its parents.
+    File,
+    /// Nothing: a missing target is an error.
+    Nothing,
+}

@@ -1,0 +1,122 @@
+//! What a later hd needs to find and kill a sandbox whose hd and guardian were both killed.
+
+use crate::error::{Context, Result};
+use crate::process::{kill, open_pidfd};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::Duration;
+
+/// Names one process for good: a process id alone is used again, together with the rest it is not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Process id of pid 1 of the sandbox, as seen by hd.
+    pub pid: u32,
+    /// Its start in clock ticks after boot (`proc_pid_stat(5)`, field 22).
+    pub start_time: u64,
+    /// Its pid namespace, as `/proc/PID/ns/pid` says it.
+    pub pid_namespace: String,
+    /// The boot in which it ran.
+    pub boot_id: String,
+}
+
+impl Record {
+    /// Reads the record of a process.
+    pub fn of(pid: u32) -> Result<Self> {
+        Self::read(pid).what(|| format!("read what identifies process {pid}"))
+    }
+
+    fn read(pid: u32) -> io::Result<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let start_time = start_time(&stat).ok_or(io::ErrorKind::InvalidData)?;
+        let namespace = std::fs::read_link(format!("/proc/{pid}/ns/pid"))?;
+        let boot_id = std::fs::read_to_string(Path::new("/proc/sys/kernel/random/boot_id"))?;
+        let pid_namespace = namespace.to_string_lossy().into_owned();
+        Ok(Self {
+            pid,
+            start_time,
+            pid_namespace,
+            boot_id: boot_id.trim().to_owned(),
+        })
+    }
+}
+
+/// The name in parentheses may hold anything, so fields are counted from its end.
+fn start_time(stat: &str) -> Option<u64> {
+    stat.rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(19)?
+        .parse()
+        .ok()
+}
+
+/// Kills what the records name and nothing else; answers how many were found alive.
+///
+/// Waits up to a second for each to be gone. Errors: a process could not be killed.
+pub fn reap_recorded(records: &[Record]) -> Result<usize> {
+    let mut found = 0;
+    for record in records {
+        // The pidfd comes first: what is read after it is read of that process or fails.
+        let Ok(pidfd) = open_pidfd(record.pid) else {
+            continue;
+        };
+        if Record::read(record.pid).ok().as_ref() != Some(record) {
+            continue;
+        }
+        kill(pidfd.as_fd()).what(|| format!("kill process {}", record.pid))?;
+        found += 1;
+        let deadline = std::time::Instant::now() + Duration::from_secs(1);
+        let gone = crate::wire::wait_readable(pidfd.as_fd(), Some(deadline));
+        gone.what(|| format!("wait for process {}", record.pid))?;
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn start_time_is_found_behind_any_name() {
+        let rest = (3..=22)
+            .map(|n| n.to_string())
+            .collect::<Vec<_>>()
+            .join(" ");
+        assert_eq!(start_time(&format!("7 (a b) c) {rest} 23")), Some(22));
+        assert_eq!(start_time("7 (short) S 1"), None);
+        assert_eq!(start_time(""), None);
+    }
+
+    #[test]
+    fn only_an_exact_match_is_killed() {
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let right = Record::of(child.id()).unwrap();
+        let others = [
+            Record {
+                start_time: right.start_time + 1,
+                ..right.clone()
+            },
+            Record {
+                pid_namespace: "pid:[1]".into(),
+                ..right.clone()
+            },
+            Record {
+                boot_id: "another".into(),
+                ..right.clone()
+            },
+            Record {
+                pid: u32::MAX,
+                ..right.clone()
+            },
+        ];
+        assert_eq!(reap_recorded(&others).unwrap(), 0);
+        assert_eq!(child.try_wait().unwrap(), None);
+        assert_eq!(reap_recorded(&[right]).unwrap(), 1);
+        assert!(!child.wait().unwrap().success());
+    }
+}
