@@ -9,6 +9,7 @@ use std::time::Duration;
 use hd_store::Id;
 
 use crate::model::report::{ServiceState, StepReport};
+use crate::step_runner::chain::StepFailure;
 
 /// Something worth telling a person.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub enum Event {
     },
     /// A step is done.
     StepDone(StepReport),
+    /// A step failed; services keep the last good view.
+    StepFailed(StepFailure),
     /// A batch of edits is through.
     Batch(BatchLine),
     /// A service changed state.
@@ -98,6 +101,11 @@ pub struct BatchLine {
 pub trait Listener: Send + Sync + 'static {
     /// Takes one event.
     fn event(&self, event: Event);
+
+    /// Gives the lines as they are printed, for those who attach; none when nothing is printed.
+    fn lines(&self) -> Option<tokio::sync::broadcast::Receiver<String>> {
+        None
+    }
 }
 
 /// Shared handle to the listener.
@@ -114,6 +122,11 @@ impl Events {
     /// Wraps a listener.
     pub fn new(listener: Arc<dyn Listener>) -> Self {
         Self(listener)
+    }
+
+    /// Gives the lines as they are printed from now on.
+    pub fn lines(&self) -> Option<tokio::sync::broadcast::Receiver<String>> {
+        self.0.lines()
     }
 
     /// Tells an event.

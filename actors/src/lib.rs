@@ -1,11 +1,26 @@
 //! Who does what, and when: the actors of `hd`, their messages and their wiring.
+//!
+//! [`messages`] is the catalogue of everything they say to each other. Each folder is one actor:
+//! `actor.rs` is a thin shell, the files beside it hold its logic.
 
 pub mod base;
-pub mod model;
-pub mod shared;
+pub mod chunk_store;
+pub mod control;
+pub mod dag_engine;
+pub mod debouncer;
 pub mod events;
+pub mod finish;
+pub mod invalidator;
+pub mod messages;
+pub mod model;
+pub mod mount_server;
+pub mod oci_fetcher;
+pub mod runtime;
+pub mod service_supervisor;
+pub mod shared;
 pub mod step_runner;
 pub mod trees;
-pub mod tmp_messages;
-pub use tmp_messages as messages;
+pub mod watcher;
+pub mod wiring;
+
 pub use model::settings::Settings;

@@ -8,7 +8,7 @@
 //! | [`IngestPaths`] | Invalidator → ChunkStore | command | 4 · *Await* | [`Ingested`] |
 //! | [`ApplyEdits`] | Invalidator → DagEngine | command | 1 · *Await* | [`Applied`] |
 //! | [`RootAdvanced`] | Invalidator → MountServer | event | 1 · *Latest* | – |
-//! | [`RunSteps`] | Invalidator → StepRunner | command | 1 · *Latest* | – (later [`StepsDone`]) |
+//! | [`RunSteps`] | Invalidator → StepRunner | command | 1 · *Coalesce* | – (later [`StepsDone`]) |
 //! | [`StepsDone`] | StepRunner → Invalidator | event | 4 · *Await* | – |
 //! | [`PrepareView`] | Invalidator → MountServer | command | 4 · *Await* | [`ServiceView`] |
 //! | [`RestartFor`] | Invalidator → ServiceSupervisor (those concerned) | command | 1 · *Coalesce* | – |
@@ -20,19 +20,20 @@
 //! | [`MountPointLost`] | Watcher → MountServer | event | 8 · *Rescan* | – |
 //! | [`PinRoot`] | Invalidator → ChunkStore | command | 4 · *Await* | done |
 //! | [`CollectGarbage`] | control → ChunkStore | command | 4 · *Await* | report |
-//! | [`GetState`] | control → Invalidator | query | 4 · timeout, then snapshot | [`Report`] |
+//! | [`Rebuild`] | control → Invalidator | command | 1 · *Await* | [`Settled`] |
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::Message;
 use hd_dag::{Change, Rooted, TreePath};
 use hd_store::Id;
-use hd_store::scan::Scanned;
+use hd_store::scan::{PathsReport, Scanned};
+use hd_supervision::Merge;
+use hd_supervision::actix::Message;
 
 use crate::base::Base;
-use crate::model::report::{Report, ServiceState};
+use crate::model::report::ServiceState;
 use crate::mount_server::view::ServiceView;
 use crate::step_runner::chain::ChainOutcome;
 
@@ -79,7 +80,7 @@ messages! {
     MountPointLost => (),
     PinRoot => Result<(), BatchError>,
     CollectGarbage => Result<hd_store::GcReport, BatchError>,
-    GetState => Report,
+    Rebuild => Result<Settled, BatchError>,
 }
 
 /// Why a batch did not get through; the sender keeps it and tries again where that helps.
@@ -99,7 +100,12 @@ pub struct BatchError {
 impl BatchError {
     /// Makes an error of a kind from its cause.
     pub fn new(code: &'static str, cause: impl std::fmt::Display) -> Self {
-        Self { code, message: cause.to_string(), place: String::new(), hint: String::new() }
+        Self {
+            code,
+            message: cause.to_string(),
+            place: String::new(),
+            hint: String::new(),
+        }
     }
 
     /// Names the place.
@@ -166,8 +172,8 @@ pub struct IngestPaths {
 pub enum Found {
     /// The whole project, sorted by path.
     All(Vec<Scanned>),
-    /// Single paths: what is there, or that they are gone.
-    Some(Vec<(TreePath, Option<Scanned>)>),
+    /// Single paths: what is there, and what is gone.
+    Some(PathsReport),
 }
 
 /// The answer to [`IngestPaths`].
@@ -231,10 +237,25 @@ pub struct RunSteps {
     pub base: Arc<Base>,
     /// The project tree.
     pub project: Rooted,
-    /// What changed since the generation before, to decide whether a running step goes on.
-    pub changed: Vec<TreePath>,
+    /// What changed in the project since the generation before, to decide whether a running step
+    /// goes on.
+    pub changed: Vec<Change>,
     /// Steps (`step-1` or slug) to run even if a result is valid.
     pub rerun: Vec<String>,
+}
+
+impl Merge for RunSteps {
+    fn merge(&mut self, newer: Self) {
+        let mut changed = std::mem::take(&mut self.changed);
+        let mut rerun = std::mem::take(&mut self.rerun);
+        changed.extend(newer.changed.iter().cloned());
+        rerun.extend(newer.rerun.iter().cloned());
+        *self = Self {
+            changed,
+            rerun,
+            ..newer
+        };
+    }
 }
 
 /// The steps of a generation are done.
@@ -279,6 +300,8 @@ pub struct PrepareView {
     pub base: Arc<Base>,
     /// The steps' outcome.
     pub outcome: Arc<ChainOutcome>,
+    /// The project tree, which tells what an output would hide.
+    pub project: Rooted,
 }
 
 /// Why a service is to be restarted.
@@ -305,6 +328,21 @@ pub struct RestartFor {
     pub cause: RestartCause,
     /// The view to start in.
     pub view: Arc<ServiceView>,
+}
+
+impl Merge for RestartFor {
+    fn merge(&mut self, newer: Self) {
+        let older = std::mem::replace(self, newer);
+        match (older.cause, &mut self.cause) {
+            (RestartCause::Boot, cause) => *cause = RestartCause::Boot,
+            (RestartCause::Watched(mut paths), RestartCause::Watched(newer)) => {
+                paths.append(newer);
+                *newer = paths;
+            }
+            _ => {}
+        }
+        self.origin = older.origin;
+    }
 }
 
 /// The host removed a directory on which an output is mounted.
@@ -363,10 +401,16 @@ pub struct StopService {
 
 /// Start a stopped service again, or restart a running one.
 #[derive(Clone, Debug)]
-pub struct StartService;
+pub struct StartService {
+    /// Restart it if it runs.
+    pub restart: bool,
+}
 
-// ---- queries --------------------------------------------------------------------------------
+// ---- control --------------------------------------------------------------------------------
 
-/// What is the state of the environment?
+/// Look at the whole project again and make the steps true.
 #[derive(Clone, Debug)]
-pub struct GetState;
+pub struct Rebuild {
+    /// Steps (`step-1` or slug) to run even if a result is valid.
+    pub rerun: Vec<String>,
+}

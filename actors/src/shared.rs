@@ -15,6 +15,7 @@ use hd_store::{Id, NodeKind, Store, Writer};
 
 use crate::events::Events;
 use crate::messages::BatchError;
+use crate::model::process_book::ProcessBook;
 use crate::model::settings::Settings;
 use crate::trees::WorkTrees;
 
@@ -36,6 +37,8 @@ pub struct Shared {
     pub nodes: Arc<NodeCache>,
     /// Where news goes.
     pub events: Events,
+    /// Sandboxes that run, written down for the command that finds this process killed.
+    pub book: ProcessBook,
     launcher: OnceLock<(Launcher, Guardian)>,
     starting: Mutex<()>,
     traces: Mutex<HashMap<Id, Arc<Trace>>>,
@@ -46,11 +49,14 @@ impl Shared {
     pub fn new(settings: Settings, events: Events) -> Result<Self, BatchError> {
         let cas = settings.paths.cas();
         let store = Store::open(&cas).map_err(|e| {
-            BatchError::new("store", e).at(cas.display().to_string()).hint("HD_HOME names another place for all state")
+            BatchError::new("store", e)
+                .at(cas.display().to_string())
+                .hint("HD_HOME names another place for all state")
         })?;
         let trees = Arc::new(WorkTrees::new(store.clone()));
         let nodes = Arc::new(NodeCache::new(trees.clone(), DIRECTORY_BYTES));
         Ok(Self {
+            book: ProcessBook::new(settings.paths.processes()),
             settings,
             store,
             trees,
@@ -91,8 +97,12 @@ impl Shared {
         if let Some(trace) = traces.get(id) {
             return Ok(trace.clone());
         }
-        let bytes = self.store.read_node(NodeKind::Trace, id).map_err(|e| BatchError::new("store", e))?;
-        let trace = Trace::decode(&bytes).map_err(|e| BatchError::new("store", e).at(id.to_string()))?;
+        let bytes = self
+            .store
+            .read_node(NodeKind::Trace, id)
+            .map_err(|e| BatchError::new("store", e))?;
+        let trace =
+            Trace::decode(&bytes).map_err(|e| BatchError::new("store", e).at(id.to_string()))?;
         if traces.len() >= TRACES_MAX {
             traces.clear();
         }
@@ -103,7 +113,10 @@ impl Shared {
 
     /// Commits a writer together with all tree nodes that are new.
     pub fn commit(&self, writer: &mut Writer) -> Result<(), BatchError> {
-        let flushed = self.trees.flush(writer).map_err(|e| BatchError::new("store", e))?;
+        let flushed = self
+            .trees
+            .flush(writer)
+            .map_err(|e| BatchError::new("store", e))?;
         writer.commit().map_err(|e| BatchError::new("store", e))?;
         self.trees.flushed(&flushed);
         Ok(())

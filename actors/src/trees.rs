@@ -24,14 +24,20 @@ pub struct WorkTrees {
 impl WorkTrees {
     /// Works over a store.
     pub fn new(store: Store) -> Self {
-        Self { stored: StoreTrees::read_only(store, DECODED_BYTES), fresh: RwLock::default() }
+        Self {
+            stored: StoreTrees::read_only(store, DECODED_BYTES),
+            fresh: RwLock::default(),
+        }
     }
 
     /// Writes all new nodes through a writer; the caller commits, then calls [`Self::flushed`].
     pub fn flush(&self, writer: &mut Writer) -> Result<Vec<(u8, Id)>, hd_store::Error> {
         let fresh: Vec<_> = {
             let fresh = self.fresh.read().unwrap_or_else(PoisonError::into_inner);
-            fresh.iter().map(|(key, bytes)| (*key, bytes.clone())).collect()
+            fresh
+                .iter()
+                .map(|(key, bytes)| (*key, bytes.clone()))
+                .collect()
         };
         for ((kind, _), bytes) in &fresh {
             if let Some(kind) = kind_of(*kind) {
@@ -56,9 +62,15 @@ impl WorkTrees {
 }
 
 fn kind_of(number: u8) -> Option<NodeKind> {
-    [NodeKind::Tree, NodeKind::Times, NodeKind::Trace, NodeKind::Result, NodeKind::Node]
-        .into_iter()
-        .find(|kind| *kind as u8 == number)
+    [
+        NodeKind::Tree,
+        NodeKind::Times,
+        NodeKind::Trace,
+        NodeKind::Result,
+        NodeKind::Node,
+    ]
+    .into_iter()
+    .find(|kind| *kind as u8 == number)
 }
 
 impl Trees for WorkTrees {
@@ -72,7 +84,9 @@ impl Trees for WorkTrees {
     fn save(&self, kind: NodeKind, bytes: &[u8]) -> Result<Id, TreeError> {
         let id = kind.id_of(bytes);
         let mut fresh = self.fresh.write().unwrap_or_else(PoisonError::into_inner);
-        fresh.entry((kind as u8, id)).or_insert_with(|| Arc::new(bytes.to_vec()));
+        fresh
+            .entry((kind as u8, id))
+            .or_insert_with(|| Arc::new(bytes.to_vec()));
         Ok(id)
     }
 
@@ -80,7 +94,11 @@ impl Trees for WorkTrees {
         match self.fresh(NodeKind::Tree, id) {
             Some(bytes) => hd_dag::TreeNode::decode(&bytes)
                 .map(Arc::new)
-                .map_err(|source| TreeError::Malformed { what: "tree node", id: *id, source }),
+                .map_err(|source| TreeError::Malformed {
+                    what: "tree node",
+                    id: *id,
+                    source,
+                }),
             None => self.stored.tree_node(id),
         }
     }
@@ -89,7 +107,11 @@ impl Trees for WorkTrees {
         match self.fresh(NodeKind::Times, id) {
             Some(bytes) => hd_dag::TimesNode::decode(&bytes)
                 .map(Arc::new)
-                .map_err(|source| TreeError::Malformed { what: "times node", id: *id, source }),
+                .map_err(|source| TreeError::Malformed {
+                    what: "times node",
+                    id: *id,
+                    source,
+                }),
             None => self.stored.times_node(id),
         }
     }

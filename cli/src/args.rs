@@ -7,8 +7,15 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// Environments whose files, build steps and services follow every edit.
 #[derive(Debug, Parser)]
-#[command(name = "hd", version, arg_required_else_help = true, disable_help_subcommand = true)]
-#[command(after_help = "hd.toml is looked for in this directory, then upward. State is kept in HD_HOME (~/.hd).")]
+#[command(
+    name = "hd",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+#[command(
+    after_help = "hd.toml is looked for in this directory, then upward. State is kept in HD_HOME (~/.hd)."
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) place: Place,
@@ -74,7 +81,10 @@ pub(crate) struct Place {
 impl Place {
     /// Takes what is not said here from `outer`: `hd -C x up` is `hd up -C x`.
     pub(crate) fn or(self, outer: Place) -> Place {
-        Place { directory: self.directory.or(outer.directory), file: self.file.or(outer.file) }
+        Place {
+            directory: self.directory.or(outer.directory),
+            file: self.file.or(outer.file),
+        }
     }
 }
 
@@ -93,12 +103,6 @@ pub(crate) enum Verb {
     Ps(PlaceArgs),
     /// Build and exit: `up --once`
     Build(BuildArgs),
-    /// Run a command beside a running service
-    Exec(ExecArgs),
-    /// Run a command in the built environment, without services
-    Run(RunArgs),
-    /// Open a shell beside a running service, else in the built environment
-    Shell(ShellArgs),
     /// Print what services wrote
     Logs(LogsArgs),
     /// Start services that do not run
@@ -115,8 +119,6 @@ pub(crate) enum Verb {
     /// Look after the store of contents
     #[command(subcommand)]
     Cas(CasVerb),
-    /// Measure hd on a project, and Docker beside it
-    Demo(DemoArgs),
     /// Print the version
     Version,
     #[command(external_subcommand)]
@@ -187,54 +189,6 @@ pub(crate) struct BuildArgs {
 }
 
 #[derive(Clone, Debug, Args)]
-pub(crate) struct ExecArgs {
-    /// Beside this service [default: the first]
-    #[arg(short, long, value_name = "SERVICE")]
-    pub(crate) service: Option<String>,
-    /// Set a variable; can be given again
-    #[arg(short, long, value_name = "KEY=VALUE")]
-    pub(crate) env: Vec<String>,
-    /// No terminal even if this is one
-    #[arg(short = 'T', long = "no-tty")]
-    pub(crate) no_tty: bool,
-    #[command(flatten)]
-    pub(crate) place: Place,
-    /// The command and its arguments
-    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) command: Vec<OsString>,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(crate) struct RunArgs {
-    /// Use this image instead of `base` of the file
-    #[arg(long, value_name = "IMAGE")]
-    pub(crate) base: Option<String>,
-    /// Set a variable; can be given again
-    #[arg(short, long, value_name = "KEY=VALUE")]
-    pub(crate) env: Vec<String>,
-    /// No terminal even if this is one
-    #[arg(short = 'T', long = "no-tty")]
-    pub(crate) no_tty: bool,
-    #[command(flatten)]
-    pub(crate) place: Place,
-    /// The command and its arguments
-    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) command: Vec<OsString>,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(crate) struct ShellArgs {
-    /// Beside this service [default: the first]
-    #[arg(value_name = "SERVICE")]
-    pub(crate) service: Option<String>,
-    /// Use this image instead of `base` of the file
-    #[arg(long, value_name = "IMAGE")]
-    pub(crate) base: Option<String>,
-    #[command(flatten)]
-    pub(crate) place: Place,
-}
-
-#[derive(Clone, Debug, Args)]
 pub(crate) struct LogsArgs {
     /// Only these services
     #[arg(value_name = "SERVICE")]
@@ -262,7 +216,10 @@ pub(crate) struct LogsArgs {
 impl LogsArgs {
     /// Gives the project meant; `-f` is taken here.
     pub(crate) fn place(&self) -> Place {
-        Place { directory: self.directory.clone(), file: self.file.clone() }
+        Place {
+            directory: self.directory.clone(),
+            file: self.file.clone(),
+        }
     }
 }
 
@@ -313,18 +270,6 @@ pub(crate) enum CasVerb {
     Verify,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct DemoArgs {
-    /// The project
-    #[arg(value_name = "PATH")]
-    pub(crate) path: Option<PathBuf>,
-    /// Use this image on both sides
-    #[arg(long, value_name = "IMAGE")]
-    pub(crate) base: Option<String>,
-    #[command(flatten)]
-    pub(crate) place: Place,
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -342,28 +287,27 @@ mod tests {
 
     #[test]
     fn f_is_follow_for_logs_and_a_file_elsewhere() {
-        let Verb::Logs(logs) = parse("hd -f x/hd.toml logs -f -n 5 web").verb else { panic!() };
+        let Verb::Logs(logs) = parse("hd -f x/hd.toml logs -f -n 5 web").verb else {
+            panic!()
+        };
         assert!(logs.follow && logs.tail == Some(5) && logs.services == ["web"]);
-        let Verb::Up(up) = parse("hd up -f y.toml -C z").verb else { panic!() };
+        let Verb::Up(up) = parse("hd up -f y.toml -C z").verb else {
+            panic!()
+        };
         assert_eq!(up.place.file, Some("y.toml".into()));
-        let place = up.place.or(Place { directory: Some("a".into()), file: None });
+        let place = up.place.or(Place {
+            directory: Some("a".into()),
+            file: None,
+        });
         assert_eq!(place.directory, Some("z".into()));
-    }
-
-    #[test]
-    fn a_command_keeps_its_own_flags() {
-        let Verb::Exec(exec) = parse("hd exec -s web ls -la --json").verb else { panic!() };
-        assert_eq!(exec.command, ["ls", "-la", "--json"]);
-        assert_eq!(exec.service.as_deref(), Some("web"));
-        let cli = parse("hd exec -- -x");
-        let Verb::Exec(exec) = cli.verb else { panic!() };
-        assert_eq!(exec.command, ["-x"]);
-        assert!(!cli.look.json);
     }
 
     #[test]
     fn global_flags_stand_anywhere() {
         assert!(parse("hd --json status").look.json && parse("hd status --json").look.json);
-        assert_eq!(parse("hd up --progress plain").look.progress, Progress::Plain);
+        assert_eq!(
+            parse("hd up --progress plain").look.progress,
+            Progress::Plain
+        );
     }
 }

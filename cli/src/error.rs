@@ -4,6 +4,7 @@ use std::fmt;
 
 use hd_actors::messages::BatchError;
 use hd_actors::model::report::{ErrorReport, Report, SCHEMA};
+use hd_actors::model::state::Failure;
 use hd_config::ConfigError;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 
@@ -13,16 +14,8 @@ pub(crate) mod exit {
     pub(crate) const INTERNAL: i32 = 1;
     /// The command line or hd.toml is wrong.
     pub(crate) const USAGE: i32 = 2;
-    /// A build step failed.
-    pub(crate) const STEP: i32 = 3;
-    /// A service failed, or did not become ready.
-    pub(crate) const SERVICE: i32 = 5;
     /// Something took too long.
     pub(crate) const TIMEOUT: i32 = 6;
-    /// The machine lacks something.
-    pub(crate) const MACHINE: i32 = 7;
-    /// `exec` and `run`: the command could not be started for a reason of hd's.
-    pub(crate) const CANNOT_RUN: i32 = 125;
     /// The reader of stdout went away: as if SIGPIPE had ended hd.
     pub(crate) const PIPE: i32 = 128 + 13;
 }
@@ -39,7 +32,7 @@ struct Inner {
     report: ErrorReport,
     exit: i32,
     /// Shows the line of the file, where there is one.
-    diagnostic: Option<Box<dyn Diagnostic + Send + Sync>>,
+    diagnostic: Option<miette::Report>,
     /// What was known of the environment when it failed.
     state: Option<Report>,
     /// The error is on the screen already (a failed step with its output).
@@ -59,13 +52,23 @@ impl CliError {
 
     /// Takes an error that another part has put into words.
     pub(crate) fn from_report(report: ErrorReport, exit: i32) -> Self {
-        Self(Box::new(Inner { report, exit, diagnostic: None, state: None, silent: false }))
+        Self(Box::new(Inner {
+            report,
+            exit,
+            diagnostic: None,
+            state: None,
+            silent: false,
+        }))
     }
 
     /// Makes an error of a failed system call on a path.
     pub(crate) fn io(what: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
-        Self::new("io", exit::INTERNAL, format!("cannot {what} {}: {error}", path.display()))
-            .at(path.display().to_string())
+        Self::new(
+            "io",
+            exit::INTERNAL,
+            format!("cannot {what} {}: {error}", path.display()),
+        )
+        .at(path.display().to_string())
     }
 
     /// Makes the error of a stdout whose reader went away: nothing is said about it.
@@ -88,8 +91,8 @@ impl CliError {
     }
 
     /// Adds what shows the source line.
-    pub(crate) fn diagnostic(mut self, diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
-        self.0.diagnostic = Some(Box::new(diagnostic));
+    pub(crate) fn diagnostic(mut self, diagnostic: miette::Report) -> Self {
+        self.0.diagnostic = Some(diagnostic);
         self
     }
 
@@ -100,6 +103,7 @@ impl CliError {
     }
 
     /// Gives the error in the form of the JSON schema.
+    #[cfg(test)]
     pub(crate) fn report(&self) -> &ErrorReport {
         &self.0.report
     }
@@ -133,7 +137,12 @@ impl CliError {
         {
             return text;
         }
-        let ErrorReport { message, place, hint, .. } = &self.0.report;
+        let ErrorReport {
+            message,
+            place,
+            hint,
+            ..
+        } = &self.0.report;
         let mut text = String::from("hd: ");
         if !place.is_empty() && !message.contains(place.as_str()) {
             text.push_str(place);
@@ -151,9 +160,15 @@ impl CliError {
 }
 
 fn graphical(diagnostic: &dyn Diagnostic, colour: bool, width: usize) -> Option<String> {
-    let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let theme = if colour {
+        GraphicalTheme::unicode()
+    } else {
+        GraphicalTheme::unicode_nocolor()
+    };
     let mut text = String::new();
-    let handler = GraphicalReportHandler::new_themed(theme).with_width(width).with_links(false);
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(width)
+        .with_links(false);
     handler.render_report(&mut text, diagnostic).ok()?;
     Some(text)
 }
@@ -163,26 +178,14 @@ impl From<ConfigError> for CliError {
         Self::new(error.code(), exit::USAGE, error.message())
             .at(error.place().to_string())
             .hint(error.hint().unwrap_or_default())
-            .diagnostic(error)
+            .diagnostic(miette::Report::new(error.report().clone()))
     }
 }
 
 impl From<BatchError> for CliError {
     fn from(error: BatchError) -> Self {
-        let BatchError { code, message, place, hint } = error;
-        Self::new(code, exit_of(code), message).at(place).hint(hint)
-    }
-}
-
-/// Gives the exit code that belongs to a word of [`ErrorReport::code`].
-pub(crate) fn exit_of(code: &str) -> i32 {
-    match code.split('.').next().unwrap_or_default() {
-        "usage" | "config" | "not_yet" | "image" | "dependency" => exit::USAGE,
-        "step" => exit::STEP,
-        "service" | "port" => exit::SERVICE,
-        "timeout" => exit::TIMEOUT,
-        "machine" | "fuse" => exit::MACHINE,
-        _ => exit::INTERNAL,
+        let failure = Failure::from(&error);
+        Self::from_report(failure.error, failure.exit)
     }
 }
 
@@ -192,8 +195,13 @@ mod tests {
 
     #[test]
     fn one_line_and_a_hint() {
-        let error = CliError::new("step", exit::STEP, "exit code 9").at("step-1").hint("hd why step-1");
-        assert_eq!(error.text(false, 80), "hd: step-1: exit code 9\nhint: hd why step-1\n");
+        let error = CliError::new("step", 3, "exit code 9")
+            .at("step-1")
+            .hint("hd why step-1");
+        assert_eq!(
+            error.text(false, 80),
+            "hd: step-1: exit code 9\nhint: hd why step-1\n"
+        );
         let error = CliError::new("io", 1, "cannot read /x: gone").at("/x");
         assert_eq!(error.text(false, 80), "hd: cannot read /x: gone\n");
         assert_eq!(CliError::pipe().text(false, 80), "");
@@ -203,9 +211,17 @@ mod tests {
     fn a_configuration_error_shows_its_line() {
         let text = "[environment]\nname = \"x\"\n\n[services.web]\ncomand = \"true\"\n";
         let error = CliError::from(hd_config::parse(text, "hd.toml").unwrap_err());
-        assert_eq!((error.exit(), error.report().place.as_str()), (2, "hd.toml:5:1"));
+        assert_eq!(
+            (error.exit(), error.report().place.as_str()),
+            (2, "hd.toml:5:1")
+        );
         let shown = error.text(false, 80);
-        for part in ["hd.toml:5:1", "comand = \"true\"", "unknown key `comand`", "command"] {
+        for part in [
+            "hd.toml:5:1",
+            "comand = \"true\"",
+            "unknown key `comand`",
+            "command",
+        ] {
             assert!(shown.contains(part), "{part} is missing in {shown}");
         }
         assert!(!shown.contains('\u{1b}'), "{shown:?}");
@@ -213,16 +229,34 @@ mod tests {
 
     #[test]
     fn the_json_keeps_what_was_known() {
-        let known = Report { name: "demo".to_owned(), files: 3, ..Report::default() };
-        let json = CliError::new("step", exit::STEP, "m").state(known).json();
-        assert_eq!((json.schema, json.name.as_str(), json.files), (1, "demo", 3));
+        let known = Report {
+            name: "demo".to_owned(),
+            files: 3,
+            ..Report::default()
+        };
+        let json = CliError::new("step", 3, "m").state(known).json();
+        assert_eq!(
+            (json.schema, json.name.as_str(), json.files),
+            (1, "demo", 3)
+        );
         assert_eq!(json.error.map(|error| error.code), Some("step".to_owned()));
     }
 
     #[test]
-    fn words_have_their_codes() {
-        for (word, code) in [("config.syntax", 2), ("step", 3), ("service", 5), ("fuse", 7), ("store", 1)] {
-            assert_eq!(exit_of(word), code, "{word}");
+    fn failures_of_the_runtime_keep_their_codes() {
+        for (word, code) in [
+            ("config", 2),
+            ("image", 2),
+            ("step", 3),
+            ("service", 5),
+            ("fuse", 7),
+            ("store", 1),
+        ] {
+            assert_eq!(
+                CliError::from(BatchError::new(word, "m").at("p")).exit(),
+                code,
+                "{word}"
+            );
         }
     }
 }

@@ -12,24 +12,55 @@ const LATER: &[(&str, &str)] = &[
     ("attach", "`hd up` beside a running instance attaches"),
     ("completion", "`hd --help` lists the verbs"),
     ("config", "`hd status --json` shows what was understood"),
-    ("cp", "services work on the project directory itself: use `cp` there"),
-    ("debug", "`hd why STEP` names the log; `hd run` runs a command in the built environment"),
+    (
+        "cp",
+        "services work on the project directory itself: use `cp` there",
+    ),
+    (
+        "debug",
+        "`hd why STEP` says why it ran; what it wrote is in its log",
+    ),
+    (
+        "demo",
+        "`hd up --once --json` says what ran and how long it took",
+    ),
     ("diff", "`hd why` says what changed for a step"),
     ("doctor", "`hd up` names what the machine lacks"),
     ("events", "`hd up` beside a running instance prints them"),
-    ("export", "`hd run tar …` packs what you need"),
+    (
+        "exec",
+        "give a service what you want to run: `hd up` starts it in the environment",
+    ),
+    ("export", "`hd up` shows what steps made to services"),
     ("image", "`hd up` pulls the base"),
     ("ingest", "`hd build` reads the project into the store"),
     ("kill", "`hd down --now` kills the services"),
-    ("lock", "pin versions in the files that your package manager reads"),
+    (
+        "lock",
+        "pin versions in the files that your package manager reads",
+    ),
     ("ls", "`hd status -C DIR` shows one project"),
     ("plan", "`hd why` says why each step ran or was kept"),
     ("port", "`hd ps` shows ports"),
     ("prune", "`hd cas gc` removes what no environment needs"),
     ("reset", "`hd build --rerun STEP` runs a step anew"),
-    ("restore", "check out the state you want with git: `hd` makes the rest of it again"),
+    (
+        "restore",
+        "check out the state you want with git: `hd` makes the rest of it again",
+    ),
+    (
+        "run",
+        "make it a step or a service: `hd up` runs it in the environment",
+    ),
     ("schema", "`hd init` writes a commented hd.toml"),
-    ("snapshot", "commit the project with git: `hd` makes the rest of it again"),
+    (
+        "shell",
+        "make it a service: `hd up` runs it in the environment",
+    ),
+    (
+        "snapshot",
+        "commit the project with git: `hd` makes the rest of it again",
+    ),
     ("top", "`hd status` shows states and process ids"),
     ("verify", "`hd cas verify` checks the store"),
     ("wait", "`hd up --wait` returns when every service is ready"),
@@ -43,7 +74,12 @@ pub(crate) fn refuse(verb: &OsStr) -> CliError {
         return not_yet(&format!("hd {verb}")).hint(*instead);
     }
     let known = known();
-    let names = || known.iter().map(String::as_str).chain(LATER.iter().map(|(name, _)| *name));
+    let names = || {
+        known
+            .iter()
+            .map(String::as_str)
+            .chain(LATER.iter().map(|(name, _)| *name))
+    };
     let hint = match nearest(&verb, names()) {
         Some(name) => format!("did you mean `hd {name}`?"),
         None => "`hd --help` lists what there is".to_owned(),
@@ -61,11 +97,17 @@ pub(crate) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> O
     let word = word.to_lowercase();
     let scored = names.map(|name| (strsim::damerau_levenshtein(&word, name), name));
     let allowed = (word.chars().count() / 3).max(1);
-    scored.filter(|(distance, _)| *distance <= allowed).min().map(|(_, name)| name)
+    scored
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, name)| name)
 }
 
 fn known() -> Vec<String> {
-    Cli::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect()
+    Cli::command()
+        .get_subcommands()
+        .map(|verb| verb.get_name().to_owned())
+        .collect()
 }
 
 #[cfg(test)]
@@ -75,7 +117,10 @@ mod tests {
     #[test]
     fn a_verb_either_works_or_comes_later() {
         let known = known();
-        let both: Vec<_> = LATER.iter().filter(|(name, _)| known.iter().any(|k| k == name)).collect();
+        let both: Vec<_> = LATER
+            .iter()
+            .filter(|(name, _)| known.iter().any(|k| k == name))
+            .collect();
         assert!(both.is_empty(), "{both:?}");
         assert!(LATER.is_sorted());
     }
@@ -91,14 +136,21 @@ mod tests {
         ];
         for (verb, hint) in cases {
             let error = refuse(OsStr::new(verb));
-            assert_eq!((error.report().hint.as_str(), error.exit()), (hint, 2), "{verb}");
+            assert_eq!(
+                (error.report().hint.as_str(), error.exit()),
+                (hint, 2),
+                "{verb}"
+            );
         }
     }
 
     #[test]
     fn a_later_verb_says_so() {
         let error = refuse(OsStr::new("lock"));
-        assert_eq!((error.report().message.as_str(), error.exit()), ("hd lock: not yet", 2));
+        assert_eq!(
+            (error.report().message.as_str(), error.exit()),
+            ("hd lock: not yet", 2)
+        );
         assert!(!error.report().hint.is_empty());
     }
 }

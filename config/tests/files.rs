@@ -1,5 +1,7 @@
 //! What `[files]` and ignore files together keep and hide, and what they name as the reason.
 
+#![expect(clippy::unwrap_used, reason = "a test stops on what it did not expect")]
+
 use hd_config::{FileFilter, Files, FilterStack};
 
 fn strings(list: &[&str]) -> Vec<String> {

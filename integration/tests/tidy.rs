@@ -9,7 +9,20 @@ const PURE_CRATES: &[&str] = &["config/src/", "runtime/dag/src/"];
 const PURE_FILES: &[&str] = &["runtime/supervision/src/policy.rs"];
 
 /// In an actor's folder all files are pure but `actor.rs`, `mod.rs` and these, each with a reason.
-const SHELLS_BESIDE_ACTORS: &[(&str, &str)] = &[];
+const SHELLS_BESIDE_ACTORS: &[(&str, &str)] = &[
+    (
+        "actors/src/service_supervisor/board.rs",
+        "wakes who waits for a state",
+    ),
+    (
+        "actors/src/service_supervisor/log.rs",
+        "reads pipes and stamps lines with the time",
+    ),
+    (
+        "actors/src/service_supervisor/probe.rs",
+        "connects to services, on threads of its own",
+    ),
+];
 
 const ACTORS: &[&str] = &[
     "chunk_store",

@@ -18,26 +18,42 @@ pub struct Account {
 pub fn resolve(user: &str, passwd: &str, group: &str) -> Result<Account, String> {
     let (user, wanted_group) = user.split_once(':').unwrap_or((user, ""));
     let user = if user.is_empty() { "0" } else { user };
-    let line = fields(passwd).find(|line| line.first() == Some(&user) || line.get(2) == Some(&user));
+    let line =
+        fields(passwd).find(|line| line.first() == Some(&user) || line.get(2) == Some(&user));
     let uid = match (&line, user.parse()) {
         (Some(line), _) => number(line, 2, "passwd")?,
         (None, Ok(uid)) => uid,
         (None, Err(_)) => return Err(format!("the image has no user `{user}`")),
     };
     let gid = if wanted_group.is_empty() {
-        line.as_ref().map_or(Ok(0), |line| number(line, 3, "passwd"))?
+        line.as_ref()
+            .map_or(Ok(0), |line| number(line, 3, "passwd"))?
     } else if let Ok(gid) = wanted_group.parse() {
         gid
     } else {
         let line = fields(group).find(|line| line.first() == Some(&wanted_group));
-        number(&line.ok_or(format!("the image has no group `{wanted_group}`"))?, 2, "group")?
+        number(
+            &line.ok_or(format!("the image has no group `{wanted_group}`"))?,
+            2,
+            "group",
+        )?
     };
-    let name = line.as_ref().and_then(|line| line.first()).map_or(user, |name| name).to_owned();
-    let home = line.as_ref().and_then(|line| line.get(5)).filter(|home| home.starts_with('/')).map_or(
-        if uid == 0 { "/root" } else { "/" },
-        |home| home,
-    );
-    Ok(Account { uid, gid, name, home: home.to_owned() })
+    let name = line
+        .as_ref()
+        .and_then(|line| line.first())
+        .map_or(user, |name| name)
+        .to_owned();
+    let home = line
+        .as_ref()
+        .and_then(|line| line.get(5))
+        .filter(|home| home.starts_with('/'))
+        .map_or(if uid == 0 { "/root" } else { "/" }, |home| home);
+    Ok(Account {
+        uid,
+        gid,
+        name,
+        home: home.to_owned(),
+    })
 }
 
 fn fields(text: &str) -> impl Iterator<Item = Vec<&str>> {
@@ -46,7 +62,8 @@ fn fields(text: &str) -> impl Iterator<Item = Vec<&str>> {
 
 fn number(line: &[&str], at: usize, file: &str) -> Result<u32, String> {
     let text = line.get(at).copied().unwrap_or_default();
-    text.parse().map_err(|_| format!("/etc/{file} of the image has `{text}` for a number"))
+    text.parse()
+        .map_err(|_| format!("/etc/{file} of the image has `{text}` for a number"))
 }
 
 #[cfg(test)]
@@ -67,11 +84,19 @@ mod tests {
             ("4242", (4242, 0, "4242", "/")),
         ];
         for (text, (uid, gid, name, home)) in cases {
-            let account = Account { uid, gid, name: name.into(), home: home.into() };
+            let account = Account {
+                uid,
+                gid,
+                name: name.into(),
+                home: home.into(),
+            };
             assert_eq!(resolve(text, PASSWD, GROUP), Ok(account), "{text}");
         }
         assert!(resolve("nobody-here", PASSWD, GROUP).is_err());
         assert!(resolve("node:nogroup", PASSWD, GROUP).is_err());
-        assert_eq!(resolve("", "", "").map(|account| account.home), Ok("/root".to_owned()));
+        assert_eq!(
+            resolve("", "", "").map(|account| account.home),
+            Ok("/root".to_owned())
+        );
     }
 }

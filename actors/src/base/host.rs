@@ -8,8 +8,9 @@ use hd_projection::Graft;
 use super::tree_path;
 
 /// Directories of a system that commands need to run.
-const SYSTEM: [&str; 10] =
-    ["bin", "etc", "lib", "lib32", "lib64", "libx32", "nix", "opt", "sbin", "usr"];
+const SYSTEM: [&str; 10] = [
+    "bin", "etc", "lib", "lib32", "lib64", "libx32", "nix", "opt", "sbin", "usr",
+];
 
 /// Files that say where the machine is on the network; shown, never observed.
 const NETWORK_FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
@@ -19,9 +20,21 @@ const NETWORK_FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 /// Credentials (`~/.cargo/credentials.toml`, `~/.netrc`, `~/.ssh`, …) are in none of them.
 const TOOL_ROOTS: [(&str, &[&str]); 12] = [
     (".pyenv", &[".pyenv"]),
-    (".cargo", &[".cargo/bin", ".cargo/env", ".cargo/config.toml", ".rustup"]),
+    (
+        ".cargo",
+        &[".cargo/bin", ".cargo/env", ".cargo/config.toml", ".rustup"],
+    ),
     (".nvm", &[".nvm"]),
-    (".local", &[".local/bin", ".local/lib", ".local/pipx", ".local/share/pipx", ".local/share/uv"]),
+    (
+        ".local",
+        &[
+            ".local/bin",
+            ".local/lib",
+            ".local/pipx",
+            ".local/share/pipx",
+            ".local/share/uv",
+        ],
+    ),
     (".volta", &[".volta"]),
     (".asdf", &[".asdf"]),
     (".deno", &[".deno/bin"]),
@@ -67,10 +80,16 @@ impl HostBase {
                 _ => {}
             }
         }
-        let entries: Vec<&Path> = path.split(':').map(Path::new).filter(|p| p.is_absolute()).collect();
+        let entries: Vec<&Path> = path
+            .split(':')
+            .map(Path::new)
+            .filter(|p| p.is_absolute())
+            .collect();
         let tools = tool_roots(&entries, home);
         let shows = |entry: &Path| {
-            SYSTEM.iter().any(|name| entry.starts_with(Path::new("/").join(name)))
+            SYSTEM
+                .iter()
+                .any(|name| entry.starts_with(Path::new("/").join(name)))
                 || tools.iter().any(|tool| entry.starts_with(tool))
         };
         let path = entries
@@ -79,7 +98,13 @@ impl HostBase {
             .map(|entry| entry.to_string_lossy())
             .collect::<Vec<_>>()
             .join(":");
-        Self { directories, links, tools, path, home: home.to_path_buf() }
+        Self {
+            directories,
+            links,
+            tools,
+            path,
+            home: home.to_path_buf(),
+        }
     }
 
     /// Gives the grafts of a view.
@@ -107,7 +132,12 @@ fn tool_roots(path: &[&Path], home: &Path) -> Vec<PathBuf> {
     let mut roots = Vec::new();
     for (first, brought) in TOOL_ROOTS {
         if path.iter().any(|entry| entry.starts_with(home.join(first))) {
-            roots.extend(brought.iter().map(|root| home.join(root)).filter(|root| root.exists()));
+            roots.extend(
+                brought
+                    .iter()
+                    .map(|root| home.join(root))
+                    .filter(|root| root.exists()),
+            );
         }
     }
     roots
@@ -129,9 +159,20 @@ mod tests {
         );
         let base = HostBase::detect(&path, home.path());
         assert_eq!(base.tools, [home.path().join(".pyenv")]);
-        assert_eq!(base.path, format!("/usr/bin:{}/.pyenv/shims", home.path().display()));
-        let shown: Vec<String> = base.grafts().iter().map(|graft| graft.at.to_string()).collect();
+        assert_eq!(
+            base.path,
+            format!("/usr/bin:{}/.pyenv/shims", home.path().display())
+        );
+        let shown: Vec<String> = base
+            .grafts()
+            .iter()
+            .map(|graft| graft.at.to_string())
+            .collect();
         assert!(shown.contains(&"usr".to_owned()) && shown.contains(&"etc/resolv.conf".to_owned()));
-        assert!(!shown.iter().any(|at| at.contains("secret") || at.contains(".ssh")));
+        assert!(
+            !shown
+                .iter()
+                .any(|at| at.contains("secret") || at.contains(".ssh"))
+        );
     }
 }

@@ -81,11 +81,9 @@ impl Base {
     pub fn path(&self) -> String {
         match self {
             Self::Host(host) => host.path.clone(),
-            Self::Image(image) => image
-                .env
-                .get("PATH")
-                .cloned()
-                .unwrap_or_else(|| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+            Self::Image(image) => image.env.get("PATH").cloned().unwrap_or_else(|| {
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()
+            }),
         }
     }
 
@@ -110,7 +108,10 @@ impl Base {
     pub fn workdir(&self, declared: Option<&str>) -> String {
         let of_image = match self {
             Self::Host(_) => None,
-            Self::Image(image) => image.workdir.as_deref().filter(|dir| *dir != "/" && !dir.is_empty()),
+            Self::Image(image) => image
+                .workdir
+                .as_deref()
+                .filter(|dir| *dir != "/" && !dir.is_empty()),
         };
         declared.or(of_image).unwrap_or("/workspace").to_owned()
     }

@@ -17,15 +17,34 @@ pub fn inside(absolute: &str) -> PathBuf {
 /// `ca` is the host's certificate bundle.
 pub fn common(base: &Base, ca: Option<&Path>) -> Vec<MountOp> {
     let mut ops = vec![
-        MountOp::Tmpfs { at: inside("/tmp"), size: None, mode: 0o1777 },
-        MountOp::Tmpfs { at: inside("/var/tmp"), size: None, mode: 0o1777 },
-        MountOp::Tmpfs { at: inside("/run"), size: None, mode: 0o755 },
-        MountOp::Proc { at: inside("/proc") },
+        MountOp::Tmpfs {
+            at: inside("/tmp"),
+            size: None,
+            mode: 0o1777,
+        },
+        MountOp::Tmpfs {
+            at: inside("/var/tmp"),
+            size: None,
+            mode: 0o1777,
+        },
+        MountOp::Tmpfs {
+            at: inside("/run"),
+            size: None,
+            mode: 0o755,
+        },
+        MountOp::Proc {
+            at: inside("/proc"),
+        },
         MountOp::Sys { at: inside("/sys") },
         MountOp::Dev { at: inside("/dev") },
     ];
     if let Some(ca) = ca {
-        ops.push(bind(Place::Host(ca.to_path_buf()), inside(CA_INSIDE), true, Create::File));
+        ops.push(bind(
+            Place::Host(ca.to_path_buf()),
+            inside(CA_INSIDE),
+            true,
+            Create::File,
+        ));
     }
     if base.is_image() {
         for file in ["/etc/resolv.conf", "/etc/hosts"] {
@@ -39,5 +58,11 @@ pub fn common(base: &Base, ca: Option<&Path>) -> Vec<MountOp> {
 
 /// Shows one thing a second time.
 pub fn bind(source: Place, at: PathBuf, read_only: bool, create: Create) -> MountOp {
-    MountOp::Bind { source, at, recursive: false, read_only, create }
+    MountOp::Bind {
+        source,
+        at,
+        recursive: false,
+        read_only,
+        create,
+    }
 }

@@ -58,7 +58,10 @@ const NAMES: [&str; 22] = [
 /// Finds the host's certificate bundle.
 pub fn ca_bundle(env: &BTreeMap<String, String>) -> Option<PathBuf> {
     let named = env.get("SSL_CERT_FILE").map(PathBuf::from);
-    named.into_iter().chain(CA_FILES.map(PathBuf::from)).find(|path| Path::is_file(path))
+    named
+        .into_iter()
+        .chain(CA_FILES.map(PathBuf::from))
+        .find(|path| Path::is_file(path))
 }
 
 /// Gives the variables to add to a command's environment.
@@ -67,7 +70,10 @@ pub fn ca_bundle(env: &BTreeMap<String, String>) -> Option<PathBuf> {
 pub fn variables(env: &BTreeMap<String, String>, has_bundle: bool) -> BTreeMap<String, String> {
     let mut passed: BTreeMap<String, String> = NAMES
         .iter()
-        .filter_map(|name| env.get(*name).map(|value| ((*name).to_owned(), value.clone())))
+        .filter_map(|name| {
+            env.get(*name)
+                .map(|value| ((*name).to_owned(), value.clone()))
+        })
         .collect();
     if has_bundle {
         passed.extend(CA_VARIABLES.map(|name| (name.to_owned(), CA_INSIDE.to_owned())));
@@ -82,8 +88,12 @@ mod tests {
     #[test]
     fn only_the_listed_variables_pass() {
         let env = BTreeMap::from(
-            [("HTTPS_PROXY", "http://p"), ("AWS_SECRET_ACCESS_KEY", "s"), ("LD_PRELOAD", "x")]
-                .map(|(k, v)| (k.to_owned(), v.to_owned())),
+            [
+                ("HTTPS_PROXY", "http://p"),
+                ("AWS_SECRET_ACCESS_KEY", "s"),
+                ("LD_PRELOAD", "x"),
+            ]
+            .map(|(k, v)| (k.to_owned(), v.to_owned())),
         );
         let passed = variables(&env, false);
         assert_eq!(passed.keys().collect::<Vec<_>>(), ["HTTPS_PROXY"]);

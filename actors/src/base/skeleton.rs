@@ -57,7 +57,11 @@ pub fn ensure(
     if let Base::Host(host) = base {
         for (path, target) in &host.links {
             let entry = Entry::symlink(0, 0, target.clone());
-            edits.push(Edit::Put { path: parse(path.trim_start_matches('/')), entry, mtime_ns: 0 });
+            edits.push(Edit::Put {
+                path: parse(path.trim_start_matches('/')),
+                entry,
+                mtime_ns: 0,
+            });
         }
     } else {
         for file in FILES {
@@ -65,7 +69,11 @@ pub fn ensure(
             let present = hd_dag::get(trees, &root.tree, &path)?;
             if present.is_none_or(|entry| entry.kind() != Kind::Regular) {
                 let entry = Entry::regular(Meta::new(0o644), hd_store::Id::of(b""), 0);
-                edits.push(Edit::Put { path, entry, mtime_ns: 0 });
+                edits.push(Edit::Put {
+                    path,
+                    entry,
+                    mtime_ns: 0,
+                });
             }
         }
     }
@@ -80,7 +88,11 @@ fn add_directory(
     mode: u32,
 ) -> Result<(), TreeError> {
     if hd_dag::get(trees, &root.tree, &path)?.is_none() {
-        edits.push(Edit::Put { path, entry: Entry::dir(Meta::new(mode)), mtime_ns: 0 });
+        edits.push(Edit::Put {
+            path,
+            entry: Entry::dir(Meta::new(mode)),
+            mtime_ns: 0,
+        });
     }
     Ok(())
 }

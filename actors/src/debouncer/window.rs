@@ -40,14 +40,23 @@ impl Window {
                 merge(&mut gathering.paths, paths);
                 gathering.last = gathering.last.max(seen);
             }
-            None => self.gathering = Some(Gathering { paths, first: seen, last: seen }),
+            None => {
+                self.gathering = Some(Gathering {
+                    paths,
+                    first: seen,
+                    last: seen,
+                })
+            }
         }
     }
 
     /// Gives the moment at which the batch is to go out; `None` while nothing is gathered or a
     /// batch is in flight.
     pub fn deadline(&self) -> Option<Instant> {
-        let gathering = self.gathering.as_ref().filter(|_| self.in_flight.is_none())?;
+        let gathering = self
+            .gathering
+            .as_ref()
+            .filter(|_| self.in_flight.is_none())?;
         let quiet = match &gathering.paths {
             Paths::These(paths) if paths.len() < STORM => QUIET,
             _ => QUIET_IN_STORM,
@@ -120,7 +129,10 @@ mod tests {
         let start = Instant::now();
         let mut window = Window::default();
         for at in 0..3 {
-            window.touch(these([path("app.py")]), start + Duration::from_micros(at * 300));
+            window.touch(
+                these([path("app.py")]),
+                start + Duration::from_micros(at * 300),
+            );
         }
         assert_eq!(window.take(start + Duration::from_millis(2)), None);
         let (paths, first) = window.take(start + Duration::from_millis(10)).unwrap();
@@ -134,7 +146,10 @@ mod tests {
         let mut window = Window::default();
         for at in 0..20_000u32 {
             let seen = start + Duration::from_micros(u64::from(at) * 40);
-            assert!(window.deadline().is_none_or(|deadline| deadline > seen), "cut at {at}");
+            assert!(
+                window.deadline().is_none_or(|deadline| deadline > seen),
+                "cut at {at}"
+            );
             window.touch(these([path(&format!("f{at}"))]), seen);
         }
         let (paths, _) = window.take(start + Duration::from_millis(900)).unwrap();

@@ -13,8 +13,11 @@ pub fn concerned<'a>(
 ) -> BTreeMap<String, Vec<TreePath>> {
     let mut concerned = BTreeMap::new();
     for (service, watch) in watches {
-        let matched: Vec<TreePath> =
-            changed.iter().filter(|path| watch.matches(path.as_bytes())).cloned().collect();
+        let matched: Vec<TreePath> = changed
+            .iter()
+            .filter(|path| watch.matches(path.as_bytes()))
+            .cloned()
+            .collect();
         if !matched.is_empty() {
             concerned.insert(service.to_owned(), matched);
         }

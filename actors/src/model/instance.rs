@@ -22,10 +22,19 @@ impl InstancePaths {
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default()
             .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' })
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || c == '-' || c == '_' {
+                    c
+                } else {
+                    '-'
+                }
+            })
             .take(40)
             .collect();
-        Self { home: home.to_path_buf(), id: format!("{name}-{}", digest.short()) }
+        Self {
+            home: home.to_path_buf(),
+            id: format!("{name}-{}", digest.short()),
+        }
     }
 
     /// Id of the instance: a file name.
@@ -76,6 +85,16 @@ impl InstancePaths {
     /// Empty directory on which private mount namespaces stage their mounts.
     pub fn stage(&self) -> PathBuf {
         self.dir().join("stage")
+    }
+
+    /// Empty directory on which the mount namespace shared by services stages its mounts.
+    pub fn shared_stage(&self) -> PathBuf {
+        self.dir().join("shared-stage")
+    }
+
+    /// Empty directory on which each service stages its own mounts.
+    pub fn service_stage(&self) -> PathBuf {
+        self.dir().join("service-stage")
     }
 
     /// Stat cache of the project's scan.

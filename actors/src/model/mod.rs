@@ -3,5 +3,7 @@
 pub mod files;
 pub mod instance;
 pub mod log_line;
+pub mod process_book;
 pub mod report;
 pub mod settings;
+pub mod state;

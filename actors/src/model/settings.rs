@@ -32,6 +32,8 @@ pub struct Settings {
 impl Settings {
     /// Gives the base image asked for, if any.
     pub fn base(&self) -> Option<&str> {
-        self.base_override.as_deref().or(self.project.base.as_deref())
+        self.base_override
+            .as_deref()
+            .or(self.project.base.as_deref())
     }
 }

@@ -7,61 +7,9 @@ use std::time::{Duration, Instant};
 
 use hd_config::RestartPolicy;
 
+pub use super::input::{Action, Input, Past, Rules, describe};
 use crate::messages::Ended;
 use crate::model::report::ServiceState;
-
-/// What stays the same over the life of a service.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// When to start again after the process ended by itself.
-    pub policy: RestartPolicy,
-    /// Whether it is meant to end.
-    pub oneshot: bool,
-    /// Time between the stop signal and the kill.
-    pub grace: Duration,
-    /// First delay after a crash.
-    pub delay_min: Duration,
-    /// Longest delay after a crash.
-    pub delay_max: Duration,
-    /// A run that lasted this long makes the next crash the first one again.
-    pub reset_after: Duration,
-    /// Crashes in a row after which it is given up.
-    pub crashes_max: u32,
-}
-
-/// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// Start it, or start it anew: first start, a watched change, a person's wish.
-    Start,
-    /// Its dependencies are as it needs them.
-    DependenciesMet,
-    /// A process was started.
-    Spawned,
-    /// No process could be started.
-    SpawnFailed(String),
-    /// The probe passed.
-    Healthy,
-    /// The probe gave up.
-    Unhealthy(String),
-    /// The process ended.
-    Ended(Ended),
-    /// Stop it and keep it so; with `true` at once.
-    Stop(bool),
-    /// A deadline has passed.
-    Tick,
-}
-
-/// Something to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Start a process.
-    Spawn,
-    /// Send the stop signal to the whole group.
-    Signal,
-    /// Kill the process namespace.
-    Kill,
-}
 
 /// A service between `up` and `down`.
 #[derive(Debug)]
@@ -75,26 +23,58 @@ pub struct Lifecycle {
     crashes: u32,
     crash_restarts: u64,
     wants_start: bool,
-    dependencies_met: bool,
+    /// Why it is started this time; empty for the first start.
+    because: String,
+    /// The next start follows an end of its own.
+    after_crash: bool,
+    /// What it waits for, if anything.
+    missing: Option<String>,
+    unhealthy: bool,
     succeeded: bool,
 }
 
 impl Lifecycle {
-    /// A service that waits for its first start.
-    pub fn new(rules: Rules) -> Self {
+    /// A service that waits for a start.
+    pub fn new(rules: Rules, past: Past) -> Self {
+        let waiting = || {
+            (
+                ServiceState::Waiting,
+                "waiting for the steps".to_owned(),
+                false,
+            )
+        };
+        let (state, reason, succeeded) = past.rests.unwrap_or_else(waiting);
         Self {
             rules,
-            state: ServiceState::Waiting,
-            reason: "waiting for the steps".to_owned(),
-            run: 0,
+            state,
+            reason,
+            run: past.run,
             started_at: None,
             deadline: None,
             crashes: 0,
-            crash_restarts: 0,
+            crash_restarts: past.crash_restarts,
             wants_start: false,
-            dependencies_met: false,
-            succeeded: false,
+            because: String::new(),
+            after_crash: false,
+            missing: None,
+            unhealthy: false,
+            succeeded,
         }
+    }
+
+    /// Gives what a later supervisor of the service has to know.
+    pub fn past(&self) -> Past {
+        let rests = matches!(self.state, ServiceState::Exited | ServiceState::Failed);
+        Past {
+            run: self.run,
+            crash_restarts: self.crash_restarts,
+            rests: rests.then(|| (self.state, self.reason.clone(), self.succeeded)),
+        }
+    }
+
+    /// Takes what the service waits for; nothing when its dependencies are as it needs them.
+    pub fn depends(&mut self, missing: Option<String>) {
+        self.missing = missing;
     }
 
     /// Gives the state.
@@ -105,6 +85,16 @@ impl Lifecycle {
     /// Gives why it is in this state.
     pub fn reason(&self) -> &str {
         &self.reason
+    }
+
+    /// Gives why it was started the last time; empty for the first start.
+    pub fn because(&self) -> &str {
+        &self.because
+    }
+
+    /// Tells whether its probe gave up.
+    pub fn unhealthy(&self) -> bool {
+        self.unhealthy
     }
 
     /// Gives the number of the latest start.
@@ -122,7 +112,7 @@ impl Lifecycle {
         self.crash_restarts
     }
 
-    /// Tells whether a one-shot has done its work.
+    /// Tells whether it has done its work: it ended with code 0 and stays so.
     pub fn succeeded(&self) -> bool {
         self.succeeded
     }
@@ -130,12 +120,14 @@ impl Lifecycle {
     /// Takes an input at a time and says what to do.
     pub fn on(&mut self, input: Input, now: Instant) -> Option<Action> {
         match input {
-            Input::Start => self.start(now),
-            Input::DependenciesMet => self.dependencies_met(now),
-            Input::Spawned => None,
+            Input::Start(because) => self.start(because, now),
+            Input::Resume => self.resume(now),
+            Input::DependenciesChanged => self.dependencies_changed(now),
+            Input::Spawned => self.spawned(),
             Input::SpawnFailed(why) => self.spawn_failed(why, now),
-            Input::Healthy => self.healthy(),
-            Input::Unhealthy(why) => self.unhealthy(why),
+            Input::CannotStart(why) => self.cannot_start(&why, now),
+            Input::Healthy => self.passed(),
+            Input::Unhealthy(why) => self.gave_up(why),
             Input::Ended(ended) => self.ended(ended, now),
             Input::Stop(at_once) => self.stop(at_once, now),
             Input::Tick => self.tick(now),
@@ -143,22 +135,42 @@ impl Lifecycle {
     }
 
     fn runs(&self) -> bool {
-        matches!(self.state, ServiceState::Starting | ServiceState::Ready | ServiceState::Stopping)
+        matches!(
+            self.state,
+            ServiceState::Starting | ServiceState::Ready | ServiceState::Stopping
+        )
     }
 
-    fn start(&mut self, now: Instant) -> Option<Action> {
+    fn start(&mut self, because: String, now: Instant) -> Option<Action> {
         self.wants_start = true;
+        self.after_crash = false;
         self.crashes = 0;
         self.succeeded = false;
+        self.because = because;
         match self.state {
-            ServiceState::Starting | ServiceState::Ready => self.begin_stop(now, "restarting"),
+            ServiceState::Starting | ServiceState::Ready => {
+                self.begin_stop(now, &format!("restarting: {}", self.because))
+            }
             ServiceState::Stopping => None,
             _ => self.spawn_if_possible(now),
         }
     }
 
-    fn dependencies_met(&mut self, now: Instant) -> Option<Action> {
-        self.dependencies_met = true;
+    fn resume(&mut self, now: Instant) -> Option<Action> {
+        if self.state != ServiceState::Waiting {
+            return None;
+        }
+        self.wants_start = true;
+        self.after_crash = self.run > 0;
+        self.because = if self.run > 0 {
+            "its supervisor was restarted".to_owned()
+        } else {
+            String::new()
+        };
+        self.spawn_if_possible(now)
+    }
+
+    fn dependencies_changed(&mut self, now: Instant) -> Option<Action> {
         match self.state {
             ServiceState::Waiting if self.wants_start => self.spawn_if_possible(now),
             _ => None,
@@ -166,35 +178,75 @@ impl Lifecycle {
     }
 
     fn spawn_if_possible(&mut self, now: Instant) -> Option<Action> {
-        if !self.dependencies_met {
-            self.enter(ServiceState::Waiting, "waiting for its dependencies");
+        if let Some(missing) = self.missing.clone() {
+            self.enter(ServiceState::Waiting, &format!("waiting for {missing}"));
             return None;
         }
         self.wants_start = false;
         self.run += 1;
+        self.crash_restarts += u64::from(std::mem::take(&mut self.after_crash));
         self.started_at = Some(now);
-        self.enter(ServiceState::Starting, "started");
+        self.unhealthy = false;
+        self.succeeded = false;
+        self.enter(ServiceState::Starting, &self.told("starting"));
         Some(Action::Spawn)
     }
 
-    fn spawn_failed(&mut self, why: String, now: Instant) -> Option<Action> {
-        if self.state != ServiceState::Starting {
-            return None;
+    /// Says a state together with why the service was restarted, which stays of interest.
+    fn told(&self, what: &str) -> String {
+        if self.because.is_empty() {
+            what.to_owned()
+        } else {
+            format!("{what}; restarted: {}", self.because)
         }
-        self.crashed(why, now)
     }
 
-    fn healthy(&mut self) -> Option<Action> {
+    fn spawned(&mut self) -> Option<Action> {
         if self.state == ServiceState::Starting {
-            self.enter(ServiceState::Ready, "ready");
+            self.reason = self.told(if self.rules.oneshot {
+                "running"
+            } else {
+                "started"
+            });
         }
         None
     }
 
-    fn unhealthy(&mut self, why: String) -> Option<Action> {
+    fn spawn_failed(&mut self, why: String, now: Instant) -> Option<Action> {
+        match self.state {
+            ServiceState::Stopping => self.stopped(now),
+            ServiceState::Starting if self.rules.policy == RestartPolicy::Never => {
+                self.enter(ServiceState::Failed, &why);
+                None
+            }
+            ServiceState::Starting => self.crashed(why, now),
+            _ => None,
+        }
+    }
+
+    fn cannot_start(&mut self, why: &str, now: Instant) -> Option<Action> {
+        match self.state {
+            ServiceState::Stopping => return self.stopped(now),
+            ServiceState::Starting => self.enter(ServiceState::Failed, why),
+            _ => {}
+        }
+        None
+    }
+
+    fn passed(&mut self) -> Option<Action> {
+        let recovers = self.state == ServiceState::Ready && self.unhealthy;
+        if self.state == ServiceState::Starting || recovers {
+            self.unhealthy = false;
+            self.enter(ServiceState::Ready, &self.told("ready"));
+        }
+        None
+    }
+
+    fn gave_up(&mut self, why: String) -> Option<Action> {
         // A service that never became ready is told to be so, but not killed: its log is what
         // the person needs, and a slow start is no crash.
         if matches!(self.state, ServiceState::Starting | ServiceState::Ready) {
+            self.unhealthy = true;
             self.reason = why;
         }
         None
@@ -221,7 +273,12 @@ impl Lifecycle {
         if again {
             return self.crashed(describe(ended), now);
         }
-        let state = if success { ServiceState::Exited } else { ServiceState::Failed };
+        self.succeeded = success;
+        let state = if success {
+            ServiceState::Exited
+        } else {
+            ServiceState::Failed
+        };
         self.enter(state, &describe(ended));
         None
     }
@@ -235,18 +292,30 @@ impl Lifecycle {
     }
 
     fn crashed(&mut self, why: String, now: Instant) -> Option<Action> {
-        let lasted = self.started_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        let lasted = self
+            .started_at
+            .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         if lasted >= self.rules.reset_after {
             self.crashes = 0;
         }
         self.crashes += 1;
+        self.because.clone_from(&why);
         if self.crashes > self.rules.crashes_max {
-            self.enter(ServiceState::Failed, &format!("{why}; given up after {} tries", self.crashes));
+            self.enter(
+                ServiceState::Failed,
+                &format!("{why}; given up after {} tries", self.crashes),
+            );
             return None;
         }
-        let doubled = self.rules.delay_min.saturating_mul(1 << (self.crashes - 1).min(16));
+        let doubled = self
+            .rules
+            .delay_min
+            .saturating_mul(1 << (self.crashes - 1).min(16));
         let delay = doubled.min(self.rules.delay_max);
-        self.enter(ServiceState::Backoff, &format!("{why}; starting again in {} ms", delay.as_millis()));
+        self.enter(
+            ServiceState::Backoff,
+            &format!("{why}; starting again in {} ms", delay.as_millis()),
+        );
         self.deadline = Some(now + delay);
         None
     }
@@ -281,7 +350,7 @@ impl Lifecycle {
         self.deadline = None;
         match self.state {
             ServiceState::Backoff => {
-                self.crash_restarts += 1;
+                (self.wants_start, self.after_crash) = (true, true);
                 self.spawn_if_possible(now)
             }
             ServiceState::Stopping => Some(Action::Kill),
@@ -293,12 +362,6 @@ impl Lifecycle {
         self.state = state;
         self.reason = reason.to_owned();
         self.deadline = None;
-    }
-}
-
-fn describe(ended: Ended) -> String {
-    match ended {
-        Ended::Code(code) => format!("exited with code {code}"),
-        Ended::Signal(signal) => format!("killed by signal {signal}"),
+        self.unhealthy &= state == ServiceState::Stopping;
     }
 }

@@ -23,7 +23,9 @@ impl Cancel {
     pub fn supersede(&self, changes: &[Change]) -> bool {
         self.superseded.store(true, Ordering::SeqCst);
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let touched = running.as_ref().is_some_and(|recorder| touched_by(&recorder.trace(), changes).is_some());
+        let touched = running
+            .as_ref()
+            .is_some_and(|recorder| touched_by(&recorder.trace(), changes).is_some());
         if touched {
             self.kill();
         }

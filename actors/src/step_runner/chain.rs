@@ -18,6 +18,9 @@ use crate::messages::BatchError;
 use crate::model::report::{StepOutcome, StepReport};
 use crate::shared::Shared;
 
+/// Code of a version check that found another version, as of any failed check.
+const WRONG_VERSION: i32 = 1;
+
 /// A step to make true.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -29,6 +32,8 @@ pub struct Wanted {
     pub command: String,
     /// Run it even if a result is valid.
     pub rerun: bool,
+    /// A range that the version it prints must lie in.
+    pub version: Option<String>,
 }
 
 /// Why a chain stopped.
@@ -72,8 +77,13 @@ pub fn make_true(
     wanted: &[Wanted],
     cancel: &Cancel,
 ) -> Result<Option<ChainOutcome>, BatchError> {
-    let below = skeleton::ensure(&*shared.trees, base, base.tree().unwrap_or_else(Rooted::empty), &plan.needed())
-        .map_err(tree_error)?;
+    let below = skeleton::ensure(
+        &*shared.trees,
+        base,
+        base.tree().unwrap_or_else(Rooted::empty),
+        &plan.needed(),
+    )
+    .map_err(tree_error)?;
     let mut chain = Chain::start(shared, base, plan, below, project)?;
     for step in wanted {
         if cancel.is_superseded() {
@@ -115,8 +125,15 @@ impl<'a> Chain<'a> {
         below: Rooted,
         project: Rooted,
     ) -> Result<Self, BatchError> {
-        let layer = hd_dag::graft(&*shared.trees, &Rooted::empty(), &plan.workdir_path, &project, &Meta::default_dir(), 0)
-            .map_err(tree_error)?;
+        let layer = hd_dag::graft(
+            &*shared.trees,
+            &Rooted::empty(),
+            &plan.workdir_path,
+            &project,
+            &Meta::default_dir(),
+            0,
+        )
+        .map_err(tree_error)?;
         let view = hd_dag::compose(&*shared.trees, &below, &layer).map_err(tree_error)?;
         Ok(Self {
             shared,
@@ -158,7 +175,9 @@ impl<'a> Chain<'a> {
             command: step.command.clone(),
             reason: reason.clone(),
         });
-        let Some(done) = run(self.shared, &run_of, cancel)? else { return Ok(Next::Cancelled) };
+        let Some(done) = run(self.shared, &run_of, cancel)? else {
+            return Ok(Next::Cancelled);
+        };
         self.after(step, key, done, began, reason)
     }
 
@@ -170,18 +189,50 @@ impl<'a> Chain<'a> {
         began: Instant,
         reason: String,
     ) -> Result<Next, BatchError> {
-        let RunDone { code, tail, trace, layer, kept, stable, mut writer } = done;
+        let RunDone {
+            mut code,
+            mut tail,
+            trace,
+            layer,
+            kept,
+            stable,
+            mut writer,
+        } = done;
+        if let (0, Some(range)) = (code, &step.version)
+            && let Err(why) = version_in(range, &tail)
+        {
+            tail.push(why);
+            code = WRONG_VERSION;
+        }
         self.keep(step, &kept)?;
         if code != 0 {
             self.shared.commit(&mut writer)?;
             self.kept.save(&self.shared.settings.paths)?;
-            self.report(step, StepOutcome::Failed, began, format!("exit code {code}; {reason}"));
-            let log = self.shared.settings.paths.step_log(&step.name).display().to_string();
-            return Ok(Next::Failed(StepFailure { step: step.name.clone(), code, tail, log }));
+            self.report(
+                step,
+                StepOutcome::Failed,
+                began,
+                format!("exit code {code}; {reason}"),
+            );
+            let log = self
+                .shared
+                .settings
+                .paths
+                .step_log(&step.name)
+                .display()
+                .to_string();
+            return Ok(Next::Failed(StepFailure {
+                step: step.name.clone(),
+                code,
+                tail,
+                log,
+            }));
         }
         let output = self.with_kept(layer, &kept)?;
         let store = |e: hd_store::Error| BatchError::new("store", e);
-        let trace = writer.put_node(NodeKind::Trace, &trace.encode()).map_err(store)?;
+        let trace = writer
+            .put_node(NodeKind::Trace, &trace.encode())
+            .map_err(store)?;
         let result = StepResult {
             key,
             trace,
@@ -198,7 +249,11 @@ impl<'a> Chain<'a> {
         self.shared.commit(&mut writer)?;
         self.kept.save(&self.shared.settings.paths)?;
         self.add_output(output)?;
-        let reason = if stable { reason } else { format!("{reason}; not stored: the host changed while it ran") };
+        let reason = if stable {
+            reason
+        } else {
+            format!("{reason}; not stored: the host changed while it ran")
+        };
         self.report(step, StepOutcome::Ran, began, reason);
         Ok(Next::Go)
     }
@@ -207,9 +262,14 @@ impl<'a> Chain<'a> {
         let mut kept = Vec::new();
         for dir in &self.plan.cache {
             let at = self.plan.workdir_path.join_path(dir);
-            let upstream = hd_dag::subtree(&*self.shared.trees, &self.view, &at).map_err(tree_error)?;
+            let upstream =
+                hd_dag::subtree(&*self.shared.trees, &self.view, &at).map_err(tree_error)?;
             let from_chain = self.upstream.get(dir).copied();
-            let content = self.kept.content(&step.name, dir, from_chain).or(upstream).unwrap_or_else(Rooted::empty);
+            let content = self
+                .kept
+                .content(&step.name, dir, from_chain)
+                .or(upstream)
+                .unwrap_or_else(Rooted::empty);
             kept.push(Kept { at, content });
         }
         Ok(kept)
@@ -218,7 +278,8 @@ impl<'a> Chain<'a> {
     fn keep(&mut self, step: &Wanted, kept: &[Kept]) -> Result<(), BatchError> {
         for (dir, kept) in self.plan.cache.iter().zip(kept) {
             let from_chain = self.upstream.get(dir).copied();
-            self.kept.set(&step.name, dir, from_chain, kept.content, self.view);
+            self.kept
+                .set(&step.name, dir, from_chain, kept.content, self.view);
         }
         Ok(())
     }
@@ -229,8 +290,15 @@ impl<'a> Chain<'a> {
             if kept.content.tree == hd_dag::empty_tree() {
                 continue;
             }
-            layer = hd_dag::graft(&*self.shared.trees, &layer, &kept.at, &kept.content, &Meta::default_dir(), 0)
-                .map_err(tree_error)?;
+            layer = hd_dag::graft(
+                &*self.shared.trees,
+                &layer,
+                &kept.at,
+                &kept.content,
+                &Meta::default_dir(),
+                0,
+            )
+            .map_err(tree_error)?;
         }
         Ok(layer)
     }
@@ -274,11 +342,28 @@ impl<'a> Chain<'a> {
     }
 }
 
+/// Checks the version a command printed.
+fn version_in(range: &str, tail: &[String]) -> Result<(), String> {
+    let printed = tail.last().map_or("", String::as_str);
+    let version = printed
+        .rsplit(' ')
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches('v');
+    match hd_config::version::matches(range, version) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(format!("the base has {version}, hd.toml asks for {range}")),
+        Err(error) => Err(format!("`{printed}`: {error}")),
+    }
+}
+
 fn tree_error(error: hd_dag::TreeError) -> BatchError {
     BatchError::new("store", error)
 }
 
 fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -12,20 +12,33 @@ use crate::base::account::Account;
 const SOURCE_DATE_EPOCH: &str = "315532800";
 
 /// Environment that steps and services have in common.
-pub fn common(base: &Base, account: &Account, declared: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+pub fn common(
+    base: &Base,
+    account: &Account,
+    declared: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
     let mut env = base.env();
     let mut set = |name: &str, value: &str| env.insert(name.to_owned(), value.to_owned());
     set("PATH", &base.path());
     set("HOME", &account.home);
     set("USER", &account.name);
     set("LOGNAME", &account.name);
-    env.entry("LANG".to_owned()).or_insert_with(|| "C.UTF-8".to_owned());
-    env.extend(declared.iter().map(|(name, value)| (name.clone(), value.clone())));
+    env.entry("LANG".to_owned())
+        .or_insert_with(|| "C.UTF-8".to_owned());
+    env.extend(
+        declared
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
     env
 }
 
 /// Environment of a build step, as it enters the key.
-pub fn of_step(base: &Base, account: &Account, declared: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+pub fn of_step(
+    base: &Base,
+    account: &Account,
+    declared: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
     let mut env = BTreeMap::from([
         ("SOURCE_DATE_EPOCH".to_owned(), SOURCE_DATE_EPOCH.to_owned()),
         ("PYTHONHASHSEED".to_owned(), "0".to_owned()),

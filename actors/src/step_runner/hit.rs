@@ -27,12 +27,22 @@ pub enum Search {
 ///
 /// The tree the result was made on, if it is still there, reduces the work to the difference;
 /// observations of the host are always looked at again.
-pub fn search(shared: &Shared, key: &Id, lower: Rooted, view: &Composite) -> Result<Search, BatchError> {
+pub fn search(
+    shared: &Shared,
+    key: &Id,
+    lower: Rooted,
+    view: &Composite,
+) -> Result<Search, BatchError> {
     let world = CompositeWorld::new(view);
-    let history = shared.store.history(key).map_err(|e| BatchError::new("store", e))?;
+    let history = shared
+        .store
+        .history(key)
+        .map_err(|e| BatchError::new("store", e))?;
     let mut newest_miss = None;
     for entry in history.iter().take(CANDIDATES_MAX) {
-        let Ok(result) = StepResult::decode(&entry.payload) else { continue };
+        let Ok(result) = StepResult::decode(&entry.payload) else {
+            continue;
+        };
         match miss(shared, &result, lower, &world)? {
             None => return Ok(Search::Valid(Box::new(result))),
             Some(miss) => newest_miss = newest_miss.or(Some(miss)),
@@ -48,7 +58,9 @@ fn miss(
     world: &CompositeWorld<'_>,
 ) -> Result<Option<Miss>, BatchError> {
     // A result whose trace is lost or damaged proves nothing.
-    let Ok(trace) = shared.trace(&result.trace) else { return Ok(Some(lost(result))) };
+    let Ok(trace) = shared.trace(&result.trace) else {
+        return Ok(Some(lost(result)));
+    };
     let failed = |e: TreeError| BatchError::new("store", e);
     let host = |trace: &hd_dag::trace::Trace| check(&trace.host_part(), world);
     let verdict = if result.made_on.tree == lower.tree {
@@ -74,5 +86,9 @@ fn miss(
 
 fn lost(result: &StepResult) -> Miss {
     let old = hd_dag::trace::Observation::List(result.trace);
-    Miss { path: hd_dag::TreePath::root(), old, new: None }
+    Miss {
+        path: hd_dag::TreePath::root(),
+        old,
+        new: None,
+    }
 }

@@ -34,7 +34,10 @@ impl KeptStates {
     /// Reads the states; none when there are none or the file is damaged: kept directories are
     /// only ever a help.
     pub fn load(paths: &InstancePaths) -> Self {
-        std::fs::read(paths.kept()).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+        std::fs::read(paths.kept())
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
     }
 
     /// Writes the states.
@@ -57,12 +60,29 @@ impl KeptStates {
     /// Gives the views that the writers of a step's kept directories saw.
     pub fn seen(&self, step: &str) -> impl Iterator<Item = Rooted> {
         let prefix = format!("{step}:");
-        self.states.iter().filter(move |(name, _)| name.starts_with(&prefix)).map(|(_, state)| state.seen)
+        self.states
+            .iter()
+            .filter(move |(name, _)| name.starts_with(&prefix))
+            .map(|(_, state)| state.seen)
     }
 
     /// Remembers what a step left.
-    pub fn set(&mut self, step: &str, dir: &TreePath, upstream: Option<Id>, content: Rooted, seen: Rooted) {
-        self.states.insert(name(step, dir), KeptState { upstream, content, seen });
+    pub fn set(
+        &mut self,
+        step: &str,
+        dir: &TreePath,
+        upstream: Option<Id>,
+        content: Rooted,
+        seen: Rooted,
+    ) {
+        self.states.insert(
+            name(step, dir),
+            KeptState {
+                upstream,
+                content,
+                seen,
+            },
+        );
     }
 
     /// Gives all contents, which must not be collected.

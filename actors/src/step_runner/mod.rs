@@ -1,5 +1,6 @@
 //! Observed build steps: key, hit rule, execution, capture.
 
+pub mod actor;
 pub mod cancel;
 pub mod chain;
 pub mod environment;
@@ -8,6 +9,8 @@ pub mod kept;
 pub mod key;
 mod output;
 pub mod plan;
+pub mod prepare;
+pub mod provider;
 pub mod reason;
 pub mod run;
 pub mod view;

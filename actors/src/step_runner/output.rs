@@ -17,34 +17,49 @@ const LINE_MAX: usize = 16 * 1024;
 /// Reads the output of a step on a thread of its own until all writers are gone.
 ///
 /// The thread gives the last lines back. Errors: the log file cannot be made.
-pub fn pump(pipe: OwnedFd, log: &Path, step: &str, events: &Events) -> std::io::Result<JoinHandle<Vec<String>>> {
+pub fn pump(
+    pipe: OwnedFd,
+    log: &Path,
+    step: &str,
+    events: &Events,
+) -> std::io::Result<JoinHandle<Vec<String>>> {
     if let Some(parent) = log.parent() {
         std::fs::create_dir_all(parent)?;
     }
     let file = File::create(log)?;
     let (step, events) = (step.to_owned(), events.clone());
-    std::thread::Builder::new().name(format!("output {step}")).spawn(move || {
-        let mut log = BufWriter::new(file);
-        let mut tail = VecDeque::with_capacity(TAIL);
-        let mut reader = BufReader::new(File::from(pipe));
-        let mut bytes = Vec::new();
-        loop {
-            bytes.clear();
-            match reader.by_ref().take(LINE_MAX as u64).read_until(b'\n', &mut bytes) {
-                Ok(0) | Err(_) => break,
-                Ok(_) => {}
+    std::thread::Builder::new()
+        .name(format!("output {step}"))
+        .spawn(move || {
+            let mut log = BufWriter::new(file);
+            let mut tail = VecDeque::with_capacity(TAIL);
+            let mut reader = BufReader::new(File::from(pipe));
+            let mut bytes = Vec::new();
+            loop {
+                bytes.clear();
+                match reader
+                    .by_ref()
+                    .take(LINE_MAX as u64)
+                    .read_until(b'\n', &mut bytes)
+                {
+                    Ok(0) | Err(_) => break,
+                    Ok(_) => {}
+                }
+                // A full disk must not stop the step; the person still sees the line.
+                let _ = log.write_all(&bytes);
+                let line = String::from_utf8_lossy(&bytes)
+                    .trim_end_matches(['\n', '\r'])
+                    .to_owned();
+                if tail.len() == TAIL {
+                    tail.pop_front();
+                }
+                tail.push_back(line.clone());
+                events.tell(Event::StepOutput {
+                    name: step.clone(),
+                    line,
+                });
             }
-            // A full disk must not stop the step; the person still sees the line.
-            let _ = log.write_all(&bytes);
-            let line = String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned();
-            if tail.len() == TAIL {
-                tail.pop_front();
-            }
-            tail.push_back(line.clone());
-            events.tell(Event::StepOutput { name: step.clone(), line });
-        }
-        let _ = log.flush();
-        tail.into()
-    })
+            let _ = log.flush();
+            tail.into()
+        })
 }
-

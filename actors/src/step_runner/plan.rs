@@ -46,7 +46,10 @@ impl Plan {
             .iter()
             .filter_map(|name| {
                 let below = TreePath::new(name.as_bytes()).ok()?;
-                Some((self.home_path.join_path(&below), name.trim_start_matches('.').replace('/', "-")))
+                Some((
+                    self.home_path.join_path(&below),
+                    name.trim_start_matches('.').replace('/', "-"),
+                ))
             })
             .collect()
     }
@@ -63,14 +66,22 @@ impl Plan {
     /// Gives whose the unowned files are.
     pub fn owners(&self) -> Vec<Owner> {
         let Account { uid, gid, .. } = self.account;
-        let owner = |at: &TreePath| Owner { at: at.clone(), uid, gid };
+        let owner = |at: &TreePath| Owner {
+            at: at.clone(),
+            uid,
+            gid,
+        };
         vec![owner(&self.workdir_path), owner(&self.home_path)]
     }
 
     /// Gives the key of a command; `upstream` are the kept directories as earlier steps of the
     /// chain left them.
     pub fn key(&self, command: &str, upstream: &BTreeMap<TreePath, Id>) -> StepKey {
-        let cache = self.cache.iter().map(|dir| (dir.to_string(), upstream.get(dir).copied())).collect();
+        let cache = self
+            .cache
+            .iter()
+            .map(|dir| (dir.to_string(), upstream.get(dir).copied()))
+            .collect();
         StepKey {
             command: command.to_owned(),
             environment: self.environment.clone(),
@@ -89,7 +100,11 @@ impl Plan {
     /// Gives the whole environment of a command.
     pub fn full_environment(&self) -> BTreeMap<String, String> {
         let mut env = self.passed.clone();
-        env.extend(self.environment.iter().map(|(name, value)| (name.clone(), value.clone())));
+        env.extend(
+            self.environment
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
         env
     }
 }
@@ -98,7 +113,12 @@ impl Plan {
 pub fn directory(absolute: &str) -> Result<TreePath, BatchError> {
     tree_path(absolute)
         .filter(|path| !path.is_root())
-        .ok_or_else(|| BatchError::new("config", format!("`{absolute}` cannot be a working directory")))
+        .ok_or_else(|| {
+            BatchError::new(
+                "config",
+                format!("`{absolute}` cannot be a working directory"),
+            )
+        })
 }
 
 /// Gives the host directories below a base's tree.

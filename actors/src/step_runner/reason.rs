@@ -69,7 +69,9 @@ mod tests {
     #[test]
     fn each_kind_of_miss_reads_as_a_sentence() {
         let path = |text: &str| TreePath::new(text.as_bytes()).unwrap();
-        let entry = |text: &str| Seen::Entry { id: Id::of(text.as_bytes()) };
+        let entry = |text: &str| Seen::Entry {
+            id: Id::of(text.as_bytes()),
+        };
         let workdir = path("workspace");
         let lookup = |at: &str, old, new| Miss {
             path: path(at),
@@ -77,13 +79,22 @@ mod tests {
             new: Some(Observation::Lookup(new)),
         };
         let cases = [
-            (lookup("workspace/a", Seen::Absent, entry("x")), "a appeared; it looked for it in vain before"),
-            (lookup("etc/pip.conf", entry("x"), Seen::Absent), "/etc/pip.conf is gone"),
+            (
+                lookup("workspace/a", Seen::Absent, entry("x")),
+                "a appeared; it looked for it in vain before",
+            ),
+            (
+                lookup("etc/pip.conf", entry("x"), Seen::Absent),
+                "/etc/pip.conf is gone",
+            ),
         ];
         for (miss, words) in cases {
             assert_eq!(missed(&miss, &workdir), words);
         }
         let changed = missed(&lookup("workspace/a", entry("x"), entry("y")), &workdir);
-        assert!(changed.starts_with("a changed ") && changed.contains("… → "), "{changed}");
+        assert!(
+            changed.starts_with("a changed ") && changed.contains("… → "),
+            "{changed}"
+        );
     }
 }

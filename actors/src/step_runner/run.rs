@@ -11,7 +11,9 @@ use hd_dag::{Rooted, TreePath};
 use hd_projection::capture::{CaptureRules, capture};
 use hd_projection::world::CompositeWorld;
 use hd_projection::{Composite, Recorder, ServeOptions, Served, serve};
-use hd_sandbox::{Capabilities, Command, Event as Start, Limits, Network, Privileges, Sandbox, Spec, Stdio};
+use hd_sandbox::{
+    Capabilities, Command, Event as Start, Limits, Network, Privileges, Sandbox, Spec, Stdio,
+};
 use hd_store::Writer;
 
 use super::cancel::Cancel;
@@ -77,35 +79,68 @@ pub struct RunDone {
 /// Runs a command to its end.
 ///
 /// `None` means that it was cancelled: its changes are dropped, kept directories too.
-pub fn run(shared: &Shared, step: &StepRun<'_>, cancel: &Cancel) -> Result<Option<RunDone>, BatchError> {
+pub fn run(
+    shared: &Shared,
+    step: &StepRun<'_>,
+    cancel: &Cancel,
+) -> Result<Option<RunDone>, BatchError> {
     let recorder = Arc::new(Recorder::default());
     let kept: Vec<KeptMount> = step
         .kept
         .iter()
         .enumerate()
-        .map(|(number, kept)| KeptMount { name: format!("kept-{number}"), at: kept.at.clone() })
+        .map(|(number, kept)| KeptMount {
+            name: format!("kept-{number}"),
+            at: kept.at.clone(),
+        })
         .collect();
     let work = WorkDir::create(shared, step, &kept)?;
     let (ours, theirs) = std::io::pipe().map_err(|e| BatchError::new("io", e))?;
     let spec = spec(shared, step, &work.path, &kept);
-    let pump = pump(ours.into(), &shared.settings.paths.step_log(step.name), step.name, &shared.events)
-        .map_err(|e| BatchError::new("io", e).at(shared.settings.paths.step_log(step.name).display().to_string()))?;
+    let pump = pump(
+        ours.into(),
+        &shared.settings.paths.step_log(step.name),
+        step.name,
+        &shared.events,
+    )
+    .map_err(|e| {
+        BatchError::new("io", e).at(shared
+            .settings
+            .paths
+            .step_log(step.name)
+            .display()
+            .to_string())
+    })?;
     cancel.set_running(Some(recorder.clone()));
-    let ended = start(shared, step, &spec, theirs.into(), &recorder).and_then(|started| wait(&started.sandbox, cancel));
+    let ended = start(shared, step, &spec, theirs.into(), &recorder)
+        .and_then(|started| wait(&started.sandbox, cancel));
     cancel.set_running(None);
     let tail = pump.join().unwrap_or_default();
     let Some(code) = ended? else { return Ok(None) };
     let trace = recorder.trace();
     let view = view_of(shared, step);
-    let stable = check(&trace.host_part(), &CompositeWorld::new(&view)).is_ok_and(|verdict| verdict.is_valid());
-    let mut writer = shared.store.writer().map_err(|e| BatchError::new("store", e))?;
+    let stable = check(&trace.host_part(), &CompositeWorld::new(&view))
+        .is_ok_and(|verdict| verdict.is_valid());
+    let mut writer = shared
+        .store
+        .writer()
+        .map_err(|e| BatchError::new("store", e))?;
     let layer = captured(shared, step, &view, &work.path, &mut writer)?;
     let kept = kept_after(shared, step, &kept, &work.path, &mut writer)?;
-    Ok(Some(RunDone { code, tail, trace, layer, kept, stable, writer }))
+    Ok(Some(RunDone {
+        code,
+        tail,
+        trace,
+        layer,
+        kept,
+        stable,
+        writer,
+    }))
 }
 
 struct Started {
     sandbox: Sandbox,
+    _entry: Option<crate::model::process_book::Entry>,
     _sessions: Vec<Served>,
 }
 
@@ -117,11 +152,22 @@ fn start(
     recorder: &Arc<Recorder>,
 ) -> Result<Started, BatchError> {
     let both = output.try_clone().map_err(|e| BatchError::new("io", e))?;
-    let stdio = Stdio { stdin: None, stdout: Some(output), stderr: Some(both), extra: Vec::new() };
+    let stdio = Stdio {
+        stdin: None,
+        stdout: Some(output),
+        stderr: Some(both),
+        extra: Vec::new(),
+    };
     let broken = |e: hd_sandbox::SandboxError| BatchError::new("sandbox", e).at(step.name);
-    let mut pending = shared.launcher()?.spawn(spec, stdio, None).map_err(broken)?;
+    let mut pending = shared
+        .launcher()?
+        .spawn(spec, stdio, None)
+        .map_err(broken)?;
     let mut lowers: HashMap<String, (Composite, Option<Arc<Recorder>>)> = HashMap::new();
-    lowers.insert(LOWER.to_owned(), (view_of(shared, step), Some(recorder.clone())));
+    lowers.insert(
+        LOWER.to_owned(),
+        (view_of(shared, step), Some(recorder.clone())),
+    );
     for (number, kept) in step.kept.iter().enumerate() {
         let content = shared.composite(kept.content, Vec::new(), whole_owner(step.plan));
         lowers.insert(format!("kept-{number}"), (content, None));
@@ -130,11 +176,27 @@ fn start(
     loop {
         match pending.next_event(START_WITHIN).map_err(broken)? {
             Start::Fuse { name, fd } => {
-                let Some((lower, recorder)) = lowers.remove(&name) else { continue };
-                let options = ServeOptions { name: format!("{} {name}", step.name), threads: FUSE_THREADS, recorder };
+                let Some((lower, recorder)) = lowers.remove(&name) else {
+                    continue;
+                };
+                let options = ServeOptions {
+                    name: format!("{} {name}", step.name),
+                    threads: FUSE_THREADS,
+                    recorder,
+                };
                 sessions.push(serve(fd, lower, options).map_err(|e| BatchError::new("fuse", e))?);
             }
-            Start::Started(sandbox) => return Ok(Started { sandbox, _sessions: sessions }),
+            Start::Started(sandbox) => {
+                let entry = sandbox
+                    .record()
+                    .ok()
+                    .map(|record| shared.book.enter(record));
+                return Ok(Started {
+                    sandbox,
+                    _entry: entry,
+                    _sessions: sessions,
+                });
+            }
             Start::Failed(failure) => return Err(not_started(step, &failure)),
             Start::Upper { .. } | Start::Terminal(_) | Start::Done => {}
         }
@@ -149,7 +211,10 @@ fn not_started(step: &StepRun<'_>, failure: &hd_sandbox::Failure) -> BatchError 
 
 fn wait(sandbox: &Sandbox, cancel: &Cancel) -> Result<Option<i32>, BatchError> {
     loop {
-        if let Some(status) = sandbox.wait(Some(LOOK_EVERY)).map_err(|e| BatchError::new("sandbox", e))? {
+        if let Some(status) = sandbox
+            .wait(Some(LOOK_EVERY))
+            .map_err(|e| BatchError::new("sandbox", e))?
+        {
             return Ok((!cancel.is_killed()).then(|| status.code()));
         }
         if cancel.is_killed() {
@@ -165,7 +230,11 @@ pub fn view_of(shared: &Shared, step: &StepRun<'_>) -> Composite {
 
 fn whole_owner(plan: &Plan) -> Vec<hd_projection::Owner> {
     let (uid, gid) = (plan.account.uid, plan.account.gid);
-    vec![hd_projection::Owner { at: TreePath::root(), uid, gid }]
+    vec![hd_projection::Owner {
+        at: TreePath::root(),
+        uid,
+        gid,
+    }]
 }
 
 fn spec(shared: &Shared, step: &StepRun<'_>, work: &Path, kept: &[KeptMount]) -> Spec {
@@ -185,7 +254,10 @@ fn spec(shared: &Shared, step: &StepRun<'_>, work: &Path, kept: &[KeptMount]) ->
         root: PathBuf::from(ROOT_STAGED),
         mounts: mounts(step.base, plan, &shared.settings.paths, work, kept),
         command,
-        privileges: Privileges { capabilities: Capabilities::DockerDefault, ..Privileges::default() },
+        privileges: Privileges {
+            capabilities: Capabilities::DockerDefault,
+            ..Privileges::default()
+        },
         limits: Limits::default(),
         network: Network::Host,
         user_namespace: None,
@@ -201,7 +273,12 @@ fn captured(
 ) -> Result<Rooted, BatchError> {
     let skip: Vec<TreePath> = step.kept.iter().map(|kept| kept.at.clone()).collect();
     let owners = step.plan.owners();
-    let rules = CaptureRules { lower: view, skip: &skip, owners: &owners, project: &step.plan.workdir_path };
+    let rules = CaptureRules {
+        lower: view,
+        skip: &skip,
+        owners: &owners,
+        project: &step.plan.workdir_path,
+    };
     layer(shared, &upper(work, LOWER), writer, &rules)
 }
 
@@ -211,8 +288,11 @@ fn layer(
     writer: &mut Writer,
     rules: &CaptureRules<'_>,
 ) -> Result<Rooted, BatchError> {
-    let entries = capture(upper, &shared.store, writer, rules).map_err(|e| BatchError::new("io", e))?;
-    let entries = entries.into_iter().map(|found| (found.path, found.entry, found.mtime_ns));
+    let entries =
+        capture(upper, &shared.store, writer, rules).map_err(|e| BatchError::new("io", e))?;
+    let entries = entries
+        .into_iter()
+        .map(|found| (found.path, found.entry, found.mtime_ns));
     hd_dag::build(&*shared.trees, entries).map_err(|e| BatchError::new("store", e))
 }
 
@@ -229,10 +309,19 @@ fn kept_after(
     for (kept, mount) in step.kept.iter().zip(mounts) {
         let owners = whole_owner(step.plan);
         let content = shared.composite(kept.content, Vec::new(), owners.clone());
-        let rules = CaptureRules { lower: &content, skip: &[], owners: &owners, project: &nowhere };
+        let rules = CaptureRules {
+            lower: &content,
+            skip: &[],
+            owners: &owners,
+            project: &nowhere,
+        };
         let changes = layer(shared, &upper(work, &mount.name), writer, &rules)?;
-        let composed = hd_dag::compose(&*shared.trees, &kept.content, &changes).map_err(|e| BatchError::new("store", e))?;
-        after.push(Kept { at: kept.at.clone(), content: composed });
+        let composed = hd_dag::compose(&*shared.trees, &kept.content, &changes)
+            .map_err(|e| BatchError::new("store", e))?;
+        after.push(Kept {
+            at: kept.at.clone(),
+            content: composed,
+        });
     }
     Ok(after)
 }
@@ -246,8 +335,14 @@ struct WorkDir {
 impl WorkDir {
     fn create(shared: &Shared, step: &StepRun<'_>, kept: &[KeptMount]) -> Result<Self, BatchError> {
         let paths = &shared.settings.paths;
-        let run = format!("{}-{}", step.name, shared.settings.started.elapsed().as_nanos());
-        let work = Self { path: paths.work(&run) };
+        let run = format!(
+            "{}-{}",
+            step.name,
+            shared.settings.started.elapsed().as_nanos()
+        );
+        let work = Self {
+            path: paths.work(&run),
+        };
         let owner = (step.plan.account.uid, step.plan.account.gid);
         let downloads = step.plan.downloads();
         let owned = downloads.iter().map(|(_, name)| paths.download_cache(name));
@@ -267,7 +362,9 @@ impl WorkDir {
 /// Makes a directory, for a user if one is given.
 fn made(dir: &Path, owner: Option<(u32, u32)>) -> Result<(), BatchError> {
     let done = std::fs::create_dir_all(dir).and_then(|()| match owner {
-        Some((uid, gid)) if owner_of(dir) != (uid, gid) => std::os::unix::fs::chown(dir, Some(uid), Some(gid)),
+        Some((uid, gid)) if owner_of(dir) != (uid, gid) => {
+            std::os::unix::fs::chown(dir, Some(uid), Some(gid))
+        }
         _ => Ok(()),
     });
     done.map_err(|e| BatchError::new("io", e).at(dir.display().to_string()))

@@ -28,11 +28,22 @@ pub fn upper(work: &Path, name: &str) -> PathBuf {
 }
 
 /// Gives the mounts of a step's root, in order.
-pub fn mounts(base: &Base, plan: &Plan, paths: &InstancePaths, work: &Path, kept: &[KeptMount]) -> Vec<MountOp> {
+pub fn mounts(
+    base: &Base,
+    plan: &Plan,
+    paths: &InstancePaths,
+    work: &Path,
+    kept: &[KeptMount],
+) -> Vec<MountOp> {
     let mut ops = layered(LOWER, "merged", work);
     let merged = || Place::Stage(PathBuf::from("merged"));
     // Without an image everything but the project and home is the host's own: read-only.
-    ops.push(bind(merged(), PathBuf::from(ROOT_STAGED), !base.is_image(), Create::Dir));
+    ops.push(bind(
+        merged(),
+        PathBuf::from(ROOT_STAGED),
+        !base.is_image(),
+        Create::Dir,
+    ));
     if !base.is_image() {
         for path in [&plan.workdir, &plan.account.home] {
             let source = Place::Stage(Path::new("merged").join(path.trim_start_matches('/')));
@@ -42,7 +53,12 @@ pub fn mounts(base: &Base, plan: &Plan, paths: &InstancePaths, work: &Path, kept
     for mount in kept {
         let merged = format!("{}-merged", mount.name);
         ops.extend(layered(&mount.name, &merged, work));
-        ops.push(bind(Place::Stage(merged.into()), at(&mount.at), false, Create::Dir));
+        ops.push(bind(
+            Place::Stage(merged.into()),
+            at(&mount.at),
+            false,
+            Create::Dir,
+        ));
     }
     for (path, name) in plan.downloads() {
         let place = Place::Host(paths.download_cache(&name));
@@ -54,7 +70,11 @@ pub fn mounts(base: &Base, plan: &Plan, paths: &InstancePaths, work: &Path, kept
 
 fn layered(lower: &str, merged: &str, work: &Path) -> Vec<MountOp> {
     vec![
-        MountOp::Fuse { at: lower.into(), name: lower.to_owned(), read_only: true },
+        MountOp::Fuse {
+            at: lower.into(),
+            name: lower.to_owned(),
+            read_only: true,
+        },
         MountOp::Overlay {
             at: merged.into(),
             lower: vec![Place::Stage(lower.into())],

@@ -8,15 +8,34 @@ use serde_json::{Value, json};
 /// Writes an event as one object; `event` names its kind.
 pub(crate) fn value(event: &Event) -> Value {
     match event {
-        Event::Pulling { image, received, total } => {
+        Event::Pulling {
+            image,
+            received,
+            total,
+        } => {
             json!({"event": "pulling", "image": image, "received": received, "total": total})
         }
-        Event::Pulled { image, digest } => json!({"event": "pulled", "image": image, "digest": digest}),
-        Event::StepStarted { name, command, reason } => {
+        Event::Pulled { image, digest } => {
+            json!({"event": "pulled", "image": image, "digest": digest})
+        }
+        Event::StepStarted {
+            name,
+            command,
+            reason,
+        } => {
             json!({"event": "step_started", "name": name, "command": command, "reason": reason})
         }
-        Event::StepOutput { name, line } => json!({"event": "step_output", "name": name, "line": line}),
+        Event::StepOutput { name, line } => {
+            json!({"event": "step_output", "name": name, "line": line})
+        }
         Event::StepDone(step) => json!({"event": "step_done", "step": step}),
+        Event::StepFailed(failure) => json!({
+            "event": "step_failed",
+            "name": failure.step,
+            "code": failure.code,
+            "tail": failure.tail,
+            "log": failure.log,
+        }),
         Event::Batch(batch) => json!({
             "event": "batch",
             "changed": batch.changed.iter().map(|(mark, path)| json!({"mark": mark, "path": path})).collect::<Vec<_>>(),
@@ -28,10 +47,19 @@ pub(crate) fn value(event: &Event) -> Value {
             "restarting": batch.restarting,
             "failed": batch.failed,
         }),
-        Event::Service { name, state, reason, after } => {
+        Event::Service {
+            name,
+            state,
+            reason,
+            after,
+        } => {
             json!({"event": "service", "name": name, "state": state, "reason": reason, "ms": after.map(ms)})
         }
-        Event::Log { service, stderr, line } => {
+        Event::Log {
+            service,
+            stderr,
+            line,
+        } => {
             json!({"event": "log", "service": service, "stderr": stderr, "line": line})
         }
         Event::Note(text) => json!({"event": "note", "text": text}),

@@ -51,7 +51,11 @@ pub(crate) fn count(count: u64) -> String {
 
 /// Formats a number with its noun: `1 file`, `2 files`.
 pub(crate) fn plural(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+    format!(
+        "{} {noun}{}",
+        count(number),
+        if number == 1 { "" } else { "s" }
+    )
 }
 
 /// Shortens an id in hex: `3f9a…`.
@@ -81,7 +85,10 @@ mod tests {
         for (us, expected) in cases {
             assert_eq!(duration(Duration::from_micros(us)), expected, "{us} µs");
         }
-        assert_eq!((ms(f64::NAN), ms(-1.0), ms(2.5)), ("0.0 ms".into(), "0.0 ms".into(), "2.5 ms".into()));
+        assert_eq!(
+            (ms(f64::NAN), ms(-1.0), ms(2.5)),
+            ("0.0 ms".into(), "0.0 ms".into(), "2.5 ms".into())
+        );
     }
 
     #[test]
@@ -99,11 +106,17 @@ mod tests {
         }
         let counts = [1, 999, 1000, 1_234_567].map(count);
         assert_eq!(counts, ["1", "999", "1,000", "1,234,567"]);
-        assert_eq!((plural(1, "file"), plural(0, "file")), ("1 file".into(), "0 files".into()));
+        assert_eq!(
+            (plural(1, "file"), plural(0, "file")),
+            ("1 file".into(), "0 files".into())
+        );
     }
 
     #[test]
     fn ids() {
-        assert_eq!((short("3f9a12"), short("3f9a"), short("")), ("3f9a…".into(), "3f9a".into(), String::new()));
+        assert_eq!(
+            (short("3f9a12"), short("3f9a"), short("")),
+            ("3f9a…".into(), "3f9a".into(), String::new())
+        );
     }
 }

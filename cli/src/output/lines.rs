@@ -54,7 +54,11 @@ pub(crate) fn answering(after: Option<Duration>) -> String {
 
 /// Writes the line of a step that begins.
 pub(crate) fn step_started(name: &str, command: &str, reason: &str, style: Style) -> String {
-    let mut line = format!("{} {name}  {}", style.paint(Tint::Name, "▸"), tame(command, false));
+    let mut line = format!(
+        "{} {name}  {}",
+        style.paint(Tint::Name, "▸"),
+        tame(command, false)
+    );
     if !reason.is_empty() {
         let _ = write!(line, "   {}", style.paint(Tint::Dim, tame(reason, false)));
     }
@@ -68,11 +72,8 @@ pub(crate) fn step_done(step: &StepReport, style: Style) -> String {
         StepOutcome::Kept => (style.paint(Tint::Dim, "="), "kept,"),
         StepOutcome::Failed => (style.paint(Tint::Bad, "✗"), "failed after"),
     };
-    let mut line = format!("{mark} {} {word} {}", step.name, ms(step.ms));
-    if step.result == StepOutcome::Failed && !step.reason.is_empty() {
-        let _ = write!(line, ": {}", tame(&step.reason, false));
-    }
-    line
+    let slug = style.paint(Tint::Dim, format!("({})", step.slug));
+    format!("{mark} {} {slug} {word} {}", step.name, ms(step.ms))
 }
 
 /// Writes a line of output of a step or a service behind its name.
@@ -138,7 +139,11 @@ pub(crate) fn pulling(image: &str, received: u64, total: u64, since: Duration) -
         let _ = write!(line, " · {}/s", bytes(rate as u64));
         let left = total.saturating_sub(received) as f64 / rate;
         if total > 0 && left >= 0.5 {
-            let _ = write!(line, " · {} left", duration(Duration::from_secs(left.ceil() as u64)));
+            let _ = write!(
+                line,
+                " · {} left",
+                duration(Duration::from_secs(left.ceil() as u64))
+            );
         }
     }
     line
@@ -146,8 +151,17 @@ pub(crate) fn pulling(image: &str, received: u64, total: u64, since: Duration) -
 
 /// Writes the line that ends a build.
 pub(crate) fn summary(report: &Report, style: Style) -> String {
-    let of = |result| report.steps.iter().filter(|step| step.result == result).count();
-    let root = report.root.as_deref().map_or_else(|| "none".to_owned(), short);
+    let of = |result| {
+        report
+            .steps
+            .iter()
+            .filter(|step| step.result == result)
+            .count()
+    };
+    let root = report
+        .root
+        .as_deref()
+        .map_or_else(|| "none".to_owned(), short);
     let mut line = format!(
         "{}   root {root} · steps {} ran, {} kept",
         style.paint(Tint::Bold, &report.name),
@@ -155,10 +169,19 @@ pub(crate) fn summary(report: &Report, style: Style) -> String {
         of(StepOutcome::Kept)
     );
     if of(StepOutcome::Failed) > 0 {
-        let _ = write!(line, ", {}", style.paint(Tint::Bad, format!("{} failed", of(StepOutcome::Failed))));
+        let _ = write!(
+            line,
+            ", {}",
+            style.paint(Tint::Bad, format!("{} failed", of(StepOutcome::Failed)))
+        );
     }
     let files = plural(report.files, "file");
-    let _ = write!(line, " · {files}, {} · {}", bytes(report.bytes), ms(report.ms));
+    let _ = write!(
+        line,
+        " · {files}, {} · {}",
+        bytes(report.bytes),
+        ms(report.ms)
+    );
     line
 }
 
@@ -195,7 +218,11 @@ mod tests {
     #[test]
     fn an_edit_of_many_files_that_runs_steps() {
         let batch = BatchLine {
-            changed: vec![('~', "a".to_owned()), ('+', "b\u{1b}[2J".to_owned()), ('-', "c".to_owned())],
+            changed: vec![
+                ('~', "a".to_owned()),
+                ('+', "b\u{1b}[2J".to_owned()),
+                ('-', "c".to_owned()),
+            ],
             more: 19_997,
             ran: vec!["step-2".to_owned()],
             kept: 1,
@@ -215,30 +242,51 @@ mod tests {
             name: "step-1".to_owned(),
             result: StepOutcome::Ran,
             ms: 12_300.0,
-            reason: "exit code 9".to_owned(),
+            reason: "package-lock.json changed".to_owned(),
             slug: "npm-ci".to_owned(),
             command: "npm ci".to_owned(),
         };
-        assert_eq!(step_done(&step, PLAIN()), "✓ step-1 ran in 12.3 s");
+        assert_eq!(step_done(&step, PLAIN()), "✓ step-1 (npm-ci) ran in 12.3 s");
         step.result = StepOutcome::Failed;
-        assert_eq!(step_done(&step, PLAIN()), "✗ step-1 failed after 12.3 s: exit code 9");
+        assert_eq!(
+            step_done(&step, PLAIN()),
+            "✗ step-1 (npm-ci) failed after 12.3 s"
+        );
     }
 
     #[test]
     fn services() {
         let after = Some(Duration::from_millis(165));
-        assert_eq!(service("web", ServiceState::Ready, "", after, PLAIN()), "● web ready after 165 ms");
-        let failed = service("web", ServiceState::Failed, "port 5000 is taken", None, PLAIN());
+        assert_eq!(
+            service("web", ServiceState::Ready, "", after, PLAIN()),
+            "● web ready after 165 ms"
+        );
+        let failed = service(
+            "web",
+            ServiceState::Failed,
+            "port 5000 is taken",
+            None,
+            PLAIN(),
+        );
         assert_eq!(failed, "✗ web failed: port 5000 is taken");
-        assert_eq!(prefixed("web", PREFIX_MIN, 0, "* Running", PLAIN()), "web    | * Running");
+        assert_eq!(
+            prefixed("web", PREFIX_MIN, 0, "* Running", PLAIN()),
+            "web    | * Running"
+        );
     }
 
     #[test]
     fn a_transfer_has_rate_and_time_left_once_they_are_known() {
         let at = Duration::from_secs(2);
         let line = pulling("debian:12", 10_000_000, 50_000_000, at);
-        assert_eq!(line, "pulling debian:12  10.0 MB of 50.0 MB · 5.0 MB/s · 8.0 s left");
-        assert_eq!(pulling("debian:12", 500, 0, Duration::ZERO), "pulling debian:12  500 B");
+        assert_eq!(
+            line,
+            "pulling debian:12  10.0 MB of 50.0 MB · 5.0 MB/s · 8.0 s left"
+        );
+        assert_eq!(
+            pulling("debian:12", 500, 0, Duration::ZERO),
+            "pulling debian:12  500 B"
+        );
     }
 
     #[test]

@@ -13,11 +13,21 @@ impl Live {
     /// Begins with none.
     pub(crate) fn new() -> Self {
         let area = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-        Self { area, lines: Vec::new() }
+        Self {
+            area,
+            lines: Vec::new(),
+        }
     }
 
     /// Shows exactly these lines, each cut to the width of the terminal.
     pub(crate) fn show(&mut self, lines: &[String]) {
+        if lines.is_empty() && !self.lines.is_empty() {
+            // All at once: one by one would flicker. A terminal that is gone needs no clearing.
+            let _ = self.area.clear();
+            self.lines
+                .drain(..)
+                .for_each(|line| self.area.remove(&line));
+        }
         while self.lines.len() > lines.len() {
             if let Some(line) = self.lines.pop() {
                 line.finish_and_clear();

@@ -15,8 +15,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 
 use serde::Serialize;
 
-pub(crate) use self::printer::Printer;
-pub(crate) use self::teller::Shows;
+pub(crate) use self::printer::{Printer, Scope};
 
 use crate::args::{Look, Progress, When};
 use crate::error::CliError;
@@ -43,7 +42,8 @@ impl Output {
         let facts = |terminal: bool| Facts {
             terminal: terminal && !dumb,
             no_color: set("NO_COLOR"),
-            force: std::env::var_os("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0"),
+            force: std::env::var_os("CLICOLOR_FORCE")
+                .is_some_and(|value| !value.is_empty() && value != "0"),
         };
         let err = facts(std::io::stderr().is_terminal());
         let progress = match look.progress {
@@ -67,7 +67,8 @@ impl Output {
 
     /// Writes one JSON value in one line to stdout.
     pub(crate) fn value(&self, value: &impl Serialize) -> Result<(), CliError> {
-        let mut text = serde_json::to_string(value).map_err(|error| CliError::new("internal", 1, error))?;
+        let mut text =
+            serde_json::to_string(value).map_err(|error| CliError::new("internal", 1, error))?;
         text.push('\n');
         self.data(&text)
     }
@@ -110,7 +111,11 @@ pub(crate) fn size() -> (usize, usize) {
 fn written(result: std::io::Result<()>) -> Result<(), CliError> {
     result.map_err(|error| match error.kind() {
         ErrorKind::BrokenPipe => CliError::pipe(),
-        _ => CliError::new("io", crate::error::exit::INTERNAL, format!("cannot write to stdout: {error}")),
+        _ => CliError::new(
+            "io",
+            crate::error::exit::INTERNAL,
+            format!("cannot write to stdout: {error}"),
+        ),
     })
 }
 
@@ -138,7 +143,11 @@ mod tests {
 
     #[test]
     fn colours_are_decided_as_people_expect() {
-        let facts = |terminal, no_color, force| Facts { terminal, no_color, force };
+        let facts = |terminal, no_color, force| Facts {
+            terminal,
+            no_color,
+            force,
+        };
         let cases = [
             (facts(true, false, false), When::Auto, true),
             (facts(false, false, false), When::Auto, false),

@@ -26,7 +26,13 @@ impl Pending {
     /// Begins to wait for the services that `batch` restarts.
     pub(crate) fn new(batch: BatchLine, now: Instant) -> Self {
         let waiting = batch.restarting.iter().cloned().collect();
-        Self { batch, waiting, slowest: None, troubles: Vec::new(), until: now + PATIENCE }
+        Self {
+            batch,
+            waiting,
+            slowest: None,
+            troubles: Vec::new(),
+            until: now + PATIENCE,
+        }
     }
 
     /// Takes a change of state; tells whether it belongs to this line.
@@ -44,8 +50,13 @@ impl Pending {
             ServiceState::Waiting | ServiceState::Starting | ServiceState::Stopping => return true,
             ServiceState::Ready => self.slowest = self.slowest.max(after),
             ServiceState::Exited | ServiceState::Backoff | ServiceState::Failed => {
-                let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-                self.troubles.push(format!("{name} {}{reason}", lines::word(state)));
+                let reason = if reason.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {reason}")
+                };
+                self.troubles
+                    .push(format!("{name} {}{reason}", lines::word(state)));
             }
         }
         self.waiting.remove(name);
@@ -107,14 +118,27 @@ mod tests {
         let now = Instant::now();
         let mut line = pending(&["a", "b"], now);
         assert!(line.service("a", ServiceState::Stopping, "", None));
-        assert!(line.service("a", ServiceState::Ready, "", Some(Duration::from_millis(165))));
+        assert!(line.service(
+            "a",
+            ServiceState::Ready,
+            "",
+            Some(Duration::from_millis(165))
+        ));
         assert!(!line.service("c", ServiceState::Ready, "", None));
         assert!(!line.complete(now));
         assert_eq!(end(&line), " · restart a, b");
-        assert!(line.service("b", ServiceState::Ready, "", Some(Duration::from_millis(20))));
+        assert!(line.service(
+            "b",
+            ServiceState::Ready,
+            "",
+            Some(Duration::from_millis(20))
+        ));
         assert!(line.complete(now));
         assert_eq!(end(&line), " · restart a, b · answering again after 165 ms");
-        assert!(!line.service("b", ServiceState::Ready, "", None), "later ones are not its own");
+        assert!(
+            !line.service("b", ServiceState::Ready, "", None),
+            "later ones are not its own"
+        );
     }
 
     #[test]

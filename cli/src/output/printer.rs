@@ -6,16 +6,24 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use hd_actors::events::{Event, Events};
-use hd_actors::model::instance::InstancePaths;
 
 use super::live::Live;
 use super::queue::Queue;
-use super::teller::{Say, Shows, Teller};
+use super::teller::{Say, Teller};
 use super::{Output, event_json, say, size};
 use crate::args::Progress;
 
 /// Time between two looks of the live lines while something runs.
 const FRAME: Duration = Duration::from_millis(100);
+
+/// What of all that happens is printed; attached terminals get everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Everything, on stdout what services write.
+    All,
+    /// What hd itself says: services and steps have logs of their own.
+    Talk,
+}
 
 /// Prints events until it is dropped; what was told before is printed first.
 #[derive(Debug)]
@@ -25,22 +33,23 @@ pub(crate) struct Printer {
 }
 
 impl Printer {
-    /// Starts the thread. With `logs` the lines of services are printed: on stdout, unless that
-    /// is for JSON.
-    pub(crate) fn start(output: Output, names: Vec<String>, paths: InstancePaths, logs: bool) -> std::io::Result<Self> {
+    /// Starts the thread; `names` are those of the services.
+    pub(crate) fn start(output: Output, names: Vec<String>, scope: Scope) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::default());
-        let tty = output.progress == Progress::Tty;
-        let talk = output.progress != Progress::Quiet;
-        let shows = Shows { logs, step_output: !tty && talk, talk };
         let screen = Screen {
-            teller: Teller::new(output.err, shows, names, paths),
-            live: tty.then(Live::new),
-            json: output.progress == Progress::Json,
-            logs_to_stderr: output.json,
+            teller: Teller::new(output.err, names),
+            live: (output.progress == Progress::Tty).then(Live::new),
+            queue: Arc::clone(&queue),
+            output,
+            scope,
         };
-        let source = Arc::clone(&queue);
-        let thread = std::thread::Builder::new().name("printer".to_owned()).spawn(move || screen.run(&source))?;
-        Ok(Self { queue, thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("printer".to_owned())
+            .spawn(move || screen.run())?;
+        Ok(Self {
+            queue,
+            thread: Some(thread),
+        })
     }
 
     /// Gives the handle that the runtime tells its events to.
@@ -62,32 +71,35 @@ impl Drop for Printer {
 struct Screen {
     teller: Teller,
     live: Option<Live>,
-    json: bool,
-    logs_to_stderr: bool,
+    queue: Arc<Queue>,
+    output: Output,
+    scope: Scope,
 }
 
 impl Screen {
-    fn run(mut self, queue: &Queue) {
+    fn run(mut self) {
         let mut until = None;
         loop {
-            let batch = queue.take(until);
+            let batch = self.queue.take(until);
             let now = Instant::now();
             for event in batch.events {
                 self.event(event, now);
             }
             if batch.dropped > 0 {
-                let said = self.teller.dropped(batch.dropped);
-                self.print(said);
+                self.print(self.teller.dropped(batch.dropped));
             }
-            let said = if batch.closed { self.teller.flush() } else { self.teller.tick(now) };
+            let said = if batch.closed {
+                self.teller.flush()
+            } else {
+                self.teller.tick(now)
+            };
             self.print(said);
             if batch.closed {
                 self.draw(&[]);
                 return;
             }
             until = self.teller.due();
-            let rows = size().0.saturating_sub(2);
-            let live = self.teller.live(now, rows);
+            let live = self.teller.live(now, size().0.saturating_sub(2));
             if self.live.is_some() && !live.is_empty() {
                 until = Some(until.unwrap_or(now + FRAME).min(now + FRAME));
             }
@@ -96,33 +108,45 @@ impl Screen {
     }
 
     fn event(&mut self, event: Event, now: Instant) {
-        if self.json {
+        if self.output.progress == Progress::Json {
             say(&format!("{}\n", event_json::value(&event)));
-        } else {
-            let said = self.teller.event(event, now);
-            self.print(said);
+        }
+        let said = self.teller.event(event, now);
+        self.print(said);
+    }
+
+    fn print(&self, said: Vec<Say>) {
+        let write = || said.iter().for_each(|line| self.write(line));
+        match &self.live {
+            Some(live) if !said.is_empty() => live.above(write),
+            _ => write(),
         }
     }
 
-    fn print(&mut self, said: Vec<Say>) {
-        if said.is_empty() || self.json {
-            return;
+    fn write(&self, said: &Say) {
+        let progress = self.output.progress;
+        // Whoever attaches has seen the lines of a step as they came.
+        let (Say::Talk(line) | Say::Bad(line) | Say::Step(line) | Say::Tail(line) | Say::Log(line)) =
+            said;
+        if !matches!(said, Say::Tail(_)) {
+            self.queue.printed(line);
         }
-        let to_stderr = self.logs_to_stderr;
-        let write = || {
-            for line in said {
-                match line {
-                    Say::Log(line) if !to_stderr => {
-                        // A reader of stdout that went away must not end the services.
-                        let _ = writeln!(std::io::stdout().lock(), "{line}");
-                    }
-                    Say::Log(line) | Say::Talk(line) => say(&format!("{line}\n")),
-                }
-            }
+        let flowing = progress == Progress::Plain && self.scope == Scope::All;
+        let wanted = match said {
+            _ if progress == Progress::Json => false,
+            Say::Bad(_) => true,
+            Say::Talk(_) => progress != Progress::Quiet,
+            Say::Step(_) => flowing,
+            Say::Tail(_) => !flowing,
+            Say::Log(_) => self.scope == Scope::All && progress != Progress::Quiet,
         };
-        match &self.live {
-            Some(live) => live.above(write),
-            None => write(),
+        match said {
+            _ if !wanted => {}
+            // A reader of stdout that went away must not end the services.
+            Say::Log(line) if !self.output.json => {
+                drop(writeln!(std::io::stdout().lock(), "{line}"))
+            }
+            _ => say(&format!("{line}\n")),
         }
     }
 

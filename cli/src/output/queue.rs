@@ -5,17 +5,32 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use hd_actors::events::{Event, Listener};
+use tokio::sync::broadcast;
 
 /// Lines of logs and steps are dropped while so many events wait.
 const LINES_MAX: usize = 4096;
 /// Other events are dropped only while so many wait.
 const EVENTS_MAX: usize = 2 * LINES_MAX;
+/// Printed lines that wait for an attached terminal; a slower one is told how many it missed.
+const ATTACHED_MAX: usize = 1024;
 
 /// Events on their way to the screen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
+    printed: broadcast::Sender<String>,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        let (state, changed) = (Mutex::default(), Condvar::default());
+        Self {
+            state,
+            changed,
+            printed: broadcast::Sender::new(ATTACHED_MAX),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +57,10 @@ impl Queue {
         let mut state = self.lock();
         while state.events.is_empty() && state.dropped == 0 && !state.closed {
             let Some(until) = until else {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             let left = until.saturating_duration_since(Instant::now());
@@ -56,6 +74,14 @@ impl Queue {
             events: std::mem::take(&mut state.events),
             dropped: std::mem::take(&mut state.dropped),
             closed: state.closed,
+        }
+    }
+
+    /// Passes a line to the terminals that are attached.
+    pub(crate) fn printed(&self, line: &str) {
+        if self.printed.receiver_count() > 0 {
+            // The last of them may just have gone.
+            let _ = self.printed.send(line.to_owned());
         }
     }
 
@@ -88,6 +114,10 @@ impl Listener for Queue {
         drop(state);
         self.changed.notify_one();
     }
+
+    fn lines(&self) -> Option<broadcast::Receiver<String>> {
+        Some(self.printed.subscribe())
+    }
 }
 
 #[cfg(test)]
@@ -98,7 +128,11 @@ mod tests {
     use super::*;
 
     fn log(number: usize) -> Event {
-        Event::Log { service: "web".to_owned(), stderr: false, line: number.to_string() }
+        Event::Log {
+            service: "web".to_owned(),
+            stderr: false,
+            line: number.to_string(),
+        }
     }
 
     #[test]
@@ -110,7 +144,10 @@ mod tests {
         assert_eq!((batch.events.len(), batch.dropped), (LINES_MAX + 1, 5));
         assert!(matches!(batch.events.back(), Some(Event::Note(_))));
         let empty = queue.take(Some(Instant::now()));
-        assert_eq!((empty.events.len(), empty.dropped, empty.closed), (0, 0, false));
+        assert_eq!(
+            (empty.events.len(), empty.dropped, empty.closed),
+            (0, 0, false)
+        );
     }
 
     #[test]
@@ -125,11 +162,28 @@ mod tests {
     fn of_a_transfer_only_the_latest_figure_waits() {
         let queue = Queue::default();
         for received in 0..10 {
-            queue.event(Event::Pulling { image: "x".to_owned(), received, total: 10 });
+            queue.event(Event::Pulling {
+                image: "x".to_owned(),
+                received,
+                total: 10,
+            });
         }
         let batch = queue.take(None);
         assert_eq!(batch.events.len(), 1);
-        assert!(matches!(batch.events[0], Event::Pulling { received: 9, .. }));
+        assert!(matches!(
+            batch.events[0],
+            Event::Pulling { received: 9, .. }
+        ));
+    }
+
+    #[test]
+    fn attached_terminals_get_what_is_printed_from_then_on() {
+        let queue = Queue::default();
+        queue.printed("before");
+        let mut lines = queue.lines().unwrap();
+        queue.printed("after");
+        assert_eq!(lines.try_recv().as_deref(), Ok("after"));
+        assert!(lines.try_recv().is_err());
     }
 
     #[test]

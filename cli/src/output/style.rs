@@ -58,7 +58,11 @@ impl Style {
     }
 
     fn wrap(self, code: &str, text: impl Display) -> String {
-        if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_string() }
+        if self.colour {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_string()
+        }
     }
 }
 
@@ -91,10 +95,13 @@ pub(crate) fn tame(line: &str, colour: bool) -> String {
 /// Length in bytes of the control character or escape sequence (ECMA-48) that `text` begins with.
 fn escape_length(text: &str) -> usize {
     let first = text.chars().next().map_or(0, char::len_utf8);
-    let Some(after) = text.strip_prefix('\u{1b}') else { return first };
+    let Some(after) = text.strip_prefix('\u{1b}') else {
+        return first;
+    };
     match after.chars().next() {
         Some('[') => {
-            let end = after[1..].find(|c: char| ('\u{40}'..='\u{7e}').contains(&c) || c.is_control());
+            let end =
+                after[1..].find(|c: char| ('\u{40}'..='\u{7e}').contains(&c) || c.is_control());
             end.map_or(text.len(), |end| {
                 let last = after[1 + end..].chars().next().filter(|c| !c.is_control());
                 2 + end + last.map_or(0, char::len_utf8)
@@ -120,7 +127,10 @@ mod tests {
     #[test]
     fn colours_only_where_wanted() {
         assert_eq!(Style::new(false).paint(Tint::Bad, "x"), "x");
-        assert_eq!(Style::new(true).paint(Tint::Bad, "x"), "\u{1b}[31mx\u{1b}[0m");
+        assert_eq!(
+            Style::new(true).paint(Tint::Bad, "x"),
+            "\u{1b}[31mx\u{1b}[0m"
+        );
         assert_ne!(Style::new(true).name(0, "x"), Style::new(true).name(1, "x"));
     }
 
@@ -132,7 +142,11 @@ mod tests {
             ("\u{1b}[31mred", true, "\u{1b}[31mred\u{1b}[0m"),
             ("\u{1b}[31mred\u{1b}[0m", false, "red"),
             ("up\u{1b}[2Ahome\u{1b}[H!", true, "uphome!"),
-            ("\u{1b}]0;title\u{7}x\u{1b}]8;;http://a\u{1b}\\link", true, "xlink"),
+            (
+                "\u{1b}]0;title\u{7}x\u{1b}]8;;http://a\u{1b}\\link",
+                true,
+                "xlink",
+            ),
             ("bell\u{7} null\0 \u{1b}7x \u{1b}", true, "bell null x "),
         ];
         for (line, colour, expected) in cases {

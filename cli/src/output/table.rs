@@ -26,17 +26,30 @@ impl Cell {
 /// Lays out rows below a header; the last column is not padded.
 pub(crate) fn table(header: &[&str], rows: &[Vec<Cell>], style: Style) -> String {
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.0.chars().count());
-        cells.chain([header[column].chars().count()]).max().unwrap_or(0)
+        let cells = rows
+            .iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.0.chars().count());
+        cells
+            .chain([header[column].chars().count()])
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    let head: Vec<Cell> = header.iter().map(|name| Cell::tinted(name, Tint::Dim)).collect();
+    let head: Vec<Cell> = header
+        .iter()
+        .map(|name| Cell::tinted(name, Tint::Dim))
+        .collect();
     let mut out = String::new();
     for row in std::iter::once(&head).chain(rows) {
         let mut line = String::new();
         for (index, Cell(text, tint)) in row.iter().enumerate() {
             let last = index + 1 == row.len();
-            let pad = if last { 0 } else { widths[index] + 2 - text.chars().count() };
+            let pad = if last {
+                0
+            } else {
+                widths[index] + 2 - text.chars().count()
+            };
             line.push_str(&tint.map_or_else(|| text.clone(), |tint| style.paint(tint, text)));
             line.extend(std::iter::repeat_n(' ', pad));
         }
@@ -53,11 +66,22 @@ mod tests {
     #[test]
     fn columns_line_up_with_and_without_colours() {
         let rows = vec![
-            vec![Cell::new("web"), Cell::tinted("ready", Tint::Good), Cell::maybe(Some(5000))],
-            vec![Cell::new("worker"), Cell::new("ß"), Cell::maybe(None::<u16>)],
+            vec![
+                Cell::new("web"),
+                Cell::tinted("ready", Tint::Good),
+                Cell::maybe(Some(5000)),
+            ],
+            vec![
+                Cell::new("worker"),
+                Cell::new("ß"),
+                Cell::maybe(None::<u16>),
+            ],
         ];
         let plain = table(&["NAME", "STATE", "PORT"], &rows, Style::new(false));
-        assert_eq!(plain, "NAME    STATE  PORT\nweb     ready  5000\nworker  ß      -\n");
+        assert_eq!(
+            plain,
+            "NAME    STATE  PORT\nweb     ready  5000\nworker  ß      -\n"
+        );
         let coloured = table(&["NAME", "STATE", "PORT"], &rows, Style::new(true));
         let bare: Vec<String> = coloured.lines().map(|line| tame(line, false)).collect();
         assert_eq!(bare.join("\n") + "\n", plain);

@@ -1,4 +1,5 @@
 //! Big directories: the same tree whatever the history, at a cost that follows the edit.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 

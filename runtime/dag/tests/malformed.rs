@@ -1,4 +1,5 @@
 //! Damaged or hostile bytes are refused and never bring the program down.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Traces: recorded, encoded, checked directly and through a diff.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 

@@ -2,6 +2,7 @@
 //!
 //! To write the file anew after a deliberate change of format:
 //! `UPDATE_VECTORS=1 cargo test -p hd-dag --test vectors`.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 

@@ -95,7 +95,7 @@ pub enum PullError {
         /// The image.
         image: String,
         /// What went wrong.
-        source: TreeError,
+        source: Box<TreeError>,
     },
     /// A record could not be written, or a worker ended unexpectedly.
     #[error("cannot unpack image {image}: {problem}")]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hd_dag::{Rooted, StoreTrees};
-use hd_store::Store;
+use hd_store::{Store, Writer};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
@@ -57,9 +57,16 @@ impl Pull {
     pub(crate) async fn run(self, report: OnProgress) -> Result<Image, PullError> {
         let started = Instant::now();
         let task = Arc::new(self);
+        // Held from the first look at what is known to the last record: no collection comes in between.
+        let store = task.store.clone();
+        let writer = blocking(&task.image, move || store.writer()).await?;
+        let writer = writer.map_err(|source| task.store_error(source))?;
         let layers = task.layers(report).await?;
         let worker = Arc::clone(&task);
-        let rooted = blocking(&task.image, move || worker.compose(&layers, started)).await??;
+        let rooted = blocking(&task.image, move || {
+            worker.compose(writer, &layers, started)
+        })
+        .await??;
         Ok(Image {
             digest: task.digest.clone(),
             manifest: task.manifest_digest.clone(),
@@ -205,13 +212,10 @@ impl Pull {
     /// Composes the image and records it under its digests and its name.
     fn compose(
         &self,
+        writer: Writer,
         layers: &BTreeMap<Digest, Unpacked>,
         started: Instant,
     ) -> Result<Rooted, PullError> {
-        let writer = self
-            .store
-            .writer()
-            .map_err(|source| self.store_error(source))?;
         let trees = StoreTrees::new(self.store.clone(), writer, NODE_CACHE);
         let rooted = self.stack(&trees, layers).map_err(|error| match error {
             StackError::Layer(source) => PullError::Image {

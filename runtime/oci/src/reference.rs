@@ -23,8 +23,7 @@ pub struct ReferenceError {
 
 /// Names an image in a registry.
 ///
-/// A first component is a registry when it holds a `.` or `:`, is `localhost`, or is followed by a `/` and has
-/// an uppercase letter (the rule of the reference grammar of the CNCF distribution project). Otherwise the
+/// A first component is a registry when it holds a `.` or `:` or is `localhost`, as Docker has it. Otherwise the
 /// image is one of Docker Hub's, where one-component names live under `library/`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reference {
@@ -170,9 +169,7 @@ impl<'a> Parser<'a> {
         let Some((first, rest)) = name.split_once('/') else {
             return Ok((DOCKER_HUB.to_owned(), name));
         };
-        let is_host = first == "localhost"
-            || first.contains(['.', ':', '['])
-            || first.bytes().any(|b| b.is_ascii_uppercase());
+        let is_host = first == "localhost" || first.contains(['.', ':', '[']);
         if !is_host {
             return Ok((DOCKER_HUB.to_owned(), name));
         }

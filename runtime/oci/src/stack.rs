@@ -1,6 +1,6 @@
 //! A layer laid upon the layers below it, with what it leaves to them settled first.
 
-use hd_dag::{Edit, Entry, Kind, Meta, Name, Rooted, Target, TreeError, TreePath, Trees};
+use hd_dag::{Edit, Entry, Kind, Meta, Name, Rooted, Stamp, Target, TreeError, TreePath, Trees};
 use hd_dag::{apply, compose, get, get_stamped, graft, link_group, subtree};
 
 use crate::layer::LayerError;
@@ -15,7 +15,13 @@ pub(crate) enum StackError {
     #[error(transparent)]
     Layer(#[from] LayerError),
     #[error(transparent)]
-    Tree(#[from] TreeError),
+    Tree(Box<TreeError>),
+}
+
+impl From<TreeError> for StackError {
+    fn from(error: TreeError) -> StackError {
+        StackError::Tree(Box::new(error))
+    }
 }
 
 /// Lays a layer upon `lower`. `source` names the layer, to tell its hard-link groups from others.
@@ -35,12 +41,10 @@ pub(crate) fn lay(
 /// Refuses an image in which a mount point of the sandbox is not a directory.
 pub(crate) fn check_mount_points(trees: &dyn Trees, root: &Rooted) -> Result<(), StackError> {
     for name in ["dev", "proc", "sys"] {
-        let path = Name::new(name.as_bytes()).map(|name| TreePath::from(&name));
-        let entry = path
-            .ok()
-            .map(|path| get(trees, &root.tree, &path))
-            .transpose()?
-            .flatten();
+        let Ok(path) = TreePath::new(name.as_bytes()) else {
+            continue;
+        };
+        let entry = get(trees, &root.tree, &path)?;
         if entry.is_some_and(|entry| entry.kind() != Kind::Dir) {
             let path = name.to_owned();
             return Err(LayerError::NotADirectory { path }.into());
@@ -60,16 +64,17 @@ fn lay_changes(
 ) -> Result<Rooted, StackError> {
     let mut edits = Vec::new();
     let mut moved: Vec<(TreePath, TreePath)> = Vec::new();
+    let (mut below_it, mut in_layer) = (Descent::new(lower), Descent::new(layer));
     for path in implicit {
         if moved.iter().any(|(from, _)| path.starts_with(from)) {
             continue;
         }
-        let Some((below, stamp)) = get_stamped(trees, lower, path)? else {
+        let Some((below, stamp)) = below_it.get(trees, path)? else {
             continue;
         };
         match below.target {
             Target::Dir { .. } => {
-                let own = get(trees, &layer.tree, path)?;
+                let own = in_layer.get(trees, path)?.map(|(entry, _)| entry);
                 let opaque =
                     own.is_some_and(|own| matches!(own.target, Target::Dir { opaque: true, .. }));
                 let entry = if opaque {
@@ -114,6 +119,49 @@ fn lay_changes(
         merged = lay_changes(trees, &merged, &elsewhere, &nameless, depth + 1)?;
     }
     Ok(merged)
+}
+
+/// Looks up sorted paths, each from the directory it shares with the one before.
+struct Descent {
+    root: Rooted,
+    open: Vec<(TreePath, Rooted)>,
+}
+
+impl Descent {
+    fn new(root: &Rooted) -> Descent {
+        let open = Vec::new();
+        Descent { root: *root, open }
+    }
+
+    fn get(
+        &mut self,
+        trees: &dyn Trees,
+        path: &TreePath,
+    ) -> Result<Option<(Entry, Stamp)>, StackError> {
+        while self
+            .open
+            .pop_if(|(above, _)| !path.starts_with(above))
+            .is_some()
+        {}
+        let (rest, from) = match self.open.last() {
+            Some((above, dir)) => (path.strip_prefix(above), *dir),
+            None => (Some(path.clone()), self.root),
+        };
+        let found = get_stamped(trees, &from, &rest.unwrap_or_default())?;
+        if let Some((
+            Entry {
+                target: Target::Dir { tree, .. },
+                ..
+            },
+            stamp,
+        )) = &found
+        {
+            let times = stamp.child_or_empty();
+            self.open
+                .push((path.clone(), Rooted { tree: *tree, times }));
+        }
+        Ok(found)
+    }
 }
 
 /// Makes the hard links of a layer to files of lower layers; both names then are one group.
@@ -179,7 +227,7 @@ fn real_directory(
     trees: &dyn Trees,
     root: &Rooted,
     path: &TreePath,
-) -> Result<Option<TreePath>, TreeError> {
+) -> Result<Option<TreePath>, StackError> {
     resolve(trees, root, path, true)
 }
 
@@ -188,7 +236,7 @@ fn real_place(
     trees: &dyn Trees,
     root: &Rooted,
     path: &TreePath,
-) -> Result<Option<TreePath>, TreeError> {
+) -> Result<Option<TreePath>, StackError> {
     resolve(trees, root, path, false)
 }
 
@@ -197,7 +245,7 @@ fn resolve(
     root: &Rooted,
     path: &TreePath,
     follow_last: bool,
-) -> Result<Option<TreePath>, TreeError> {
+) -> Result<Option<TreePath>, StackError> {
     // Components still to go, the next one last.
     let mut rest: Vec<Vec<u8>> = path.components().rev().map(<[u8]>::to_vec).collect();
     let mut place = TreePath::root();

@@ -53,11 +53,17 @@ pub(crate) enum UnpackError {
     #[error(transparent)]
     Store(#[from] hd_store::Error),
     #[error(transparent)]
-    Tree(#[from] hd_dag::TreeError),
+    Tree(Box<hd_dag::TreeError>),
     #[error(transparent)]
     Record(#[from] RecordError),
     #[error("a thread could not be started: {0}")]
     Thread(io::Error),
+}
+
+impl From<hd_dag::TreeError> for UnpackError {
+    fn from(error: hd_dag::TreeError) -> UnpackError {
+        UnpackError::Tree(Box::new(error))
+    }
 }
 
 /// Unpacks a layer into the store and records it there.

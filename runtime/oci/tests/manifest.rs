@@ -106,6 +106,8 @@ fn ambiguous_and_foreign_documents_are_refused() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn mutated_documents_never_panic(
         cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),

@@ -84,9 +84,7 @@ impl<'a> CompositeWorld<'a> {
         }
         let node = match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => match self.node(&parent)? {
-                Some(dir) if dir.attr.kind == Kind::Dir => {
-                    self.lower.lookup(&dir, name)?
-                }
+                Some(dir) if dir.attr.kind == Kind::Dir => self.lower.lookup(&dir, name)?,
                 _ => None,
             },
             _ => Some(self.lower.root()?),

@@ -110,7 +110,7 @@ impl Guardian {
         let mut state = self.shared.lock();
         state.released = true;
         // A guardian that is gone already needs no word.
-        let _ = state.process.channel().send(&Watch::Release, &[]);
+        let _ = state.process.channel().send_now(&Watch::Release, &[]);
         state.process.wait(Some(Duration::from_secs(2))).map(|_| ())
     }
 }
@@ -121,7 +121,10 @@ impl Drop for Registration {
             let mut state = shared.lock();
             state.watched.remove(&self.key);
             // What is not said to a dying guardian is not handed to the next one either.
-            let _ = state.process.channel().send(&Watch::Remove(self.key), &[]);
+            let _ = state
+                .process
+                .channel()
+                .send_now(&Watch::Remove(self.key), &[]);
         }
     }
 }
@@ -134,7 +137,7 @@ impl Shared {
     /// Tells the guardian something that is in the state already: when it is dead, its successor gets all of it.
     fn tell(&self, state: &mut State, message: &Watch, fd: Option<BorrowedFd<'_>>) -> Result<()> {
         let fds: Vec<_> = fd.into_iter().collect();
-        if state.process.channel().send(message, &fds).is_ok() {
+        if state.process.channel().send_now(message, &fds).is_ok() {
             return Ok(());
         }
         self.respawn(state)
@@ -145,7 +148,7 @@ impl Shared {
         let say = |message: &Watch, fds: &[BorrowedFd<'_>]| {
             process
                 .channel()
-                .send(message, fds)
+                .send_now(message, fds)
                 .what(|| "hand over to a new guardian".into())
         };
         say(&Watch::Paths(state.paths.clone()), &[])?;
@@ -163,7 +166,7 @@ fn start(helper: &Helper) -> Result<Process> {
     let process = helper.start(Role::Guardian)?;
     process
         .channel()
-        .send(&Watch::Owner, &[owner.as_fd()])
+        .send_now(&Watch::Owner, &[owner.as_fd()])
         .what(|| "instruct the guardian".into())?;
     Ok(process)
 }

@@ -85,7 +85,7 @@ impl Helper {
         all.extend_from_slice(fds);
         process
             .channel()
-            .send(&Order::Start, &all)
+            .send_now(&Order::Start, &all)
             .what(|| format!("send its job to {}", role.name()))?;
         Ok(process)
     }

@@ -138,7 +138,7 @@ impl Launcher {
         }
         process
             .channel()
-            .send(&Order::Go, &[])
+            .send_now(&Order::Go, &[])
             .what(|| format!("start {}", process.name()))?;
         Ok(Pending {
             process: Some(process),
@@ -241,7 +241,7 @@ fn expect_mapped(helper: &Process, map: Option<&IdMap>) -> Result<(Report, Vec<O
     idmap::write(helper.pid(), map)?;
     helper
         .channel()
-        .send(&Order::Mapped, &[])
+        .send_now(&Order::Mapped, &[])
         .what(|| "answer the helper".into())?;
     helper.report(PROMPT)
 }

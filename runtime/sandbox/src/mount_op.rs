@@ -80,7 +80,7 @@ pub enum MountOp {
         /// Refuses writes in the kernel.
         read_only: bool,
     },
-    /// Mounts a kernel overlay; `redirect_dir`, `metacopy`, `index`, `xino` are off (DESIGN §6).
+    /// Mounts a kernel overlay; `metacopy`, `index`, `xino` are off, `redirect_dir` is `nofollow` (DESIGN §6).
     Overlay {
         /// Target.
         #[serde(with = "raw::one")]
@@ -91,7 +91,7 @@ pub enum MountOp {
         upper: Place,
         /// The overlay's work directory on the same file system; made when missing.
         work: Place,
-        /// Leaves out every sync of the upper.
+        /// Leaves out every sync of the upper. The kernel then refuses to use the same work directory again.
         volatile: bool,
         /// Sends an open directory descriptor of the upper under this name ([`crate::Event::Upper`]).
         report: Option<String>,

@@ -105,7 +105,7 @@ impl Process {
 
     pub(crate) fn signal(&self, signal: i32) -> Result<()> {
         self.channel
-            .send(&Order::Signal(signal), &[])
+            .send_now(&Order::Signal(signal), &[])
             .what(|| format!("send signal {signal} to {}", self.name))
     }
 

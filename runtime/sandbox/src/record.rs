@@ -5,7 +5,6 @@ use crate::process::{kill, open_pidfd};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::time::Duration;
 
 /// Names one process for good: a process id alone is used again, together with the rest it is not.
@@ -24,32 +23,33 @@ pub struct Record {
 impl Record {
     /// Reads the record of a process.
     pub fn of(pid: u32) -> Result<Self> {
-        Self::read(pid).what(|| format!("read what identifies process {pid}"))
+        Self::look(pid)
+            .map(|(record, _)| record)
+            .what(|| format!("read what identifies process {pid}"))
     }
 
-    fn read(pid: u32) -> io::Result<Self> {
+    /// Reads the record and whether the process still runs: one that has ended keeps its entry until it is collected.
+    fn look(pid: u32) -> io::Result<(Self, bool)> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let start_time = start_time(&stat).ok_or(io::ErrorKind::InvalidData)?;
+        let (start_time, running) = start_time(&stat).ok_or(io::ErrorKind::InvalidData)?;
         let namespace = std::fs::read_link(format!("/proc/{pid}/ns/pid"))?;
-        let boot_id = std::fs::read_to_string(Path::new("/proc/sys/kernel/random/boot_id"))?;
-        let pid_namespace = namespace.to_string_lossy().into_owned();
-        Ok(Self {
+        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+        let record = Self {
             pid,
             start_time,
-            pid_namespace,
+            pid_namespace: namespace.to_string_lossy().into_owned(),
             boot_id: boot_id.trim().to_owned(),
-        })
+        };
+        Ok((record, running))
     }
 }
 
-/// The name in parentheses may hold anything, so fields are counted from its end.
-fn start_time(stat: &str) -> Option<u64> {
-    stat.rsplit_once(')')?
-        .1
-        .split_whitespace()
-        .nth(19)?
-        .parse()
-        .ok()
+/// Reads the start of a process and whether it still runs. The name in parentheses may hold anything, so fields are
+/// counted from its end.
+fn start_time(stat: &str) -> Option<(u64, bool)> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    Some((fields.nth(18)?.parse().ok()?, state != "Z" && state != "X"))
 }
 
 /// Kills what the records name and nothing else; answers how many were found alive.
@@ -62,8 +62,9 @@ pub fn reap_recorded(records: &[Record]) -> Result<usize> {
         let Ok(pidfd) = open_pidfd(record.pid) else {
             continue;
         };
-        if Record::read(record.pid).ok().as_ref() != Some(record) {
-            continue;
+        match Record::look(record.pid) {
+            Ok((found, true)) if found == *record => {}
+            _ => continue,
         }
         kill(pidfd.as_fd()).what(|| format!("kill process {}", record.pid))?;
         found += 1;
@@ -80,11 +81,18 @@ mod tests {
 
     #[test]
     fn start_time_is_found_behind_any_name() {
-        let rest = (3..=22)
+        let numbers = (4..=23)
             .map(|n| n.to_string())
             .collect::<Vec<_>>()
             .join(" ");
-        assert_eq!(start_time(&format!("7 (a b) c) {rest} 23")), Some(22));
+        assert_eq!(
+            start_time(&format!("7 (a b) c) S {numbers}")),
+            Some((22, true))
+        );
+        assert_eq!(
+            start_time(&format!("7 (a b) c) Z {numbers}")),
+            Some((22, false))
+        );
         assert_eq!(start_time("7 (short) S 1"), None);
         assert_eq!(start_time(""), None);
     }

@@ -74,9 +74,32 @@ pub(crate) fn place_fd(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
 /// Gives every signal its default action.
 #[expect(unsafe_code, reason = "signal dispositions have no safe wrapper")]
 pub(crate) fn reset_signals() {
-    for number in 1..=64 {
-        // SAFETY: the default action runs no code of this program. The two that cannot be set report it; no matter.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+    // The kernel's sigaction: handler (0 is the default one), flags, restorer, mask. libc would refuse the two signals
+    // it uses itself, which may be ignored by inheritance as any other.
+    let default = [0_u64; 4];
+    let nothing = std::ptr::null_mut::<libc::c_void>();
+    for number in 1..=64_i32 {
+        // SAFETY: the default action runs no code of this program, and the kernel only reads the structure. It refuses
+        // the two signals that cannot be set; no matter.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                number,
+                default.as_ptr(),
+                nothing,
+                size_of::<u64>(),
+            )
+        };
+    }
+}
+
+/// Sends any signal, real-time ones too, to a process group.
+#[expect(unsafe_code, reason = "the safe wrappers know named signals only")]
+pub(crate) fn signal_group(group: libc::pid_t, signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: the call touches no memory, and the kernel checks both numbers.
+    match unsafe { libc::killpg(group, signal) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

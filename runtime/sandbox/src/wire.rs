@@ -165,7 +165,27 @@ impl Channel {
         Self { socket }
     }
 
+    /// Sends a message; waits while the other side is behind.
     pub(crate) fn send<T: Serialize>(&self, message: &T, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.send_with(message, fds, SendFlags::empty())
+    }
+
+    /// Sends a message; `WouldBlock` when the other side is too far behind. For hd, which must not wait for a process
+    /// that somebody stopped.
+    pub(crate) fn send_now<T: Serialize>(
+        &self,
+        message: &T,
+        fds: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        self.send_with(message, fds, SendFlags::DONTWAIT)
+    }
+
+    fn send_with<T: Serialize>(
+        &self,
+        message: &T,
+        fds: &[BorrowedFd<'_>],
+        flags: SendFlags,
+    ) -> io::Result<()> {
         let bytes = serde_json::to_vec(message)?;
         if bytes.len() > MAX_MESSAGE || fds.len() > MAX_FDS {
             return Err(io::Error::new(
@@ -186,7 +206,7 @@ impl Channel {
                 &self.socket,
                 &[IoSlice::new(&bytes)],
                 &mut control,
-                SendFlags::NOSIGNAL,
+                flags | SendFlags::NOSIGNAL,
             )
         })?;
         Ok(())

@@ -33,13 +33,18 @@ impl FrameCache {
     }
 
     fn with_capacity(capacity: usize) -> FrameCache {
-        FrameCache { shards: Default::default(), capacity: capacity / SHARDS }
+        FrameCache {
+            shards: Default::default(),
+            capacity: capacity / SHARDS,
+        }
     }
 
     fn shard(&self, key: FrameKey) -> MutexGuard<'_, Shard> {
         let number = (key.0 ^ u64::from(key.1)) as usize % SHARDS;
         // A shard is consistent between calls, so a panic elsewhere does not spoil it.
-        self.shards[number].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[number]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn get(&self, key: FrameKey) -> Option<Arc<Frame>> {
@@ -62,7 +67,9 @@ impl FrameCache {
         shard.by_use.insert(shard.clock, key);
         shard.frames.insert(key, (Arc::clone(frame), shard.clock));
         while shard.cost > self.capacity {
-            let Some((_, oldest)) = shard.by_use.first_key_value() else { break };
+            let Some((_, oldest)) = shard.by_use.first_key_value() else {
+                break;
+            };
             let oldest = *oldest;
             shard.remove(oldest);
         }

@@ -66,11 +66,19 @@ pub(crate) fn forget_record(spots: &[Spot]) -> Record {
 }
 
 pub(crate) fn decode_forget(body: &[u8]) -> Vec<Spot> {
-    body.chunks_exact(8).map(|spot| (u32_at(spot, 0), u32_at(spot, 4) as u16)).collect()
+    body.chunks_exact(8)
+        .map(|spot| (u32_at(spot, 0), u32_at(spot, 4) as u16))
+        .collect()
 }
 
 fn bare(kind: RecordKind, body: Vec<u8>) -> Record {
-    Record { kind, codec: Codec::Raw, table: Vec::new(), raw: body.len() as u32, body }
+    Record {
+        kind,
+        codec: Codec::Raw,
+        table: Vec::new(),
+        raw: body.len() as u32,
+        body,
+    }
 }
 
 /// Extends the chain of header CRCs by one record.
@@ -101,9 +109,17 @@ mod tests {
         assert_eq!(header.header_crc, crc);
         assert_eq!(header.table(&bytes), Some(Vec::new()));
         assert_eq!(Commit::decode(&bytes[32..80]), Some(commit));
-        assert_eq!(Header::decode(&bytes, 4104), None, "a record counts only at its own place");
+        assert_eq!(
+            Header::decode(&bytes, 4104),
+            None,
+            "a record counts only at its own place"
+        );
     }
-    const GOLDEN_COMMIT: &str = "";
+    const GOLDEN_COMMIT: &str = concat!(
+        "6864523105000000300000003000000000020000e5ea13c5000000009cd5b5bd",
+        "30313233343536373839616263646566200000000000000000100000000000000300000004030201",
+        "0500000000000000",
+    );
 
     #[test]
     fn forgotten_spots_are_read_back() {

@@ -17,7 +17,11 @@ pub(crate) struct CutSizes {
 
 impl CutSizes {
     /// 8/32/128 KiB: measured best in research/storage, section 4.
-    pub(crate) const DEFAULT: CutSizes = CutSizes { min: 8192, avg: 32768, max: 131_072 };
+    pub(crate) const DEFAULT: CutSizes = CutSizes {
+        min: 8192,
+        avg: 32768,
+        max: 131_072,
+    };
 
     pub(crate) fn is_legal(&self) -> bool {
         let CutSizes { min, avg, max } = *self;
@@ -60,16 +64,29 @@ mod tests {
     #[test]
     fn golden_cut_points() {
         let ends = |data: &[u8], sizes: CutSizes| -> Vec<usize> {
-            sizes.cut(data, true).iter().map(|chunk| chunk.end).collect()
+            sizes
+                .cut(data, true)
+                .iter()
+                .map(|chunk| chunk.end)
+                .collect()
         };
         let data = noise(300_000);
         assert_eq!(ends(&data, CutSizes::DEFAULT), GOLDEN_8_32_128);
-        let published = CutSizes { min: 4096, avg: 16384, max: 65536 };
+        let published = CutSizes {
+            min: 4096,
+            avg: 16384,
+            max: 65536,
+        };
         assert_eq!(ends(&data, published)[..6], GOLDEN_4_16_64);
-        assert_eq!(ends(&[0; 300_000], CutSizes::DEFAULT), [131_072, 262_144, 300_000]);
+        assert_eq!(
+            ends(&[0; 300_000], CutSizes::DEFAULT),
+            [131_072, 262_144, 300_000]
+        );
     }
-    const GOLDEN_8_32_128: [usize; 1] = [0];
-    const GOLDEN_4_16_64: [usize; 6] = [0; 6];
+    const GOLDEN_8_32_128: [usize; 9] = [
+        32_798, 69_277, 119_348, 149_670, 173_959, 185_714, 220_847, 256_693, 300_000,
+    ];
+    const GOLDEN_4_16_64: [usize; 6] = [25_574, 32_798, 50_762, 69_277, 88_353, 119_348];
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]

@@ -20,14 +20,20 @@ pub(crate) fn make_private_dir(path: &Path) -> Result<()> {
 /// Opens a private file (0600) for reading and writing, creating it when missing.
 pub(crate) fn open_private(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
     options.open(path).map_err(Error::io("open", path))
 }
 
 /// Makes the names in a directory durable.
 pub(crate) fn sync_dir(path: &Path) -> Result<()> {
     let dir = File::open(path).map_err(Error::io("open", path))?;
-    dir.sync_all().map_err(Error::io("sync the directory", path))
+    dir.sync_all()
+        .map_err(Error::io("sync the directory", path))
 }
 
 /// Says whether a replacement has to survive a power cut.
@@ -61,8 +67,11 @@ fn write_then_rename(
     content: &[u8],
     durability: Durability,
 ) -> io::Result<()> {
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(temporary)?;
     file.write_all(content)?;
     if durability == Durability::Synced {
         file.sync_all()?;
@@ -92,8 +101,9 @@ pub(crate) fn names_in(path: &Path) -> Result<Vec<std::ffi::OsString>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Error::io("list", path)(error)),
     };
-    let names: io::Result<Vec<_>> =
-        listing.map(|entry| entry.map(|entry| entry.file_name())).collect();
+    let names: io::Result<Vec<_>> = listing
+        .map(|entry| entry.map(|entry| entry.file_name()))
+        .collect();
     names.map_err(Error::io("list", path))
 }
 
@@ -109,7 +119,10 @@ mod tests {
         replace(&path, b"one", Durability::Synced).unwrap();
         replace(&path, b"two", Durability::Derived).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+            0o600
+        );
         assert_eq!(names_in(dir.path()).unwrap(), ["file"]);
     }
 }

@@ -122,6 +122,10 @@ impl Error {
         path: impl AsRef<Path>,
     ) -> impl FnOnce(E) -> Error {
         let path = path.as_ref().to_owned();
-        move |source| Error::Io { action, path, source: source.into() }
+        move |source| Error::Io {
+            action,
+            path,
+            source: source.into(),
+        }
     }
 }

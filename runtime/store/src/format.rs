@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::cut::CutSizes;
-use crate::durable::{Durability, replace};
+use crate::durable::{Durability, replace, sync_dir};
 use crate::{Error, Result};
 
 /// The format this program writes, and the newest it reads.
@@ -26,9 +26,12 @@ impl Format {
         match fs::read(&path) {
             Ok(bytes) => Format::parse(&bytes, cas),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let format = Format { cut: CutSizes::DEFAULT };
+                let format = Format {
+                    cut: CutSizes::DEFAULT,
+                };
                 // Two processes that create at once write the same bytes.
                 replace(&path, format.render().as_bytes(), Durability::Synced)?;
+                cas.parent().map_or(Ok(()), sync_dir)?;
                 Ok(format)
             }
             Err(error) => Err(Error::io("read", &path)(error)),
@@ -60,12 +63,19 @@ impl Format {
             .ok_or_else(|| bad("there is no version"))?;
         if version > VERSION {
             let path = cas.to_owned();
-            return Err(Error::NewerFormat { path, found: version, supported: VERSION });
+            return Err(Error::NewerFormat {
+                path,
+                found: version,
+                supported: VERSION,
+            });
         }
         let sizes = lines
             .find_map(|line| line.strip_prefix("cut fastcdc-2020 normalization 2 seed 0 sizes "))
             .ok_or_else(|| bad("there are no cut sizes"))?;
-        let sizes: Vec<u32> = sizes.split(' ').filter_map(|size| size.parse().ok()).collect();
+        let sizes: Vec<u32> = sizes
+            .split(' ')
+            .filter_map(|size| size.parse().ok())
+            .collect();
         let cut = match sizes[..] {
             [min, avg, max] => CutSizes { min, avg, max },
             _ => return Err(bad("the cut sizes are not three numbers")),
@@ -97,22 +107,41 @@ mod tests {
 
     #[test]
     fn the_published_cut_sizes_are_a_legal_setting() {
-        let cut = CutSizes { min: 4096, avg: 16384, max: 65536 };
+        let cut = CutSizes {
+            min: 4096,
+            avg: 16384,
+            max: 65536,
+        };
         let text = Format { cut }.render();
-        assert_eq!(Format::parse(text.as_bytes(), Path::new("/c")).unwrap().cut, cut);
+        assert_eq!(
+            Format::parse(text.as_bytes(), Path::new("/c")).unwrap().cut,
+            cut
+        );
     }
 
     #[test]
     fn a_newer_store_is_refused_naming_both_versions() {
         let error = Format::parse(b"hd content store\nversion 7\n", Path::new("/c")).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("format 7") && text.contains("up to 1"), "{text}");
+        assert!(
+            text.contains("format 7") && text.contains("up to 1"),
+            "{text}"
+        );
     }
 
     #[test]
     fn garbage_is_an_error_that_names_the_file() {
-        let good = Format { cut: CutSizes::DEFAULT }.render();
-        for bad in ["", "x", "hd content store\nversion x\n", &good.replace("8192", "9"), &good[..60]] {
+        let good = Format {
+            cut: CutSizes::DEFAULT,
+        }
+        .render();
+        for bad in [
+            "",
+            "x",
+            "hd content store\nversion x\n",
+            &good.replace("8192", "9"),
+            &good[..60],
+        ] {
             let error = Format::parse(bad.as_bytes(), Path::new("/c")).unwrap_err();
             assert!(error.to_string().contains("/c/FORMAT"), "{error}");
         }

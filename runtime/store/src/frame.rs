@@ -19,7 +19,11 @@ pub(crate) struct FrameBuilder {
 
 impl FrameBuilder {
     pub(crate) fn new(kind: RecordKind) -> FrameBuilder {
-        FrameBuilder { kind, table: Vec::new(), body: Vec::new() }
+        FrameBuilder {
+            kind,
+            table: Vec::new(),
+            body: Vec::new(),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -32,7 +36,11 @@ impl FrameBuilder {
     }
 
     pub(crate) fn push(&mut self, id: Id, tag: u8, bytes: &[u8]) {
-        self.table.push(TableEntry { id, tag, len: bytes.len() as u32 });
+        self.table.push(TableEntry {
+            id,
+            tag,
+            len: bytes.len() as u32,
+        });
         self.body.extend_from_slice(bytes);
     }
 
@@ -66,8 +74,20 @@ pub(crate) fn record_of(kind: RecordKind, table: Vec<TableEntry>, body: &[u8]) -
     let raw = body.len() as u32;
     // A list is made of hashes, which never shrink.
     match compress(body).filter(|_| kind != RecordKind::List) {
-        Some(packed) => Record { kind, codec: Codec::Zstd, table, raw, body: packed },
-        None => Record { kind, codec: Codec::Raw, table, raw, body: body.to_vec() },
+        Some(packed) => Record {
+            kind,
+            codec: Codec::Zstd,
+            table,
+            raw,
+            body: packed,
+        },
+        None => Record {
+            kind,
+            codec: Codec::Raw,
+            table,
+            raw,
+            body: body.to_vec(),
+        },
     }
 }
 
@@ -91,16 +111,18 @@ impl Frame {
             at += line.len as usize;
         }
         let verified = table.iter().map(|_| AtomicBool::new(false)).collect();
-        (at == body.len()).then_some(Frame { kind, table, starts, body, verified })
+        (at == body.len()).then_some(Frame {
+            kind,
+            table,
+            starts,
+            body,
+            verified,
+        })
     }
 
     /// Memory this frame takes, in bytes.
     pub(crate) fn cost(&self) -> usize {
         self.body.len() + self.table.len() * 48 + 128
-    }
-
-    pub(crate) fn table(&self) -> &[TableEntry] {
-        &self.table
     }
 
     pub(crate) fn line(&self, slot: u16) -> Option<&TableEntry> {

@@ -72,7 +72,9 @@ impl FromStr for Id {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Id, ParseIdError> {
-        let refused = || ParseIdError { text: text.to_owned() };
+        let refused = || ParseIdError {
+            text: text.to_owned(),
+        };
         let digits = text.as_bytes();
         if digits.len() != 64 {
             return Err(refused());
@@ -137,7 +139,13 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for text in ["", "af13", &"A".repeat(64), &"g".repeat(64), &"é".repeat(32)] {
+        for text in [
+            "",
+            "af13",
+            &"A".repeat(64),
+            &"g".repeat(64),
+            &"é".repeat(32),
+        ] {
             assert!(text.parse::<Id>().is_err(), "{text}");
         }
     }

@@ -70,7 +70,12 @@ pub(crate) fn encode(
     damaged: bool,
     entries: &[IndexEntry],
 ) -> Vec<u8> {
-    let bits = entries.len().checked_ilog2().unwrap_or(0).saturating_sub(3).min(20);
+    let bits = entries
+        .len()
+        .checked_ilog2()
+        .unwrap_or(0)
+        .saturating_sub(3)
+        .min(20);
     let mut tail = Vec::with_capacity(((1 << bits) + 1) * 4 + entries.len() * ENTRY_LEN);
     let mut group = 0;
     for (number, entry) in entries.iter().enumerate() {
@@ -83,7 +88,9 @@ pub(crate) fn encode(
         tail.extend_from_slice(&(entries.len() as u32).to_le_bytes());
         group += 1;
     }
-    entries.iter().for_each(|entry| entry.encode_into(&mut tail));
+    entries
+        .iter()
+        .for_each(|entry| entry.encode_into(&mut tail));
     let mut file = Vec::with_capacity(HEADER_LEN + tail.len());
     file.extend_from_slice(&MAGIC);
     file.extend_from_slice(segment);
@@ -137,13 +144,20 @@ impl std::ops::Deref for Bytes {
 
 impl std::fmt::Debug for Index {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Index").field("covered", &self.covered).field("count", &self.count).finish()
+        f.debug_struct("Index")
+            .field("covered", &self.covered)
+            .field("count", &self.count)
+            .finish()
     }
 }
 
 impl Index {
     /// Maps the index at `path`; `None` when it is missing or does not check.
-    pub(crate) fn open(path: &Path, segment: &SegmentId, segment_len: u64) -> Result<Option<Index>> {
+    pub(crate) fn open(
+        path: &Path,
+        segment: &SegmentId,
+        segment_len: u64,
+    ) -> Result<Option<Index>> {
         let file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -153,7 +167,10 @@ impl Index {
         if len < HEADER_LEN as u64 {
             return Ok(None);
         }
-        #[expect(unsafe_code, reason = "a memory map is what keeps opening a large store cheap")]
+        #[expect(
+            unsafe_code,
+            reason = "a memory map is what keeps opening a large store cheap"
+        )]
         // SAFETY: index files are private to the store's owner, written under another name and
         // renamed into place, and never changed or cut afterwards; only unlinked.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io("map", path))?;
@@ -179,12 +196,20 @@ impl Index {
             return None;
         }
         let groups = ((1_usize << bits) + 1) * 4;
-        let len = count.checked_mul(ENTRY_LEN)?.checked_add(HEADER_LEN + groups)?;
+        let len = count
+            .checked_mul(ENTRY_LEN)?
+            .checked_add(HEADER_LEN + groups)?;
         if bytes.len() != len || crc32c::crc32c(&bytes[HEADER_LEN..]) != u32_at(header, 44) {
             return None;
         }
         let damaged = u32_at(header, 48) != 0;
-        Some(Index { bytes, covered, damaged, count, bits })
+        Some(Index {
+            bytes,
+            covered,
+            damaged,
+            count,
+            bits,
+        })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -219,7 +244,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn entry(prefix: u64, place: u32) -> IndexEntry {
-        IndexEntry { prefix, place, slot: 7, kind: 1, tag: 2 }
+        IndexEntry {
+            prefix,
+            place,
+            slot: 7,
+            kind: 1,
+            tag: 2,
+        }
     }
 
     proptest! {
@@ -247,9 +278,18 @@ mod tests {
             let mut bad = good.clone();
             bad[at] ^= 0x10;
             assert!(Index::from_encoded(bad, &[1; 16]).is_none(), "byte {at}");
-            assert!(Index::from_encoded(good[..at].to_vec(), &[1; 16]).is_none(), "cut at {at}");
+            assert!(
+                Index::from_encoded(good[..at].to_vec(), &[1; 16]).is_none(),
+                "cut at {at}"
+            );
         }
-        assert!(Index::from_encoded(good.clone(), &[2; 16]).is_none(), "another segment");
-        assert!(Index::check(Bytes::Owned(good), &[1; 16], 49).is_none(), "covers too much");
+        assert!(
+            Index::from_encoded(good.clone(), &[2; 16]).is_none(),
+            "another segment"
+        );
+        assert!(
+            Index::check(Bytes::Owned(good), &[1; 16], 49).is_none(),
+            "covers too much"
+        );
     }
 }

@@ -1,12 +1,60 @@
 //! Content-addressed store of chunks, blobs and tree nodes.
+//!
+//! Everything lies in append-only segments that describe themselves; indexes are derived. A record
+//! counts once a COMMIT record behind it is durable, so no crash needs a repair. Reads hash what
+//! they serve. Many processes share a store by `flock` alone: each [`Writer`] appends to a segment
+//! of its own, a collection ([`Store::gc`]) waits until no writer lives.
+//!
+//! ```text
+//! cas/FORMAT                      version and cut parameters, frozen      (module `format`)
+//! cas/objects/<2hex>/<id>.seg     records: objects, COMMIT, FORGET        (`record`, `control`)
+//! cas/objects/<2hex>/<id>.idx     derived, checksummed, memory-mapped     (`index`)
+//! cas/refs/<hash of the name>     what must stay                          (`refs`)
+//! cas/scan/<project>              stat cache of a project scan            (`scan`)
+//! cas/lock/gc, cas/lock/epoch     shared by writers, alone for gc         (`locks`)
+//! ```
 
+mod appender;
+mod assemble;
+mod cache;
+mod codec;
+mod control;
+mod cut;
+mod durable;
 mod error;
+mod format;
+mod frame;
+mod gc;
 mod id;
+mod idhash;
+mod index;
+mod ingest;
+mod list;
+mod locks;
 mod node;
-mod early;
+mod read;
+mod record;
+mod refs;
+mod replay;
 pub mod scan;
-pub use early::*;
+mod segment;
+mod shelf;
+mod stat;
+mod stats;
+mod store;
+mod verify;
+mod walk;
+mod writer;
 
 pub use error::{Error, Result};
+pub use gc::{GcOptions, GcReport};
 pub use id::{Id, ParseIdError};
+pub use ingest::{Ingested, ingest_files};
 pub use node::{Link, Links, NodeKind};
+pub use read::HistoryEntry;
+pub use refs::RefRecord;
+pub use stat::FileStat;
+pub use stats::Stats;
+pub use store::Store;
+pub use verify::{Damage, VerifyOptions, VerifyReport};
+pub use writer::Writer;

@@ -97,7 +97,11 @@ impl<'a> ListView<'a> {
     }
 
     pub(crate) fn level(&self) -> Level {
-        if self.bytes[1] == 0 { Level::Chunks } else { Level::Parts }
+        if self.bytes[1] == 0 {
+            Level::Chunks
+        } else {
+            Level::Parts
+        }
     }
 
     /// Bytes of the blob or part.
@@ -135,7 +139,11 @@ impl<'a> ListView<'a> {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = (low + high) / 2;
-            if self.end(middle) <= offset { low = middle + 1 } else { high = middle }
+            if self.end(middle) <= offset {
+                low = middle + 1
+            } else {
+                high = middle
+            }
         }
         low
     }
@@ -147,18 +155,26 @@ mod tests {
     use crate::record::TAG_PART;
 
     fn pieces() -> Vec<Piece> {
-        (1..=3).map(|n| Piece { id: Id::of(&[n]), end: u64::from(n) * 10 }).collect()
+        (1..=3)
+            .map(|n| Piece {
+                id: Id::of(&[n]),
+                end: u64::from(n) * 10,
+            })
+            .collect()
     }
 
     #[test]
     fn golden_part() {
         let (name, bytes) = encode_part(&pieces());
         assert_eq!(bytes.len(), 16 + 3 * 40 + 32);
-        assert_eq!(bytes[..16], [1, 0, 0, 0, 3, 0, 0, 0, 30, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(
+            bytes[..16],
+            [1, 0, 0, 0, 3, 0, 0, 0, 30, 0, 0, 0, 0, 0, 0, 0]
+        );
         assert_eq!(name.short(), GOLDEN_PART);
         assert!(is_sound(&name, TAG_PART, &bytes));
     }
-    const GOLDEN_PART: &str = "";
+    const GOLDEN_PART: &str = "cabf57dffd6c";
 
     #[test]
     fn a_list_belongs_to_its_blob_and_any_flip_is_noticed() {
@@ -178,8 +194,13 @@ mod tests {
     fn offsets_find_their_piece() {
         let bytes = encode_whole(&Id::of(b"blob"), Level::Chunks, &pieces());
         let view = ListView::new(&bytes);
-        assert_eq!((view.len(), view.total(), view.level()), (3, 30, Level::Chunks));
-        let found: Vec<_> = [0, 9, 10, 29, 30].map(|offset| view.piece_at(offset)).to_vec();
+        assert_eq!(
+            (view.len(), view.total(), view.level()),
+            (3, 30, Level::Chunks)
+        );
+        let found: Vec<_> = [0, 9, 10, 29, 30]
+            .map(|offset| view.piece_at(offset))
+            .to_vec();
         assert_eq!(found, [0, 0, 1, 2, 3]);
         assert_eq!(view.range(1), 10..20);
     }

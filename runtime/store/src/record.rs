@@ -143,7 +143,11 @@ pub(crate) fn decode_entry(bytes: &[u8]) -> TableEntry {
     let mut id = [0; 32];
     id.copy_from_slice(&bytes[..32]);
     let tagged = u32_at(bytes, 32);
-    TableEntry { id: Id::from_bytes(id), tag: (tagged >> 24) as u8, len: tagged & 0x00ff_ffff }
+    TableEntry {
+        id: Id::from_bytes(id),
+        tag: (tagged >> 24) as u8,
+        len: tagged & 0x00ff_ffff,
+    }
 }
 
 /// Reads a number at a place that the caller knows to exist.

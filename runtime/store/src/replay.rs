@@ -40,14 +40,18 @@ pub(crate) fn read_header(file: &File, offset: u64, len: u64) -> io::Result<Opti
     let mut bytes = vec![0; 1024];
     let got = read_up_to(file, &mut bytes, offset)?;
     bytes.truncate(got);
-    let Some(header) = Header::decode(&bytes, offset) else { return Ok(None) };
+    let Some(header) = Header::decode(&bytes, offset) else {
+        return Ok(None);
+    };
     if offset + header.record_len() > len {
         return Ok(None);
     }
     if bytes.len() < header.body_start() {
         let known = bytes.len();
         bytes.resize(header.body_start(), 0);
-        if read_up_to(file, &mut bytes[known..], offset + known as u64)? < header.body_start() - known {
+        if read_up_to(file, &mut bytes[known..], offset + known as u64)?
+            < header.body_start() - known
+        {
             return Ok(None);
         }
     }
@@ -86,7 +90,10 @@ struct Extent {
 
 impl Extent {
     fn starting_at(start: u64) -> Extent {
-        Extent { start, ..Extent::default() }
+        Extent {
+            start,
+            ..Extent::default()
+        }
     }
 
     fn take(&mut self, offset: u64, found: &Found) {
@@ -94,13 +101,19 @@ impl Extent {
         self.records += 1;
         let place = (offset / 8) as u32;
         let kind = found.header.kind.code();
-        self.entries.extend(found.table.iter().enumerate().map(|(slot, line)| IndexEntry {
-            prefix: line.id.prefix(),
-            place,
-            slot: slot as u16,
-            kind,
-            tag: line.tag,
-        }));
+        self.entries.extend(
+            found
+                .table
+                .iter()
+                .enumerate()
+                .map(|(slot, line)| IndexEntry {
+                    prefix: line.id.prefix(),
+                    place,
+                    slot: slot as u16,
+                    kind,
+                    tag: line.tag,
+                }),
+        );
     }
 
     fn is_closed_by(&self, commit: &Commit) -> bool {
@@ -110,7 +123,10 @@ impl Extent {
 
 /// Replays `file` from `from` (the end of a commit, or of the segment header) up to `len`.
 pub(crate) fn replay(file: &File, segment: &SegmentId, from: u64, len: u64) -> io::Result<Replay> {
-    let mut out = Replay { committed: from, ..Replay::default() };
+    let mut out = Replay {
+        committed: from,
+        ..Replay::default()
+    };
     let mut extent = Extent::starting_at(from);
     let mut at = from;
     while at + HEADER_LEN as u64 <= len {
@@ -134,7 +150,9 @@ pub(crate) fn replay(file: &File, segment: &SegmentId, from: u64, len: u64) -> i
             _ => {}
         }
         // Bad here. If a later commit exists this is damage, else it is the uncommitted tail.
-        let Some((commit, end)) = next_commit(file, segment, at + 8, len)? else { break };
+        let Some((commit, end)) = next_commit(file, segment, at + 8, len)? else {
+            break;
+        };
         out.damages.push(at);
         at = if commit.start > at { commit.start } else { end };
         extent = Extent::starting_at(at);
@@ -149,13 +167,16 @@ enum Step {
 }
 
 fn read_record(file: &File, segment: &SegmentId, at: u64, len: u64) -> io::Result<Option<Step>> {
-    let Some(found) = read_header(file, at, len)? else { return Ok(None) };
+    let Some(found) = read_header(file, at, len)? else {
+        return Ok(None);
+    };
     let header = found.header;
     Ok(match header.kind {
         RecordKind::Commit => read_commit(file, segment, at, &header)?
             .map(|commit| Step::Commit(commit, at + header.record_len())),
-        RecordKind::Forget => read_body(file, at, &header)?
-            .map(|body| Step::Record(found, decode_forget(&body))),
+        RecordKind::Forget => {
+            read_body(file, at, &header)?.map(|body| Step::Record(found, decode_forget(&body)))
+        }
         _ => Some(Step::Record(found, Vec::new())),
     })
 }
@@ -167,7 +188,10 @@ fn read_commit(
     header: &Header,
 ) -> io::Result<Option<Commit>> {
     let commit = read_body(file, at, header)?.and_then(|body| Commit::decode(&body));
-    Ok(commit.filter(|commit| commit.segment == *segment && commit.end == at && commit.start <= at))
+    Ok(
+        commit
+            .filter(|commit| commit.segment == *segment && commit.end == at && commit.start <= at),
+    )
 }
 
 /// Looks for the next COMMIT of this segment at or after `from`.
@@ -184,7 +208,9 @@ fn next_commit(
         let got = read_up_to(file, &mut window, start)?;
         for at in (0..got.saturating_sub(HEADER_LEN - 1)).step_by(8) {
             let offset = start + at as u64;
-            let Some(header) = Header::decode(&window[at..], offset) else { continue };
+            let Some(header) = Header::decode(&window[at..], offset) else {
+                continue;
+            };
             if header.kind != RecordKind::Commit || read_header(file, offset, len)?.is_none() {
                 continue;
             }

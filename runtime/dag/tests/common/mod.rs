@@ -1,5 +1,6 @@
 //! Models and strategies that several tests share.
 #![allow(dead_code, reason = "each test file uses a part")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -9,22 +10,22 @@ use hd_store::{Id, NodeKind};
 use proptest::prelude::*;
 
 /// Entries by path: the plainest possible tree.
-pub type Model = BTreeMap<TreePath, (Entry, i64)>;
+pub(crate) type Model = BTreeMap<TreePath, (Entry, i64)>;
 
-pub fn path(text: &str) -> TreePath {
+pub(crate) fn path(text: &str) -> TreePath {
     text.parse().unwrap()
 }
 
-pub fn file(content: &str) -> Entry {
+pub(crate) fn file(content: &str) -> Entry {
     let (blob, size) = (Id::of(content.as_bytes()), content.len() as u64);
     Entry::regular(Meta::new(0o644), blob, size)
 }
 
-pub fn dir() -> Entry {
+pub(crate) fn dir() -> Entry {
     Entry::dir(Meta::new(0o755))
 }
 
-pub fn put(at: &str, entry: Entry, mtime_ns: i64) -> Edit {
+pub(crate) fn put(at: &str, entry: Entry, mtime_ns: i64) -> Edit {
     Edit::Put {
         path: path(at),
         entry,
@@ -32,12 +33,12 @@ pub fn put(at: &str, entry: Entry, mtime_ns: i64) -> Edit {
     }
 }
 
-pub fn remove(at: &str) -> Edit {
+pub(crate) fn remove(at: &str) -> Edit {
     Edit::Remove { path: path(at) }
 }
 
 /// Builds a tree from `(path, entry)` with the position as time.
-pub fn tree(trees: &dyn Trees, entries: &[(&str, Entry)]) -> Rooted {
+pub(crate) fn tree(trees: &dyn Trees, entries: &[(&str, Entry)]) -> Rooted {
     let mut model = Model::new();
     for (number, (at, entry)) in entries.iter().enumerate() {
         model.insert(path(at), (entry.clone(), number as i64));
@@ -45,13 +46,13 @@ pub fn tree(trees: &dyn Trees, entries: &[(&str, Entry)]) -> Rooted {
     from_model(trees, &model)
 }
 
-pub fn from_model(trees: &dyn Trees, model: &Model) -> Rooted {
+pub(crate) fn from_model(trees: &dyn Trees, model: &Model) -> Rooted {
     let entries = model.iter();
     build(trees, entries.map(|(p, (e, t))| (p.clone(), e.clone(), *t))).unwrap()
 }
 
 /// Reads a tree back; directories are shown empty and unmarked, as the model has them.
-pub fn to_model(trees: &dyn Trees, root: &Rooted) -> Model {
+pub(crate) fn to_model(trees: &dyn Trees, root: &Rooted) -> Model {
     walk(trees, root)
         .unwrap()
         .map(|item| item.unwrap())
@@ -59,23 +60,23 @@ pub fn to_model(trees: &dyn Trees, root: &Rooted) -> Model {
         .collect()
 }
 
-pub fn plain(mut entry: Entry) -> Entry {
+pub(crate) fn plain(mut entry: Entry) -> Entry {
     if let Target::Dir { tree, marked, .. } = &mut entry.target {
         (*tree, *marked) = (empty_tree(), false);
     }
     entry
 }
 
-pub fn is_dir(entry: &Entry) -> bool {
+pub(crate) fn is_dir(entry: &Entry) -> bool {
     entry.kind() == Kind::Dir
 }
 
-pub fn remove_below(model: &mut Model, at: &TreePath) {
+pub(crate) fn remove_below(model: &mut Model, at: &TreePath) {
     model.retain(|p, _| !p.starts_with(at));
 }
 
 /// What one edit does, said plainly.
-pub fn edit_model(model: &mut Model, edit: &Edit) {
+pub(crate) fn edit_model(model: &mut Model, edit: &Edit) {
     match edit {
         Edit::Remove { path } => remove_below(model, path),
         Edit::Put {
@@ -100,11 +101,11 @@ pub fn edit_model(model: &mut Model, edit: &Edit) {
     }
 }
 
-pub fn any_path() -> impl Strategy<Value = TreePath> {
+pub(crate) fn any_path() -> impl Strategy<Value = TreePath> {
     prop::collection::vec("[abc]", 1..5).prop_map(|names| path(&names.join("/")))
 }
 
-pub fn any_meta() -> impl Strategy<Value = Meta> {
+pub(crate) fn any_meta() -> impl Strategy<Value = Meta> {
     let mode = prop::sample::select(vec![0o644, 0o755, 0o4755]);
     (mode, 0..2u32, any::<bool>()).prop_map(|(mode, uid, attribute)| {
         let mut meta = Meta::owned(mode, uid, uid);
@@ -115,7 +116,7 @@ pub fn any_meta() -> impl Strategy<Value = Meta> {
     })
 }
 
-pub fn any_leaf() -> impl Strategy<Value = Entry> {
+pub(crate) fn any_leaf() -> impl Strategy<Value = Entry> {
     let target = prop_oneof![
         4 => (0..3u8, prop::option::weighted(0.2, 0..3u64)).prop_map(|(n, link_group)| {
             let (blob, size) = (Id::of(&[n]), u64::from(n));
@@ -134,11 +135,11 @@ pub fn any_leaf() -> impl Strategy<Value = Entry> {
     })
 }
 
-pub fn any_entry() -> impl Strategy<Value = Entry> {
+pub(crate) fn any_entry() -> impl Strategy<Value = Entry> {
     prop_oneof![3 => any_leaf(), 2 => any_meta().prop_map(Entry::dir)]
 }
 
-pub fn any_edit() -> impl Strategy<Value = Edit> {
+pub(crate) fn any_edit() -> impl Strategy<Value = Edit> {
     prop_oneof![
         3 => (any_path(), any_entry(), -3..4i64).prop_map(|(path, entry, mtime_ns)| Edit::Put {
             path, entry, mtime_ns
@@ -147,7 +148,7 @@ pub fn any_edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
-pub fn any_model() -> impl Strategy<Value = Model> {
+pub(crate) fn any_model() -> impl Strategy<Value = Model> {
     prop::collection::vec(any_edit(), 0..25).prop_map(|edits| {
         let mut model = Model::new();
         edits.iter().for_each(|edit| edit_model(&mut model, edit));
@@ -157,23 +158,23 @@ pub fn any_model() -> impl Strategy<Value = Model> {
 
 /// What was loaded and saved: `(nodes, bytes)` each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
-    pub loads: usize,
-    pub loaded: usize,
-    pub saves: usize,
-    pub saved: usize,
+pub(crate) struct Count {
+    pub(crate) loads: usize,
+    pub(crate) loaded: usize,
+    pub(crate) saves: usize,
+    pub(crate) saved: usize,
 }
 
 /// Counts what passes through.
 #[derive(Debug, Default)]
-pub struct Counting {
-    pub inner: MemoryTrees,
+pub(crate) struct Counting {
+    pub(crate) inner: MemoryTrees,
     count: Mutex<Count>,
 }
 
 impl Counting {
     /// Returns the count since the last call.
-    pub fn take(&self) -> Count {
+    pub(crate) fn take(&self) -> Count {
         std::mem::take(&mut *self.count.lock().unwrap())
     }
 }

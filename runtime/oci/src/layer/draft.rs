@@ -375,3 +375,6 @@ fn set_opaque(entry: &mut Entry) {
         *opaque = true;
     }
 }
+
+#[cfg(test)]
+mod tests;

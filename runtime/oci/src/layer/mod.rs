@@ -9,8 +9,6 @@ pub(crate) mod entry;
 pub(crate) mod path;
 pub(crate) mod pax;
 pub(crate) mod tar;
-#[cfg(test)]
-mod tests;
 
 /// Bounds what one layer may hold, so that a small download cannot fill a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

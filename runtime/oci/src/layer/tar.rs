@@ -362,3 +362,6 @@ impl<R: Read> Read for Content<'_, R> {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -204,18 +204,12 @@ pub(super) fn classify(host: &str, error: reqwest::Error) -> Result<String, Regi
     let mut texts = Vec::new();
     let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
     while let Some(inner) = cause {
-        if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
-            let cause = tls.to_string();
+        if let Some(cause) = tls_fault(inner) {
             return Err(RegistryError::Tls { host, cause });
         }
         let io = inner.downcast_ref::<io::Error>();
         if io.is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused) {
             return Err(RegistryError::Refused { host });
-        }
-        // An I/O error may wrap what `source` does not show.
-        if let Some(tls) = io.and_then(|io| io.get_ref()?.downcast_ref::<rustls::Error>()) {
-            let cause = tls.to_string();
-            return Err(RegistryError::Tls { host, cause });
         }
         let text = inner.to_string();
         if error.is_connect() && text.contains("dns error") {
@@ -225,4 +219,13 @@ pub(super) fn classify(host: &str, error: reqwest::Error) -> Result<String, Regi
         cause = inner.source();
     }
     Ok(texts.pop().unwrap_or_else(|| "no cause given".to_owned()))
+}
+
+/// Finds what TLS has against a connection. An I/O error wraps causes that its `source` does not show.
+fn tls_fault(error: &(dyn StdError + 'static)) -> Option<String> {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return Some(tls.to_string());
+    }
+    let wrapped = error.downcast_ref::<io::Error>()?.get_ref()?;
+    tls_fault(wrapped)
 }

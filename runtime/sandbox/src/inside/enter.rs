@@ -2,7 +2,7 @@
 
 use super::{Outcome, Tried, supervise, workload};
 use crate::event::Stage;
-use crate::spec::Command;
+use crate::spec::{Command, Network};
 use crate::wire::{Channel, Report, Rights};
 use nix::sched::{CloneFlags, setns};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -19,8 +19,11 @@ pub(super) fn run(
     let mut flags = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWUTS
-        | CloneFlags::CLONE_NEWNET;
+        | CloneFlags::CLONE_NEWUTS;
+    if rights.network != Network::Host {
+        // The host's network is the one this process is in, and only its administrator may join it.
+        flags |= CloneFlags::CLONE_NEWNET;
+    }
     if user {
         flags |= CloneFlags::CLONE_NEWUSER;
     }

@@ -78,7 +78,7 @@ fn work(channel: &Channel) -> Outcome<i32> {
         Job::Spawn { spec, join, wires } => {
             let joined = fds.take(join.count())?;
             let stdio = fds.workload(wires)?;
-            namespace::spawn(channel, *spec, join, &joined, stdio)
+            namespace::spawn(channel, *spec, join, joined, stdio)
         }
         Job::Namespace { stage, user } => namespace::create(channel, &stage, user),
         Job::RunIn {

@@ -18,11 +18,12 @@ pub(super) fn spawn(
     channel: &Channel,
     spec: Spec,
     join: Join,
-    joined: &[OwnedFd],
+    joined: Vec<OwnedFd>,
     stdio: workload::Descriptors,
 ) -> Outcome<i32> {
     let user = join.user || spec.user_namespace.is_some();
-    enter_namespaces(join, joined)?;
+    enter_namespaces(join, &joined)?;
+    drop(joined);
     if spec.user_namespace.is_some() && !make_user_namespace(channel)? {
         return Ok(FAILED);
     }

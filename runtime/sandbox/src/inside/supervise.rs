@@ -40,6 +40,7 @@ pub(super) fn until_end(channel: &Channel, main: u32) -> io::Result<()> {
         }
         if !fds[1].revents().is_empty() && !obey(channel, main) {
             let _ = killpg(main, Signal::SIGKILL);
+            collect(main.as_raw().cast_unsigned());
             return Ok(());
         }
     }
@@ -74,18 +75,23 @@ fn forward_signals(signals: &SignalFd, main: Pid) {
 fn obey(channel: &Channel, main: Pid) -> bool {
     match channel.receive_now::<Order>() {
         Ok(Some((Order::Signal(number), _))) => {
-            // Real-time signals too, hence the number.
-            let group = rustix::process::Pid::from_raw(main.as_raw());
-            if let (Some(group), Some(signal)) =
-                (group, rustix::process::Signal::from_named_raw(number))
-            {
-                let _ = rustix::process::kill_process_group(group, signal);
-            }
+            // A group that is gone is about to be reaped.
+            let _ = crate::sys::signal_group(main.as_raw(), number);
             true
         }
         Ok(Some(_)) => true,
         Err(error) => error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error().is_none(),
         Ok(None) => false,
+    }
+}
+
+/// Waits for a child that is about to end.
+///
+/// A helper outside the pid namespace of its child must not leave it as a zombie to the init of the machine: pid 1 of
+/// the sandbox cannot end before that one finds the time to collect it.
+pub(super) fn collect(child: u32) {
+    if let Some(child) = rustix::process::Pid::from_raw(child.cast_signed()) {
+        let _ = retry(|| rustix::process::waitpid(Some(child), WaitOptions::empty()));
     }
 }
 

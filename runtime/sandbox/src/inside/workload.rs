@@ -1,6 +1,6 @@
 //! Starting the command: fork, terminal, descriptors, rights, exec.
 
-use super::{Outcome, Tried, privileges};
+use super::{Outcome, Tried, privileges, supervise};
 use crate::event::{Failure, Stage};
 use crate::process::open_pidfd;
 use crate::spec::{Command, TtySize};
@@ -43,10 +43,10 @@ pub(super) fn start(
         .map(|size| open_terminal(channel, size, command))
         .transpose()?;
     give_pipes(&fds, command);
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC).tried(Stage::Helper, "make a pipe")?;
+    let (read, mut write) = pipe_with(PipeFlags::CLOEXEC).tried(Stage::Helper, "make a pipe")?;
     match sys::fork().tried(Stage::Helper, "fork")? {
         Fork::Child => {
-            let failure = become_command(command, &program, rights, fds, terminal, &write);
+            let failure = become_command(command, &program, rights, fds, terminal, &mut write);
             let text = serde_json::to_vec(&failure).unwrap_or_default();
             // Nobody is left to tell when this fails; the exit code says it as well.
             let _ = File::from(write).write_all(&text);
@@ -62,6 +62,7 @@ pub(super) fn start(
             if text.is_empty() {
                 return Ok(Started { pid: child, pidfd });
             }
+            supervise::collect(child);
             Err(serde_json::from_slice(&text)
                 .map_err(io::Error::from)
                 .tried(Stage::Helper, "read a failure")?)
@@ -76,7 +77,7 @@ fn become_command(
     rights: Rights,
     fds: Descriptors,
     terminal: Option<OwnedFd>,
-    report: &OwnedFd,
+    report: &mut OwnedFd,
 ) -> Failure {
     let prepared = (|| {
         sys::reset_signals();
@@ -85,25 +86,24 @@ fn become_command(
             .thread_set_mask()
             .tried(Stage::Privileges, "unblock signals")?;
         rustix::process::setsid().tried(Stage::Privileges, "make a session")?;
-        let report = place(fds, terminal, report)
+        place(fds, terminal, report)
             .tried(Stage::Helper, "place the descriptors of the command")?;
         privileges::apply(rights, command)?;
         rustix::process::umask(Mode::from_bits_truncate(command.umask));
         let cwd = format!("change to the working directory {}", command.cwd.display());
-        rustix::process::chdir(&command.cwd).tried(Stage::WorkingDirectory, cwd)?;
-        Ok(report)
+        rustix::process::chdir(&command.cwd).tried(Stage::WorkingDirectory, cwd)
     })();
     match prepared {
-        Ok(_report) => program.execute(),
+        Ok(()) => program.execute(),
         Err(failure) => failure,
     }
 }
 
-/// Puts the descriptors where the command expects them; all others close on exec. The pipe for a failure is kept.
-fn place(fds: Descriptors, terminal: Option<OwnedFd>, report: &OwnedFd) -> io::Result<OwnedFd> {
+/// Puts the descriptors where the command expects them; all others close on exec. The pipe for a failure makes room.
+fn place(fds: Descriptors, terminal: Option<OwnedFd>, report: &mut OwnedFd) -> io::Result<()> {
     let first_free = 3 + i32::try_from(fds.extra.len()).map_err(io::Error::other)?;
     let above = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, first_free);
-    let report = above(report.as_fd())?;
+    *report = above(report.as_fd())?;
     let mut sources = Vec::new();
     for standard in &fds.standard {
         sources.push(match (&terminal, standard) {
@@ -127,8 +127,7 @@ fn place(fds: Descriptors, terminal: Option<OwnedFd>, report: &OwnedFd) -> io::R
     if controlling {
         rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
     }
-    sys::close_from(first_free.cast_unsigned(), Closing::OnExec)?;
-    Ok(report)
+    sys::close_from(first_free.cast_unsigned(), Closing::OnExec)
 }
 
 /// Opens a terminal of the sandbox, gives its master side to hd and its other side to the user of the command.

@@ -1,7 +1,9 @@
 //! Exit codes, stdio, environment, signals, reaping.
 
 use crate::runner::Test;
-use crate::support::{Running, SOON, launcher, output, pipe, processes_in, readable, run, shell, started};
+use crate::support::{
+    Running, SOON, launcher, output, pipe, processes_in, readable, run, shell, started,
+};
 use hd_sandbox::{Command, End, Limits, Network, Stage, Stdio};
 use std::ffi::OsString;
 use std::fs::File;
@@ -11,16 +13,38 @@ use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
 pub(crate) const TESTS: &[Test] = &[
-    ("exit_codes_and_signals_are_told", exit_codes_and_signals_are_told),
-    ("what_cannot_be_executed_has_the_usual_code", what_cannot_be_executed_has_the_usual_code),
-    ("stdio_and_more_descriptors_arrive", stdio_and_more_descriptors_arrive),
+    (
+        "exit_codes_and_signals_are_told",
+        exit_codes_and_signals_are_told,
+    ),
+    (
+        "what_cannot_be_executed_has_the_usual_code",
+        what_cannot_be_executed_has_the_usual_code,
+    ),
+    (
+        "a_failure_is_told_past_many_descriptors",
+        a_failure_is_told_past_many_descriptors,
+    ),
+    (
+        "stdio_and_more_descriptors_arrive",
+        stdio_and_more_descriptors_arrive,
+    ),
     ("nothing_else_is_inherited", nothing_else_is_inherited),
-    ("user_groups_umask_and_directory", user_groups_umask_and_directory),
-    ("the_whole_group_gets_a_signal", the_whole_group_gets_a_signal),
+    (
+        "user_groups_umask_and_directory",
+        user_groups_umask_and_directory,
+    ),
+    (
+        "the_whole_group_gets_a_signal",
+        the_whole_group_gets_a_signal,
+    ),
     ("zombies_are_reaped", zombies_are_reaped),
     ("orphans_end_with_the_command", orphans_end_with_the_command),
     ("kill_and_drop_end_everything", kill_and_drop_end_everything),
-    ("limits_are_lowered_and_never_raised", limits_are_lowered_and_never_raised),
+    (
+        "limits_are_lowered_and_never_raised",
+        limits_are_lowered_and_never_raised,
+    ),
     ("host_name_and_network", host_name_and_network),
 ];
 
@@ -40,8 +64,13 @@ fn exit_codes_and_signals_are_told() {
 fn what_cannot_be_executed_has_the_usual_code() {
     let fail = |argv: &[&str], cwd: &str| {
         let mut fixture = shell("");
-        fixture.spec.command = Command { cwd: cwd.into(), ..Command::new(argv.iter().copied()) };
-        let failure = Running::start(&fixture.spec, None).err().expect("it started");
+        fixture.spec.command = Command {
+            cwd: cwd.into(),
+            ..Command::new(argv.iter().copied())
+        };
+        let failure = Running::start(&fixture.spec, None)
+            .err()
+            .expect("it started");
         (failure.stage, failure.exit_code(), failure.message)
     };
     let (stage, code, message) = fail(&["no-such-program"], "/");
@@ -52,6 +81,25 @@ fn what_cannot_be_executed_has_the_usual_code() {
     assert_eq!(fail(&[], "/").1, 127);
     assert_eq!(fail(&["true"], "/no/such").1, 126);
     assert_eq!(fail(&["a\0b"], "/").1, 126);
+}
+
+fn a_failure_is_told_past_many_descriptors() {
+    let mut fixture = shell("");
+    fixture.spec.command = Command::new(["no-such-program"]);
+    let (ends, extra): (Vec<_>, Vec<_>) = (0..20).map(|_| pipe()).unzip();
+    let stdio = Stdio {
+        extra,
+        ..Stdio::default()
+    };
+    let failure = started(launcher().spawn(&fixture.spec, stdio, None).unwrap()).unwrap_err();
+    assert_eq!(failure.exit_code(), 127, "{failure}");
+    for mut end in ends {
+        assert_eq!(
+            end.read(&mut [0; 8]).unwrap(),
+            0,
+            "something was written to it"
+        );
+    }
 }
 
 fn stdio_and_more_descriptors_arrive() {
@@ -65,14 +113,21 @@ fn stdio_and_more_descriptors_arrive() {
     let ((mut stdout, out), (mut stderr, err)) = (pipe(), pipe());
     File::from(input_end).write_all(b"in").unwrap();
     File::from(extra_end).write_all(b"three").unwrap();
-    let stdio =
-        Stdio { stdin: Some(input.into()), stdout: Some(out), stderr: Some(err), extra: vec![extra.into()] };
+    let stdio = Stdio {
+        stdin: Some(input.into()),
+        stdout: Some(out),
+        stderr: Some(err),
+        extra: vec![extra.into()],
+    };
     let sandbox = started(launcher().spawn(&fixture.spec, stdio, None).unwrap()).unwrap();
     assert!(sandbox.wait(Some(SOON)).unwrap().unwrap().success());
     let (mut got, mut errors) = (Vec::new(), String::new());
     stdout.read_to_end(&mut got).unwrap();
     stderr.read_to_string(&mut errors).unwrap();
-    assert_eq!((got.as_slice(), errors.as_str()), (&b"in<\xff>threeout\n"[..], "err\n"));
+    assert_eq!(
+        (got.as_slice(), errors.as_str()),
+        (&b"in<\xff>threeout\n"[..], "err\n")
+    );
 }
 
 fn nothing_else_is_inherited() {
@@ -84,7 +139,10 @@ fn nothing_else_is_inherited() {
     assert_eq!(output("ls -C /proc/self/fd").trim(), "0  1  2  3");
     assert_eq!(output("read line; echo \"[$line]$?\"").trim(), "[]1");
     // No signal is ignored or blocked.
-    assert_eq!(output("grep -E 'Sig(Blk|Ign):.*[1-9a-f]' /proc/self/status; true"), "");
+    assert_eq!(
+        output("grep -E 'Sig(Blk|Ign):.*[1-9a-f]' /proc/self/status; true"),
+        ""
+    );
 }
 
 fn user_groups_umask_and_directory() {
@@ -92,15 +150,25 @@ fn user_groups_umask_and_directory() {
     let command = &mut fixture.spec.command;
     (command.uid, command.gid, command.groups) = (1234, 1235, vec![1236]);
     (command.umask, command.cwd) = (0o077, "/tmp".into());
-    assert_eq!(run(&fixture.spec).stdout, "1234\n1235\n1235 1236\n0077\n/tmp\n2\n");
+    assert_eq!(
+        run(&fixture.spec).stdout,
+        "1234\n1235\n1235 1236\n0077\n/tmp\n2\n"
+    );
 }
 
 fn the_whole_group_gets_a_signal() {
-    let child = "sh -c 'trap \"echo child; exit\" TERM; echo ready; while :; do read x <&3; done' &";
-    let fixture = shell(&format!("trap : TERM; {child} wait; wait; echo parent; exit 3"));
+    let child =
+        "sh -c 'trap \"echo child; exit\" TERM; echo ready; while :; do read x <&3; done' &";
+    let fixture = shell(&format!(
+        "trap : TERM; {child} wait; wait; echo parent; exit 3"
+    ));
     let (mut stdout, out) = pipe();
     let (silent, _keep) = pipe();
-    let stdio = Stdio { stdout: Some(out), extra: vec![silent.into()], ..Stdio::default() };
+    let stdio = Stdio {
+        stdout: Some(out),
+        extra: vec![silent.into()],
+        ..Stdio::default()
+    };
     let sandbox = started(launcher().spawn(&fixture.spec, stdio, None).unwrap()).unwrap();
     assert_eq!(crate::support::read_line(&mut stdout), "ready");
     sandbox.signal(libc::SIGTERM).unwrap();
@@ -118,7 +186,11 @@ fn zombies_are_reaped() {
 }
 
 fn orphans_end_with_the_command() {
-    let mut running = Running::start(&shell("setsid sleep 1000 & echo $!; read x; true").spec, None).unwrap();
+    let mut running = Running::start(
+        &shell("setsid sleep 1000 & echo $!; read x; true").spec,
+        None,
+    )
+    .unwrap();
     assert_eq!(running.line(), "3");
     let namespace = running.sandbox.record().unwrap().pid_namespace;
     running.sandbox.wait(Some(SOON)).unwrap().unwrap();
@@ -127,7 +199,13 @@ fn orphans_end_with_the_command() {
 
 fn kill_and_drop_end_everything() {
     let running = Running::start(&shell("sleep 1000").spec, None).unwrap();
-    assert_eq!(running.sandbox.wait(Some(Duration::from_millis(1))).unwrap(), None);
+    assert_eq!(
+        running
+            .sandbox
+            .wait(Some(Duration::from_millis(1)))
+            .unwrap(),
+        None
+    );
     running.sandbox.kill().unwrap();
     assert!(readable(running.sandbox.as_fd(), SOON));
     assert_eq!(running.finish().status.end, End::Signal(9));
@@ -141,7 +219,11 @@ fn kill_and_drop_end_everything() {
 fn limits_are_lowered_and_never_raised() {
     let limited = |nofile| {
         let mut fixture = shell("ulimit -Hn; ulimit -Sn; ulimit -Hc");
-        fixture.spec.limits = Limits { nofile: Some(nofile), core: Some(0), ..Limits::default() };
+        fixture.spec.limits = Limits {
+            nofile: Some(nofile),
+            core: Some(0),
+            ..Limits::default()
+        };
         run(&fixture.spec).stdout
     };
     assert_eq!(limited(64), "64\n64\n0\n");
@@ -150,12 +232,17 @@ fn limits_are_lowered_and_never_raised() {
 }
 
 fn host_name_and_network() {
-    let mut fixture = shell("cat /proc/sys/kernel/hostname; grep -c : /proc/net/dev; grep -c 127.0.0.1 /proc/net/fib_trie");
+    let mut fixture = shell(
+        "cat /proc/sys/kernel/hostname; grep -c : /proc/net/dev; grep -c 127.0.0.1 /proc/net/fib_trie",
+    );
     fixture.spec.network = Network::None;
     let finished = run(&fixture.spec);
     let lines: Vec<_> = finished.stdout.lines().collect();
     assert_eq!(lines[..2], ["sandboxed", "1"], "{finished:?}");
     assert_ne!(lines[2], "0");
     let host = std::fs::read_to_string("/proc/net/dev").unwrap();
-    assert_eq!(output("cut -d: -f1 /proc/net/dev").lines().count(), host.lines().count());
+    assert_eq!(
+        output("cut -d: -f1 /proc/net/dev").lines().count(),
+        host.lines().count()
+    );
 }

@@ -13,7 +13,12 @@ fn start_up_cost() {
     let rounds = || -> (Vec<Duration>, Vec<Duration>) {
         let round = |_| {
             let start = Instant::now();
-            let sandbox = started(launcher().spawn(&fixture.spec, Stdio::default(), None).unwrap()).unwrap();
+            let sandbox = started(
+                launcher()
+                    .spawn(&fixture.spec, Stdio::default(), None)
+                    .unwrap(),
+            )
+            .unwrap();
             let executed = start.elapsed();
             assert!(sandbox.wait(Some(SOON)).unwrap().unwrap().success());
             (executed, start.elapsed())
@@ -22,12 +27,23 @@ fn start_up_cost() {
     };
     let show = |mut times: Vec<Duration>| {
         times.sort();
-        format!("median {:.2?}, least {:.2?}, most {:.2?}", times[times.len() / 2], times[0], times[times.len() - 1])
+        format!(
+            "median {:.2?}, least {:.2?}, most {:.2?}",
+            times[times.len() / 2],
+            times[0],
+            times[times.len() - 1]
+        )
     };
     let (executed, ended) = rounds();
     println!("    spawn to exec: {}", show(executed));
-    println!("    spawn to exec to exit of /bin/true and reaped: {}", show(ended));
+    println!(
+        "    spawn to exec to exit of /bin/true and reaped: {}",
+        show(ended)
+    );
     let start = Instant::now();
     std::process::Command::new("/bin/true").status().unwrap();
-    println!("    plain /bin/true for comparison: {:.2?}", start.elapsed());
+    println!(
+        "    plain /bin/true for comparison: {:.2?}",
+        start.elapsed()
+    );
 }

@@ -1,3 +1,188 @@
-//! x
+//! Commands that enter a running sandbox, and terminals.
+
 use crate::runner::Test;
-pub(crate) const TESTS: &[Test] = &[];
+use crate::support::{Running, SOON, launcher, pipe, processes_in, readable, shell};
+use hd_sandbox::{Command, End, Entered, Event, Result, SandboxError, Stdio, Terminal, TtySize};
+use rustix::io::Errno;
+use std::os::fd::AsFd;
+
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "a_command_enters_with_the_same_rights",
+        a_command_enters_with_the_same_rights,
+    ),
+    (
+        "its_exit_code_and_errors_come_back",
+        its_exit_code_and_errors_come_back,
+    ),
+    (
+        "it_gets_signals_and_ends_when_dropped",
+        it_gets_signals_and_ends_when_dropped,
+    ),
+    ("it_ends_with_the_sandbox", it_ends_with_the_sandbox),
+    (
+        "a_terminal_works_and_can_be_resized",
+        a_terminal_works_and_can_be_resized,
+    ),
+    (
+        "a_terminal_works_when_entering",
+        a_terminal_works_when_entering,
+    ),
+];
+
+fn idle() -> Running {
+    Running::start(&shell("sleep 1000").spec, None).unwrap()
+}
+
+fn script(text: &str) -> Command {
+    let mut command = Command::new(["sh", "-c", text]);
+    command.env = vec![("PATH".into(), "/usr/bin:/bin".into())];
+    command
+}
+
+fn enter(running: &Running, command: &Command) -> Result<(Entered, std::fs::File)> {
+    let (read, write) = pipe();
+    let stdio = Stdio {
+        stdout: Some(write),
+        ..Stdio::default()
+    };
+    Ok((launcher().enter(&running.sandbox, command, stdio)?, read))
+}
+
+fn answer(running: &Running, text: &str) -> (End, String) {
+    let (entered, mut out) = enter(running, &script(text)).unwrap();
+    let status = entered.wait(Some(SOON)).unwrap().unwrap();
+    let mut output = String::new();
+    std::io::Read::read_to_string(&mut out, &mut output).unwrap();
+    (status.end, output)
+}
+
+fn a_command_enters_with_the_same_rights() {
+    let running = idle();
+    let status =
+        "grep -E '^(Cap|NoNew|Seccomp:)' /proc/self/status; cat /proc/sys/kernel/hostname; ls -A /";
+    let (_, entered) = answer(&running, status);
+    assert_eq!(entered, crate::support::output(status));
+    let (_, namespaces) = answer(&running, "cd /proc/2/ns; for n in *; do readlink $n; done");
+    let (_, own) = answer(
+        &running,
+        "cd /proc/self/ns; for n in *; do readlink $n; done",
+    );
+    assert_eq!(namespaces, own);
+    assert_eq!(answer(&running, "unshare -U true").0, End::Code(1));
+}
+
+fn its_exit_code_and_errors_come_back() {
+    let running = idle();
+    assert_eq!(answer(&running, "exit 42").0, End::Code(42));
+    assert_eq!(
+        answer(&running, "kill -TERM $$").0,
+        End::Signal(libc::SIGTERM)
+    );
+    match enter(&running, &Command::new(["no-such-program"])) {
+        Err(SandboxError::Failed(failure)) => assert_eq!(failure.exit_code(), 127),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn it_gets_signals_and_ends_when_dropped() {
+    let running = idle();
+    let (entered, mut out) = enter(
+        &running,
+        &script("trap 'exit 5' TERM; echo up; sleep 1000 & wait"),
+    )
+    .unwrap();
+    assert_eq!(crate::support::read_line(&mut out), "up");
+    entered.signal(libc::SIGTERM).unwrap();
+    assert_eq!(entered.wait(Some(SOON)).unwrap().unwrap().end, End::Code(5));
+    let (entered, _out) = enter(&running, &script("exec sleep 1000")).unwrap();
+    entered.signal(libc::SIGRTMIN() + 1).unwrap();
+    let end = entered.wait(Some(SOON)).unwrap().unwrap().end;
+    assert_eq!(end, End::Signal(libc::SIGRTMIN() + 1));
+    let namespace = running.sandbox.record().unwrap().pid_namespace;
+    let before = processes_in(&namespace).len();
+    let (entered, _out) = enter(&running, &script("sleep 1000")).unwrap();
+    assert!(processes_in(&namespace).len() > before);
+    let workload = entered.workload_pid().unwrap();
+    drop(entered);
+    assert!(!processes_in(&namespace).contains(&workload.to_string()));
+}
+
+fn it_ends_with_the_sandbox() {
+    let running = idle();
+    let (entered, _out) = enter(&running, &script("sleep 1000")).unwrap();
+    running.sandbox.kill().unwrap();
+    assert!(readable(entered.as_fd(), SOON));
+    assert_eq!(
+        entered.wait(Some(SOON)).unwrap().unwrap().end,
+        End::Signal(libc::SIGKILL)
+    );
+}
+
+/// Reads what a terminal shows until its other side is closed.
+fn read_all(terminal: &Terminal) -> String {
+    let mut text = Vec::new();
+    let mut buffer = [0; 256];
+    loop {
+        assert!(
+            readable(terminal, SOON),
+            "nothing came after {:?}",
+            String::from_utf8_lossy(&text)
+        );
+        match rustix::io::read(terminal, &mut buffer) {
+            Ok(0) | Err(Errno::IO) => return String::from_utf8(text).unwrap(),
+            Ok(length) => text.extend(&buffer[..length]),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn a_terminal_works_and_can_be_resized() {
+    let mut fixture =
+        shell("trap 'stty size; exit' WINCH; tty; stty size; while :; do read x; done");
+    fixture.spec.command.tty = Some(TtySize {
+        rows: 11,
+        columns: 22,
+    });
+    fixture.spec.command.uid = 1234;
+    let mut pending = launcher()
+        .spawn(&fixture.spec, Stdio::default(), None)
+        .unwrap();
+    let terminal = match pending.next_event(SOON).unwrap() {
+        Event::Terminal(terminal) => terminal,
+        other => panic!("{other:?}"),
+    };
+    let sandbox = crate::support::started(pending).unwrap();
+    let mut first = String::new();
+    let mut byte = [0];
+    while first.matches('\n').count() < 2 && readable(&terminal, SOON) {
+        rustix::io::read(&terminal, &mut byte).unwrap();
+        first.push(byte[0].into());
+    }
+    assert_eq!(first, "/dev/pts/0\r\n11 22\r\n");
+    terminal
+        .resize(TtySize {
+            rows: 33,
+            columns: 44,
+        })
+        .unwrap();
+    rustix::io::write(&terminal, b"\n").unwrap();
+    assert!(read_all(&terminal).contains("33 44"));
+    assert!(sandbox.wait(Some(SOON)).unwrap().unwrap().success());
+}
+
+fn a_terminal_works_when_entering() {
+    let running = idle();
+    let mut command =
+        script("tty; echo to the terminal > /dev/tty; ps -o tty= -p $$ >/dev/null; exit 9");
+    command.tty = Some(TtySize {
+        rows: 24,
+        columns: 80,
+    });
+    let mut entered = launcher()
+        .enter(&running.sandbox, &command, Stdio::default())
+        .unwrap();
+    let terminal = entered.take_terminal().unwrap();
+    assert_eq!(read_all(&terminal), "/dev/pts/0\r\nto the terminal\r\n");
+    assert_eq!(entered.wait(Some(SOON)).unwrap().unwrap().end, End::Code(9));
+}

@@ -2,6 +2,13 @@
 //!
 //! This executable is the helper, the parent that gets killed and the test runner, hence a main of its own.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test without libtest's harness"
+)]
+
 mod basics;
 mod cost;
 mod death;

@@ -18,10 +18,19 @@ pub(crate) fn run(groups: &[&[Test]]) -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let filters: Vec<_> = arguments
+        .iter()
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
     let wanted = |name: &str| {
         filters.is_empty()
-            || filters.iter().any(|filter| if has("--exact") { name == **filter } else { name.contains(*filter) })
+            || filters.iter().any(|filter| {
+                if has("--exact") {
+                    name == **filter
+                } else {
+                    name.contains(*filter)
+                }
+            })
     };
     let root = rustix::process::geteuid().is_root();
     let (mut passed, mut failed, mut skipped) = (0, Vec::new(), 0);
@@ -40,6 +49,13 @@ pub(crate) fn run(groups: &[&[Test]]) -> ExitCode {
             failed.push(name);
         }
     }
-    println!("\ntest result: {passed} passed; {} failed; {skipped} skipped {failed:?}", failed.len());
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!(
+        "\ntest result: {passed} passed; {} failed; {skipped} skipped {failed:?}",
+        failed.len()
+    );
+    if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

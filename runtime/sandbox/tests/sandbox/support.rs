@@ -1,8 +1,8 @@
 //! A root made of the host's own system directories, and ways to run something in it.
 
 use hd_sandbox::{
-    Capabilities, Command, Create, Event, ExitStatus, Failure, Guardian, Helper, Launcher, Limits, MountNamespace,
-    MountOp, Network, Pending, Place, Privileges, Sandbox, Spec, Stdio,
+    Capabilities, Command, Create, Event, ExitStatus, Failure, Guardian, Helper, Launcher, Limits,
+    MountNamespace, MountOp, Network, Pending, Place, Privileges, Sandbox, Spec, Stdio,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
@@ -18,7 +18,8 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 /// The launcher of this process, with a guardian.
 pub(crate) fn launcher() -> &'static Launcher {
     static LAUNCHER: OnceLock<Launcher> = OnceLock::new();
-    LAUNCHER.get_or_init(|| Launcher::new(helper().clone(), Some(Guardian::start(helper()).unwrap())))
+    LAUNCHER
+        .get_or_init(|| Launcher::new(helper().clone(), Some(Guardian::start(helper()).unwrap())))
 }
 
 pub(crate) fn helper() -> &'static Helper {
@@ -34,12 +35,22 @@ pub(crate) struct Fixture {
 
 pub(crate) fn bind(source: &str, at: &str) -> MountOp {
     let source = Place::Host(source.into());
-    MountOp::Bind { source, at: at.into(), recursive: true, read_only: true, create: Create::Dir }
+    MountOp::Bind {
+        source,
+        at: at.into(),
+        recursive: true,
+        read_only: true,
+        create: Create::Dir,
+    }
 }
 
 /// The operations of a root with the host's programs.
 pub(crate) fn host_root() -> Vec<MountOp> {
-    let mut ops = vec![MountOp::Tmpfs { at: "root".into(), size: None, mode: 0o755 }];
+    let mut ops = vec![MountOp::Tmpfs {
+        at: "root".into(),
+        size: None,
+        mode: 0o755,
+    }];
     for name in ["usr", "bin", "sbin", "lib", "lib64", "etc"] {
         let path = format!("/{name}");
         if Path::new(&path).exists() {
@@ -47,10 +58,20 @@ pub(crate) fn host_root() -> Vec<MountOp> {
         }
     }
     ops.extend([
-        MountOp::Proc { at: "root/proc".into() },
-        MountOp::Dev { at: "root/dev".into() },
-        MountOp::Sys { at: "root/sys".into() },
-        MountOp::Tmpfs { at: "root/tmp".into(), size: Some(1 << 20), mode: 0o1777 },
+        MountOp::Proc {
+            at: "root/proc".into(),
+        },
+        MountOp::Dev {
+            at: "root/dev".into(),
+        },
+        MountOp::Sys {
+            at: "root/sys".into(),
+        },
+        MountOp::Tmpfs {
+            at: "root/tmp".into(),
+            size: Some(1 << 20),
+            mode: 0o1777,
+        },
     ]);
     ops
 }
@@ -69,7 +90,11 @@ pub(crate) fn shell(script: &str) -> Fixture {
         root: "root".into(),
         mounts: host_root(),
         command,
-        privileges: Privileges { capabilities: Capabilities::DockerDefault, no_new_privs: true, seccomp: true },
+        privileges: Privileges {
+            capabilities: Capabilities::DockerDefault,
+            no_new_privs: true,
+            seccomp: true,
+        },
         limits: Limits::default(),
         network: Network::Host,
         user_namespace: None,
@@ -102,10 +127,26 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(spec: &Spec, within: Option<&MountNamespace>) -> Result<Self, Failure> {
+        Self::start_with(launcher(), spec, within)
+    }
+
+    fn start_with(
+        launcher: &Launcher,
+        spec: &Spec,
+        within: Option<&MountNamespace>,
+    ) -> Result<Self, Failure> {
         let ((stdout, out), (stderr, err)) = (pipe(), pipe());
-        let stdio = Stdio { stdout: Some(out), stderr: Some(err), ..Stdio::default() };
-        let sandbox = started(launcher().spawn(spec, stdio, within).unwrap())?;
-        Ok(Self { sandbox, stdout, stderr })
+        let stdio = Stdio {
+            stdout: Some(out),
+            stderr: Some(err),
+            ..Stdio::default()
+        };
+        let sandbox = started(launcher.spawn(spec, stdio, within).unwrap())?;
+        Ok(Self {
+            sandbox,
+            stdout,
+            stderr,
+        })
     }
 
     /// Reads one line of the output.
@@ -114,12 +155,20 @@ impl Running {
     }
 
     pub(crate) fn finish(mut self) -> Finished {
-        let status = self.sandbox.wait(Some(SOON)).unwrap().expect("the sandbox did not end");
+        let status = self
+            .sandbox
+            .wait(Some(SOON))
+            .unwrap()
+            .expect("the sandbox did not end");
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         self.stdout.read_to_end(&mut stdout).unwrap();
         self.stderr.read_to_end(&mut stderr).unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Finished { status, stdout: text(stdout), stderr: text(stderr) }
+        Finished {
+            status,
+            stdout: text(stdout),
+            stderr: text(stderr),
+        }
     }
 }
 
@@ -152,17 +201,40 @@ pub(crate) fn output(script: &str) -> String {
     finished.stdout
 }
 
+/// Runs a spec that must succeed with a launcher; answers its output.
+pub(crate) fn output_of(
+    launcher: &Launcher,
+    spec: &Spec,
+    within: Option<&MountNamespace>,
+) -> String {
+    let finished = Running::start_with(launcher, spec, within)
+        .unwrap()
+        .finish();
+    assert!(finished.status.success(), "{finished:?}");
+    finished.stdout
+}
+
 /// Waits until a descriptor is readable (a pidfd: until the process is gone).
 pub(crate) fn readable(fd: impl AsFd, timeout: Duration) -> bool {
-    let timeout = Timespec { tv_sec: timeout.as_secs().cast_signed(), tv_nsec: timeout.subsec_nanos().into() };
+    let timeout = Timespec {
+        tv_sec: timeout.as_secs().cast_signed(),
+        tv_nsec: timeout.subsec_nanos().into(),
+    };
     poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout)).unwrap() > 0
 }
 
-/// Lists the processes in a pid namespace.
+/// Lists the processes in a pid namespace that have not ended.
 pub(crate) fn processes_in(namespace: &str) -> Vec<String> {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let inside = processes.filter(|process| {
-        std::fs::read_link(process.path().join("ns/pid")).is_ok_and(|found| found == Path::new(namespace))
+        let found = std::fs::read_link(process.path().join("ns/pid")).unwrap_or_default();
+        let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+        let state = stat
+            .rsplit_once(')')
+            .map_or("", |(_, rest)| rest.trim_start());
+        found == Path::new(namespace) && !state.is_empty() && !state.starts_with(['Z', 'X'])
     });
-    inside.map(|process| process.file_name().to_string_lossy().into_owned()).collect()
+    inside
+        .map(|process| process.file_name().to_string_lossy().into_owned())
+        .collect()
 }

@@ -11,7 +11,7 @@ pub trait Filter: Sync {
 
     /// Enters a directory (relative, raw bytes, empty for the root) given its ignore files.
     ///
-    /// Called once per scan and directory, parents first.
+    /// Parents are entered before what is in them; a directory may be entered more than once.
     fn enter(&self, dir: &[u8], ignore_files: &[(String, Vec<u8>)]) -> Box<dyn DirFilter + '_>;
 }
 

@@ -150,3 +150,15 @@ fn children_that_do_not_build_on_each_other_can_stop_together() {
         assert_eq!(log.count("a stopped"), 1);
     });
 }
+
+#[test]
+fn handles_can_be_used_from_any_thread() {
+    fn shared<T: Send + Sync + Clone + 'static>() {}
+    shared::<hd_supervision::Stopper>();
+    shared::<hd_supervision::Branch>();
+    shared::<hd_supervision::Pool>();
+    shared::<hd_supervision::Status>();
+    shared::<hd_supervision::Port<Do>>();
+    shared::<Runtime>();
+    shared::<TreeSpec>();
+}

@@ -189,7 +189,8 @@ impl Stage {
             ("lowerdir", Some(lower_paths.as_str())),
             ("upperdir", Some(&upper_path)),
             ("workdir", Some(&work_path)),
-            ("redirect_dir", Some("off")),
+            // Neither made nor followed. By the kernel's default "off" still follows, which userxattr refuses.
+            ("redirect_dir", Some("nofollow")),
             ("metacopy", Some("off")),
             ("index", Some("off")),
             ("xino", Some("off")),

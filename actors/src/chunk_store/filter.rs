@@ -1,0 +1,95 @@
+//! Which files of the project count, as the store's scan asks it.
+
+use std::sync::Arc;
+
+use hd_config::{DirFilter, FileFilter, FilterStack, WatchSet};
+use hd_dag::TreePath;
+use hd_store::scan;
+
+use crate::mount_server::mount_points::MountPoints;
+
+/// Compiled Python beside sources is junk that would couple steps: never part of a project.
+const COMPILED_PYTHON: &[u8] = b"__pycache__";
+
+/// The project's file filter with what beats it: watch patterns, and what hd itself made.
+#[derive(Debug)]
+pub struct ProjectFilter {
+    stack: FilterStack,
+    names: Vec<String>,
+    watches: Arc<Vec<WatchSet>>,
+    mount_points: MountPoints,
+}
+
+impl ProjectFilter {
+    /// Builds the filter for one scan.
+    pub fn new(files: FileFilter, watches: Arc<Vec<WatchSet>>, mount_points: MountPoints) -> Self {
+        let names = files.ignore_file_names().to_vec();
+        Self {
+            stack: FilterStack::new(files),
+            names,
+            watches,
+            mount_points,
+        }
+    }
+}
+
+impl scan::Filter for ProjectFilter {
+    fn ignore_file_names(&self) -> &[String] {
+        &self.names
+    }
+
+    fn enter(
+        &self,
+        dir: &[u8],
+        ignore_files: &[(String, Vec<u8>)],
+    ) -> Box<dyn scan::DirFilter + '_> {
+        Box::new(OfDir {
+            below: self,
+            dir: dir.to_vec(),
+            filter: self.stack.enter(dir, ignore_files),
+        })
+    }
+}
+
+struct OfDir<'a> {
+    below: &'a ProjectFilter,
+    dir: Vec<u8>,
+    filter: DirFilter,
+}
+
+impl OfDir<'_> {
+    fn path(&self, name: &[u8]) -> Vec<u8> {
+        if self.dir.is_empty() {
+            name.to_vec()
+        } else {
+            [&self.dir, &b"/"[..], name].concat()
+        }
+    }
+
+    /// A pattern a service watches beats ignore files: the file is wanted, and so is the way to it.
+    fn is_watched(&self, path: &[u8], is_dir: bool) -> bool {
+        self.below.watches.iter().any(|watch| {
+            if !is_dir {
+                return watch.matches(path);
+            }
+            watch.literal_roots().iter().any(|root| {
+                let root = root.as_bytes();
+                !root.is_empty() && (root == path || root.starts_with(&[path, b"/"].concat()))
+            })
+        })
+    }
+}
+
+impl scan::DirFilter for OfDir<'_> {
+    fn keep(&self, name: &[u8], is_dir: bool) -> bool {
+        if name == b".git" || (is_dir && name == COMPILED_PYTHON) {
+            return false;
+        }
+        let path = self.path(name);
+        if is_dir && TreePath::new(&path).is_ok_and(|path| self.below.mount_points.contains(&path))
+        {
+            return false;
+        }
+        self.filter.keep(name, is_dir) || self.is_watched(&path, is_dir)
+    }
+}

@@ -1,0 +1,177 @@
+//! What the control socket answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hd_supervision::{Port, Runtime, State as Doing};
+
+use super::protocol::{Reply, Request, ServiceAction};
+use crate::finish::{End, Finish};
+use crate::messages::{BatchError, Rebuild, StartService, StopService};
+use crate::model::report::{ActorReport, ActorState, Report};
+use crate::model::state::{Failure, StateBoard};
+use crate::service_supervisor::board::Board;
+use crate::shared::Shared;
+
+/// Time in which actors must say what they do, so that status answers within 300 ms.
+const OBSERVE_WITHIN: Duration = Duration::from_millis(250);
+/// How long a client waits for a rebuild or for services at most.
+const WORK_WITHIN: Duration = Duration::from_secs(24 * 3600);
+
+/// Ports of a service that control may use.
+#[derive(Clone, Debug)]
+pub struct ServiceEdges {
+    /// Stops it.
+    pub stop: Port<StopService>,
+    /// Starts it.
+    pub start: Port<StartService>,
+}
+
+/// Everything answers are made of.
+#[derive(Debug)]
+pub struct Desk {
+    /// Shared handles.
+    pub shared: Arc<Shared>,
+    /// Actors, to ask what they do.
+    pub runtime: Runtime,
+    /// The last published state.
+    pub state: StateBoard,
+    /// States of services.
+    pub board: Board,
+    /// How the runtime ends.
+    pub finish: Finish,
+    /// To the Invalidator.
+    pub rebuild: Port<Rebuild>,
+    /// To the services by name.
+    pub services: BTreeMap<String, ServiceEdges>,
+}
+
+impl Desk {
+    /// Gives the whole report, actors included.
+    pub async fn report(&self) -> Report {
+        let settings = &self.shared.settings;
+        let mut report = self.state.report(
+            &settings.project.name,
+            settings.base(),
+            settings.started.elapsed(),
+        );
+        report.services = self.board.reports();
+        let actors = self.runtime.observe_all(OBSERVE_WITHIN).await;
+        report.actors = Some(actors.into_iter().map(actor).collect());
+        report
+    }
+
+    /// Answers a request.
+    pub(super) async fn answer(&self, request: Request) -> Reply {
+        let done = match request {
+            Request::Status | Request::Attach => {
+                return Reply::Report {
+                    report: Box::new(self.report().await),
+                };
+            }
+            Request::Down { now } => {
+                self.finish.end(End::Asked { now });
+                Ok(())
+            }
+            Request::Build { rerun } => self.build(rerun).await,
+            Request::Service { action, names } => self.services(action, &names).await,
+            Request::WaitReady => self.wait_ready().await,
+        };
+        match done {
+            Ok(()) if matches!(self.finish.get(), Some(End::Asked { .. })) => Reply::Done,
+            Ok(()) => Reply::Report {
+                report: Box::new(self.report().await),
+            },
+            Err(Failure { error, exit }) => Reply::Error { error, exit },
+        }
+    }
+
+    async fn build(&self, rerun: Vec<String>) -> Result<(), Failure> {
+        let asked = self.state.get().generations.0;
+        let wish = self.rebuild.ask(Rebuild { rerun }, WORK_WITHIN).await;
+        wish.map_err(|e| Failure::from(&BatchError::new("internal", e)))?
+            .map_err(|e| Failure::from(&e))?;
+        let settled = self
+            .state
+            .wait_until(WORK_WITHIN, |state| {
+                state.generations.0 > asked && state.is_settled()
+            })
+            .await;
+        settled.and_then(|state| state.error).map_or(Ok(()), Err)
+    }
+
+    async fn services(&self, action: ServiceAction, names: &[String]) -> Result<(), Failure> {
+        for name in names {
+            if !self.services.contains_key(name) {
+                let known = self.services.keys().cloned().collect::<Vec<_>>().join(", ");
+                let error = BatchError::new("config", format!("there is no service `{name}`"))
+                    .hint(format!("services: {known}"));
+                return Err(Failure::from(&error));
+            }
+        }
+        let chosen = self
+            .services
+            .iter()
+            .filter(|(name, _)| names.is_empty() || names.contains(name));
+        for (_, edges) in chosen {
+            let gone = |e| Failure::from(&BatchError::new("internal", e));
+            match action {
+                ServiceAction::Stop => edges
+                    .stop
+                    .ask(StopService { now: false }, WORK_WITHIN)
+                    .await
+                    .map_err(gone)?,
+                ServiceAction::Start | ServiceAction::Restart => {
+                    let restart = action == ServiceAction::Restart;
+                    edges
+                        .start
+                        .ask(StartService { restart }, WORK_WITHIN)
+                        .await
+                        .map_err(gone)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait_ready(&self) -> Result<(), Failure> {
+        let settled = self
+            .state
+            .wait_until(WORK_WITHIN, |state| state.is_settled())
+            .await;
+        if let Some(failure) = settled.and_then(|state| state.error) {
+            return Err(failure);
+        }
+        let settled = self
+            .board
+            .wait_until(WORK_WITHIN, |board| {
+                board.all_ready() || board.any_failed().is_some()
+            })
+            .await;
+        match self.board.any_failed() {
+            Some(service) if settled => {
+                let error =
+                    BatchError::new("service", format!("{}: {}", service.name, service.reason))
+                        .at(service.name.clone());
+                Err(Failure::from(
+                    &error.hint(format!("hd logs {}", service.name)),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn actor(snapshot: hd_supervision::Snapshot) -> ActorReport {
+    ActorReport {
+        name: snapshot.name.to_string(),
+        state: match snapshot.state {
+            Doing::Alive => ActorState::Alive,
+            Doing::Busy => ActorState::Busy,
+            Doing::Dead => ActorState::Dead,
+        },
+        restarts: u64::from(snapshot.restarts),
+        queued: snapshot.queued as u64,
+    }
+}

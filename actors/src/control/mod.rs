@@ -1,0 +1,7 @@
+//! The control socket: status, down, attach.
+
+pub mod actor;
+pub mod answer;
+pub mod protocol;
+mod serve;
+pub mod socket;

@@ -1,0 +1,125 @@
+//! The MountServer actor.
+//!
+//! - **Owns** the namespace in which views are mounted, and the mount points in the project.
+//! - **Receives** `PrepareView`, `RootAdvanced`, `MountPointLost`.
+//! - **Sends** `RestartFor` (a lost mount point) to the services.
+//! - **When full** the Invalidator waits (*Await*); of roots only the newest counts (*Latest*).
+//! - **After restart** it makes a new namespace; services keep their old view until the next one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use hd_sandbox::MountNamespace;
+use hd_supervision::actix::fut::wrap_future;
+use hd_supervision::actix::{Actor, ActorFutureExt, Context, Handler, ResponseActFuture};
+use hd_supervision::{Coalesce, Latest, Pool, Status};
+
+use super::mount_points::MountPoints;
+use super::prepare;
+use super::view::ServiceView;
+use crate::chunk_store::actor::job;
+use crate::messages::{
+    BatchError, MountPointLost, Origin, PrepareView, RestartCause, RestartFor, RootAdvanced,
+};
+use crate::shared::Shared;
+
+/// Builds views and keeps their mount points.
+#[derive(Debug)]
+pub struct MountServer {
+    /// Shared handles.
+    pub shared: Arc<Shared>,
+    /// Where blocking jobs run.
+    pub pool: Pool,
+    /// Directories hd made in the project.
+    pub points: MountPoints,
+    /// The newest root.
+    pub roots: Latest<RootAdvanced>,
+    /// To the services by name.
+    pub services: Arc<BTreeMap<String, Coalesce<RestartFor>>>,
+    /// Where it says what it does.
+    pub status: Status,
+    /// The namespace, once a view was wanted.
+    pub namespace: Option<Arc<MountNamespace>>,
+    /// The newest view.
+    pub view: Option<Arc<ServiceView>>,
+    /// Views built so far.
+    pub built: u64,
+}
+
+impl Actor for MountServer {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.roots.clone().attach(ctx);
+    }
+}
+
+impl Handler<RootAdvanced> for MountServer {
+    type Result = ();
+
+    fn handle(&mut self, advanced: RootAdvanced, _: &mut Self::Context) {
+        // A live project is the host's own directory, so a new root needs no new view.
+        self.status.idle(format!("root {}", advanced.root.short()));
+    }
+}
+
+impl Handler<PrepareView> for MountServer {
+    type Result = ResponseActFuture<Self, Result<Arc<ServiceView>, BatchError>>;
+
+    fn handle(&mut self, wish: PrepareView, _: &mut Self::Context) -> Self::Result {
+        self.built += 1;
+        let (shared, pool, points) = (self.shared.clone(), self.pool.clone(), self.points.clone());
+        let (number, namespace) = (self.built, self.namespace.clone());
+        let built = async move {
+            job(pool
+                .run(move || {
+                    let namespace = match namespace {
+                        Some(namespace) => namespace,
+                        None => Arc::new(prepare::namespace(&shared)?),
+                    };
+                    let view = prepare::view(&shared, namespace.clone(), &points, &wish, number)?;
+                    Ok((namespace, Arc::new(view)))
+                })
+                .await)
+        };
+        Box::pin(wrap_future::<_, Self>(built).map(|built, this, _| {
+            let (namespace, view) = built?;
+            this.namespace = Some(namespace);
+            this.view = Some(view.clone());
+            this.status
+                .idle(format!("view {}", view.lower.tree.short()));
+            Ok(view)
+        }))
+    }
+}
+
+impl Handler<MountPointLost> for MountServer {
+    type Result = ();
+
+    fn handle(&mut self, lost: MountPointLost, _: &mut Self::Context) {
+        let Some(view) = self.view.clone() else {
+            return;
+        };
+        if !view.outputs.shown.contains(&lost.path) {
+            return;
+        }
+        // One mkdir and chown: shorter than a hop to the pool.
+        if let Err(error) = prepare::make_points(&self.shared, &self.points, &view.outputs.shown) {
+            tracing::warn!(%error, path = %lost.path, "a mount point is gone and cannot be made again");
+            return;
+        }
+        let origin = Origin {
+            batch: 0,
+            seen_at: Instant::now(),
+        };
+        for service in self.services.values() {
+            let cause = RestartCause::MountPoint(lost.path.clone());
+            service.put(RestartFor {
+                origin,
+                cause,
+                view: view.clone(),
+            });
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Views for services: built once per composed tree, replaced when it changes.
+
+pub mod actor;
+pub mod journal;
+pub mod mount_points;
+pub mod outputs;
+pub mod prepare;
+pub mod view;

@@ -1,0 +1,140 @@
+//! Builds a view for services: outputs sorted, mount points made, the lower mounted once.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use hd_dag::Rooted;
+use hd_projection::{Owner, ServeOptions, serve};
+use hd_sandbox::{MountNamespace, MountOp};
+
+use super::journal::Journal;
+use super::mount_points::MountPoints;
+use super::outputs::live_outputs;
+use super::view::{ServiceView, run_in};
+use crate::base::skeleton;
+use crate::events::Event;
+use crate::messages::{BatchError, PrepareView};
+use crate::shared::{Shared, owner_of};
+use crate::step_runner::prepare;
+
+/// Threads that serve the lower of all services.
+const FUSE_THREADS: usize = 2;
+
+/// Makes the namespace in which all views of the runtime are mounted. Blocks.
+pub fn namespace(shared: &Shared) -> Result<MountNamespace, BatchError> {
+    let paths = &shared.settings.paths;
+    for dir in [paths.shared_stage(), paths.service_stage()] {
+        std::fs::create_dir_all(&dir)
+            .map_err(|e| BatchError::new("io", e).at(dir.display().to_string()))?;
+    }
+    shared
+        .launcher()?
+        .mount_namespace(&paths.shared_stage(), None)
+        .map_err(|e| {
+            BatchError::new("sandbox", e)
+                .hint("hd needs root or user namespaces, /dev/fuse and overlayfs")
+        })
+}
+
+/// Builds view number `number`. Blocks.
+pub fn view(
+    shared: &Shared,
+    namespace: Arc<MountNamespace>,
+    points: &MountPoints,
+    wish: &PrepareView,
+    number: u64,
+) -> Result<ServiceView, BatchError> {
+    let plan = prepare::plan(shared, &wish.base)?;
+    let account = prepare::service_account(shared, &wish.base, &plan)?;
+    let tree = |e: hd_dag::TreeError| BatchError::new("store", e);
+    let base = wish.base.tree().unwrap_or_else(Rooted::empty);
+    let below = skeleton::ensure(&*shared.trees, &wish.base, base, &plan.needed()).map_err(tree)?;
+    let outputs = live_outputs(
+        &*shared.trees,
+        below,
+        wish.outcome.lower,
+        wish.project,
+        &plan.workdir_path,
+    )
+    .map_err(tree)?;
+    for path in &outputs.hidden {
+        let note =
+            format!("{path} is an output that cannot be shown over the live project; steps see it");
+        shared.events.tell(Event::Note(note));
+    }
+    make_points(shared, points, &outputs.shown)?;
+    for (_, name) in plan.downloads() {
+        own(
+            &shared.settings.paths.download_cache(&name),
+            (plan.account.uid, plan.account.gid),
+        )?;
+    }
+    let dir = format!("view-{number}");
+    let owners = [&plan.workdir_path, &plan.home_path]
+        .map(|at| Owner {
+            at: at.clone(),
+            uid: account.uid,
+            gid: account.gid,
+        })
+        .to_vec();
+    let mut lower = Some(shared.composite(wish.outcome.lower, Vec::new(), owners));
+    let mut session = None;
+    let op = MountOp::Fuse {
+        at: format!("{dir}/lower").into(),
+        name: dir.clone(),
+        read_only: true,
+    };
+    run_in(shared, &namespace, &[op], |name, fd| {
+        if let Some(lower) = lower.take() {
+            let options = ServeOptions {
+                name,
+                threads: FUSE_THREADS,
+                recorder: None,
+            };
+            session = Some(serve(fd, lower, options).map_err(|e| BatchError::new("fuse", e))?);
+        }
+        Ok(())
+    })?;
+    let session = session.ok_or_else(|| BatchError::new("fuse", "the view was not mounted"))?;
+    Ok(ServiceView {
+        lower: wish.outcome.lower,
+        plan,
+        account,
+        outputs,
+        base: wish.base.clone(),
+        namespace,
+        dir,
+        overlays: Mutex::default(),
+        _session: session,
+    })
+}
+
+/// Makes the mount points of a view, known to scan and watcher before they appear.
+pub fn make_points(
+    shared: &Shared,
+    points: &MountPoints,
+    wanted: &[hd_dag::TreePath],
+) -> Result<(), BatchError> {
+    let project = &shared.settings.project_dir;
+    points.set(wanted.iter().cloned());
+    journal(shared)
+        .make(wanted, owner_of(project))
+        .map_err(|e| {
+            BatchError::new("io", format!("making mount points: {e}"))
+                .at(project.display().to_string())
+        })
+}
+
+/// Gives the journal of the instance.
+pub fn journal(shared: &Shared) -> Journal {
+    Journal::new(
+        shared.settings.paths.mount_points(),
+        shared.settings.project_dir.clone(),
+    )
+}
+
+fn own(dir: &std::path::Path, owner: (u32, u32)) -> Result<(), BatchError> {
+    std::fs::create_dir_all(dir)
+        .and_then(|()| std::os::unix::fs::chown(dir, Some(owner.0), Some(owner.1)))
+        .map_err(|e| BatchError::new("io", e).at(dir.display().to_string()))
+}

@@ -1,0 +1,276 @@
+//! What services see: the composed tree below a live project, shared by all of an instance.
+//!
+//! One FUSE mount of the lower lives in a mount namespace that only this runtime holds; each
+//! service has an overlay on it whose upper survives its restarts and ends with the view.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hd_config::Service;
+use hd_dag::{Rooted, TreePath};
+use hd_projection::Served;
+use hd_sandbox::{
+    Command, Create, Event, Limits, MountNamespace, MountOp, Network, Place, Privileges, Sandbox,
+    Spec, Stdio,
+};
+
+use super::outputs::LiveOutputs;
+use crate::base::account::Account;
+use crate::base::mounts::{bind, common, inside};
+use crate::base::{Base, ROOT_STAGED};
+use crate::messages::BatchError;
+use crate::shared::Shared;
+use crate::step_runner::environment;
+use crate::step_runner::plan::Plan;
+
+/// How long a service's view may take to be made.
+const START_WITHIN: Duration = Duration::from_secs(30);
+
+/// A view for services, immutable but for the overlays made in it.
+#[derive(Debug)]
+pub struct ServiceView {
+    /// Base and outputs composed, without the project.
+    pub lower: Rooted,
+    /// Facts shared with the steps.
+    pub plan: Plan,
+    /// Who services run as.
+    pub account: Account,
+    /// Outputs mounted over the project.
+    pub outputs: LiveOutputs,
+    /// The world below.
+    pub base: Arc<Base>,
+    /// Where its mounts live.
+    pub(super) namespace: Arc<MountNamespace>,
+    /// Directory of the view in the stage of the namespace.
+    pub(super) dir: String,
+    pub(super) overlays: Mutex<HashSet<String>>,
+    pub(super) _session: Served,
+}
+
+impl ServiceView {
+    /// Starts a service in this view and waits until its command executes. Blocks.
+    pub fn start(
+        &self,
+        shared: &Shared,
+        service: &Service,
+        stdio: Stdio,
+    ) -> Result<Sandbox, BatchError> {
+        self.overlay(shared, &service.name)?;
+        let spec = self.spec(shared, service);
+        let broken =
+            |e: hd_sandbox::SandboxError| BatchError::new("sandbox", e).at(service.name.clone());
+        let mut pending = shared
+            .launcher()?
+            .spawn(&spec, stdio, Some(&self.namespace))
+            .map_err(broken)?;
+        loop {
+            match pending.next_event(START_WITHIN).map_err(broken)? {
+                Event::Started(sandbox) => return Ok(sandbox),
+                Event::Failed(failure) => {
+                    return Err(BatchError::new("service", failure).at(service.name.clone()));
+                }
+                Event::Fuse { .. } | Event::Upper { .. } | Event::Terminal(_) | Event::Done => {}
+            }
+        }
+    }
+
+    /// Gives a command with the surroundings of a service: for its own process, probes and `exec`.
+    pub fn command<T: Into<OsString>>(
+        &self,
+        shared: &Shared,
+        service: Option<&Service>,
+        argv: impl IntoIterator<Item = T>,
+    ) -> Command {
+        let mut env = self.plan.passed.clone();
+        env.extend(environment::common(
+            &self.base,
+            &self.account,
+            &shared.settings.declared_env,
+        ));
+        if let Some(service) = service {
+            env.extend(
+                service
+                    .env
+                    .iter()
+                    .map(|(name, value)| (name.clone(), value.clone())),
+            );
+        }
+        let mut command = Command::new(argv);
+        command.env = env
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        command.cwd = PathBuf::from(&self.plan.workdir);
+        (command.uid, command.gid) = (self.account.uid, self.account.gid);
+        command
+    }
+
+    /// Makes the overlay of a service once; its upper outlives restarts.
+    fn overlay(&self, shared: &Shared, service: &str) -> Result<(), BatchError> {
+        let mut made = self.overlays.lock().unwrap_or_else(PoisonError::into_inner);
+        if made.contains(service) {
+            return Ok(());
+        }
+        let staged = |name: &str| format!("{}/{service}/{name}", self.dir);
+        let op = MountOp::Overlay {
+            at: staged("merged").into(),
+            lower: vec![Place::Stage(format!("{}/lower", self.dir).into())],
+            upper: Place::Stage(staged("upper").into()),
+            work: Place::Stage(staged("work").into()),
+            volatile: true,
+            report: None,
+        };
+        run_in(shared, &self.namespace, &[op], |_, _| Ok(()))?;
+        made.insert(service.to_owned());
+        Ok(())
+    }
+
+    fn spec(&self, shared: &Shared, service: &Service) -> Spec {
+        let argv: Vec<OsString> = match &service.command {
+            hd_config::Command::Shell(text) => ["/bin/sh", "-c", &format!("exec {text}")]
+                .map(OsString::from)
+                .into(),
+            hd_config::Command::Exec(argv) => argv.iter().map(OsString::from).collect(),
+        };
+        Spec {
+            name: service.name.clone(),
+            hostname: shared.settings.project.name.clone(),
+            stage: shared.settings.paths.service_stage(),
+            root: PathBuf::from(ROOT_STAGED),
+            mounts: self.mounts(shared, &service.name),
+            command: self.command(shared, Some(service), argv),
+            privileges: Privileges::default(),
+            limits: Limits::default(),
+            network: Network::Host,
+            user_namespace: None,
+        }
+    }
+
+    fn mounts(&self, shared: &Shared, service: &str) -> Vec<MountOp> {
+        let merged = self
+            .namespace
+            .stage()
+            .join(&self.dir)
+            .join(service)
+            .join("merged");
+        let of_view = |path: &TreePath| Place::Beneath {
+            directory: merged.clone(),
+            path: host_path(path),
+        };
+        let mut ops = match &*self.base {
+            Base::Host(host) => {
+                let mut ops = vec![MountOp::Tmpfs {
+                    at: ROOT_STAGED.into(),
+                    size: None,
+                    mode: 0o755,
+                }];
+                for (at, source) in &host.directories {
+                    ops.push(host_bind(source, inside(at)));
+                }
+                for (at, target) in &host.links {
+                    let target = PathBuf::from(OsStr::from_bytes(target));
+                    ops.push(MountOp::Symlink {
+                        at: inside(at),
+                        target,
+                    });
+                }
+                for dir in ["/var/tmp", "/proc", "/sys", "/dev"] {
+                    ops.push(MountOp::Mkdir {
+                        at: inside(dir),
+                        mode: 0o755,
+                        owner: None,
+                    });
+                }
+                ops.push(bind(
+                    of_view(&self.plan.home_path),
+                    inside(&self.account.home),
+                    false,
+                    Create::Dir,
+                ));
+                for tool in &host.tools {
+                    ops.push(host_bind(tool, inside(&tool.to_string_lossy())));
+                }
+                ops
+            }
+            Base::Image(_) => vec![bind(
+                of_view(&TreePath::root()),
+                ROOT_STAGED.into(),
+                false,
+                Create::Dir,
+            )],
+        };
+        let project = Place::Host(shared.settings.project_dir.clone());
+        ops.push(bind(
+            project,
+            inside(&self.plan.workdir),
+            false,
+            Create::Dir,
+        ));
+        for output in &self.outputs.shown {
+            let source = of_view(&self.plan.workdir_path.join_path(output));
+            ops.push(bind(
+                source,
+                inside(&self.plan.workdir).join(host_path(output)),
+                false,
+                Create::Nothing,
+            ));
+        }
+        for (path, name) in self.plan.downloads() {
+            let place = Place::Host(shared.settings.paths.download_cache(&name));
+            ops.push(bind(
+                place,
+                Path::new(ROOT_STAGED).join(host_path(&path)),
+                false,
+                Create::Dir,
+            ));
+        }
+        ops.extend(common(&self.base, self.plan.ca.as_deref()));
+        ops
+    }
+}
+
+/// Gives a tree path as a relative host path.
+pub fn host_path(path: &TreePath) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(path.as_bytes()))
+}
+
+fn host_bind(source: &Path, at: PathBuf) -> MountOp {
+    let create = if source.is_dir() {
+        Create::Dir
+    } else {
+        Create::File
+    };
+    MountOp::Bind {
+        source: Place::Host(source.to_path_buf()),
+        at,
+        recursive: true,
+        read_only: true,
+        create,
+    }
+}
+
+/// Runs mount operations in a namespace, handing FUSE connections to `fuse` as they appear.
+pub fn run_in(
+    shared: &Shared,
+    namespace: &MountNamespace,
+    ops: &[MountOp],
+    mut fuse: impl FnMut(String, std::os::fd::OwnedFd) -> Result<(), BatchError>,
+) -> Result<(), BatchError> {
+    let broken = |e: hd_sandbox::SandboxError| BatchError::new("sandbox", e);
+    let mut pending = shared
+        .launcher()?
+        .run_in(namespace, Path::new(ROOT_STAGED), ops)
+        .map_err(broken)?;
+    loop {
+        match pending.next_event(START_WITHIN).map_err(broken)? {
+            Event::Done => return Ok(()),
+            Event::Fuse { name, fd } => fuse(name, fd)?,
+            Event::Failed(failure) => return Err(BatchError::new("sandbox", failure)),
+            Event::Upper { .. } | Event::Terminal(_) | Event::Started(_) => {}
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The runtime from start to end: lock, leftovers, actors, shutdown, clean-up.
+
+use std::fs::{self, File};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hd_sandbox::Record;
+use hd_supervision::{Root, RootExit, Runtime, block_on};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::Settings;
+use crate::events::Events;
+use crate::finish::{End, Finish};
+use crate::invalidator::actor::Purpose;
+use crate::messages::BatchError;
+use crate::model::report::{ErrorReport, Report};
+use crate::model::state::{Failure, StateBoard};
+use crate::mount_server::journal::Journal;
+use crate::service_supervisor::board::Board;
+use crate::shared::Shared;
+use crate::wiring::Wiring;
+
+/// Time for pools and lanes to end after all actors have.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a runtime is started for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Serve until told to stop.
+    Serve,
+    /// Make the steps true and end.
+    Once {
+        /// Steps to run even if a result is valid.
+        rerun: Vec<String>,
+    },
+}
+
+/// A runtime that holds its instance.
+#[derive(Debug)]
+pub struct Running {
+    shared: Arc<Shared>,
+    mode: Mode,
+    finish: Finish,
+    _lock: File,
+}
+
+/// How a runtime ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Exit code (DESIGN §12).
+    pub exit: i32,
+    /// The last state.
+    pub report: Report,
+}
+
+/// Ends a runtime from any thread.
+#[derive(Clone, Debug)]
+pub struct Stopper(Finish);
+
+impl Stopper {
+    /// Asks the runtime to end; `now` skips the grace of services.
+    pub fn stop(&self, now: bool) {
+        self.0.end(End::Asked { now });
+    }
+}
+
+/// Takes the instance, clears what a killed runtime left, and opens the store.
+pub fn start(settings: Settings, mode: Mode, events: Events) -> Result<Running, BatchError> {
+    let lock = take(&settings, &mode)?;
+    clear_leftovers(&settings)?;
+    let shared = Arc::new(Shared::new(settings, events)?);
+    Ok(Running {
+        shared,
+        mode,
+        finish: Finish::default(),
+        _lock: lock,
+    })
+}
+
+fn take(settings: &Settings, mode: &Mode) -> Result<File, BatchError> {
+    let paths = &settings.paths;
+    let place = paths.lock();
+    let io = |e: std::io::Error| {
+        BatchError::new("io", e)
+            .at(place.display().to_string())
+            .hint("HD_HOME names another place for all state")
+    };
+    crate::model::files::private_dir(&paths.dir()).map_err(io)?;
+    let lock = File::create(&place).map_err(io)?;
+    let operation = match mode {
+        // Another build of the same project ends by itself.
+        Mode::Once { .. } => FlockOperation::LockExclusive,
+        Mode::Serve => FlockOperation::NonBlockingLockExclusive,
+    };
+    match flock(&lock, operation) {
+        Ok(()) => Ok(lock),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(BatchError::new("running", "another hd runs this project")
+                .at(settings.project_dir.display().to_string())
+                .hint("`hd status` shows it, `hd down` ends it"))
+        }
+        Err(error) => Err(io(error.into())),
+    }
+}
+
+/// Ends and removes what a killed runtime of this instance left; the lock must be held.
+pub fn clear_leftovers(settings: &Settings) -> Result<(), BatchError> {
+    let paths = &settings.paths;
+    if let Ok(bytes) = fs::read(paths.processes()) {
+        let records: Vec<Record> = serde_json::from_slice(&bytes).unwrap_or_default();
+        hd_sandbox::reap_recorded(&records).map_err(|e| BatchError::new("sandbox", e))?;
+        let _ = fs::remove_file(paths.processes());
+    }
+    let _ = fs::remove_file(paths.socket());
+    let _ = fs::remove_dir_all(paths.works());
+    Journal::new(paths.mount_points(), settings.project_dir.clone())
+        .clear()
+        .map_err(|e| BatchError::new("io", e).at(settings.project_dir.display().to_string()))
+}
+
+impl Running {
+    /// Gives a handle that ends the runtime.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.finish.clone())
+    }
+
+    /// Runs to the end on this thread.
+    pub fn wait(self) -> Ended {
+        let state = StateBoard::default();
+        let board = Board::new(&self.shared.settings.project.services);
+        let ended = block_on(self.run(state.clone(), board.clone()))
+            .unwrap_or_else(|e| Err(BatchError::new("internal", e)));
+        let end = ended.unwrap_or_else(|error| End::Failed(Failure::from(&error)));
+        let settings = &self.shared.settings;
+        let mut report = state.report(
+            &settings.project.name,
+            settings.base(),
+            settings.started.elapsed(),
+        );
+        report.services = board.reports();
+        let exit = match end {
+            End::Asked { .. } | End::Done => 0,
+            End::Failed(Failure { error, exit }) => {
+                report.error = Some(error);
+                exit
+            }
+        };
+        if let Err(error) = clear_leftovers(settings) {
+            tracing::warn!(%error, "clean-up failed");
+        }
+        if let Some(guardian) = self.shared.guardian() {
+            let _ = guardian.release();
+        }
+        if let Ok(bytes) = serde_json::to_vec_pretty(&report) {
+            let _ = crate::model::files::replace(&settings.paths.state(), &bytes);
+        }
+        Ended { exit, report }
+    }
+
+    async fn run(&self, state: StateBoard, board: Board) -> Result<End, BatchError> {
+        let runtime = Runtime::new();
+        let (purpose, rerun) = match &self.mode {
+            Mode::Serve => (Purpose::Serve, Vec::new()),
+            Mode::Once { rerun } => (Purpose::Once, rerun.clone()),
+        };
+        if purpose == Purpose::Serve {
+            self.guard_socket()?;
+        }
+        let wiring = Wiring {
+            shared: self.shared.clone(),
+            runtime: runtime.clone(),
+            state,
+            finish: self.finish.clone(),
+            purpose,
+            rerun,
+            board: board.clone(),
+        };
+        let root = wiring
+            .root()?
+            .start(&runtime)
+            .map_err(|e| BatchError::new("internal", e))?;
+        let outcome = self.until_the_end(root).await;
+        let overdue = runtime.close(CLOSE_WITHIN).await;
+        if !overdue.is_empty() {
+            tracing::warn!(?overdue, "threads were still busy at the end");
+        }
+        Ok(outcome)
+    }
+
+    /// Lets the guardian remove the control socket if this process is killed.
+    fn guard_socket(&self) -> Result<(), BatchError> {
+        self.shared.launcher()?;
+        let socket = self.shared.settings.paths.socket();
+        match self.shared.guardian() {
+            Some(guardian) => guardian
+                .set_paths(vec![socket])
+                .map_err(|e| BatchError::new("sandbox", e)),
+            None => Ok(()),
+        }
+    }
+
+    async fn until_the_end(&self, root: Root) -> End {
+        let stopper = root.stopper();
+        let mut exit = std::pin::pin!(root.exit());
+        let end = tokio::select! {
+            end = self.finish.wait() => end,
+            gone = &mut exit => return gave_up(gone),
+        };
+        stopper.stop();
+        tokio::select! {
+            _ = &mut exit => {}
+            () = self.finish.wait_for_hurry() => {
+                stopper.stop_now();
+                let _ = exit.await;
+            }
+        }
+        end
+    }
+}
+
+fn gave_up(exit: RootExit) -> End {
+    let message = match exit {
+        RootExit::Stopped => "the actors ended by themselves".to_owned(),
+        RootExit::Escalated(cause) => format!("hd gave up: {cause}"),
+    };
+    let hint = "this is a bug in hd; RUST_LOG=hd=debug shows more".to_owned();
+    End::Failed(Failure {
+        error: ErrorReport {
+            code: "internal".into(),
+            message,
+            place: String::new(),
+            hint,
+        },
+        exit: 1,
+    })
+}

@@ -1,0 +1,390 @@
+//! The ServiceSupervisor actor, one per service.
+//!
+//! - **Owns** the process of its service: when the actor goes, the process is killed.
+//! - **Receives** `RestartFor`, `ProcessExited`, `Probed`, `DependencyReady`, `StopService`,
+//!   `StartService`.
+//! - **Sends** `DependencyReady` to the supervisors of what depends on it; publishes on the board.
+//! - **When full** wishes are merged (*Coalesce*); threads wait (*Await*); a refused
+//!   `DependencyReady` is not needed: the one that waits leads to the same look at the board.
+//! - **After restart** it starts its service anew in the view it was last told, and counts that.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use hd_config::Kind;
+use hd_supervision::actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, Running,
+    SpawnHandle, WrapFuture,
+};
+use hd_supervision::{JobError, Status};
+use tokio::sync::oneshot;
+
+use super::dependencies;
+use super::lifecycle::{Action, Input, Lifecycle};
+use super::memory::{Wish, told};
+use super::ports::Parts;
+use super::publish::Publisher;
+use super::run::{NotStarted, Run, Start, Started};
+use super::schedule::Plan;
+use super::spawner::ViewSpawner;
+use crate::messages::{
+    DependencyReady, Origin, Probed, ProcessExited, RestartCause, RestartFor, StartService,
+    StopService,
+};
+use crate::model::report::ServiceState;
+
+/// Supervises one service.
+#[derive(Debug)]
+pub struct ServiceSupervisor {
+    parts: Parts,
+    status: Status,
+    life: Lifecycle,
+    run: Option<Run>,
+    /// A start is under way; what was to be done to its process meanwhile.
+    spawning: Option<Option<Action>>,
+    timer: Option<SpawnHandle>,
+    /// Who waits for it to be gone.
+    stops: Vec<oneshot::Sender<()>>,
+    /// When the edit was seen that the next start is for.
+    edit: Option<Instant>,
+    /// When the edit was seen or the run was started: what transitions are timed from.
+    since: Option<Instant>,
+    publisher: Publisher,
+    /// The tree stops it: not the service is done for, only this incarnation.
+    leaving: bool,
+}
+
+impl ServiceSupervisor {
+    pub(crate) fn new(parts: Parts, status: Status) -> Self {
+        Self {
+            life: Lifecycle::new(parts.rules.clone(), parts.memory.past()),
+            publisher: Publisher::new(
+                &parts.service,
+                parts.board.clone(),
+                parts.shared.events.clone(),
+                parts.dependants.clone(),
+            ),
+            parts,
+            status,
+            run: None,
+            spawning: None,
+            timer: None,
+            stops: Vec::new(),
+            edit: None,
+            since: None,
+            leaving: false,
+        }
+    }
+
+    /// Takes a wish; remembered first, so that a later incarnation knows it whatever happens.
+    pub(crate) fn wished(&mut self, mut wish: Wish, ctx: &mut Context<Self>) {
+        if wish.cause == RestartCause::Boot
+            && let Some(last) = self.parts.memory.last_wish()
+        {
+            // The conductor was restarted and knows no better. A crash of the engine restarts no
+            // service that sees what it has seen.
+            if last.view == wish.view {
+                return;
+            }
+            wish.cause = RestartCause::View(Vec::new());
+        }
+        let (cause, seen_at) = (wish.cause.clone(), wish.origin.seen_at);
+        tracing::debug!(batch = wish.origin.batch, since_event = ?seen_at.elapsed(), ?cause, "restart wished");
+        self.parts.memory.wish(wish);
+        if self.leaving {
+            return;
+        }
+        self.edit = (cause != RestartCause::Boot).then_some(seen_at);
+        self.since = self.edit;
+        self.feed(Input::Start(told(&cause)), ctx);
+    }
+
+    /// Hands an input to the life of the service, does what follows and tells it.
+    fn feed(&mut self, input: Input, ctx: &mut Context<Self>) {
+        let now = now();
+        self.life.depends(self.missing());
+        if let Some(action) = self.life.on(input, now) {
+            self.act(action, now, ctx);
+        }
+        self.publish(now, ctx);
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        self.timer = self.life.deadline().map(|deadline| {
+            ctx.run_later(deadline.saturating_duration_since(now), |this, ctx| {
+                this.feed(Input::Tick, ctx)
+            })
+        });
+        if self.is_idle() {
+            self.answer_stops();
+            if self.leaving {
+                ctx.stop();
+            }
+        }
+    }
+
+    fn missing(&self) -> Option<String> {
+        if self.parts.memory.last_wish().is_none() {
+            return Some("the steps".to_owned());
+        }
+        dependencies::missing(&self.parts.service.depends_on, |name| {
+            self.parts.board.standing(name)
+        })
+    }
+
+    fn act(&mut self, action: Action, now: Instant, ctx: &mut Context<Self>) {
+        match (action, &self.run, &mut self.spawning) {
+            (Action::Spawn, ..) => self.spawn(now, ctx),
+            (Action::Signal, Some(run), _) => run.process().terminate(),
+            (Action::Kill, Some(run), _) => run.process().kill(),
+            (action, None, Some(meanwhile)) => *meanwhile = Some(action),
+            (_, None, None) => {}
+        }
+    }
+
+    fn spawn(&mut self, now: Instant, ctx: &mut Context<Self>) {
+        let run = self.life.run();
+        let edit = self.edit.take();
+        self.since = Some(edit.unwrap_or(now));
+        if edit.is_some() && run > 1 {
+            self.parts.memory.count_watch_restart();
+        }
+        // Without a wish it misses the steps and is not started.
+        let Some(wish) = self.parts.memory.last_wish() else {
+            return;
+        };
+        let start = Start {
+            run,
+            because: self.life.because().to_owned(),
+            port: self.parts.service.port,
+            spawner: wish.spawner,
+            log: self.parts.log.clone(),
+            memory: self.parts.memory.clone(),
+        };
+        self.spawning = Some(None);
+        let pool = self.parts.pool.clone();
+        let job = async move { pool.run(move || start.start()).await };
+        ctx.spawn(
+            job.into_actor(self)
+                .map(move |outcome, this, ctx| this.spawned(run, outcome, ctx)),
+        );
+    }
+
+    fn spawned(
+        &mut self,
+        run: u64,
+        outcome: Result<Result<Started, NotStarted>, JobError>,
+        ctx: &mut Context<Self>,
+    ) {
+        let meanwhile = self.spawning.take().flatten();
+        let plan = Plan::of(&self.parts.service);
+        let ready_at_once = plan.is_none() && self.parts.service.kind == Kind::Service;
+        let outcome = outcome.unwrap_or_else(|error| Err(NotStarted::Failed(error.to_string())));
+        let news = self.parts.news();
+        let watched = outcome.and_then(|started| {
+            Run::watch(run, started, plan, &news)
+                .map_err(|error| NotStarted::Failed(error.to_string()))
+        });
+        match watched {
+            Err(NotStarted::InTheWay(why)) => return self.feed(Input::CannotStart(why), ctx),
+            Err(NotStarted::Failed(why)) => return self.feed(Input::SpawnFailed(why), ctx),
+            Ok(run) => self.run = Some(run),
+        }
+        self.feed(Input::Spawned, ctx);
+        match meanwhile {
+            Some(action) => self.act(action, now(), ctx),
+            None if ready_at_once => self.feed(Input::Healthy, ctx),
+            None => {}
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.run.is_none() && self.spawning.is_none()
+    }
+
+    fn answer_stops(&mut self) {
+        for stop in self.stops.drain(..) {
+            // Who asked may have gone.
+            let _ = stop.send(());
+        }
+    }
+
+    fn publish(&mut self, now: Instant, ctx: &mut Context<Self>) {
+        let pid = self.run.as_ref().map(|run| run.process().pid());
+        let standing = self
+            .publisher
+            .standing(&self.life, pid, self.parts.memory.watch_restarts());
+        let after = self.since.map(|since| now.saturating_duration_since(since));
+        let Some(news) = self.publisher.publish(standing, after) else {
+            return;
+        };
+        self.status.idle(news.status);
+        if !self.leaving {
+            self.parts.memory.stands(self.life.past());
+        }
+        if let Some(remark) = news.remark {
+            self.remark(remark, ctx);
+        }
+    }
+
+    /// Writes a remark into the log of the service, from the pool: a disk may block.
+    fn remark(&self, text: String, ctx: &mut Context<Self>) {
+        let (pool, log) = (self.parts.pool.clone(), self.parts.log.clone());
+        let job = async move {
+            // A pool that is closed means the end of the runtime.
+            let _ = pool.run(move || log.remark(&text)).await;
+        };
+        ctx.spawn(job.into_actor(self));
+    }
+}
+
+impl Actor for ServiceSupervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.parts.ports.restart.clone().attach(ctx);
+        if self.parts.memory.last_wish().is_some() {
+            self.feed(Input::Resume, ctx);
+        }
+    }
+
+    fn stopping(&mut self, ctx: &mut Self::Context) -> Running {
+        let first = !std::mem::replace(&mut self.leaving, true);
+        if self.is_idle() {
+            self.feed(Input::Stop(false), ctx);
+            return Running::Stop;
+        }
+        if first {
+            let names: Vec<String> = self
+                .parts
+                .dependants
+                .iter()
+                .map(|(name, _)| name.clone())
+                .collect();
+            let (board, within) = (self.parts.board.clone(), self.parts.dependants_grace);
+            let gone = async move {
+                board
+                    .wait_until(within, |board| board.are_down(&names))
+                    .await
+            };
+            ctx.spawn(
+                gone.into_actor(self)
+                    .map(|_, this, ctx| this.feed(Input::Stop(false), ctx)),
+            );
+        }
+        Running::Continue
+    }
+}
+
+impl Handler<RestartFor> for ServiceSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, message: RestartFor, ctx: &mut Self::Context) {
+        let RestartFor {
+            origin,
+            cause,
+            view,
+        } = message;
+        let spawner = ViewSpawner {
+            shared: self.parts.shared.clone(),
+            service: self.parts.service.clone(),
+            view: view.clone(),
+            book: self.parts.book.clone(),
+        };
+        self.wished(
+            Wish {
+                origin,
+                cause,
+                view: view.lower.tree,
+                spawner: Arc::new(spawner),
+            },
+            ctx,
+        );
+    }
+}
+
+impl Handler<ProcessExited> for ServiceSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, exit: ProcessExited, ctx: &mut Self::Context) {
+        if self.run.as_ref().is_none_or(|run| run.number() != exit.run) {
+            return;
+        }
+        self.run = None;
+        self.answer_stops();
+        self.feed(Input::Ended(exit.ended), ctx);
+    }
+}
+
+impl Handler<Probed> for ServiceSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, probed: Probed, ctx: &mut Self::Context) {
+        if self
+            .run
+            .as_ref()
+            .is_some_and(|run| run.number() == probed.run)
+        {
+            let input = probed
+                .outcome
+                .map_or_else(Input::Unhealthy, |()| Input::Healthy);
+            self.feed(input, ctx);
+        }
+    }
+}
+
+impl Handler<DependencyReady> for ServiceSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: DependencyReady, ctx: &mut Self::Context) {
+        self.feed(Input::DependenciesChanged, ctx);
+    }
+}
+
+impl Handler<StopService> for ServiceSupervisor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, message: StopService, ctx: &mut Self::Context) -> Self::Result {
+        let (gone, is_gone) = oneshot::channel();
+        self.stops.push(gone);
+        self.feed(Input::Stop(message.now), ctx);
+        Box::pin(async move {
+            // Dropped unanswered, it went with its supervisor.
+            let _ = is_gone.await;
+        })
+    }
+}
+
+impl Handler<StartService> for ServiceSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, message: StartService, ctx: &mut Self::Context) {
+        let runs = matches!(
+            self.life.state(),
+            ServiceState::Starting | ServiceState::Ready
+        );
+        if runs && !message.restart {
+            return;
+        }
+        let origin = Origin {
+            batch: 0,
+            seen_at: now(),
+        };
+        match self.parts.memory.last_wish() {
+            Some(last) => self.wished(
+                Wish {
+                    origin,
+                    cause: RestartCause::Asked,
+                    ..last
+                },
+                ctx,
+            ),
+            None => self.feed(Input::Start(String::new()), ctx),
+        }
+    }
+}
+
+/// The time, which tests may hold.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -1,0 +1,210 @@
+//! The states of all services, published by their supervisors on each transition.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hd_config::{Kind, Service};
+use tokio::sync::watch;
+
+use crate::model::report::{ServiceReport, ServiceState};
+
+/// What is known of one service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// What `status` shows.
+    pub report: ServiceReport,
+    /// Whether it is meant to end.
+    pub oneshot: bool,
+    /// Whether a process of it was started since `up`.
+    pub started: bool,
+    /// Whether it ended with exit code 0 and stays so.
+    pub succeeded: bool,
+    /// Whether its probe gave up.
+    pub unhealthy: bool,
+}
+
+impl Standing {
+    /// A service before its first start.
+    pub fn new(service: &Service) -> Self {
+        let report = ServiceReport {
+            name: service.name.clone(),
+            port: service.port,
+            command: service.command.to_string(),
+            watch: service.watch.globs().to_vec(),
+            reason: "waiting for the steps".to_owned(),
+            ..ServiceReport::default()
+        };
+        Self {
+            report,
+            oneshot: service.kind == Kind::Oneshot,
+            ..Self::default()
+        }
+    }
+
+    /// Tells whether nothing of it runs.
+    pub fn is_down(&self) -> bool {
+        use ServiceState::{Ready, Starting, Stopping};
+        self.report.pid.is_none() && !matches!(self.report.state, Starting | Ready | Stopping)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.succeeded || (!self.oneshot && self.report.state == ServiceState::Ready)
+    }
+
+    fn has_failed(&self) -> bool {
+        match self.report.state {
+            ServiceState::Failed => true,
+            ServiceState::Exited => !self.succeeded,
+            ServiceState::Starting => self.unhealthy,
+            _ => false,
+        }
+    }
+}
+
+/// Holder of all [`Standing`]s by name; clones are the same.
+#[derive(Clone, Debug)]
+pub struct Board {
+    standings: Arc<Mutex<BTreeMap<String, Standing>>>,
+    changed: Arc<watch::Sender<u64>>,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self::new(&[])
+    }
+}
+
+impl Board {
+    /// A board on which all services wait for their first start.
+    pub fn new(services: &[Service]) -> Self {
+        let waiting = services
+            .iter()
+            .map(|service| (service.name.clone(), Standing::new(service)));
+        Self {
+            standings: Arc::new(Mutex::new(waiting.collect())),
+            changed: Arc::new(watch::Sender::new(0)),
+        }
+    }
+
+    /// Replaces what is known of a service and wakes all who wait.
+    pub fn publish(&self, standing: Standing) {
+        self.lock().insert(standing.report.name.clone(), standing);
+        self.changed.send_modify(|version| *version += 1);
+    }
+
+    /// Gives what is known of a service.
+    pub fn standing(&self, service: &str) -> Option<Standing> {
+        self.lock().get(service).cloned()
+    }
+
+    /// Gives all reports by name.
+    pub fn reports(&self) -> Vec<ServiceReport> {
+        self.lock()
+            .values()
+            .map(|standing| standing.report.clone())
+            .collect()
+    }
+
+    /// Tells whether every service is ready or has done its work.
+    pub fn all_ready(&self) -> bool {
+        self.lock().values().all(Standing::is_ready)
+    }
+
+    /// Gives a service that will not become ready by itself: given up, ended, stopped, or its probe
+    /// gave up.
+    pub fn any_failed(&self) -> Option<ServiceReport> {
+        self.lock()
+            .values()
+            .find(|standing| standing.has_failed())
+            .map(|standing| standing.report.clone())
+    }
+
+    /// Tells whether nothing of the named services runs.
+    pub fn are_down(&self, services: &[String]) -> bool {
+        let standings = self.lock();
+        services
+            .iter()
+            .filter_map(|name| standings.get(name))
+            .all(Standing::is_down)
+    }
+
+    /// Waits until a condition holds; false when it does not in time.
+    pub async fn wait_until(&self, within: Duration, holds: impl Fn(&Self) -> bool) -> bool {
+        let mut changes = self.changed.subscribe();
+        let wait = async {
+            while !holds(self) {
+                if changes.changed().await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(within, wait).await.unwrap_or(false)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Standing>> {
+        self.standings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hd_supervision::testkit::paused;
+
+    fn board() -> Board {
+        let mut job = Service::new("job", "true");
+        job.kind = Kind::Oneshot;
+        Board::new(&[Service::new("web", "serve"), job])
+    }
+
+    fn set(board: &Board, service: &str, change: impl FnOnce(&mut Standing)) {
+        let mut standing = board.standing(service).unwrap();
+        change(&mut standing);
+        board.publish(standing);
+    }
+
+    #[test]
+    fn ready_means_each_in_its_own_way() {
+        let board = board();
+        assert!(!board.all_ready() && board.any_failed().is_none());
+        set(&board, "web", |web| web.report.state = ServiceState::Ready);
+        set(&board, "job", |job| job.report.state = ServiceState::Ready);
+        assert!(!board.all_ready(), "a one-shot has to end");
+        set(&board, "job", |job| {
+            (job.report.state, job.succeeded) = (ServiceState::Exited, true)
+        });
+        assert!(board.all_ready() && board.any_failed().is_none());
+        set(&board, "web", |web| web.report.state = ServiceState::Exited);
+        assert_eq!(board.any_failed().unwrap().name, "web");
+        assert!(board.are_down(&["web".to_owned(), "job".to_owned()]));
+        set(&board, "web", |web| {
+            (web.report.state, web.unhealthy) = (ServiceState::Starting, true)
+        });
+        assert_eq!(board.any_failed().unwrap().name, "web");
+        assert!(!board.are_down(&["web".to_owned()]));
+    }
+
+    #[test]
+    fn waiting_ends_with_the_transition_or_with_the_time() {
+        paused(async {
+            let board = board();
+            let is_ready =
+                |board: &Board| board.standing("web").unwrap().report.state == ServiceState::Ready;
+            assert!(!board.wait_until(Duration::from_secs(3600), is_ready).await);
+            let other = board.clone();
+            let publish = async {
+                tokio::task::yield_now().await;
+                set(&other, "web", |web| web.report.state = ServiceState::Ready);
+            };
+            let (came, ()) = tokio::join!(
+                board.wait_until(Duration::from_secs(3600), is_ready),
+                publish
+            );
+            assert!(came);
+        });
+    }
+}

@@ -1,0 +1,205 @@
+//! Who listens on a port, from `/proc` (`proc_pid_net(5)`).
+
+use std::fmt;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+/// State of a listening socket in `/proc/net/tcp`.
+const LISTEN: &str = "0A";
+
+/// A socket that accepts connections to this machine's loopback address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listener {
+    /// User who made it.
+    pub(crate) uid: u32,
+    /// Its inode.
+    pub(crate) inode: u64,
+}
+
+/// A process that holds a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    /// Its process id.
+    pub(crate) pid: u32,
+    /// The name of its command.
+    pub(crate) command: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (pid {})", self.command, self.pid)
+    }
+}
+
+/// Says who is in the way of a service that wants to listen on a port; nothing when it is free.
+///
+/// Connections that linger in `TIME_WAIT` are in nobody's way: only listening sockets count.
+pub(crate) fn in_use(port: u16) -> Option<String> {
+    let listeners = listeners(port);
+    let first = listeners.first()?;
+    let who = listeners.iter().find_map(|listener| holder(listener.inode));
+    let who = who.map_or_else(
+        || format!("a process of user {}", first.uid),
+        |holder| holder.to_string(),
+    );
+    Some(format!("port {port} is in use by {who}"))
+}
+
+/// Gives the sockets that accept connections to 127.0.0.1 or ::1 on a port.
+pub(crate) fn listeners(port: u16) -> Vec<Listener> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .map(|path| fs::read_to_string(path).unwrap_or_default());
+    tables.iter().flat_map(|table| parse(table, port)).collect()
+}
+
+/// Finds a process that holds a socket, among those this process may look into.
+pub(crate) fn holder(inode: u64) -> Option<Holder> {
+    let socket = format!("socket:[{inode}]");
+    let mut pids: Vec<u32> = fs::read_dir("/proc")
+        .ok()?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    // What listens on a port of a project was started late, as a rule.
+    pids.sort_unstable_by(|a, b| b.cmp(a));
+    let pid = pids.into_iter().find(|pid| holds(*pid, &socket))?;
+    let command = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    Some(Holder {
+        pid,
+        command: command.trim_end().to_owned(),
+    })
+}
+
+fn holds(pid: u32, socket: &str) -> bool {
+    let Ok(fds) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
+    fds.flatten()
+        .any(|fd| fs::read_link(fd.path()).is_ok_and(|target| target == Path::new(socket)))
+}
+
+fn parse(table: &str, port: u16) -> Vec<Listener> {
+    table
+        .lines()
+        .filter_map(|line| listener(line, port))
+        .collect()
+}
+
+/// Reads a line: `sl local remote st queues timer retransmits uid timeout inode …`.
+fn listener(line: &str, wanted: u16) -> Option<Listener> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let (address, port) = fields.get(1)?.split_once(':')?;
+    let is_wanted = *fields.get(3)? == LISTEN
+        && u16::from_str_radix(port, 16).ok()? == wanted
+        && is_local(parse_address(address)?);
+    let (uid, inode) = (fields.get(7)?.parse().ok()?, fields.get(9)?.parse().ok()?);
+    is_wanted.then_some(Listener { uid, inode })
+}
+
+fn is_local(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    address.is_unspecified() || address == Ipv4Addr::LOCALHOST || address == Ipv6Addr::LOCALHOST
+}
+
+/// Reads an address as the kernel prints it: words of 32 bit in the byte order of the machine.
+fn parse_address(text: &str) -> Option<IpAddr> {
+    let word = |at: usize| {
+        Some(
+            u32::from_str_radix(text.get(at..at + 8)?, 16)
+                .ok()?
+                .to_ne_bytes(),
+        )
+    };
+    match text.len() {
+        8 => Some(IpAddr::from(word(0)?)),
+        32 => {
+            let words = [word(0)?, word(8)?, word(16)?, word(24)?];
+            let mut octets = [0; 16];
+            octets
+                .iter_mut()
+                .zip(words.iter().flatten())
+                .for_each(|(octet, byte)| *octet = *byte);
+            Some(IpAddr::from(octets))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn only_listeners_that_answer_for_localhost_count() {
+        let rest = "00000000:00000000 00:00000000 00000000  1000        0 4242 1 0 100 0 0 10 0";
+        let v6 = |address: &str| format!("{address}:1388 {}:0000", "0".repeat(32));
+        let cases = [
+            ("0100007F:1388 00000000:0000 0A".to_owned(), true),
+            ("00000000:1388 00000000:0000 0A".to_owned(), true),
+            ("0100007F:1389 00000000:0000 0A".to_owned(), false),
+            ("0100007F:1388 0100007F:C350 01".to_owned(), false),
+            ("0100007F:1388 0100007F:C350 06".to_owned(), false),
+            ("3500007F:1388 00000000:0000 0A".to_owned(), false),
+            ("0501A8C0:1388 00000000:0000 0A".to_owned(), false),
+            (format!("{} 0A", v6(&"0".repeat(32))), true),
+            (
+                format!("{} 0A", v6("00000000000000000000000001000000")),
+                true,
+            ),
+            (
+                format!("{} 0A", v6("0000000000000000FFFF00000100007F")),
+                true,
+            ),
+            (
+                format!("{} 0A", v6("000080FE00000000FF005450A1B2C3D4")),
+                false,
+            ),
+            ("garbage".to_owned(), false),
+        ];
+        for (socket, found) in cases {
+            let line = format!("   0: {socket} {rest}");
+            let expected = if found {
+                vec![Listener {
+                    uid: 1000,
+                    inode: 4242,
+                }]
+            } else {
+                Vec::new()
+            };
+            assert_eq!(
+                parse(&format!("  sl  local_address\n{line}\n"), 5000),
+                expected,
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_holder_of_a_real_port_is_named_and_a_lingering_connection_is_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let me = std::process::id();
+        let told = in_use(port).unwrap();
+        let start = format!("port {port} is in use by ");
+        assert!(
+            told.starts_with(&start) && told.ends_with(&format!("(pid {me})")),
+            "{told}"
+        );
+        // The side that closes first is the one that lingers.
+        let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        drop((server, listener));
+        drop(client);
+        assert_eq!(in_use(port), None);
+    }
+
+    #[test]
+    fn a_v6_listener_is_found() {
+        let Ok(listener) = TcpListener::bind("[::1]:0") else {
+            return;
+        };
+        assert_eq!(listeners(listener.local_addr().unwrap().port()).len(), 1);
+    }
+}

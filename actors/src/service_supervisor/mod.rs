@@ -1,0 +1,29 @@
+//! One service: its process, probes, log and life.
+
+pub mod actor;
+pub mod board;
+mod dependencies;
+mod holder;
+mod input;
+pub mod lifecycle;
+mod log;
+mod log_file;
+mod memory;
+pub mod ports;
+mod probe;
+mod publish;
+mod run;
+mod schedule;
+mod spawner;
+mod split;
+
+#[cfg(test)]
+mod actor_tests;
+#[cfg(test)]
+mod dependency_tests;
+#[cfg(test)]
+mod fake_tests;
+#[cfg(test)]
+mod lifecycle_tests;
+#[cfg(test)]
+mod play_tests;

@@ -1,0 +1,176 @@
+//! Finds out whether a service is ready: a thread per run that ends with the run.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use hd_config::Probe;
+use hd_supervision::Port;
+
+use super::holder;
+use super::schedule::{Check, Plan, Schedule};
+use super::spawner::Process;
+use crate::messages::Probed;
+
+/// Longest head of an HTTP answer that is read.
+const HEAD_MAX: usize = 8 * 1024;
+/// How long the supervisor may take to accept an answer before it is tried again.
+const TELL_WITHIN: Duration = Duration::from_secs(5);
+
+/// Probes a run as long as it is held.
+#[derive(Debug)]
+pub(crate) struct Probing(
+    #[expect(dead_code, reason = "dropping it is what ends the thread")] Sender<()>,
+);
+
+impl Probing {
+    /// Starts to probe a run.
+    pub(crate) fn start(
+        plan: Plan,
+        run: u64,
+        process: Arc<dyn Process>,
+        probed: Port<Probed>,
+    ) -> std::io::Result<Self> {
+        let (over, is_over) = bounded(0);
+        let name = format!("probe {}", probed.name());
+        thread::Builder::new().name(name).spawn(move || {
+            probe(&plan, &*process, &is_over, |outcome| {
+                // Refused: its supervisor is gone, and with it the run.
+                let _ = probed.deliver_blocking(Probed { run, outcome }, TELL_WITHIN);
+            });
+        })?;
+        Ok(Self(over))
+    }
+}
+
+fn probe(
+    plan: &Plan,
+    process: &dyn Process,
+    over: &Receiver<()>,
+    tell: impl Fn(Result<(), String>),
+) {
+    let started = Instant::now();
+    let mut schedule = Schedule::new(plan);
+    let mut delay = Some(schedule.first());
+    while let Some(wait) = delay {
+        if over.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
+        let next = schedule.answered(started.elapsed(), check(plan, process));
+        if let Some(outcome) = next.tell {
+            tell(outcome);
+        }
+        delay = next.delay;
+    }
+}
+
+/// Tries once.
+fn check(plan: &Plan, process: &dyn Process) -> Result<(), String> {
+    match &plan.check {
+        Check::Port(port) => own_port(*port, plan.timeout, process),
+        Check::Health(Probe::Exec(command)) => process.check(command, plan.timeout),
+        Check::Health(Probe::Tcp { host, port }) => connect(host, *port, plan.timeout).map(drop),
+        Check::Health(Probe::Http { host, port, path }) => get(host, *port, path, plan.timeout),
+    }
+}
+
+/// Tells whether the service itself accepts on its port.
+fn own_port(port: u16, within: Duration, process: &dyn Process) -> Result<(), String> {
+    let local = [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        IpAddr::from(Ipv6Addr::LOCALHOST),
+    ];
+    local
+        .iter()
+        .map(|ip| connect_to(SocketAddr::new(*ip, port), within))
+        .find(Result::is_ok)
+        .unwrap_or_else(|| Err(format!("nothing accepts on port {port}")))?;
+    let holder = holder::listeners(port)
+        .iter()
+        .find_map(|listener| holder::holder(listener.inode));
+    match holder {
+        Some(holder) if !process.owns(holder.pid) => {
+            Err(format!("port {port} is in use by {holder}"))
+        }
+        // A holder that may not be looked up is taken for the service: the port was free before it.
+        _ => Ok(()),
+    }
+}
+
+fn connect(host: &str, port: u16, within: Duration) -> Result<TcpStream, String> {
+    let addresses = (host, port)
+        .to_socket_addrs()
+        .map_err(|e| format!("{host}: {e}"))?;
+    let mut failed = format!("{host} has no address");
+    for address in addresses {
+        match connect_to(address, within) {
+            Ok(stream) => return Ok(stream),
+            Err(why) => failed = why,
+        }
+    }
+    Err(failed)
+}
+
+fn connect_to(address: SocketAddr, within: Duration) -> Result<TcpStream, String> {
+    // With nobody listening, a connection to a port of this machine may end up at itself (its own
+    // port is chosen from the same range), and take the port away from the service.
+    if address.ip().is_loopback() && address_is_silent(address) {
+        return Err(format!("nothing listens on {address}"));
+    }
+    TcpStream::connect_timeout(&address, within).map_err(|e| format!("{address}: {e}"))
+}
+
+fn address_is_silent(address: SocketAddr) -> bool {
+    let is_standard = address.ip() == Ipv4Addr::LOCALHOST || address.ip() == Ipv6Addr::LOCALHOST;
+    is_standard && holder::listeners(address.port()).is_empty()
+}
+
+/// Asks a path; a status below 400 is success.
+fn get(host: &str, port: u16, path: &str, within: Duration) -> Result<(), String> {
+    let deadline = Instant::now() + within;
+    let mut stream = connect(host, port, within)?;
+    let at = format!("http://{host}:{port}{path}");
+    let failed = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
+            format!("{at}: no answer within {within:?}")
+        }
+        _ => format!("{at}: {e}"),
+    };
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: hd\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    );
+    stream.set_write_timeout(Some(within)).map_err(failed)?;
+    stream.write_all(request.as_bytes()).map_err(failed)?;
+    let mut head = Vec::new();
+    let mut bytes = [0; 512];
+    while !head.contains(&b'\n') && head.len() < HEAD_MAX {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // A time of zero would mean for ever.
+        stream
+            .set_read_timeout(Some(left.max(Duration::from_millis(1))))
+            .map_err(failed)?;
+        match stream.read(&mut bytes).map_err(failed)? {
+            0 => break,
+            count => head.extend_from_slice(bytes.get(..count).unwrap_or_default()),
+        }
+    }
+    match status(&head) {
+        Some(status) if status < 400 => Ok(()),
+        Some(status) => Err(format!("{at}: status {status}")),
+        None => Err(format!("{at}: not an HTTP answer")),
+    }
+}
+
+fn status(head: &[u8]) -> Option<u16> {
+    let line = head.split(|byte| *byte == b'\n').next()?;
+    let line = std::str::from_utf8(line).ok()?;
+    let mut words = line.strip_prefix("HTTP/")?.split_whitespace();
+    words.nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+#[path = "probe_tests.rs"]
+mod tests;

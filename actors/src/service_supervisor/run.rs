@@ -1,0 +1,180 @@
+//! One run of a service: how its process is started, watched and ended.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use hd_supervision::{Port, Refused};
+
+use super::holder;
+use super::lifecycle::describe;
+use super::log::{Drained, ServiceLog};
+use super::memory::Memory;
+use super::probe::Probing;
+use super::schedule::Plan;
+use super::spawner::{Process, Spawner};
+use crate::messages::{Probed, ProcessExited};
+
+/// How long the process of an earlier supervisor may take to be gone after it was killed.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+/// How long the last words of an ended process may take to the log.
+const DRAIN_WITHIN: Duration = Duration::from_secs(1);
+/// How long the supervisor may take to accept an exit before it is tried again.
+const TELL_WITHIN: Duration = Duration::from_secs(5);
+
+/// Everything needed to start a run; blocking, for a thread of a pool.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) run: u64,
+    /// Why, for the log.
+    pub(crate) because: String,
+    pub(crate) port: Option<u16>,
+    pub(crate) spawner: Arc<dyn Spawner>,
+    pub(crate) log: ServiceLog,
+    pub(crate) memory: Memory,
+}
+
+/// Why there is no run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotStarted {
+    /// Something is in the way that will not go away by trying again.
+    InTheWay(String),
+    /// It did not work.
+    Failed(String),
+}
+
+/// A process that was started, not watched yet.
+#[derive(Debug)]
+pub(crate) struct Started {
+    process: Arc<dyn Process>,
+    drained: Drained,
+}
+
+impl Start {
+    /// Starts the process.
+    pub(crate) fn start(&self) -> Result<Started, NotStarted> {
+        if let Some(before) = self.memory.process()
+            && before.wait(Some(GONE_WITHIN)).is_none()
+        {
+            return Err(NotStarted::Failed(format!(
+                "the process before (pid {}) does not end",
+                before.pid()
+            )));
+        }
+        if let Some(who) = self.port.and_then(holder::in_use) {
+            return Err(NotStarted::InTheWay(who));
+        }
+        let (output, drained) = self
+            .log
+            .pipes()
+            .map_err(|e| NotStarted::Failed(e.to_string()))?;
+        let process = self
+            .spawner
+            .spawn(output)
+            .map_err(|e| NotStarted::Failed(e.to_string()))?;
+        self.memory.set_process(&process);
+        let because = if self.because.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", self.because)
+        };
+        self.log
+            .remark(&format!("started, pid {}{because}", process.pid()));
+        tracing::debug!(run = self.run, pid = process.pid(), "service started");
+        Ok(Started { process, drained })
+    }
+}
+
+/// A run under watch. Dropped before its end, it kills its process.
+#[derive(Debug)]
+pub(crate) struct Run {
+    number: u64,
+    process: Arc<dyn Process>,
+    _probing: Option<Probing>,
+}
+
+/// Where news of a run goes.
+#[derive(Clone, Debug)]
+pub(crate) struct News {
+    pub(crate) exited: Port<ProcessExited>,
+    pub(crate) probed: Port<Probed>,
+    pub(crate) log: ServiceLog,
+}
+
+impl Run {
+    /// Watches a started process: a thread waits for its end, another one probes it.
+    pub(crate) fn watch(
+        number: u64,
+        started: Started,
+        plan: Option<Plan>,
+        news: &News,
+    ) -> io::Result<Self> {
+        let Started { process, drained } = started;
+        let mut run = Self {
+            number,
+            process: process.clone(),
+            _probing: None,
+        };
+        let exit = Exit {
+            run: number,
+            process: process.clone(),
+            drained,
+            news: news.clone(),
+        };
+        thread::Builder::new()
+            .name(format!("wait {}", news.exited.name()))
+            .spawn(move || exit.wait())?;
+        if let Some(plan) = plan {
+            run._probing = Some(Probing::start(plan, number, process, news.probed.clone())?);
+        }
+        Ok(run)
+    }
+
+    /// Gives its number.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Gives its process.
+    pub(crate) fn process(&self) -> &dyn Process {
+        &*self.process
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // Threads hold the process too, so its own drop may come late. One that has ended is as well.
+        self.process.kill();
+    }
+}
+
+struct Exit {
+    run: u64,
+    process: Arc<dyn Process>,
+    drained: Drained,
+    news: News,
+}
+
+impl Exit {
+    fn wait(self) {
+        let Some(ended) = self.process.wait(None) else {
+            return;
+        };
+        if !self.drained.wait(DRAIN_WITHIN) {
+            self.news
+                .log
+                .remark("something outside of the service holds its output open");
+        }
+        self.news.log.remark(&describe(ended));
+        let mut news = ProcessExited {
+            run: self.run,
+            ended,
+        };
+        // An exit must not get lost. Down means that its supervisor is a later one, to which this
+        // run means nothing.
+        while let Err(Refused::Full(again)) = self.news.exited.deliver_blocking(news, TELL_WITHIN) {
+            news = again;
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The StepRunner actor.
+//!
+//! - **Owns** the chain of steps that runs, at most one.
+//! - **Receives** `RunSteps`.
+//! - **Sends** `StepsDone` to the Invalidator.
+//! - **When full** newer wishes are merged into the one that waits (*Coalesce*).
+//! - **After restart** the chain it ran has been killed; the Invalidator asks again.
+
+use std::sync::Arc;
+
+use hd_dag::Change;
+use hd_supervision::actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use hd_supervision::{Coalesce, Pool, Port, Status};
+
+use super::cancel::Cancel;
+use super::chain::{ChainOutcome, Wanted, make_true};
+use super::prepare;
+use crate::chunk_store::actor::job;
+use crate::messages::{BatchError, Origin, RunSteps, StepsDone};
+use crate::shared::Shared;
+
+/// Runs chains, one after the other.
+#[derive(Debug)]
+pub struct StepRunner {
+    /// Shared handles.
+    pub shared: Arc<Shared>,
+    /// Where chains run: one thread.
+    pub pool: Pool,
+    /// The steps in order.
+    pub steps: Arc<Vec<Wanted>>,
+    /// Where wishes arrive.
+    pub wishes: Coalesce<RunSteps>,
+    /// Where answers go.
+    pub done: Port<StepsDone>,
+    /// Where it says what it does.
+    pub status: Status,
+    /// The chain that runs.
+    pub running: Option<RunningChain>,
+    /// The wish that waits for it to end.
+    pub next: Option<RunSteps>,
+}
+
+/// A chain in the pool; killed when the actor goes without it.
+#[derive(Debug)]
+pub struct RunningChain(Arc<Cancel>);
+
+impl Drop for RunningChain {
+    fn drop(&mut self) {
+        self.0.kill();
+    }
+}
+
+impl Actor for StepRunner {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.wishes.clone().attach(ctx);
+    }
+}
+
+impl Handler<RunSteps> for StepRunner {
+    type Result = ();
+
+    fn handle(&mut self, wish: RunSteps, ctx: &mut Self::Context) {
+        let Some(RunningChain(cancel)) = &self.running else {
+            return self.start(wish, ctx);
+        };
+        let killed = match prepare::workdir(&self.shared, &wish.base) {
+            Ok(workdir) => cancel.supersede(&below(&workdir, &wish.changed)),
+            Err(_) => {
+                cancel.kill();
+                true
+            }
+        };
+        tracing::debug!(
+            batch = wish.origin.batch,
+            killed,
+            "a newer edit arrived while a step runs"
+        );
+        match &mut self.next {
+            Some(next) => hd_supervision::Merge::merge(next, wish),
+            none => *none = Some(wish),
+        }
+    }
+}
+
+impl StepRunner {
+    fn start(&mut self, wish: RunSteps, ctx: &mut Context<Self>) {
+        self.status.idle(format!("generation {}", wish.generation));
+        let cancel = Arc::new(Cancel::default());
+        self.running = Some(RunningChain(cancel.clone()));
+        let (shared, pool) = (self.shared.clone(), self.pool.clone());
+        let steps: Vec<Wanted> = self
+            .steps
+            .iter()
+            .map(|step| asked(step, &wish.rerun))
+            .collect();
+        let (origin, generation) = (wish.origin, wish.generation);
+        let chain = async move {
+            job(pool
+                .run(move || {
+                    let plan = prepare::plan(&shared, &wish.base)?;
+                    make_true(&shared, &wish.base, &plan, wish.project, &steps, &cancel)
+                })
+                .await)
+        };
+        ctx.spawn(
+            chain
+                .into_actor(self)
+                .map(move |outcome, this, ctx| this.ended(origin, generation, outcome, ctx)),
+        );
+    }
+
+    fn ended(
+        &mut self,
+        origin: Origin,
+        generation: u64,
+        outcome: Result<Option<ChainOutcome>, BatchError>,
+        ctx: &mut Context<Self>,
+    ) {
+        self.running = None;
+        self.status.idle("waiting");
+        if let Some(next) = self.next.take() {
+            return self.start(next, ctx);
+        }
+        let outcome = match outcome {
+            Ok(Some(outcome)) => Ok(Arc::new(outcome)),
+            // Nobody supersedes a chain without a next one but the end of the runtime.
+            Ok(None) => return,
+            Err(error) => Err(error),
+        };
+        if let Err(refused) = self.done.offer(StepsDone {
+            origin,
+            generation,
+            outcome,
+        }) {
+            tracing::warn!(%refused, "nobody takes the outcome of the steps; they will be asked for again");
+        }
+    }
+}
+
+fn asked(step: &Wanted, rerun: &[String]) -> Wanted {
+    let rerun = rerun
+        .iter()
+        .any(|name| *name == step.name || *name == step.slug);
+    Wanted {
+        rerun,
+        ..step.clone()
+    }
+}
+
+/// Says project changes as changes of the view.
+fn below(workdir: &hd_dag::TreePath, changes: &[Change]) -> Vec<Change> {
+    changes
+        .iter()
+        .map(|change| Change {
+            path: workdir.join_path(&change.path),
+            ..change.clone()
+        })
+        .collect()
+}

@@ -1,0 +1,199 @@
+//! Makes the plan of a chain from settings and base: who, where, with what surroundings.
+
+use std::path::Path;
+use std::process::Command;
+
+use hd_dag::{Entry, Target};
+use hd_projection::{Composite, Lower};
+
+use super::chain::Wanted;
+use super::plan::{Plan, directory};
+use super::provider::{Facts, steps};
+use crate::base::account::{Account, resolve};
+use crate::base::{Base, pass_through, tree_path};
+use crate::messages::BatchError;
+use crate::model::settings::Settings;
+use crate::shared::Shared;
+use crate::step_runner::environment;
+
+/// Largest account file that is read, in bytes.
+const ACCOUNT_FILE_MAX: usize = 1 << 20;
+
+/// Gives the steps: dependencies first, then `[build]`, numbered in order.
+pub fn wanted(settings: &Settings) -> Result<Vec<Wanted>, BatchError> {
+    let project = &settings.project;
+    let mut all = steps(&project.dependencies, &HostFacts { settings })?;
+    all.extend(project.steps.iter().map(|step| Wanted {
+        name: String::new(),
+        slug: step.slug.clone(),
+        command: step.run.clone(),
+        rerun: false,
+        version: None,
+    }));
+    for (number, step) in (1..).zip(&mut all) {
+        step.name = format!("step-{number}");
+    }
+    Ok(all)
+}
+
+struct HostFacts<'a> {
+    settings: &'a Settings,
+}
+
+impl Facts for HostFacts<'_> {
+    fn based(&self) -> bool {
+        self.settings.base().is_some()
+    }
+
+    fn has_file(&self, path: &str) -> bool {
+        self.settings.project_dir.join(path).is_file()
+    }
+
+    fn missing_packages(&self, packages: &[String]) -> Vec<String> {
+        let installed = |package: &String| {
+            let name = package.split(['=', '/']).next().unwrap_or(package);
+            let query = Command::new("dpkg-query")
+                .args(["-W", "-f", "${Status}", "--", name])
+                .output();
+            query.is_ok_and(|out| out.status.success() && out.stdout.ends_with(b" installed"))
+        };
+        packages
+            .iter()
+            .filter(|package| !installed(package))
+            .cloned()
+            .collect()
+    }
+}
+
+/// Gives the working directory inside.
+pub fn workdir(shared: &Shared, base: &Base) -> Result<hd_dag::TreePath, BatchError> {
+    directory(&base.workdir(shared.settings.project.workdir.as_deref()))
+}
+
+/// Makes the plan.
+pub fn plan(shared: &Shared, base: &Base) -> Result<Plan, BatchError> {
+    let settings = &shared.settings;
+    let workdir = base.workdir(settings.project.workdir.as_deref());
+    let account = step_account(shared, base)?;
+    let ca = pass_through::ca_bundle(&settings.host_env);
+    Ok(Plan {
+        workdir_path: directory(&workdir)?,
+        home_path: directory(&account.home).or_else(|_| directory("/root"))?,
+        environment: environment::of_step(base, &account, &settings.declared_env),
+        passed: pass_through::variables(&settings.host_env, ca.is_some()),
+        ca,
+        based: base.is_image(),
+        cache: cache(settings)?,
+        account,
+        workdir,
+    })
+}
+
+fn cache(settings: &Settings) -> Result<Vec<hd_dag::TreePath>, BatchError> {
+    let parse = |dir: &String| {
+        hd_dag::TreePath::new(dir.trim_matches('/').as_bytes())
+            .map_err(|e| BatchError::new("config", e))
+    };
+    settings.project.cache.iter().map(parse).collect()
+}
+
+fn step_account(shared: &Shared, base: &Base) -> Result<Account, BatchError> {
+    match base {
+        Base::Host(host) => {
+            let (uid, gid) = runner(shared);
+            let name = host_name(uid);
+            Ok(Account {
+                uid,
+                gid,
+                name,
+                home: host.home.to_string_lossy().into_owned(),
+            })
+        }
+        Base::Image(image) => {
+            let declared = shared.settings.project.user.as_deref();
+            account_in(shared, base, declared.unwrap_or(&image.user))
+        }
+    }
+}
+
+/// Gives who services run as: the declared user, else the owner of the project directory.
+pub fn service_account(shared: &Shared, base: &Base, plan: &Plan) -> Result<Account, BatchError> {
+    let declared = shared.settings.project.user.as_deref();
+    match (base, declared) {
+        (Base::Image(_), Some(user)) => account_in(shared, base, user),
+        (Base::Image(_), None) => {
+            let (uid, gid) = runner(shared);
+            if uid == plan.account.uid {
+                return Ok(plan.account.clone());
+            }
+            let account = account_in(shared, base, &format!("{uid}:{gid}"))?;
+            let home = if account.home == "/" {
+                "/tmp".to_owned()
+            } else {
+                account.home
+            };
+            Ok(Account { home, ..account })
+        }
+        (Base::Host(_), _) => Ok(plan.account.clone()),
+    }
+}
+
+/// The owner of the project directory when hd is root, else the one who runs hd.
+fn runner(shared: &Shared) -> (u32, u32) {
+    if rustix::process::geteuid().is_root() {
+        shared.project_owner()
+    } else {
+        (
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+        )
+    }
+}
+
+fn host_name(uid: u32) -> String {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    resolve(&uid.to_string(), &passwd, "").map_or_else(|_| uid.to_string(), |account| account.name)
+}
+
+fn account_in(shared: &Shared, base: &Base, user: &str) -> Result<Account, BatchError> {
+    let Some(tree) = base.tree() else {
+        return Err(BatchError::new("config", "`user` needs a base image"));
+    };
+    let view = shared.composite(tree, Vec::new(), Vec::new());
+    let passwd = text(&view, "/etc/passwd");
+    let group = text(&view, "/etc/group");
+    resolve(user, &passwd, &group)
+        .map_err(|e| BatchError::new("config", e).hint("set `user` in [environment]"))
+}
+
+fn text(view: &Composite, path: &str) -> String {
+    let Some(path) = tree_path(path) else {
+        return String::new();
+    };
+    let node = view.resolve(&path).ok().flatten();
+    let bytes = node
+        .filter(is_file)
+        .and_then(|node| view.read(&node, 0, ACCOUNT_FILE_MAX).ok());
+    String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+}
+
+fn is_file(node: &hd_projection::Node) -> bool {
+    matches!(
+        &node.source,
+        hd_projection::Source::Tree {
+            entry: Entry {
+                target: Target::Regular { .. },
+                ..
+            },
+            ..
+        }
+    )
+}
+
+/// Tells the caller's home directory.
+pub fn home(settings: &Settings) -> &Path {
+    settings
+        .host_env
+        .get("HOME")
+        .map_or(Path::new(crate::base::ROOT_HOME), Path::new)
+}

@@ -1,0 +1,135 @@
+//! One inotify instance from start to end.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use hd_dag::TreePath;
+use hd_supervision::Coalesce;
+
+use super::cover::{Cover, Outcome};
+use super::look::LookAt;
+use super::outbox::Outbox;
+use super::sight::{Receiver, Sight};
+use super::watched::Watched;
+use super::watches::{Refusal, Watches};
+use crate::messages::Paths;
+
+/// Watches that are set. Dropped, they end, and no event comes any more.
+pub(super) struct Session {
+    sight: Arc<Sight>,
+    watches: Mutex<Box<dyn Watches>>,
+}
+
+/// Why not everything is seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// There is no project directory.
+    Root,
+    /// Some directories are not watched.
+    Watches(Refusal),
+    /// Nothing is watched at all.
+    Everything(String),
+}
+
+/// What a job gives back to the actor.
+pub(super) struct Done {
+    pub(super) session: Option<Arc<Session>>,
+    pub(super) lack: Option<Lack>,
+    pub(super) directories: usize,
+}
+
+impl Done {
+    fn blind(lack: Lack) -> Self {
+        Self {
+            session: None,
+            lack: Some(lack),
+            directories: 0,
+        }
+    }
+}
+
+/// Watches a project from scratch, then says that anything may have happened before.
+pub(super) fn open(
+    project: &Watched,
+    outbox: &Arc<Outbox>,
+    work: &Coalesce<LookAt>,
+    stop: &AtomicBool,
+) -> Done {
+    let seen_at = Instant::now();
+    let sight = Arc::new(Sight::new(
+        project.root.clone(),
+        project.rules(),
+        outbox.clone(),
+        work.clone(),
+    ));
+    if !fs::metadata(&project.root).is_ok_and(|meta| meta.is_dir()) {
+        return Done::blind(Lack::Root);
+    }
+    let watches = match (project.opener)(Box::new(Receiver(sight.clone()))) {
+        Ok(watches) => Mutex::new(watches),
+        Err(reason) => return Done::blind(Lack::Everything(reason)),
+    };
+    sight.start();
+    let session = Arc::new(Session { sight, watches });
+    if let Some(parent) = project.root.parent() {
+        // The directory above tells that the project was replaced even while a process holds the old one.
+        let _ = session
+            .watches
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .add(parent);
+    }
+    let outcome = session.cover(stop, |cover| {
+        cover.renew(BTreeSet::from([TreePath::root()]))
+    });
+    let sight = &session.sight;
+    for point in sight.rules.points().get() {
+        if !fs::symlink_metadata(sight.place(&point)).is_ok_and(|meta| meta.is_dir()) {
+            sight.lose(point);
+        }
+    }
+    sight.touch(Paths::Rescan, seen_at);
+    session.done(outcome)
+}
+
+/// Sets the watches of a session anew where that was asked for, then says so.
+pub(super) fn again(session: &Arc<Session>, look: LookAt, stop: &AtomicBool) -> Done {
+    let seen_at = Instant::now();
+    let outcome = session.cover(stop, |cover| {
+        cover.renew(look.renew);
+        cover.refilter(look.refilter);
+    });
+    if !outcome.touched.is_empty() {
+        session
+            .sight
+            .touch(Paths::These(outcome.touched.clone()), seen_at);
+    }
+    session.done(outcome)
+}
+
+impl Session {
+    fn cover(&self, stop: &AtomicBool, job: impl FnOnce(&mut Cover<'_>)) -> Outcome {
+        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cover = Cover::new(&self.sight, &mut **watches, stop);
+        job(&mut cover);
+        cover.finish()
+    }
+
+    fn done(self: &Arc<Self>, outcome: Outcome) -> Done {
+        let directories = self.sight.registry().len();
+        Done {
+            session: Some(self.clone()),
+            lack: outcome.lack.map(Lack::Watches),
+            directories,
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.sight.close();
+    }
+}

@@ -1,0 +1,314 @@
+//! The whole graph of actors in one place: sinks first, sources last.
+//!
+//! ```text
+//! root (one_for_one)
+//! ├─ engine (rest_for_one)   ChunkStore → DagEngine → StepRunner → Invalidator → OciFetcher
+//! ├─ world  (rest_for_one)   MountServer → services (one_for_one)
+//! ├─ intake (rest_for_one)   Debouncer → Watcher
+//! └─ control
+//! ```
+//! Capacities stand here, at birth, next to who is connected with whom.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hd_config::WatchSet;
+use hd_supervision::{
+    ChildSpec, Coalesce, Lane, Latest, Pool, Port, Restart, Runtime, Strategy, TreeSpec, WhenFull,
+};
+
+use crate::chunk_store::actor::ChunkStore;
+use crate::control::actor::Control;
+use crate::control::answer::{Desk, ServiceEdges};
+use crate::dag_engine::actor::DagEngine;
+use crate::finish::Finish;
+use crate::invalidator::actor::{Edges, Invalidator, Knows, Purpose};
+use crate::messages::{
+    BatchError, FetchImage, PathsSettled, PathsTouched, Rebuild, RestartFor, StepsDone,
+};
+use crate::model::state::StateBoard;
+use crate::mount_server::actor::MountServer;
+use crate::mount_server::mount_points::MountPoints;
+use crate::oci_fetcher::actor::OciFetcher;
+use crate::service_supervisor::board::Board;
+use crate::service_supervisor::ports::{ServiceContext, ServicePorts, services};
+use crate::shared::Shared;
+use crate::step_runner::actor::StepRunner;
+use crate::step_runner::prepare;
+use crate::watcher::watched::Watched;
+use crate::{debouncer, watcher};
+
+const ENGINE: Lane = Lane::Named("engine");
+const NET: Lane = Lane::Named("net");
+const WORLD: Lane = Lane::Named("world");
+const SERVICES: Lane = Lane::Named("services");
+const WATCH: Lane = Lane::Named("watch");
+const CONTROL: Lane = Lane::Named("control");
+
+/// Threads for jobs of the engine that block.
+const ENGINE_THREADS: usize = 2;
+/// Jobs of the engine that may wait.
+const ENGINE_QUEUE: usize = 16;
+
+/// What the graph is built from.
+#[derive(Debug)]
+pub struct Wiring {
+    /// Shared handles.
+    pub shared: Arc<Shared>,
+    /// Lanes, pools, status.
+    pub runtime: Runtime,
+    /// Where the state is published.
+    pub state: StateBoard,
+    /// How the runtime ends.
+    pub finish: Finish,
+    /// What for.
+    pub purpose: Purpose,
+    /// Steps to run even if a result is valid.
+    pub rerun: Vec<String>,
+    /// Where states of services are published.
+    pub board: Board,
+}
+
+/// The ends of the graph that others hold.
+#[derive(Clone, Debug)]
+pub struct Ends {
+    /// Into the Invalidator.
+    pub settled: Port<PathsSettled>,
+    /// Into the Invalidator.
+    pub rebuild: Port<Rebuild>,
+    /// Directories hd made in the project.
+    pub points: MountPoints,
+    /// Into the MountServer.
+    pub lost: Port<crate::messages::MountPointLost>,
+    /// Patterns that services watch.
+    pub watches: Arc<Vec<WatchSet>>,
+}
+
+impl Wiring {
+    /// Builds the whole tree.
+    ///
+    /// Without serving there is no world to see, nothing to watch and nobody to ask.
+    pub fn root(&self) -> Result<TreeSpec, BatchError> {
+        let root = TreeSpec::new("root", Strategy::OneForOne);
+        if self.purpose == Purpose::Once {
+            let (engine, _, _) = self.core(BTreeMap::new())?;
+            return Ok(root.child(engine));
+        }
+        let ports = ServicePorts::all(&self.shared.settings.project.services);
+        let restarts = ports
+            .iter()
+            .map(|(name, ports)| (name.clone(), ports.restart.clone()))
+            .collect();
+        let (engine, mounts, ends) = self.core(restarts)?;
+        let context = ServiceContext {
+            shared: self.shared.clone(),
+            runtime: self.runtime.clone(),
+            lane: SERVICES,
+            board: self.board.clone(),
+            book: self.shared.book.clone(),
+            ports: ports.clone(),
+        };
+        let world = TreeSpec::new("world", Strategy::RestForOne)
+            .child(mounts)
+            .child(services(&context)?);
+        Ok(root
+            .child(engine)
+            .child(world)
+            .child(self.intake(&ends)?)
+            .child(self.control(&ends, &ports)))
+    }
+
+    fn intake(&self, ends: &Ends) -> Result<TreeSpec, BatchError> {
+        let touched = Port::<PathsTouched>::new("debouncer.touched", 256, WhenFull::Rescan);
+        let (settings, events) = (&self.shared.settings, self.shared.events.clone());
+        let watched = Watched::new(settings, ends.watches.clone(), ends.points.clone(), events);
+        let pool = self.pool("watch", 1, 4)?;
+        Ok(TreeSpec::new("intake", Strategy::RestForOne)
+            .child(debouncer::actor::child(&touched, ends.settled.clone()).lane(WATCH))
+            .child(watcher::actor::child(watched, touched, ends.lost.clone(), pool).lane(WATCH)))
+    }
+
+    fn control(&self, ends: &Ends, ports: &BTreeMap<String, ServicePorts>) -> ChildSpec {
+        let edges = |ports: &ServicePorts| ServiceEdges {
+            stop: ports.stop.clone(),
+            start: ports.start.clone(),
+        };
+        let desk = Arc::new(Desk {
+            shared: self.shared.clone(),
+            runtime: self.runtime.clone(),
+            state: self.state.clone(),
+            board: self.board.clone(),
+            finish: self.finish.clone(),
+            rebuild: ends.rebuild.clone(),
+            services: ports
+                .iter()
+                .map(|(name, ports)| (name.clone(), edges(ports)))
+                .collect(),
+        });
+        let spec = ChildSpec::actor("control", move |birth| Control {
+            desk: desk.clone(),
+            status: birth.status.clone(),
+        });
+        spec.lane(CONTROL).into()
+    }
+
+    fn pool(&self, name: &str, threads: usize, queue: usize) -> Result<Pool, BatchError> {
+        self.runtime
+            .pool(name, threads, queue)
+            .map_err(|e| BatchError::new("internal", e))
+    }
+
+    /// Builds engine and MountServer for services reached by `restarts`.
+    fn core(
+        &self,
+        restarts: BTreeMap<String, Coalesce<RestartFor>>,
+    ) -> Result<(TreeSpec, ChildSpec, Ends), BatchError> {
+        let restarts = Arc::new(restarts);
+        let services = &self.shared.settings.project.services;
+        let ends = Ends {
+            settled: Port::new("invalidator.settled", 1, WhenFull::Coalesce),
+            rebuild: Port::new("invalidator.rebuild", 1, WhenFull::Await),
+            points: MountPoints::default(),
+            lost: Port::new("mount_server.lost", 8, WhenFull::Rescan),
+            watches: Arc::new(
+                services
+                    .iter()
+                    .map(|service| service.watch.clone())
+                    .collect(),
+            ),
+        };
+        let edges = Edges {
+            fetch: Port::new("oci_fetcher.fetch", 4, WhenFull::Await),
+            ingest: Port::new("chunk_store.ingest", 4, WhenFull::Await),
+            pin: Port::new("chunk_store.pin", 4, WhenFull::Await),
+            apply: Port::new("dag_engine.apply", 1, WhenFull::Await),
+            steps: Coalesce::default(),
+            root: Latest::default(),
+            view: Port::new("mount_server.view", 4, WhenFull::Await),
+            services: restarts.clone(),
+        };
+        let engine = self.engine(&edges, &ends)?;
+        let mounts = self.mount_server(&edges, &ends, restarts)?;
+        Ok((engine, mounts, ends))
+    }
+
+    fn engine(&self, edges: &Edges, ends: &Ends) -> Result<TreeSpec, BatchError> {
+        let done = Port::<StepsDone>::new("invalidator.steps_done", 4, WhenFull::Await);
+        let steps = Arc::new(prepare::wanted(&self.shared.settings)?);
+        Ok(TreeSpec::new("engine", Strategy::RestForOne)
+            .child(self.chunk_store(edges, ends)?)
+            .child(
+                ChildSpec::actor("dag_engine", {
+                    let (shared, steps) = (self.shared.clone(), steps.clone());
+                    move |birth| DagEngine {
+                        shared: shared.clone(),
+                        steps: steps.clone(),
+                        status: birth.status.clone(),
+                        known: None,
+                    }
+                })
+                .serves(&edges.apply)
+                .lane(ENGINE),
+            )
+            .child(
+                ChildSpec::actor("step_runner", {
+                    let (shared, wishes, done) =
+                        (self.shared.clone(), edges.steps.clone(), done.clone());
+                    let pool = self.pool("steps", 1, 4)?;
+                    move |birth| StepRunner {
+                        shared: shared.clone(),
+                        pool: pool.clone(),
+                        steps: steps.clone(),
+                        wishes: wishes.clone(),
+                        done: done.clone(),
+                        status: birth.status.clone(),
+                        running: None,
+                        next: None,
+                    }
+                })
+                .lane(ENGINE),
+            )
+            .child(self.invalidator(edges, ends, &done))
+            .child(self.oci_fetcher(&edges.fetch)))
+    }
+
+    fn chunk_store(&self, edges: &Edges, ends: &Ends) -> Result<ChildSpec, BatchError> {
+        let (shared, points, watches) = (
+            self.shared.clone(),
+            ends.points.clone(),
+            ends.watches.clone(),
+        );
+        let pool = self.pool("store", ENGINE_THREADS, ENGINE_QUEUE)?;
+        let spec = ChildSpec::actor("chunk_store", move |birth| ChunkStore {
+            shared: shared.clone(),
+            pool: pool.clone(),
+            mount_points: points.clone(),
+            watches: watches.clone(),
+            status: birth.status.clone(),
+        });
+        Ok(spec
+            .serves(&edges.ingest)
+            .serves(&edges.pin)
+            .lane(ENGINE)
+            .into())
+    }
+
+    fn invalidator(&self, edges: &Edges, ends: &Ends, done: &Port<StepsDone>) -> ChildSpec {
+        let (shared, edges, purpose) = (self.shared.clone(), edges.clone(), self.purpose);
+        let (state, finish, rerun) = (self.state.clone(), self.finish.clone(), self.rerun.clone());
+        let spec = ChildSpec::actor("invalidator", move |birth| Invalidator {
+            shared: shared.clone(),
+            edges: edges.clone(),
+            purpose,
+            rerun: rerun.clone(),
+            state: state.clone(),
+            finish: finish.clone(),
+            status: birth.status.clone(),
+            knows: Knows::default(),
+        });
+        spec.serves(&ends.settled)
+            .serves(&ends.rebuild)
+            .serves(done)
+            .lane(ENGINE)
+            .into()
+    }
+
+    fn oci_fetcher(&self, fetch: &Port<FetchImage>) -> ChildSpec {
+        let shared = self.shared.clone();
+        let spec = ChildSpec::actor("oci_fetcher", move |birth| OciFetcher {
+            shared: shared.clone(),
+            status: birth.status.clone(),
+        });
+        spec.serves(fetch)
+            .lane(NET)
+            .restart(Restart::Transient)
+            .into()
+    }
+
+    fn mount_server(
+        &self,
+        edges: &Edges,
+        ends: &Ends,
+        services: Arc<BTreeMap<String, Coalesce<RestartFor>>>,
+    ) -> Result<ChildSpec, BatchError> {
+        let (shared, points, roots) =
+            (self.shared.clone(), ends.points.clone(), edges.root.clone());
+        let pool = self.pool("mounts", 1, 8)?;
+        let spec = ChildSpec::actor("mount_server", move |birth| MountServer {
+            shared: shared.clone(),
+            pool: pool.clone(),
+            points: points.clone(),
+            roots: roots.clone(),
+            services: services.clone(),
+            status: birth.status.clone(),
+            namespace: None,
+            view: None,
+            built: 0,
+        });
+        Ok(spec
+            .serves(&edges.view)
+            .serves(&ends.lost)
+            .lane(WORLD)
+            .into())
+    }
+}

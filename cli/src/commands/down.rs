@@ -1,0 +1,52 @@
+//! `hd down`.
+
+use std::time::Duration;
+
+use hd_actors::control::protocol::Request;
+use serde_json::json;
+
+use crate::args::Place;
+use crate::error::{CliError, Outcome, exit};
+use crate::leftovers::{self, wait_gone};
+use crate::output::Output;
+use crate::project::{self, Located, shown};
+
+/// How long services and hd may take, beyond what a service's own grace allows.
+const WITHIN: Duration = Duration::from_secs(120);
+/// How long hd may take when nobody is given any grace.
+const AT_ONCE: Duration = Duration::from_secs(15);
+
+/// Ends the runtime and waits until nothing of it is left.
+pub(crate) fn run(place: &Place, now: bool, output: Output) -> Outcome {
+    let located = project::locate(place, None)?;
+    let Some(client) = leftovers::find(&located)? else {
+        return told(&located, false, output);
+    };
+    client.done(&Request::Down { now }, true)?;
+    let within = if now { AT_ONCE } else { WITHIN };
+    if !wait_gone(&located.paths, within)? {
+        let message = format!("hd is still ending after {} s", within.as_secs());
+        let error = CliError::new("timeout", exit::TIMEOUT, message).at(shown(&located.config));
+        return Err(error.hint("`hd down --now` kills the services"));
+    }
+    // Nothing is left by one that ended in peace; one that died on the way is cleaned up after.
+    leftovers::sweep(&located.paths, &located.directory)?;
+    told(&located, true, output)
+}
+
+fn told(located: &Located, ran: bool, output: Output) -> Outcome {
+    let name = shown(&located.directory);
+    let name = if name.is_empty() {
+        "this project"
+    } else {
+        &name
+    };
+    if output.json {
+        output.value(&json!({"schema": 1, "was_running": ran}))?;
+    } else if ran {
+        output.talk(&format!("{name} is down"));
+    } else {
+        output.talk(&format!("{name} is not running"));
+    }
+    Ok(0)
+}

@@ -1,0 +1,212 @@
+//! `hd logs`.
+
+use std::time::{Duration, Instant};
+
+use hd_actors::model::log_line::{LogLine, Stream, timestamp};
+use serde_json::json;
+
+use crate::args::{LogsArgs, Place};
+use crate::client;
+use crate::error::{CliError, Outcome, exit};
+use crate::leftovers;
+use crate::logs::{Merge, Watch, names};
+use crate::output::Output;
+use crate::output::lines::{PREFIX_MIN, prefixed};
+use crate::output::style::{Style, Tint, tame};
+use crate::project::{self, Located};
+use crate::verbs::nearest;
+
+/// Time between two looks whether hd still runs.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Prints what services wrote, merged by time.
+pub(crate) fn run(args: &LogsArgs, place: &Place, output: Output) -> Outcome {
+    let located = project::locate(place, None)?;
+    let mut running = leftovers::find(&located)?.is_some();
+    let directory = located.paths.service_logs();
+    let failed = |e: std::io::Error| CliError::io("read the logs in", &directory, &e);
+    let mut merge = Merge::open(&directory, &chosen(args, &located)?, args.tail).map_err(failed)?;
+    let how = How {
+        output,
+        prefix: !args.no_prefix,
+        times: args.timestamps,
+    };
+    how.print(&mut merge, &directory)?;
+    if !args.follow {
+        return Ok(0);
+    }
+    let mut watch = Watch::new(&directory);
+    let mut looked = Instant::now();
+    // What was written just before hd ended is read after its end was seen.
+    while running {
+        watch.wait(LOOK);
+        if looked.elapsed() >= LOOK {
+            looked = Instant::now();
+            running = client::open(&located.paths.socket())?.is_some();
+        }
+        if args.services.is_empty() {
+            let found = names(&directory).map_err(failed)?;
+            found
+                .iter()
+                .try_for_each(|name| merge.add(name))
+                .map_err(failed)?;
+        }
+        if !watch.wakes() {
+            watch = Watch::new(&directory);
+        }
+        how.print(&mut merge, &directory)?;
+    }
+    output.talk("hd is not running: the logs end here");
+    Ok(0)
+}
+
+/// Gives the services asked for; all that have a log when none is named.
+fn chosen(args: &LogsArgs, located: &Located) -> Result<Vec<String>, CliError> {
+    let directory = located.paths.service_logs();
+    let mut found = names(&directory).map_err(|e| CliError::io("list", &directory, &e))?;
+    if args.services.is_empty() {
+        return Ok(found);
+    }
+    if let Ok(loaded) = located.load() {
+        found.extend(
+            loaded
+                .project
+                .services
+                .iter()
+                .map(|service| service.name.clone()),
+        );
+    }
+    for name in &args.services {
+        if !found.contains(name) {
+            let near = nearest(name, found.iter().map(String::as_str));
+            let hint = near.map(|near| format!("did you mean `{near}`?"));
+            return Err(CliError::new(
+                "usage",
+                exit::USAGE,
+                format!("there is no service `{name}`"),
+            )
+            .hint(hint.unwrap_or_else(|| "`hd ps` lists them".to_owned())));
+        }
+    }
+    Ok(args.services.clone())
+}
+
+struct How {
+    output: Output,
+    prefix: bool,
+    times: bool,
+}
+
+impl How {
+    /// Prints all there is now.
+    fn print(&self, merge: &mut Merge, directory: &std::path::Path) -> Result<(), CliError> {
+        let names: Vec<String> = merge.names().map(str::to_owned).collect();
+        let width = names
+            .iter()
+            .map(String::len)
+            .max()
+            .unwrap_or(0)
+            .max(PREFIX_MIN);
+        let mut text = String::new();
+        while let Some((at, line)) = merge
+            .next()
+            .map_err(|e| CliError::io("read the logs in", directory, &e))?
+        {
+            let name = names.get(at).map_or("", String::as_str);
+            text.push_str(&self.line(name, width, at, &line));
+            text.push('\n');
+            if text.len() > 1 << 16 {
+                self.output.data(&std::mem::take(&mut text))?;
+            }
+        }
+        if text.is_empty() {
+            Ok(())
+        } else {
+            self.output.data(&text)
+        }
+    }
+
+    fn line(&self, name: &str, width: usize, index: usize, line: &LogLine) -> String {
+        let style = self.output.out;
+        let stream = match line.stream {
+            Stream::Out => "stdout",
+            Stream::Err => "stderr",
+            Stream::Hd => "hd",
+        };
+        if self.output.json {
+            return json!({"service": name, "at": timestamp(line.at), "stream": stream, "text": line.text}).to_string();
+        }
+        let mut text = told(line, style);
+        if self.times {
+            text = format!("{} {text}", style.paint(Tint::Dim, timestamp(line.at)));
+        }
+        if self.prefix {
+            prefixed(name, width, index, &text, style)
+        } else {
+            text
+        }
+    }
+}
+
+/// A person's terminal is spared what a service may write to it; a program gets what was written.
+fn told(line: &LogLine, style: Style) -> String {
+    let text = if style.colour() {
+        tame(&line.text, true)
+    } else {
+        line.text.clone()
+    };
+    match line.stream {
+        Stream::Hd => style.paint(Tint::Dim, format!("hd: {text}")),
+        Stream::Out | Stream::Err => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use crate::args::Progress;
+
+    use super::*;
+
+    fn how(json: bool, prefix: bool, times: bool) -> How {
+        let style = Style::new(false);
+        let output = Output {
+            json,
+            out: style,
+            err: style,
+            progress: Progress::Plain,
+        };
+        How {
+            output,
+            prefix,
+            times,
+        }
+    }
+
+    #[test]
+    fn lines_look_as_asked_for() {
+        let line = LogLine {
+            at: UNIX_EPOCH,
+            stream: Stream::Out,
+            text: "* Running".to_owned(),
+        };
+        let shown = |how: How| how.line("web", PREFIX_MIN, 0, &line);
+        assert_eq!(shown(how(false, true, false)), "web    | * Running");
+        assert_eq!(shown(how(false, false, false)), "* Running");
+        assert_eq!(
+            shown(how(false, false, true)),
+            "1970-01-01T00:00:00.000000Z * Running"
+        );
+        let json = r#"{"at":"1970-01-01T00:00:00.000000Z","service":"web","stream":"stdout","text":"* Running"}"#;
+        assert_eq!(shown(how(true, true, true)), json);
+        let remark = LogLine {
+            stream: Stream::Hd,
+            ..line.clone()
+        };
+        assert_eq!(
+            how(false, true, false).line("web", 6, 0, &remark),
+            "web    | hd: * Running"
+        );
+    }
+}

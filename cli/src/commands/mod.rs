@@ -1,0 +1,51 @@
+//! One file per verb.
+
+mod build;
+mod cas;
+mod dag;
+mod down;
+mod init;
+mod logs;
+mod service;
+mod state;
+mod status;
+mod up;
+mod version;
+mod why;
+
+use std::time::Instant;
+
+use crate::args::{Cli, DagVerb, Verb};
+use crate::error::Outcome;
+use crate::output::Output;
+use crate::verbs;
+
+/// Carries out a command line.
+pub(crate) fn run(cli: Cli, output: Output, started: Instant) -> Outcome {
+    let outer = cli.place;
+    match cli.verb {
+        Verb::Init(args) => init::run(args.place.or(outer), args.path.as_deref(), output),
+        Verb::Up(mut args) => {
+            args.place = args.place.or(outer);
+            up::run(&args, output, started)
+        }
+        Verb::Down(args) => down::run(&args.place.or(outer), args.now, output),
+        Verb::Status(args) => status::status(&args.place.or(outer), output),
+        Verb::Ps(args) => status::ps(&args.place.or(outer), output),
+        Verb::Build(mut args) => {
+            args.place = args.place.or(outer);
+            build::run(args, output, started)
+        }
+        Verb::Logs(args) => logs::run(&args, &args.place().or(outer), output),
+        Verb::Start(args) => service::start(args, outer, output),
+        Verb::Stop(args) => service::stop(args, outer, output),
+        Verb::Restart(args) => service::restart(args, outer, output),
+        Verb::Why(args) => why::run(&args.place.or(outer), args.name.as_deref(), output),
+        Verb::Dag(DagVerb::Show(args)) => dag::show(&args.place.or(outer), args.depth, output),
+        Verb::Cas(verb) => cas::run(&verb, output),
+        Verb::Version => version::run(output),
+        Verb::Other(words) => Err(verbs::refuse(
+            words.first().map_or("".as_ref(), |word| word),
+        )),
+    }
+}

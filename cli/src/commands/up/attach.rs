@@ -1,0 +1,88 @@
+//! `hd up` where an instance runs already.
+
+use hd_actors::control::protocol::{Request, ServiceAction};
+use hd_actors::model::report::Report;
+
+use super::{Plan, background, foreground};
+use crate::client::{Client, PROMPT, not_running};
+use crate::error::{CliError, Outcome, exit};
+use crate::leftovers;
+use crate::output::Output;
+use crate::output::style::tame;
+use crate::project::shown;
+
+/// Starts what is missing and prints what happens until the runtime ends or the reader goes.
+pub(super) fn follow(plan: &Plan, output: Output) -> Outcome {
+    let report = start_missing(plan)?;
+    output.talk(&format!(
+        "{} runs already: attached; Ctrl-C leaves it running, `hd down` ends it",
+        report.name
+    ));
+    connect(plan)?.attach(|line| output.data(&format!("{}\n", tame(line, output.out.colour()))))?;
+    output.talk(&format!("{} has ended", report.name));
+    Ok(0)
+}
+
+/// Starts what is missing and returns.
+pub(super) fn start(plan: &Plan, wait: bool, output: Output) -> Outcome {
+    let report = start_missing(plan)?;
+    if wait {
+        connect(plan)?.done(&Request::WaitReady, false)?;
+    }
+    background::tell_up(&report.name, "runs already", connect(plan)?, output)
+}
+
+/// Asks the runtime to build.
+pub(super) fn build(client: Client, plan: &Plan, rerun: Vec<String>, output: Output) -> Outcome {
+    if plan.base.is_some() {
+        same_base(
+            plan,
+            &connect(plan)?.report(&Request::Status, Some(PROMPT))?,
+        )?;
+    }
+    let mut report = match client.report(&Request::Build { rerun }, None) {
+        Ok(report) => report,
+        // What the runtime knows belongs to the answer on failure too.
+        Err(error) => match connect(plan)?.report(&Request::Status, Some(PROMPT)) {
+            Ok(state) => return Err(error.state(state)),
+            Err(_) => return Err(error),
+        },
+    };
+    // The figure is of this command, not of the whole life of the instance.
+    report.ms = plan.started.elapsed().as_secs_f64() * 1000.0;
+    foreground::conclude(report, 0, None, output)
+}
+
+fn start_missing(plan: &Plan) -> Result<Report, CliError> {
+    let report = connect(plan)?.report(&Request::Status, Some(PROMPT))?;
+    same_base(plan, &report)?;
+    let names = plan.services.clone();
+    connect(plan)?.done(
+        &Request::Service {
+            action: ServiceAction::Start,
+            names,
+        },
+        false,
+    )?;
+    Ok(report)
+}
+
+fn same_base(plan: &Plan, report: &Report) -> Result<(), CliError> {
+    if plan.base.is_none() || plan.base == report.base {
+        return Ok(());
+    }
+    let other = report
+        .base
+        .as_deref()
+        .unwrap_or("this machine's own system");
+    Err(CliError::new(
+        "usage",
+        exit::USAGE,
+        format!("{} runs already, on {other}", report.name),
+    )
+    .hint("`hd down` ends it; then `hd up --base` starts it anew"))
+}
+
+fn connect(plan: &Plan) -> Result<Client, CliError> {
+    leftovers::find(&plan.located)?.ok_or_else(|| not_running(&shown(&plan.located.config)))
+}

@@ -1,0 +1,153 @@
+//! The runtime in this process: the one place that knows how it is started.
+
+use std::sync::{Arc, OnceLock};
+
+use hd_actors::Settings;
+use hd_actors::model::report::Report;
+use hd_actors::runtime::{self, Ended, Mode, Stopper};
+
+use super::{Plan, targets};
+use crate::error::{CliError, Outcome, exit};
+use crate::output::{Output, Printer, Scope, lines};
+use crate::signals::{self, Received};
+
+/// Builds without starting services.
+pub(super) fn once(plan: &Plan, rerun: Vec<String>, output: Output) -> Outcome {
+    let (ended, signal) = run(plan, Mode::Once { rerun }, output, Scope::All)?;
+    conclude(ended.report, ended.exit, signal.exit(), output)
+}
+
+/// Runs until the end of the runtime, printing what happens.
+pub(super) fn serve(plan: &Plan, output: Output) -> Outcome {
+    let (ended, signal) = run(plan, Mode::Serve, output, Scope::All)?;
+    conclude(ended.report, ended.exit, signal.exit(), output)
+}
+
+/// The same away from any terminal; the logs of services are on disk already.
+pub(super) fn serve_in_background(plan: &Plan, output: Output) -> Outcome {
+    // It fails only for the leader of a group, who has no terminal to lose.
+    let _ = rustix::process::setsid();
+    let (ended, signal) = run(plan, Mode::Serve, output, Scope::Talk)?;
+    conclude(ended.report, ended.exit, signal.exit(), output)
+}
+
+fn run(
+    plan: &Plan,
+    mode: Mode,
+    output: Output,
+    scope: Scope,
+) -> Result<(Ended, Received), CliError> {
+    let settings = settings(plan)?;
+    let names = settings
+        .project
+        .services
+        .iter()
+        .map(|service| service.name.clone())
+        .collect();
+    let stopper: Arc<OnceLock<Stopper>> = Arc::default();
+    let signal = signals::handle(stop_by(Arc::clone(&stopper), output))?;
+    let printer = Printer::start(output, names, scope)
+        .map_err(|e| CliError::new("io", exit::INTERNAL, format!("cannot start a thread: {e}")))?;
+    let running = runtime::start(settings, mode, printer.events())?;
+    // Nobody else sets it.
+    let _ = stopper.set(running.stopper());
+    let ended = running.wait();
+    // What was told before the end is printed before the end.
+    drop(printer);
+    Ok((ended, signal))
+}
+
+fn settings(plan: &Plan) -> Result<Settings, CliError> {
+    let mut loaded = plan.located.load()?;
+    targets::keep(&mut loaded.project, &plan.services)?;
+    Ok(Settings {
+        project: loaded.project,
+        project_dir: plan.located.directory.clone(),
+        config_path: plan.located.config.clone(),
+        paths: plan.located.paths.clone(),
+        base_override: plan.base.clone(),
+        host_env: loaded.host_env,
+        declared_env: loaded.declared_env,
+        started: plan.started,
+    })
+}
+
+/// The first signal stops in peace, the second at once.
+fn stop_by(stopper: Arc<OnceLock<Stopper>>, output: Output) -> impl FnMut(u32) + Send + 'static {
+    move |count| match stopper.get() {
+        Some(stopper) => {
+            if count == 1 {
+                output.talk("stopping; once more: at once");
+            }
+            stopper.stop(count > 1);
+        }
+        // Nothing runs yet that could be stopped in peace; what was begun, the guardian ends.
+        None => std::process::exit(130),
+    }
+}
+
+/// Says how it ended.
+pub(super) fn conclude(
+    mut report: Report,
+    code: i32,
+    signal: Option<i32>,
+    output: Output,
+) -> Outcome {
+    let code = signal.unwrap_or(code);
+    if signal.is_none()
+        && code != 0
+        && let Some(error) = report.error.take()
+    {
+        return Err(CliError::from_report(error, code).state(report));
+    }
+    if output.json {
+        output.value(&report)?;
+    } else if report.root.is_some() {
+        output.talk(&lines::summary(&report, output.err));
+    }
+    Ok(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use hd_actors::model::report::ErrorReport;
+
+    use crate::args::Progress;
+    use crate::output::style::Style;
+
+    use super::*;
+
+    fn output() -> Output {
+        let style = Style::new(false);
+        Output {
+            json: false,
+            out: style,
+            err: style,
+            progress: Progress::Quiet,
+        }
+    }
+
+    fn failed() -> Report {
+        let error = ErrorReport {
+            code: "step".to_owned(),
+            ..ErrorReport::default()
+        };
+        Report {
+            name: "demo".to_owned(),
+            error: Some(error),
+            ..Report::default()
+        }
+    }
+
+    #[test]
+    fn a_failure_keeps_its_code_and_what_was_known() {
+        let error = conclude(failed(), 3, None, output()).unwrap_err();
+        assert_eq!((error.exit(), error.json().name.as_str()), (3, "demo"));
+    }
+
+    #[test]
+    fn a_signal_is_the_reason_whatever_else_happened() {
+        assert_eq!(conclude(failed(), 3, Some(130), output()).unwrap(), 130);
+        assert_eq!(conclude(Report::default(), 0, None, output()).unwrap(), 0);
+    }
+}

@@ -1,0 +1,60 @@
+//! `hd up`: in the foreground, in the background, or beside the one that runs already.
+
+mod attach;
+mod background;
+mod foreground;
+mod targets;
+
+use std::time::Instant;
+
+use crate::args::UpArgs;
+use crate::error::Outcome;
+use crate::leftovers;
+use crate::output::Output;
+use crate::project::{self, Located};
+
+/// What is to be brought up.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The project.
+    pub(crate) located: Located,
+    /// `--base`.
+    pub(crate) base: Option<String>,
+    /// Services to start with what they depend on; all when none is named.
+    pub(crate) services: Vec<String>,
+    /// When the command started.
+    pub(crate) started: Instant,
+}
+
+/// Brings a project up.
+pub(crate) fn run(args: &UpArgs, output: Output, started: Instant) -> Outcome {
+    let targets = targets::split(&args.targets)?;
+    let located = project::locate(&args.place, targets.path.as_deref())?;
+    let plan = Plan {
+        located,
+        base: args.base.clone(),
+        services: targets.services,
+        started,
+    };
+    if args.once {
+        return once(&plan, Vec::new(), output);
+    }
+    if args.background {
+        return foreground::serve_in_background(&plan, output);
+    }
+    let running = leftovers::find(&plan.located)?;
+    match (running, args.detach || args.wait) {
+        (Some(_), false) => attach::follow(&plan, output),
+        (Some(_), true) => attach::start(&plan, args.wait, output),
+        (None, false) => foreground::serve(&plan, output),
+        (None, true) => background::start(&plan, args.wait, output),
+    }
+}
+
+/// Builds and exits; beside a running instance, asks that one.
+pub(crate) fn once(plan: &Plan, rerun: Vec<String>, output: Output) -> Outcome {
+    match leftovers::find(&plan.located)? {
+        Some(client) => attach::build(client, plan, rerun, output),
+        None => foreground::once(plan, rerun, output),
+    }
+}

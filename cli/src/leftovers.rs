@@ -1,0 +1,173 @@
+//! What a killed runtime left: its processes, its mount points, its socket.
+
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use hd_actors::model::instance::InstancePaths;
+use hd_actors::mount_server::journal::Journal;
+use rustix::fs::{FlockOperation, flock};
+use serde::de::DeserializeOwned;
+
+use crate::client::{self, Client};
+use crate::error::{CliError, exit};
+use crate::project::Located;
+
+/// Finds the running instance of a project; where there is none, removes what a killed one left.
+pub(crate) fn find(located: &Located) -> Result<Option<Client>, CliError> {
+    let client = client::open(&located.paths.socket())?;
+    if client.is_none() {
+        sweep(&located.paths, &located.directory)?;
+    }
+    Ok(client)
+}
+
+/// Waits until the runtime has ended and all it held is free; `false` when it takes longer.
+pub(crate) fn wait_gone(paths: &InstancePaths, within: Duration) -> Result<bool, CliError> {
+    let Some(lock) = open_lock(paths)? else {
+        return Ok(true);
+    };
+    let (ended, end) = mpsc::channel();
+    // The thread may outlive this wait: it holds nothing but the descriptor.
+    let waiter = std::thread::Builder::new()
+        .name("lock".to_owned())
+        .spawn(move || {
+            let _ = ended.send(flock(&lock, FlockOperation::LockExclusive));
+        });
+    waiter.map_err(|e| CliError::io("wait for", &paths.lock(), &e))?;
+    match end.recv_timeout(within) {
+        Ok(Ok(())) => Ok(true),
+        Ok(Err(e)) => Err(CliError::io("lock", &paths.lock(), &e.into())),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Removes what a runtime that was killed together with its guardian left behind.
+///
+/// Does nothing while a runtime holds the lock of the instance.
+pub(crate) fn sweep(paths: &InstancePaths, project: &Path) -> Result<(), CliError> {
+    let journals = [paths.processes(), paths.mount_points(), paths.socket()];
+    if !journals.iter().any(|journal| journal.exists()) {
+        return Ok(());
+    }
+    let Some(lock) = open_lock(paths)? else {
+        return Ok(());
+    };
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(()),
+        Err(e) => return Err(CliError::io("lock", &paths.lock(), &e.into())),
+    }
+    let records: Vec<hd_sandbox::Record> = journal(&paths.processes())?;
+    hd_sandbox::reap_recorded(&records).map_err(|e| {
+        CliError::new(
+            "sandbox",
+            exit::INTERNAL,
+            format!("a process of the last run is left: {e}"),
+        )
+        .at(paths.processes().display().to_string())
+    })?;
+    Journal::new(paths.mount_points(), project.to_path_buf())
+        .clear()
+        .map_err(|e| CliError::io("remove the mount points in", project, &e))?;
+    for journal in journals {
+        match std::fs::remove_file(&journal) {
+            Err(e) if e.kind() != ErrorKind::NotFound => {
+                return Err(CliError::io("remove", &journal, &e));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn open_lock(paths: &InstancePaths) -> Result<Option<File>, CliError> {
+    let path = paths.lock();
+    match OpenOptions::new().read(true).open(&path) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(CliError::io("open", &path, &e)),
+    }
+}
+
+/// Reads a journal; one cut short by a power cut says nothing any more, for its boot is over.
+fn journal<T: DeserializeOwned + Default>(path: &Path) -> Result<T, CliError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_default()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(T::default()),
+        Err(e) => Err(CliError::io("read", path, &e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    struct Killed {
+        _place: tempfile::TempDir,
+        project: PathBuf,
+        paths: InstancePaths,
+    }
+
+    fn killed() -> Killed {
+        let place = tempfile::tempdir().unwrap();
+        let project = place.path().join("project");
+        let paths = InstancePaths::new(&place.path().join("home"), &project);
+        fs::create_dir_all(paths.dir()).unwrap();
+        fs::create_dir_all(project.join("a/mine")).unwrap();
+        fs::create_dir_all(project.join("b/full")).unwrap();
+        fs::write(project.join("b/full/file"), "").unwrap();
+        fs::write(paths.lock(), "").unwrap();
+        let points = ["a/mine", "b/full", "gone"].map(str::as_bytes);
+        fs::write(paths.mount_points(), serde_json::to_vec(&points).unwrap()).unwrap();
+        Killed {
+            _place: place,
+            project,
+            paths,
+        }
+    }
+
+    #[test]
+    fn processes_and_empty_mount_points_of_a_killed_runtime_go() {
+        let left = killed();
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let record = hd_sandbox::Record::of(child.id()).unwrap();
+        fs::write(
+            left.paths.processes(),
+            serde_json::to_vec(&[record]).unwrap(),
+        )
+        .unwrap();
+        sweep(&left.paths, &left.project).unwrap();
+        assert!(!child.wait().unwrap().success());
+        assert!(!left.project.join("a/mine").exists());
+        assert!(left.project.join("b/full/file").exists());
+        assert!(!left.paths.processes().exists() && !left.paths.mount_points().exists());
+        sweep(&left.paths, &left.project).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_touched_while_the_lock_is_held() {
+        let left = killed();
+        let lock = File::open(left.paths.lock()).unwrap();
+        flock(&lock, FlockOperation::LockExclusive).unwrap();
+        sweep(&left.paths, &left.project).unwrap();
+        assert!(left.project.join("a/mine").exists() && left.paths.mount_points().exists());
+        assert!(!wait_gone(&left.paths, Duration::from_millis(10)).unwrap());
+        drop(lock);
+        assert!(wait_gone(&left.paths, Duration::from_secs(10)).unwrap());
+    }
+
+    #[test]
+    fn a_journal_cut_short_is_no_obstacle() {
+        let left = killed();
+        fs::write(left.paths.mount_points(), "[[97,").unwrap();
+        sweep(&left.paths, &left.project).unwrap();
+        assert!(!left.paths.mount_points().exists());
+    }
+}

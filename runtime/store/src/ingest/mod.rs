@@ -1,0 +1,170 @@
+//! Stores many files at once, on several threads.
+//!
+//! Workers open, read, cut, hash and compress; the calling thread alone appends. Records of file
+//! content reach the segment before any chunk list, so that no list is ever durable before the
+//! chunks it names, whichever worker wrote them.
+
+mod large;
+mod worker;
+
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Mutex;
+
+use crossbeam_channel::{Receiver, bounded, unbounded};
+
+use crate::assemble::NamedList;
+use crate::idhash::IdBuildHasher;
+use crate::record::{Record, TAG_PART, TAG_WHOLE};
+use crate::segment::lock;
+use crate::shelf::Want;
+use crate::stat::FileStat;
+use crate::writer::{Pending, list_record};
+use crate::{Error, Id, Result, Store, Writer};
+
+use worker::Worker;
+
+/// Records that may wait for the appending thread.
+const QUEUE: usize = 64;
+const CLAIM_SHARDS: usize = 16;
+
+/// A file whose content is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ingested {
+    /// Its content.
+    pub id: Id,
+    /// Its length in bytes, as read.
+    pub size: u64,
+    /// What the kernel said before the file was read.
+    pub stat: FileStat,
+    /// False when the file changed under each of three reads; the last content read is stored.
+    pub stable: bool,
+}
+
+/// Stores the content of many files on at least two threads, in bounded memory.
+///
+/// Each item is a token and a function that opens the file when its turn comes, on a worker
+/// thread. `sink` is called on the calling thread, once per item, in no particular order, with the
+/// token and either the stored file or the reason why that file could not be opened or read. The
+/// content counts after the next [`Writer::commit`].
+///
+/// # Errors
+/// I/O errors of the store; the writer takes nothing more then, and no answer given so far holds.
+pub fn ingest_files<T, O>(
+    store: &Store,
+    writer: &mut Writer,
+    files: impl Iterator<Item = (T, O)> + Send,
+    sink: &mut dyn FnMut(T, io::Result<Ingested>),
+) -> Result<()>
+where
+    T: Send,
+    O: FnOnce() -> io::Result<OwnedFd> + Send,
+{
+    writer.guarded(|writer| {
+        // A chunk list of this run may name small blobs put before.
+        writer.flush_blobs()?;
+        // Workers look up what was pending before; what they add is told apart by their claims.
+        let before = std::mem::take(&mut writer.pending);
+        let done = run(store, writer, &before, files, sink);
+        writer.pending.extend(before);
+        done
+    })
+}
+
+fn run<T, O>(
+    store: &Store,
+    writer: &mut Writer,
+    pending: &Pending,
+    files: impl Iterator<Item = (T, O)> + Send,
+    sink: &mut dyn FnMut(T, io::Result<Ingested>),
+) -> Result<()>
+where
+    T: Send,
+    O: FnOnce() -> io::Result<OwnedFd> + Send,
+{
+    let threads = std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .clamp(2, 8);
+    let known = Known {
+        store,
+        pending,
+        claims: Default::default(),
+    };
+    let files = Mutex::new(files);
+    let (out, incoming) = bounded(QUEUE);
+    let (help_wanted, help) = unbounded();
+    std::thread::scope(|scope| {
+        let mut workers = Vec::with_capacity(threads);
+        for _ in 0..threads {
+            let worker = Worker::new(&known, out.clone(), help_wanted.clone(), help.clone());
+            let files = &files;
+            let spawned = std::thread::Builder::new()
+                .name("ingest".into())
+                .spawn_scoped(scope, move || worker.run(|batch| take_batch(files, batch)));
+            workers.push(spawned.map_err(Error::io("start a thread for", &store.inner.cas))?);
+        }
+        drop((out, help_wanted, help));
+        let appended = append_all(writer, incoming, sink);
+        let ended = workers.into_iter().map(|worker| worker.join());
+        let lost = ended.filter(|end| end.is_err()).count() > 0;
+        appended.and(if lost { Err(Error::WorkerLost) } else { Ok(()) })
+    })
+}
+
+/// What a worker tells the appending thread.
+pub(crate) enum Message<T> {
+    Record(Record),
+    /// A part of a list: named by its own hash, so nobody finds it before its whole.
+    Part(NamedList),
+    Whole(NamedList),
+    Done(T, io::Result<Ingested>),
+    Failed(Error),
+}
+
+fn append_all<T>(
+    writer: &mut Writer,
+    incoming: Receiver<Message<T>>,
+    sink: &mut dyn FnMut(T, io::Result<Ingested>),
+) -> Result<()> {
+    let mut wholes = Vec::new();
+    for message in incoming {
+        match message {
+            Message::Record(record) => writer.append(&record)?,
+            Message::Part(part) => writer.append(&list_record(&part, TAG_PART))?,
+            Message::Whole(whole) => wholes.push(whole),
+            Message::Done(token, done) => sink(token, done),
+            Message::Failed(error) => return Err(error),
+        }
+    }
+    wholes
+        .iter()
+        .try_for_each(|whole| writer.append(&list_record(whole, TAG_WHOLE)))
+}
+
+/// Takes the next items from the shared iterator: neighbours stay together.
+fn take_batch<I: Iterator>(files: &Mutex<I>, batch: &mut Vec<I::Item>) {
+    const BATCH: usize = 32;
+    batch.extend(lock(files).by_ref().take(BATCH));
+}
+
+/// Knows what need not be written: stored, pending, or claimed by a worker of this run.
+pub(crate) struct Known<'a> {
+    pub(crate) store: &'a Store,
+    pending: &'a Pending,
+    claims: [Mutex<HashSet<Id, IdBuildHasher>>; CLAIM_SHARDS],
+}
+
+impl Known<'_> {
+    /// Answers true for the one caller that has to write the object.
+    pub(crate) fn claim(&self, id: &Id, want: Want) -> Result<bool> {
+        if self.pending.contains_key(id) {
+            return Ok(false);
+        }
+        let shard = usize::from(id.as_bytes()[31]) % CLAIM_SHARDS;
+        if lock(&self.claims[shard]).contains(id) || self.store.inner.shelf.has_sound(id, want)? {
+            return Ok(false);
+        }
+        Ok(lock(&self.claims[shard]).insert(*id))
+    }
+}

@@ -1,0 +1,289 @@
+//! Verified reads.
+
+use std::sync::Arc;
+
+use crate::frame::Frame;
+use crate::list::{Level, ListView};
+use crate::record::{RecordKind, u64_at};
+use crate::segment::LoadError;
+use crate::shelf::{Located, Want};
+use crate::store::empty_blob;
+use crate::{Error, Id, NodeKind, Result, Store};
+
+/// One stored answer for a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// What was appended.
+    pub payload: Vec<u8>,
+    /// When, in milliseconds since the epoch; rises with each entry of a key.
+    pub at_unix_ms: u64,
+}
+
+/// A verified object inside a decoded frame.
+#[derive(Debug)]
+pub(crate) struct Object {
+    frame: Arc<Frame>,
+    slot: u16,
+}
+
+impl Object {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // Verified when the object was made; the frame cannot change.
+        self.frame.verified(self.slot).unwrap_or_default()
+    }
+
+    pub(crate) fn kind(&self) -> RecordKind {
+        self.frame.kind
+    }
+}
+
+impl Store {
+    /// Reads a whole blob; every byte is verified against its id.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Damaged`] and I/O errors.
+    pub fn read_blob(&self, id: &Id) -> Result<Vec<u8>> {
+        let len = self.blob_len(id)?.ok_or(Error::NotFound { id: *id })?;
+        self.read_blob_at(id, 0, usize::try_from(len).unwrap_or(usize::MAX))
+    }
+
+    /// Reads up to `len` bytes of a blob from `offset` on; fewer only at its end.
+    ///
+    /// Each chunk touched is verified whole before a byte of it is answered.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Damaged`] and I/O errors.
+    pub fn read_blob_at(&self, id: &Id, offset: u64, len: usize) -> Result<Vec<u8>> {
+        if *id == empty_blob() {
+            return Ok(Vec::new());
+        }
+        let blob = self.object(id, Want::Blob)?;
+        let mut out = Vec::new();
+        self.copy_range(&blob, offset, len, &mut out)?;
+        Ok(out)
+    }
+
+    /// Tells the length of a blob in bytes, or that it is not stored.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] and I/O errors.
+    pub fn blob_len(&self, id: &Id) -> Result<Option<u64>> {
+        if *id == empty_blob() {
+            return Ok(Some(0));
+        }
+        for attempt in 0..2 {
+            let copies = self.inner.shelf.locate(id, Want::Blob)?;
+            let chunk = copies
+                .iter()
+                .find(|copy| copy.entry.kind == RecordKind::Chunks.code());
+            if let Some(chunk) = chunk {
+                return Ok(Some(u64::from(chunk.len)));
+            }
+            if !copies.is_empty() {
+                let list = self.object(id, Want::Blob)?;
+                return Ok(Some(length_of(&list)));
+            }
+            if attempt == 0 {
+                self.refresh()?;
+            }
+        }
+        match self.known_damage(id, Want::Blob)? {
+            Some(damage) => Err(damage),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads a node, verified against its id in the domain of its kind.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Damaged`] and I/O errors.
+    pub fn read_node(&self, kind: NodeKind, id: &Id) -> Result<Vec<u8>> {
+        Ok(self.object(id, Want::Node(kind))?.bytes().to_vec())
+    }
+
+    /// Lists what was appended under a key, the newest first; damaged entries are left out.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn history(&self, key: &Id) -> Result<Vec<HistoryEntry>> {
+        self.refresh()?;
+        let mut entries = Vec::new();
+        for copy in self.inner.shelf.locate(key, Want::History)? {
+            match self.object_at(&copy, key) {
+                Ok(object) => entries.extend(decode_history(object.bytes())),
+                Err(Error::Damaged { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.at_unix_ms));
+        Ok(entries)
+    }
+
+    /// Finds a sound copy of an object, looking at the other processes' segments once on a miss.
+    pub(crate) fn object(&self, id: &Id, want: Want) -> Result<Object> {
+        let mut damage = None;
+        for attempt in 0..2 {
+            for copy in self.inner.shelf.locate(id, want)? {
+                match self.object_at(&copy, id) {
+                    Ok(object) => return Ok(object),
+                    Err(error @ Error::Damaged { .. }) => damage = Some(error),
+                    Err(error) => return Err(error),
+                }
+            }
+            if attempt == 0 {
+                self.refresh()?;
+            }
+        }
+        Err(match damage {
+            Some(damage) => damage,
+            None => self
+                .known_damage(id, want)?
+                .unwrap_or(Error::NotFound { id: *id }),
+        })
+    }
+
+    /// Reads one copy of an object. A damaged copy is passed over from then on.
+    pub(crate) fn object_at(&self, copy: &Located, id: &Id) -> Result<Object> {
+        let (segment, entry) = (&copy.segment, &copy.entry);
+        let key = (segment.number, entry.place);
+        let frame = match self.inner.frames.get(key) {
+            Some(frame) => Ok(frame),
+            None => segment.load(entry.place).map(Arc::new).inspect(|frame| {
+                self.inner.frames.insert(key, frame);
+            }),
+        };
+        let sound = |frame: &Arc<Frame>| {
+            let named = frame.line(entry.slot).is_some_and(|line| line.id == *id);
+            named && frame.verified(entry.slot).is_some()
+        };
+        let reason = match frame {
+            Ok(frame) if sound(&frame) => {
+                return Ok(Object {
+                    frame,
+                    slot: entry.slot,
+                });
+            }
+            Ok(_) => "its bytes do not match its id",
+            Err(LoadError::Failed(error)) => return Err(error),
+            Err(LoadError::Damaged(reason)) => reason,
+        };
+        self.inner.frames.remove(key);
+        if segment.suspect((entry.place, entry.slot), reason) {
+            // A stat cache that vouches for this object must ask again, so that it is healed.
+            self.inner.locks.advance_epoch()?;
+        }
+        let (segment, offset) = (segment.name(), entry.offset());
+        Err(Error::Damaged {
+            id: *id,
+            segment,
+            offset,
+            reason,
+        })
+    }
+
+    /// Tells why nothing sound is left of an object, if a copy was found damaged before.
+    pub(crate) fn known_damage(&self, id: &Id, want: Want) -> Result<Option<Error>> {
+        for segment in self.inner.shelf.segments().iter() {
+            for (entry, reason) in segment.find_suspects(id.prefix()) {
+                if want.accepts(&entry) && segment.confirm(&entry, id)?.is_some() {
+                    let (segment, offset) = (segment.name(), entry.offset());
+                    return Ok(Some(Error::Damaged {
+                        id: *id,
+                        segment,
+                        offset,
+                        reason,
+                    }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Says whether a blob is stored and all its stored bytes are as they were written.
+    pub(crate) fn blob_is_sound(&self, id: &Id) -> Result<bool> {
+        if *id == empty_blob() || self.inner.shelf.has_sound(id, Want::Chunk)? {
+            return Ok(true);
+        }
+        match self.object(id, Want::Blob) {
+            Ok(object) => self.pieces_are_sound(&object),
+            Err(Error::NotFound { .. } | Error::Damaged { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn pieces_are_sound(&self, list: &Object) -> Result<bool> {
+        if list.kind() != RecordKind::List {
+            return Ok(true);
+        }
+        let list = ListView::new(list.bytes());
+        for id in list.ids() {
+            let sound = match list.level() {
+                Level::Chunks => self.inner.shelf.has_sound(&id, Want::Chunk)?,
+                Level::Parts => match self.object(&id, Want::ListPart) {
+                    Ok(part) => self.pieces_are_sound(&part)?,
+                    Err(Error::NotFound { .. } | Error::Damaged { .. }) => false,
+                    Err(error) => return Err(error),
+                },
+            };
+            if !sound {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Copies a range of a blob, a part or a chunk to the end of `out`.
+    fn copy_range(
+        &self,
+        object: &Object,
+        offset: u64,
+        len: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let bytes = object.bytes();
+        if object.kind() != RecordKind::List {
+            let start = usize::try_from(offset)
+                .unwrap_or(usize::MAX)
+                .min(bytes.len());
+            out.extend_from_slice(&bytes[start..start.saturating_add(len).min(bytes.len())]);
+            return Ok(());
+        }
+        let list = ListView::new(bytes);
+        let want = match list.level() {
+            Level::Chunks => Want::Chunk,
+            Level::Parts => Want::ListPart,
+        };
+        let end = offset.saturating_add(len as u64).min(list.total());
+        out.reserve(end.saturating_sub(offset) as usize);
+        let mut at = offset;
+        for number in list.piece_at(offset)..list.len() {
+            let piece = list.range(number);
+            if at >= end {
+                break;
+            }
+            let object = self.object(&list.id(number), want)?;
+            let wanted = end.min(piece.end).saturating_sub(at);
+            let within = at.saturating_sub(piece.start);
+            self.copy_range(&object, within, wanted as usize, out)?;
+            at = piece.end;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of the blob or part that an object stands for.
+pub(crate) fn length_of(object: &Object) -> u64 {
+    match object.kind() {
+        RecordKind::List => ListView::new(object.bytes()).total(),
+        _ => object.bytes().len() as u64,
+    }
+}
+
+/// Takes the body of a history record apart.
+pub(crate) fn decode_history(body: &[u8]) -> Option<HistoryEntry> {
+    let payload = body.get(8..)?.to_vec();
+    Some(HistoryEntry {
+        payload,
+        at_unix_ms: u64_at(body, 0),
+    })
+}

@@ -1,0 +1,167 @@
+//! Roots: one small file per thing that must stay. No reference counts.
+//!
+//! ```text
+//! refs/<64 hex>   0 "hdref001"   8 CRC32C of what follows (u32)   12 CBOR {name, project, at, links}
+//! ```
+//! The file is named by a hash of the reference's name, so that any name will do.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::durable::{Durability, TEMPORARY_PREFIX, names_in, remove_if_there, replace, sync_dir};
+use crate::record::u32_at;
+use crate::{Error, Id, Link, Result, Store};
+
+const MAGIC: [u8; 8] = *b"hdref001";
+const HEADER_LEN: usize = 12;
+const NAME_CONTEXT: &str = "hd 2026 reference name v1";
+
+/// What a reference keeps alive, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefRecord {
+    /// What it points to.
+    pub links: Vec<Link>,
+    /// The project it was made for; empty for none.
+    pub project: String,
+    /// When it was made, in milliseconds since the epoch.
+    pub at_unix_ms: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    name: String,
+    project: String,
+    at: u64,
+    links: Vec<Link>,
+}
+
+impl Store {
+    /// Puts or replaces a reference; on return it is durable.
+    ///
+    /// Keep the [`crate::Writer`] that committed the targets alive until this returns, else a
+    /// collection may take them in between.
+    ///
+    /// # Errors
+    /// [`Error::DanglingRef`] when a target is not stored, and I/O errors.
+    pub fn put_ref(&self, name: &str, record: &RefRecord) -> Result<()> {
+        let _gc_stays_out = self.inner.locks.keep_gc_out()?;
+        self.refresh()?;
+        for link in &record.links {
+            if !self.contains(&link.id())? {
+                return Err(Error::DanglingRef {
+                    name: name.to_owned(),
+                    id: link.id(),
+                });
+            }
+        }
+        // The targets may have been committed by another process a moment ago.
+        self.inner.shelf.make_durable()?;
+        let path = self.ref_path(name);
+        replace(&path, &encode(name, record, &path)?, Durability::Synced)
+    }
+
+    /// Drops a reference; one that does not exist is dropped already.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn drop_ref(&self, name: &str) -> Result<()> {
+        match remove_if_there(&self.ref_path(name))? {
+            true => sync_dir(&self.refs_dir()),
+            false => Ok(()),
+        }
+    }
+
+    /// Reads one reference.
+    ///
+    /// # Errors
+    /// [`Error::DamagedRef`] and I/O errors.
+    pub fn get_ref(&self, name: &str) -> Result<Option<RefRecord>> {
+        Ok(read(&self.ref_path(name))?.map(|(_, record)| record))
+    }
+
+    /// Lists all references, sorted by name.
+    ///
+    /// # Errors
+    /// [`Error::DamagedRef`] and I/O errors.
+    pub fn refs(&self) -> Result<Vec<(String, RefRecord)>> {
+        let dir = self.refs_dir();
+        let mut refs = Vec::new();
+        for name in names_in(&dir)? {
+            if !name.to_string_lossy().starts_with(TEMPORARY_PREFIX) {
+                refs.extend(read(&dir.join(name))?);
+            }
+        }
+        refs.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(refs)
+    }
+
+    pub(crate) fn refs_dir(&self) -> PathBuf {
+        self.inner.cas.join("refs")
+    }
+
+    fn ref_path(&self, name: &str) -> PathBuf {
+        self.refs_dir()
+            .join(Id::derive(NAME_CONTEXT, name.as_bytes()).to_string())
+    }
+}
+
+fn encode(name: &str, record: &RefRecord, path: &Path) -> Result<Vec<u8>> {
+    let RefRecord {
+        links,
+        project,
+        at_unix_ms,
+    } = record.clone();
+    let stored = Stored {
+        name: name.to_owned(),
+        project,
+        at: at_unix_ms,
+        links,
+    };
+    let mut body = Vec::new();
+    ciborium::into_writer(&stored, &mut body)
+        .map_err(|error| Error::io("encode", path)(io::Error::other(error.to_string())))?;
+    let mut file = MAGIC.to_vec();
+    file.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
+    file.append(&mut body);
+    Ok(file)
+}
+
+/// Reads a reference file; one that went away meanwhile is no error.
+fn read(path: &Path) -> Result<Option<(String, RefRecord)>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("read", path)(error)),
+    };
+    let damaged = |reason: &str| Error::DamagedRef {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    };
+    if bytes.len() < HEADER_LEN || bytes[..8] != MAGIC {
+        return Err(damaged("it does not start as a reference does"));
+    }
+    let body = &bytes[HEADER_LEN..];
+    if crc32c::crc32c(body) != u32_at(&bytes, 8) {
+        return Err(damaged("its checksum is wrong"));
+    }
+    let stored: Stored =
+        ciborium::from_reader(body).map_err(|error| damaged(&error.to_string()))?;
+    let Stored {
+        name,
+        project,
+        at,
+        links,
+    } = stored;
+    Ok(Some((
+        name,
+        RefRecord {
+            links,
+            project,
+            at_unix_ms: at,
+        },
+    )))
+}

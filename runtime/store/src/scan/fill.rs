@@ -1,0 +1,108 @@
+//! Reads the content of files that the stat cache does not vouch for.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::OnceLock;
+
+use rustix::io::Errno;
+
+use super::dirs::{Attributes, open_content, user_attributes};
+use super::types::{Note, NoteReason, ScanCounts, Scanned, ScannedKind};
+use crate::stat::FileStat;
+use crate::{Ingested, Result, Store, Writer, ingest_files};
+
+/// A file whose content is to be stored, and its answer.
+#[derive(Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) scanned: &'a mut Option<Scanned>,
+    pub(super) stat: &'a mut FileStat,
+    pub(super) racy: &'a mut bool,
+}
+
+/// Stores the content of all wanted files and completes their answers; one that went away or may
+/// not be read loses its answer and gets a note.
+pub(super) fn fill(
+    store: &Store,
+    writer: &mut Writer,
+    root: BorrowedFd<'_>,
+    mut wanted: Vec<Wanted<'_>>,
+    notes: &mut Vec<Note>,
+    counts: &mut ScanCounts,
+) -> Result<()> {
+    let paths: Vec<Vec<u8>> = wanted
+        .iter()
+        .map(|file| {
+            file.scanned
+                .as_ref()
+                .map_or_else(Vec::new, |scanned| scanned.path.clone())
+        })
+        .collect();
+    let attributes: Vec<OnceLock<Attributes>> = paths.iter().map(|_| OnceLock::new()).collect();
+    let files = paths
+        .iter()
+        .zip(&attributes)
+        .enumerate()
+        .map(|(number, (path, slot))| {
+            let open = move || {
+                let file = open_content(root, path)?;
+                // Set once: each file is opened by one worker.
+                slot.set(user_attributes(&file)?).ok();
+                Ok(file)
+            };
+            (number, open)
+        });
+    let mut sink = |number: usize, done: io::Result<Ingested>| {
+        let file: &mut Wanted<'_> = &mut wanted[number];
+        let path = || paths[number].clone();
+        match done {
+            Ok(done) => {
+                counts.hashed += 1;
+                counts.bytes += done.size;
+                let attributes = attributes[number].get().cloned().unwrap_or_default();
+                complete(file, &done, attributes);
+                if !done.stable {
+                    notes.push(Note {
+                        path: path(),
+                        reason: NoteReason::Changing,
+                    });
+                }
+            }
+            Err(error) => {
+                *file.scanned = None;
+                notes.push(Note {
+                    path: path(),
+                    reason: reason_of(&error),
+                });
+            }
+        }
+    };
+    ingest_files(store, writer, files, &mut sink)
+}
+
+fn complete(file: &mut Wanted<'_>, done: &Ingested, attributes: Attributes) {
+    // What was read may be newer than what the walk saw.
+    *file.racy |= !done.stable || !file.stat.is_same(&done.stat);
+    *file.stat = done.stat;
+    if let Some(scanned) = file.scanned {
+        scanned.kind = ScannedKind::Regular {
+            blob: done.id,
+            size: done.size,
+        };
+        scanned.mode = done.stat.mode & 0o7777;
+        scanned.mtime_ns = done.stat.mtime_ns;
+        scanned.xattrs = attributes;
+    }
+}
+
+fn reason_of(error: &io::Error) -> NoteReason {
+    // The last two kinds: it was replaced by a link, or by something that is no file.
+    let replaced = error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
+        || error.kind() == io::ErrorKind::InvalidInput;
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => NoteReason::Vanished,
+        _ if replaced => NoteReason::Vanished,
+        _ => NoteReason::Unreadable {
+            message: error.to_string(),
+        },
+    }
+}

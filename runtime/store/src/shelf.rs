@@ -1,0 +1,200 @@
+//! All segments of a store: those of this process and those that others add or remove.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use crate::control::SegmentId;
+use crate::durable::names_in;
+use crate::index::IndexEntry;
+use crate::record::{RecordKind, TAG_PART, TAG_WHOLE};
+use crate::segment::{Segment, lock};
+use crate::{Id, NodeKind, Result};
+
+/// What kind of object is looked for; an id alone does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// A whole blob: a chunk of that name, or the list of its chunks.
+    Blob,
+    /// One chunk.
+    Chunk,
+    /// A part of a chunk list.
+    ListPart,
+    /// A node of a kind.
+    Node(NodeKind),
+    /// The entries of a history.
+    History,
+    /// Any blob or node.
+    Anything,
+}
+
+impl Want {
+    pub(crate) fn accepts(self, entry: &IndexEntry) -> bool {
+        let kind = RecordKind::from_code(entry.kind);
+        match self {
+            Want::Blob => {
+                kind == Some(RecordKind::Chunks)
+                    || (kind == Some(RecordKind::List) && entry.tag == TAG_WHOLE)
+            }
+            Want::Chunk => kind == Some(RecordKind::Chunks),
+            Want::ListPart => kind == Some(RecordKind::List) && entry.tag == TAG_PART,
+            Want::Node(node) => kind == Some(RecordKind::Nodes) && entry.tag == node.code(),
+            Want::History => kind == Some(RecordKind::History),
+            Want::Anything => Want::Blob.accepts(entry) || kind == Some(RecordKind::Nodes),
+        }
+    }
+}
+
+/// An object in a segment.
+#[derive(Debug, Clone)]
+pub(crate) struct Located {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) entry: IndexEntry,
+    /// Bytes of the object.
+    pub(crate) len: u32,
+}
+
+/// The segments that are known to this handle.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    objects: PathBuf,
+    segments: RwLock<Arc<Vec<Arc<Segment>>>>,
+    refreshing: Mutex<()>,
+    next_number: AtomicU64,
+}
+
+impl Shelf {
+    pub(crate) fn open(objects: PathBuf) -> Result<Shelf> {
+        let shelf = Shelf {
+            objects,
+            segments: RwLock::default(),
+            refreshing: Mutex::default(),
+            next_number: AtomicU64::new(0),
+        };
+        shelf.refresh()?;
+        Ok(shelf)
+    }
+
+    /// The segments known now.
+    pub(crate) fn segments(&self) -> Arc<Vec<Arc<Segment>>> {
+        Arc::clone(&self.segments.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where a segment lies: `<first two digits>/<id>.seg`.
+    pub(crate) fn path_of(&self, id: &SegmentId) -> PathBuf {
+        let name: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.objects.join(&name[..2]).join(format!("{name}.seg"))
+    }
+
+    pub(crate) fn objects(&self) -> &Path {
+        &self.objects
+    }
+
+    /// Looks at the directory again: takes in new segments and new commits, lets go of removed ones.
+    pub(crate) fn refresh(&self) -> Result<()> {
+        let _one_at_a_time = lock(&self.refreshing);
+        let known = self.segments();
+        let mut now = Vec::with_capacity(known.len() + 1);
+        for shard in names_in(&self.objects)? {
+            for name in names_in_shard(&self.objects.join(&shard))? {
+                let Some(id) = segment_id(&name) else {
+                    continue;
+                };
+                match known.iter().find(|segment| segment.id == id) {
+                    Some(segment) => {
+                        segment.refresh()?;
+                        now.push(Arc::clone(segment));
+                    }
+                    None => now.extend(self.open_segment(id)?),
+                }
+            }
+        }
+        *self
+            .segments
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(now);
+        Ok(())
+    }
+
+    fn open_segment(&self, id: SegmentId) -> Result<Option<Arc<Segment>>> {
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        Ok(Segment::open(&self.path_of(&id), id, number)?.map(Arc::new))
+    }
+
+    /// Takes in a segment that a writer of this process has just made.
+    pub(crate) fn adopt(&self, id: SegmentId) -> Result<Option<Arc<Segment>>> {
+        let _one_at_a_time = lock(&self.refreshing);
+        let known = self.segments();
+        if let Some(segment) = known.iter().find(|segment| segment.id == id) {
+            return Ok(Some(Arc::clone(segment)));
+        }
+        let Some(segment) = self.open_segment(id)? else {
+            return Ok(None);
+        };
+        let mut now = known.as_ref().clone();
+        now.push(Arc::clone(&segment));
+        *self
+            .segments
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(now);
+        Ok(Some(segment))
+    }
+
+    /// Finds every copy of an object that is visible now.
+    pub(crate) fn locate(&self, id: &Id, want: Want) -> Result<Vec<Located>> {
+        let mut copies = Vec::new();
+        let mut entries = Vec::new();
+        for segment in self.segments().iter() {
+            entries.clear();
+            segment.find(id.prefix(), &mut entries);
+            for entry in entries.iter().filter(|entry| want.accepts(entry)) {
+                if let Some(len) = segment.confirm(entry, id)? {
+                    copies.push(Located {
+                        segment: Arc::clone(segment),
+                        entry: *entry,
+                        len,
+                    });
+                }
+            }
+        }
+        Ok(copies)
+    }
+
+    /// Says whether a sound copy of an object exists, so that writing it again is not needed.
+    pub(crate) fn has_sound(&self, id: &Id, want: Want) -> Result<bool> {
+        for copy in self.locate(id, want)? {
+            if copy.segment.trusts(copy.entry.place)? {
+                return Ok(true);
+            }
+            let spot = (copy.entry.place, copy.entry.slot);
+            copy.segment
+                .suspect(spot, "its stored bytes do not match their checksum");
+        }
+        Ok(false)
+    }
+
+    /// Makes everything that is visible here survive a power cut, whoever wrote it.
+    pub(crate) fn make_durable(&self) -> Result<()> {
+        self.segments()
+            .iter()
+            .try_for_each(|segment| segment.make_durable())
+    }
+}
+
+fn names_in_shard(shard: &Path) -> Result<Vec<std::ffi::OsString>> {
+    if shard.is_dir() {
+        names_in(shard)
+    } else {
+        Ok(Vec::new())
+    }
+}
+
+fn segment_id(name: &OsStr) -> Option<SegmentId> {
+    let digits = name.to_str()?.strip_suffix(".seg")?;
+    let text = format!("{digits}{}", "0".repeat(32));
+    let id: Id = text.parse().ok().filter(|_| digits.len() == 32)?;
+    let mut segment = [0; 16];
+    segment.copy_from_slice(&id.as_bytes()[..16]);
+    Some(segment)
+}

@@ -1,0 +1,116 @@
+//! The handle on a store.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::cache::FrameCache;
+use crate::durable::make_private_dir;
+use crate::format::Format;
+use crate::locks::Locks;
+use crate::shelf::{Shelf, Want};
+use crate::writer::Writer;
+use crate::{Error, Id, Result};
+
+/// A content-addressed store that many processes and threads may use at once.
+///
+/// A clone is another handle on the same open store and costs next to nothing.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) cas: PathBuf,
+    pub(crate) format: Format,
+    pub(crate) shelf: Shelf,
+    pub(crate) frames: FrameCache,
+    pub(crate) locks: Locks,
+}
+
+impl Store {
+    /// Opens the store in the directory `cas`, creating it when missing.
+    ///
+    /// Recovery from a crash is part of opening: only what was committed is visible.
+    ///
+    /// # Errors
+    /// [`Error::NewerFormat`] when a newer program made it, [`Error::BadFormat`]
+    /// when its format file is damaged, and I/O errors.
+    pub fn open(cas: &Path) -> Result<Store> {
+        // A later change of the working directory must not move the store.
+        let cas = &std::path::absolute(cas).map_err(Error::io("find", cas))?;
+        for name in ["objects", "refs", "scan", "lock"] {
+            make_private_dir(&cas.join(name))?;
+        }
+        // The sync that comes with a new format file makes the directories durable too.
+        let format = Format::open_or_create(cas)?;
+        let inner = Inner {
+            cas: cas.to_owned(),
+            format,
+            shelf: Shelf::open(cas.join("objects"))?,
+            frames: FrameCache::new(),
+            locks: Locks::open(cas.join("lock"))?,
+        };
+        Ok(Store {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// The directory of this store.
+    pub fn path(&self) -> &Path {
+        &self.inner.cas
+    }
+
+    /// Opens a writer; no collection runs while it lives, and it waits for one that does.
+    ///
+    /// Cheap as long as nothing is put: a segment is claimed by the first record.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn writer(&self) -> Result<Writer> {
+        let held = self.inner.locks.keep_gc_out()?;
+        // What a collection removed before we got the lock must not be built upon.
+        self.refresh()?;
+        Ok(Writer::new(self.clone(), held))
+    }
+
+    /// Takes in what other processes have committed, and lets go of what they removed.
+    ///
+    /// Reads do this by themselves when they miss something.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn refresh(&self) -> Result<()> {
+        self.inner.shelf.refresh()
+    }
+
+    /// Says whether a blob or node is stored.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn contains(&self, id: &Id) -> Result<bool> {
+        if *id == empty_blob() || !self.inner.shelf.locate(id, Want::Anything)?.is_empty() {
+            return Ok(true);
+        }
+        self.refresh()?;
+        Ok(!self.inner.shelf.locate(id, Want::Anything)?.is_empty())
+    }
+
+    /// A number that changes whenever something stored was removed or found damaged.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn epoch(&self) -> Result<u64> {
+        self.inner.locks.epoch()
+    }
+}
+
+/// The id of no bytes at all; always there, never stored.
+pub(crate) fn empty_blob() -> Id {
+    const EMPTY: [u8; 32] = [
+        0xaf, 0x13, 0x49, 0xb9, 0xf5, 0xf9, 0xa1, 0xa6, 0xa0, 0x40, 0x4d, 0xea, 0x36, 0xdc, 0xc9,
+        0x49, 0x9b, 0xcb, 0x25, 0xc9, 0xad, 0xc1, 0x12, 0xb7, 0xcc, 0x9a, 0x93, 0xca, 0xe4, 0x1f,
+        0x32, 0x62,
+    ];
+    Id::from_bytes(EMPTY)
+}

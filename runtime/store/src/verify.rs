@@ -1,0 +1,268 @@
+//! Looks for damage, and for what it affects.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::idhash::IdBuildHasher;
+use crate::index::IndexEntry;
+use crate::segment::{LoadError, Segment};
+use crate::shelf::{Located, Want};
+use crate::walk::{Visitor, Walk};
+use crate::{Error, Id, Links, Result, Store};
+
+/// Says how thoroughly to look.
+#[derive(Clone, Copy, Default)]
+pub struct VerifyOptions<'a> {
+    /// Read, decode and hash every object; otherwise headers and reachability only.
+    pub read_data: bool,
+    /// Follows the references, to name what is missing and what a damage affects.
+    pub links: Option<&'a dyn Links>,
+}
+
+impl std::fmt::Debug for VerifyOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let links = self.links.is_some();
+        f.debug_struct("VerifyOptions")
+            .field("read_data", &self.read_data)
+            .field("links", &links)
+            .finish()
+    }
+}
+
+/// One thing that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Damage {
+    /// The segment, or empty for something that is not stored at all.
+    pub segment: String,
+    /// Where the damaged record starts, in bytes.
+    pub offset: u64,
+    /// The object, as far as it can still be told.
+    pub id: Option<Id>,
+    /// What is wrong.
+    pub reason: String,
+    /// References that lead to it.
+    pub reached_by: Vec<String>,
+    /// True when another, sound copy is stored: nothing is lost.
+    pub has_good_copy: bool,
+}
+
+/// Answers a verification.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// What is damaged or missing, by place.
+    pub damages: Vec<Damage>,
+    /// Segments looked at.
+    pub segments: u64,
+    /// Records looked at.
+    pub records: u64,
+    /// Objects looked at.
+    pub objects: u64,
+    /// Bytes of objects hashed.
+    pub bytes: u64,
+}
+
+impl Store {
+    /// Checks the store; damaged copies are passed over by reads and healed by writes from then on.
+    ///
+    /// # Errors
+    /// [`Error::DamagedRef`] and I/O errors; damage to content is an answer, not an error.
+    pub fn verify(&self, options: &VerifyOptions<'_>) -> Result<VerifyReport> {
+        let _gc_stays_out = self.inner.locks.keep_gc_out()?;
+        self.refresh()?;
+        let mut report = check_segments(self, options.read_data)?;
+        for damage in &mut report.damages {
+            if let Some(id) = &damage.id {
+                damage.has_good_copy = self.inner.shelf.has_sound(id, Want::Anything)?;
+            }
+        }
+        if let Some(links) = options.links {
+            follow_refs(self, links, &mut report)?;
+        }
+        if !report.damages.is_empty() {
+            // Stat caches ask again, so that the next scan heals what it can.
+            self.inner.locks.advance_epoch()?;
+        }
+        report.damages.sort();
+        Ok(report)
+    }
+}
+
+fn check_segments(store: &Store, read_data: bool) -> Result<VerifyReport> {
+    let segments = store.inner.shelf.segments();
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<VerifyReport> {
+        let mut report = VerifyReport::default();
+        while let Some(segment) = segments.get(next.fetch_add(1, Ordering::Relaxed)) {
+            check_segment(segment, read_data, &mut report)?;
+        }
+        Ok(report)
+    };
+    std::thread::scope(|scope| {
+        let workers = [scope.spawn(work), scope.spawn(work)];
+        let mut whole = VerifyReport::default();
+        for worker in workers {
+            let part = worker.join().map_err(|_| Error::WorkerLost)??;
+            whole.damages.extend(part.damages);
+            whole.segments += part.segments;
+            whole.records += part.records;
+            whole.objects += part.objects;
+            whole.bytes += part.bytes;
+        }
+        Ok(whole)
+    })
+}
+
+fn check_segment(segment: &Arc<Segment>, read_data: bool, report: &mut VerifyReport) -> Result<()> {
+    report.segments += 1;
+    let entries = segment.entries();
+    let mut bad_places = HashSet::new();
+    for record in entries.chunk_by(|a, b| a.place == b.place) {
+        report.records += 1;
+        report.objects += record.len() as u64;
+        let before = report.damages.len();
+        check_record(segment, record, read_data, report)?;
+        if report.damages.len() > before {
+            bad_places.extend(record.first().map(IndexEntry::offset));
+        }
+    }
+    for offset in segment.replay_all()?.damages {
+        if !bad_places.contains(&offset) {
+            report.damages.push(damage(
+                segment,
+                offset,
+                None,
+                "a record header does not check",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn damage(segment: &Segment, offset: u64, id: Option<Id>, reason: &str) -> Damage {
+    Damage {
+        segment: segment.name(),
+        offset,
+        id,
+        reason: reason.to_owned(),
+        reached_by: Vec::new(),
+        has_good_copy: false,
+    }
+}
+
+fn check_record(
+    segment: &Arc<Segment>,
+    record: &[IndexEntry],
+    read_data: bool,
+    report: &mut VerifyReport,
+) -> Result<()> {
+    let Some(place) = record.first().map(|entry| entry.place) else {
+        return Ok(());
+    };
+    let outline = segment.outline(place)?;
+    let mut bad = |entry: &IndexEntry, reason: &'static str| -> Result<()> {
+        segment.suspect((entry.place, entry.slot), reason);
+        let id = match &outline {
+            Some(found) => found.table.get(usize::from(entry.slot)).map(|line| line.id),
+            None => segment.raw_line(entry)?,
+        };
+        report
+            .damages
+            .push(damage(segment, entry.offset(), id, reason));
+        Ok(())
+    };
+    if outline.is_none() {
+        return record
+            .iter()
+            .try_for_each(|entry| bad(entry, "its record header does not check"));
+    }
+    if !read_data {
+        return Ok(());
+    }
+    match segment.load(place) {
+        Ok(frame) => {
+            for entry in record {
+                match frame.verified(entry.slot) {
+                    Some(bytes) => report.bytes += bytes.len() as u64,
+                    None => bad(entry, "its bytes do not match its id")?,
+                }
+            }
+            Ok(())
+        }
+        Err(LoadError::Failed(error)) => Err(error),
+        Err(LoadError::Damaged(reason)) => record.iter().try_for_each(|entry| bad(entry, reason)),
+    }
+}
+
+/// Notes which of the damaged objects a reference leads to, and what it leads to in vain.
+struct Affected<'a> {
+    damaged: &'a HashSet<Id, IdBuildHasher>,
+    name: &'a str,
+    met: &'a mut BTreeMap<Id, BTreeSet<String>>,
+    lost: &'a mut BTreeMap<Id, String>,
+}
+
+impl Affected<'_> {
+    fn meet(&mut self, id: &Id) {
+        self.met
+            .entry(*id)
+            .or_default()
+            .insert(self.name.to_owned());
+    }
+}
+
+impl Visitor for Affected<'_> {
+    fn found(&mut self, id: &Id, _copy: &Located) {
+        if self.damaged.contains(id) {
+            self.meet(id);
+        }
+    }
+
+    fn lost(&mut self, id: &Id, why: Option<Error>) -> Result<()> {
+        self.meet(id);
+        if !self.damaged.contains(id) {
+            let reason = why.map_or("it is not in the store".to_owned(), |why| why.to_string());
+            self.lost.insert(*id, reason);
+        }
+        Ok(())
+    }
+}
+
+fn follow_refs(store: &Store, links: &dyn Links, report: &mut VerifyReport) -> Result<()> {
+    let damaged = report
+        .damages
+        .iter()
+        .filter_map(|damage| damage.id)
+        .collect();
+    let (mut met, mut lost) = (BTreeMap::new(), BTreeMap::new());
+    let mut walk = Walk::new(store, links);
+    for (name, record) in store.refs()? {
+        if !HashSet::is_empty(&damaged) {
+            // Every reference has to meet what another one has met already.
+            walk.restart();
+        }
+        let mut visitor = Affected {
+            damaged: &damaged,
+            name: &name,
+            met: &mut met,
+            lost: &mut lost,
+        };
+        walk.visit(&record.links, &mut visitor)?;
+    }
+    for (id, reason) in lost {
+        let missing = Damage {
+            segment: String::new(),
+            offset: 0,
+            id: Some(id),
+            reason,
+            reached_by: Vec::new(),
+            has_good_copy: false,
+        };
+        report.damages.push(missing);
+    }
+    for damage in &mut report.damages {
+        let names = damage.id.and_then(|id| met.get(&id));
+        damage.reached_by = names.into_iter().flatten().cloned().collect();
+    }
+    Ok(())
+}

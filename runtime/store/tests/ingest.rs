@@ -1,0 +1,115 @@
+//! Many files at once.
+#![expect(clippy::unwrap_used, reason = "a test may end by a panic")]
+
+mod common;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use common::{noise, text};
+use hd_store::{Id, Ingested, Store, VerifyOptions, ingest_files};
+
+fn ingest(store: &Store, files: Vec<std::path::PathBuf>) -> HashMap<usize, io::Result<Ingested>> {
+    let mut writer = store.writer().unwrap();
+    let mut done = HashMap::new();
+    let files = files
+        .into_iter()
+        .enumerate()
+        .map(|(number, path)| (number, move || fs::File::open(path).map(OwnedFd::from)));
+    ingest_files(store, &mut writer, files, &mut |number, result| {
+        assert!(
+            done.insert(number, result).is_none(),
+            "an answer was given twice"
+        );
+    })
+    .unwrap();
+    writer.commit().unwrap();
+    done
+}
+
+#[test]
+fn every_file_is_answered_and_stored_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut contents: Vec<Vec<u8>> = (0..400).map(|seed| text(seed % 300, 3000)).collect();
+    // Around the limit of a small file, and several windows of a large one, twice.
+    contents.extend([0, 1, 65_535, 65_536, 65_537, 9_000_000, 9_000_000].map(|len| noise(7, len)));
+    contents.push(vec![0; 3_000_000]);
+    let mut paths = Vec::new();
+    for (number, content) in contents.iter().enumerate() {
+        paths.push(dir.path().join(format!("{number}")));
+        fs::write(&paths[number], content).unwrap();
+    }
+    paths.push(dir.path().join("missing"));
+    paths.push(dir.path().to_owned());
+    let store = Store::open(&dir.path().join("cas")).unwrap();
+    let done = ingest(&store, paths.clone());
+    assert_eq!(done.len(), contents.len() + 2);
+    for (number, content) in contents.iter().enumerate() {
+        let file = done[&number].as_ref().unwrap();
+        assert_eq!(
+            (file.id, file.size),
+            (Id::of(content), content.len() as u64),
+            "file {number}"
+        );
+        assert!(file.stable && file.stat.size == file.size);
+        assert!(
+            &store.read_blob(&file.id).unwrap() == content,
+            "file {number}"
+        );
+    }
+    assert_eq!(
+        done[&contents.len()].as_ref().unwrap_err().kind(),
+        io::ErrorKind::NotFound
+    );
+    assert_eq!(
+        done[&(contents.len() + 1)].as_ref().unwrap_err().kind(),
+        io::ErrorKind::InvalidInput
+    );
+    let stats = store.stats().unwrap();
+    // 300 texts, of noise 1, 65,535 and 65,536 bytes as chunks; three more as lists: 65,537 bytes,
+    // 9,000,000 of noise and 3,000,000 zeros. No bytes at all are never stored.
+    assert_eq!(stats.blobs, 306);
+    let before = stats.file_bytes;
+    ingest(&store, paths);
+    assert_eq!(store.stats().unwrap().file_bytes, before);
+    let report = store
+        .verify(&VerifyOptions {
+            read_data: true,
+            links: None,
+        })
+        .unwrap();
+    assert_eq!(report.damages, vec![]);
+}
+
+#[test]
+fn what_the_writer_holds_already_is_not_stored_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("cas")).unwrap();
+    let small = text(1, 500);
+    let large = noise(2, 300_000);
+    fs::write(dir.path().join("small"), &small).unwrap();
+    fs::write(dir.path().join("large"), &large).unwrap();
+    let mut writer = store.writer().unwrap();
+    writer.put_blob(&small).unwrap();
+    writer.put_blob(&large).unwrap();
+    let files = ["small", "large"]
+        .map(|name| dir.path().join(name))
+        .map(|path| ((), move || fs::File::open(path).map(OwnedFd::from)));
+    ingest_files(&store, &mut writer, files.into_iter(), &mut |(), done| {
+        done.unwrap();
+    })
+    .unwrap();
+    assert_eq!(writer.put_blob(&small).unwrap(), Id::of(&small));
+    writer.commit().unwrap();
+    let stats = store.stats().unwrap();
+    assert_eq!(stats.blobs, 2);
+    assert_eq!(stats.raw_bytes, 300_500 + list_bytes(stats.chunks - 1));
+    assert!(store.read_blob(&Id::of(&large)).unwrap() == large);
+}
+
+/// Bytes of a chunk list with so many entries.
+fn list_bytes(chunks: u64) -> u64 {
+    16 + 40 * chunks + 32
+}
