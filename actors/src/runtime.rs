@@ -179,7 +179,10 @@ impl Running {
             .root()?
             .start(&runtime)
             .map_err(|e| BatchError::new("internal", e))?;
+        let keeping =
+            tokio::task::spawn_local(keep_state(self.shared.clone(), wiring.state.clone(), board));
         let outcome = self.until_the_end(root).await;
+        keeping.abort();
         let overdue = runtime.close(CLOSE_WITHIN).await;
         if !overdue.is_empty() {
             tracing::warn!(?overdue, "threads were still busy at the end");
@@ -215,6 +218,25 @@ impl Running {
             }
         }
         end
+    }
+}
+
+/// Writes the state down whenever it changed, for the command that finds this process killed.
+async fn keep_state(shared: Arc<Shared>, state: StateBoard, board: Board) {
+    let mut changes = state.subscribe();
+    while changes.changed().await.is_ok() {
+        let settings = &shared.settings;
+        let mut report = state.report(
+            &settings.project.name,
+            settings.base(),
+            settings.started.elapsed(),
+        );
+        report.services = board.reports();
+        let (path, bytes) = (settings.paths.state(), serde_json::to_vec_pretty(&report));
+        let write = move || bytes.map(|bytes| crate::model::files::replace(&path, &bytes));
+        if let Ok(Ok(Err(error))) = tokio::task::spawn_blocking(write).await {
+            tracing::warn!(%error, "the state could not be written down");
+        }
     }
 }
 

@@ -118,6 +118,11 @@ impl StateBoard {
         tokio::time::timeout(within, wait).await.ok().flatten()
     }
 
+    /// Tells of each change from now on.
+    pub fn subscribe(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
     /// Gives the state as a report, without services and actors.
     pub fn report(&self, name: &str, base: Option<&str>, took: Duration) -> Report {
         let state = self.get();

@@ -29,7 +29,10 @@ pub fn namespace(shared: &Shared) -> Result<MountNamespace, BatchError> {
     }
     shared
         .launcher()?
-        .mount_namespace(&paths.shared_stage(), None)
+        .mount_namespace(
+            &paths.shared_stage(),
+            hd_sandbox::idmap::required().as_ref(),
+        )
         .map_err(|e| {
             BatchError::new("sandbox", e)
                 .hint("hd needs root or user namespaces, /dev/fuse and overlayfs")

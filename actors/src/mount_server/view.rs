@@ -146,7 +146,7 @@ impl ServiceView {
             privileges: Privileges::default(),
             limits: Limits::default(),
             network: Network::Host,
-            user_namespace: None,
+            user_namespace: hd_sandbox::idmap::required(),
         }
     }
 

@@ -94,7 +94,15 @@ fn a_conductor_that_boots_again_restarts_nothing() {
         let fakes = play.fakes("web");
         play.boot("web").await;
         fakes.started(1).await;
+        play.world.reaches("web", S::Ready).await;
         play.boot("web").await;
+        let start = &play.world.context.ports["web"].start;
+        start
+            .ask(StartService { restart: false }, SOON)
+            .await
+            .unwrap();
+        assert_eq!(play.world.standing("web").report.state, S::Ready);
+        assert!(fakes.latest().did().is_empty());
         play.edit("web").await;
         fakes.started(2).await;
         assert_eq!(play.world.standing("web").report.restarts.watch, 1);

@@ -7,6 +7,7 @@ use hd_dag::{Meta, Rooted, StepResult, TreePath};
 use hd_store::{Id, NodeKind};
 
 use super::cancel::Cancel;
+use super::hidden;
 use super::hit::{Search, search};
 use super::kept::KeptStates;
 use super::plan::Plan;
@@ -175,9 +176,14 @@ impl<'a> Chain<'a> {
             command: step.command.clone(),
             reason: reason.clone(),
         });
+        let run_of = StepRun {
+            lower: self.raised(&step.name)?,
+            ..run_of
+        };
         let Some(done) = run(self.shared, &run_of, cancel)? else {
             return Ok(Next::Cancelled);
         };
+        hidden::tell(self.shared, self.plan, &step.slug, &done);
         self.after(step, key, done, began, reason)
     }
 
@@ -273,6 +279,24 @@ impl<'a> Chain<'a> {
             kept.push(Kept { at, content });
         }
         Ok(kept)
+    }
+
+    /// The view with later times where it differs from what the last writer of a kept directory
+    /// saw: tools that compare times must find a changed source newer than what they kept.
+    fn raised(&self, step: &str) -> Result<Rooted, BatchError> {
+        let trees = &*self.shared.trees;
+        let now_ns = i64::try_from(unix_ms())
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1_000_000);
+        let mut view = self.view;
+        for seen in self.kept.seen(step) {
+            // A tree that was collected meanwhile says nothing; then all must look new.
+            let changes = hd_dag::diff(trees, &seen.tree, &view.tree)
+                .or_else(|_| hd_dag::diff(trees, &hd_dag::empty_tree(), &view.tree))
+                .map_err(tree_error)?;
+            view = hd_dag::raise_times(trees, &view, &changes, now_ns).map_err(tree_error)?;
+        }
+        Ok(view)
     }
 
     fn keep(&mut self, step: &Wanted, kept: &[Kept]) -> Result<(), BatchError> {

@@ -4,6 +4,7 @@ pub mod actor;
 pub mod cancel;
 pub mod chain;
 pub mod environment;
+mod hidden;
 pub mod hit;
 pub mod kept;
 pub mod key;

@@ -260,7 +260,7 @@ fn spec(shared: &Shared, step: &StepRun<'_>, work: &Path, kept: &[KeptMount]) ->
         },
         limits: Limits::default(),
         network: Network::Host,
-        user_namespace: None,
+        user_namespace: hd_sandbox::idmap::required(),
     }
 }
 

@@ -199,3 +199,7 @@ fn read_ignore_file(place: &Path) -> Option<Vec<u8>> {
     file.take(IGNORE_FILE_LIMIT).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
+
+#[cfg(test)]
+#[path = "cover_tests.rs"]
+mod tests;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use hd_actors::messages::Paths;
 use hd_actors::watcher::watches::{Inotify, Refusal, Watches};
+use hd_supervision::testkit::until;
 
 use crate::rig::{QUIET, watched, watched_by};
 
@@ -29,7 +30,8 @@ fn a_checkout_of_twenty_thousand_files_is_a_few_batches() {
             });
             checkout.await.unwrap();
             let written = begun.elapsed();
-            rig.settles("all 20,000 files are known").await;
+            until("all files are known", || rig.known() == 20_000).await;
+            rig.settles("with their content").await;
             let batches = rig.batches.lock().unwrap().len();
             println!(
                 "20,000 files in {written:?}: {batches} batches, known after {:?}",

@@ -7,8 +7,9 @@ use crate::helper::{Helper, Role};
 use crate::idmap::{self, IdMap};
 use crate::mount_op::MountOp;
 use crate::process::Process;
+use crate::record::Record;
 use crate::sandbox::{Entered, Sandbox, pid_of};
-use crate::spec::{Command, Spec};
+use crate::spec::{Command, Limits, Network, Privileges, Spec};
 use crate::terminal::Terminal;
 use crate::wire::{Job, Join, Order, Report, Rights, Wires};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -198,14 +199,47 @@ impl Launcher {
     ///
     /// Errors: [`SandboxError::Failed`] says why it could not be executed ([`crate::Failure::exit_code`]).
     pub fn enter(&self, sandbox: &Sandbox, command: &Command, stdio: Stdio) -> Result<Entered> {
-        let user = own_user_namespace(sandbox.pid())?;
+        let target = (sandbox.pid(), sandbox.as_fd());
+        self.enter_with(target, sandbox.rights(), command, stdio)
+    }
+
+    /// Runs a command in a sandbox that another process started, found by its record; `None` when it has ended.
+    ///
+    /// `rights` are those the sandbox was started with (see [`Spec`]). Errors as [`Launcher::enter`].
+    pub fn enter_recorded(
+        &self,
+        record: &Record,
+        rights: (Privileges, Limits, Network),
+        command: &Command,
+        stdio: Stdio,
+    ) -> Result<Option<Entered>> {
+        let Some(pidfd) = record.open() else {
+            return Ok(None);
+        };
+        let (privileges, limits, network) = rights;
+        let rights = Rights {
+            privileges,
+            limits,
+            network,
+        };
+        let target = (record.pid, pidfd.as_fd());
+        self.enter_with(target, rights, command, stdio).map(Some)
+    }
+
+    fn enter_with(
+        &self,
+        (pid, pidfd): (u32, BorrowedFd<'_>),
+        rights: Rights,
+        command: &Command,
+        stdio: Stdio,
+    ) -> Result<Entered> {
         let job = Job::Enter {
-            rights: sandbox.rights(),
+            rights,
             command: command.clone(),
-            user,
+            user: own_user_namespace(pid)?,
             wires: stdio.wires(),
         };
-        let mut fds = vec![sandbox.as_fd()];
+        let mut fds = vec![pidfd];
         fds.extend(stdio.fds());
         let mut process = self.helper.start_job(Role::Enter, &job, &fds)?;
         process.set_gentle();

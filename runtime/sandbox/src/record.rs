@@ -4,7 +4,7 @@ use crate::error::{Context, Result};
 use crate::process::{kill, open_pidfd};
 use serde::{Deserialize, Serialize};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 /// Names one process for good: a process id alone is used again, together with the rest it is not.
@@ -26,6 +26,16 @@ impl Record {
         Self::look(pid)
             .map(|(record, _)| record)
             .what(|| format!("read what identifies process {pid}"))
+    }
+
+    /// Opens the process, if it still runs and is exactly this one.
+    pub(crate) fn open(&self) -> Option<OwnedFd> {
+        // The pidfd comes first: what is read after it is read of that process or fails.
+        let pidfd = open_pidfd(self.pid).ok()?;
+        match Self::look(self.pid) {
+            Ok((found, true)) if found == *self => Some(pidfd),
+            _ => None,
+        }
     }
 
     /// Reads the record and whether the process still runs: one that has ended keeps its entry until it is collected.
@@ -58,14 +68,9 @@ fn start_time(stat: &str) -> Option<(u64, bool)> {
 pub fn reap_recorded(records: &[Record]) -> Result<usize> {
     let mut found = 0;
     for record in records {
-        // The pidfd comes first: what is read after it is read of that process or fails.
-        let Ok(pidfd) = open_pidfd(record.pid) else {
+        let Some(pidfd) = record.open() else {
             continue;
         };
-        match Record::look(record.pid) {
-            Ok((found, true)) if found == *record => {}
-            _ => continue,
-        }
         kill(pidfd.as_fd()).what(|| format!("kill process {}", record.pid))?;
         found += 1;
         let deadline = std::time::Instant::now() + Duration::from_secs(1);

@@ -189,10 +189,16 @@ impl Active {
         make_private_dir(shard)?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(0o600);
-        let file = options.open(&path).map_err(Error::io("create", &path))?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(Error::io("lock", &path))?;
+        // Locked before it has its name, so that no other writer finds it unlocked.
+        let unnamed = path.with_extension("new");
+        let file = options
+            .open(&unnamed)
+            .map_err(Error::io("create", &unnamed))?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(Error::io("lock", &unnamed))?;
         file.write_all_at(&segment_header(&id), 0)
-            .map_err(Error::io("write", &path))?;
+            .map_err(Error::io("write", &unnamed))?;
+        std::fs::rename(&unnamed, &path).map_err(Error::io("name", &path))?;
         sync_dir(shard)?;
         sync_dir(shelf.objects())?;
         match shelf.adopt(id)? {

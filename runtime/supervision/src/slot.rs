@@ -95,6 +95,7 @@ impl<M: Mail + Clone> Latest<M> {
                 cell.wait(task);
                 return None;
             }
+            fault::point_of_actor();
             seen = cell.version;
             cell.value.clone()
         }));
@@ -126,11 +127,13 @@ impl<M: Mail + Merge> Coalesce<M> {
         let cell = Arc::clone(&self.0);
         ctx.spawn(Delivery(move |task: &TaskContext<'_>| {
             let mut cell = lock(&cell);
-            let message = cell.value.take();
-            if message.is_none() {
+            if cell.value.is_none() {
                 cell.wait(task);
+                return None;
             }
-            message
+            // Before it is taken, so that a fault does not lose it.
+            fault::point_of_actor();
+            cell.value.take()
         }));
     }
 }
@@ -179,7 +182,6 @@ where
         let this = self.get_mut();
         while !ctx.waiting() {
             let Some(message) = (this.0)(task) else { break };
-            fault::point_of_actor();
             actor.handle(message, ctx).handle(ctx, None);
         }
         Poll::Pending

@@ -2,7 +2,9 @@
 
 use crate::runner::Test;
 use crate::support::{Running, SOON, launcher, pipe, processes_in, readable, shell};
-use hd_sandbox::{Command, End, Entered, Event, Result, SandboxError, Stdio, Terminal, TtySize};
+use hd_sandbox::{
+    Command, End, Entered, Event, Record, Result, SandboxError, Stdio, Terminal, TtySize,
+};
 use rustix::io::Errno;
 use std::os::fd::AsFd;
 
@@ -18,6 +20,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "it_gets_signals_and_ends_when_dropped",
         it_gets_signals_and_ends_when_dropped,
+    ),
+    (
+        "a_sandbox_is_entered_by_its_record",
+        a_sandbox_is_entered_by_its_record,
     ),
     ("it_ends_with_the_sandbox", it_ends_with_the_sandbox),
     (
@@ -106,6 +112,34 @@ fn it_gets_signals_and_ends_when_dropped() {
     let workload = entered.workload_pid().unwrap();
     drop(entered);
     assert!(!processes_in(&namespace).contains(&workload.to_string()));
+}
+
+fn a_sandbox_is_entered_by_its_record() {
+    let running = idle();
+    let record = running.sandbox.record().unwrap();
+    let spec = shell("").spec;
+    let rights = (spec.privileges, spec.limits, spec.network);
+    let inside = |record: &Record| {
+        let (read, write) = pipe();
+        let stdio = Stdio {
+            stdout: Some(write),
+            ..Stdio::default()
+        };
+        let command = script("readlink /proc/self/ns/pid; exit 6");
+        let entered = launcher().enter_recorded(record, rights, &command, stdio);
+        entered.unwrap().map(|entered| (entered, read))
+    };
+    let (entered, mut out) = inside(&record).unwrap();
+    assert_eq!(crate::support::read_line(&mut out), record.pid_namespace);
+    assert_eq!(entered.wait(Some(SOON)).unwrap().unwrap().end, End::Code(6));
+    let other = Record {
+        start_time: record.start_time + 1,
+        ..record.clone()
+    };
+    assert!(inside(&other).is_none());
+    running.sandbox.kill().unwrap();
+    running.sandbox.wait(Some(SOON)).unwrap();
+    assert!(inside(&record).is_none());
 }
 
 fn it_ends_with_the_sandbox() {
