@@ -15,6 +15,7 @@ pub mod messages;
 pub mod model;
 pub mod mount_server;
 pub mod oci_fetcher;
+pub mod one_off;
 pub mod runtime;
 pub mod service_supervisor;
 pub mod shared;

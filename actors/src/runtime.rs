@@ -9,9 +9,9 @@ use hd_supervision::{Root, RootExit, Runtime, block_on};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::Settings;
-use crate::events::Events;
+use crate::events::{Event, Events};
 use crate::finish::{End, Finish};
-use crate::invalidator::actor::Purpose;
+use crate::invalidator::knows::Purpose;
 use crate::messages::BatchError;
 use crate::model::report::{ErrorReport, Report};
 use crate::model::state::{Failure, StateBoard};
@@ -66,7 +66,7 @@ impl Stopper {
 
 /// Takes the instance, clears what a killed runtime left, and opens the store.
 pub fn start(settings: Settings, mode: Mode, events: Events) -> Result<Running, BatchError> {
-    let lock = take(&settings, &mode)?;
+    let lock = take(&settings, &mode, &events)?;
     clear_leftovers(&settings)?;
     let shared = Arc::new(Shared::new(settings, events)?);
     Ok(Running {
@@ -77,7 +77,7 @@ pub fn start(settings: Settings, mode: Mode, events: Events) -> Result<Running, 
     })
 }
 
-fn take(settings: &Settings, mode: &Mode) -> Result<File, BatchError> {
+fn take(settings: &Settings, mode: &Mode, events: &Events) -> Result<File, BatchError> {
     let paths = &settings.paths;
     let place = paths.lock();
     let io = |e: std::io::Error| {
@@ -87,12 +87,14 @@ fn take(settings: &Settings, mode: &Mode) -> Result<File, BatchError> {
     };
     crate::model::files::private_dir(&paths.dir()).map_err(io)?;
     let lock = File::create(&place).map_err(io)?;
-    let operation = match mode {
-        // Another build of the same project ends by itself.
-        Mode::Once { .. } => FlockOperation::LockExclusive,
-        Mode::Serve => FlockOperation::NonBlockingLockExclusive,
-    };
-    match flock(&lock, operation) {
+    let mut taken = flock(&lock, FlockOperation::NonBlockingLockExclusive);
+    if taken == Err(rustix::io::Errno::WOULDBLOCK) && *mode != Mode::Serve {
+        // Another build of the same project ends by itself, a command when it likes.
+        let note = "waiting for another hd that builds or runs a command in this project";
+        events.tell(Event::Note(note.to_owned()));
+        taken = flock(&lock, FlockOperation::LockExclusive);
+    }
+    match taken {
         Ok(()) => Ok(lock),
         Err(rustix::io::Errno::WOULDBLOCK) => {
             Err(BatchError::new("running", "another hd runs this project")
@@ -112,6 +114,7 @@ pub fn clear_leftovers(settings: &Settings) -> Result<(), BatchError> {
         let _ = fs::remove_file(paths.processes());
     }
     let _ = fs::remove_file(paths.socket());
+    let _ = fs::remove_dir_all(paths.services());
     let _ = fs::remove_dir_all(paths.works());
     Journal::new(paths.mount_points(), settings.project_dir.clone())
         .clear()
@@ -126,6 +129,23 @@ impl Running {
 
     /// Runs to the end on this thread.
     pub fn wait(self) -> Ended {
+        let ended = self.work();
+        self.clean_up(&ended.report);
+        ended
+    }
+
+    /// Gives the shared handles.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Gives why it ended, if it did.
+    pub(crate) fn reason(&self) -> Option<End> {
+        self.finish.get()
+    }
+
+    /// Runs the actors to their end on this thread; the instance is still held then.
+    pub(crate) fn work(&self) -> Ended {
         let state = StateBoard::default();
         let board = Board::new(&self.shared.settings.project.services);
         let ended = block_on(self.run(state.clone(), board.clone()))
@@ -145,16 +165,21 @@ impl Running {
                 exit
             }
         };
+        Ended { exit, report }
+    }
+
+    /// Leaves nothing behind but the last state.
+    pub(crate) fn clean_up(&self, report: &Report) {
+        let settings = &self.shared.settings;
         if let Err(error) = clear_leftovers(settings) {
             tracing::warn!(%error, "clean-up failed");
         }
         if let Some(guardian) = self.shared.guardian() {
             let _ = guardian.release();
         }
-        if let Ok(bytes) = serde_json::to_vec_pretty(&report) {
+        if let Ok(bytes) = serde_json::to_vec_pretty(report) {
             let _ = crate::model::files::replace(&settings.paths.state(), &bytes);
         }
-        Ended { exit, report }
     }
 
     async fn run(&self, state: StateBoard, board: Board) -> Result<End, BatchError> {

@@ -14,7 +14,7 @@ use hd_sandbox::{Guardian, Helper, Launcher};
 use hd_store::{Id, NodeKind, Store, Writer};
 
 use crate::events::Events;
-use crate::messages::BatchError;
+use crate::messages::{BatchError, PrepareView};
 use crate::model::process_book::ProcessBook;
 use crate::model::settings::Settings;
 use crate::trees::WorkTrees;
@@ -39,6 +39,8 @@ pub struct Shared {
     pub events: Events,
     /// Sandboxes that run, written down for the command that finds this process killed.
     pub book: ProcessBook,
+    /// What a runtime that only builds has built, once it is done.
+    pub built: OnceLock<PrepareView>,
     launcher: OnceLock<(Launcher, Guardian)>,
     starting: Mutex<()>,
     traces: Mutex<HashMap<Id, Arc<Trace>>>,
@@ -62,6 +64,7 @@ impl Shared {
             trees,
             nodes,
             events,
+            built: OnceLock::new(),
             launcher: OnceLock::new(),
             starting: Mutex::default(),
             traces: Mutex::default(),

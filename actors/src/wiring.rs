@@ -22,7 +22,8 @@ use crate::control::actor::Control;
 use crate::control::answer::{Desk, ServiceEdges};
 use crate::dag_engine::actor::DagEngine;
 use crate::finish::Finish;
-use crate::invalidator::actor::{Edges, Invalidator, Knows, Purpose};
+use crate::invalidator::actor::Invalidator;
+use crate::invalidator::knows::{Edges, Knows, Purpose};
 use crate::messages::{
     BatchError, FetchImage, PathsSettled, PathsTouched, Rebuild, RestartFor, StepsDone,
 };

@@ -34,6 +34,14 @@ pub fn command_is(line: &str) -> Vec<Process> {
     living(|proc| (command(proc) == line).then_some("command line"))
 }
 
+/// All living children of a process with this word in their command line.
+pub fn children(parent: i32, word: &str) -> Vec<Process> {
+    living(|proc| {
+        let is_it = parent_of(proc) == Some(parent) && command(proc).contains(word);
+        is_it.then_some("parent and command line")
+    })
+}
+
 fn living(mut wanted: impl FnMut(&Path) -> Option<&'static str>) -> Vec<Process> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").expect("list /proc").flatten() {
@@ -143,10 +151,18 @@ fn is_private(proc: &Path) -> bool {
 }
 
 fn is_zombie(proc: &Path) -> bool {
-    let stat = fs::read_to_string(proc.join("stat")).unwrap_or_default();
-    // The name, in brackets, may hold anything; the state follows the last bracket.
-    stat.rsplit_once(')')
-        .is_none_or(|(_, rest)| matches!(rest.trim_start().as_bytes(), [b'Z' | b'X', ..]))
+    stat(proc).is_none_or(|stat| stat.starts_with(['Z', 'X']))
+}
+
+fn parent_of(proc: &Path) -> Option<i32> {
+    stat(proc)?.split(' ').nth(1)?.parse().ok()
+}
+
+/// The fields of `stat` from the state on: the name before it, in brackets, may hold anything.
+fn stat(proc: &Path) -> Option<String> {
+    let stat = fs::read_to_string(proc.join("stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    Some(rest.trim_start().to_owned())
 }
 
 fn command(proc: &Path) -> String {
@@ -186,6 +202,12 @@ mod tests {
         let pid = i32::try_from(child.id()).expect("a pid");
         let found = within(crate::SHORT, || processes(place.path()).pop()).expect("found");
         assert_eq!((found.pid, found.because), (pid, "cwd, root or exe"));
+        let own = i32::try_from(std::process::id()).expect("a pid");
+        assert!(
+            children(own, "sleep 100")
+                .iter()
+                .any(|child| child.pid == pid)
+        );
         sweep(place.path());
         child.wait().expect("reaped");
         assert!(!alive(pid));

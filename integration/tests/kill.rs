@@ -3,16 +3,27 @@
 use std::time::Duration;
 
 use hd_integration::leftovers::{self, Process};
-use hd_integration::{Env, SHORT, needs, poll, samples, skip_unless};
+use hd_integration::{Env, SHORT, Up, needs, poll, samples, skip_unless, until};
 
 /// "Within a second", with as much again for a busy machine.
 const PROMPTLY: Duration = Duration::from_secs(2);
 
-/// The guardian: the process of this instance that says so in its command line.
-fn guardian(env: &Env) -> Option<Process> {
-    leftovers::processes(env.mark())
-        .into_iter()
-        .find(|process| process.command.contains("guardian"))
+/// The guardian: the child of hd that says so in its command line. It names no path of the
+/// instance, so what is left behind of it is looked for by its id.
+fn guardian(hd: i32) -> Option<Process> {
+    leftovers::children(hd, "hd-guardian").pop()
+}
+
+/// Kills hd; nothing of the instance may live on, its guardian included.
+fn kill_and_expect_none(env: &Env, up: &mut Up) {
+    let guardian = guardian(up.pid());
+    up.kill();
+    leftovers::expect_none(env.mark(), PROMPTLY);
+    if let Some(guardian) = guardian {
+        until("the guardian is gone", PROMPTLY, || {
+            (!leftovers::alive(guardian.pid)).then_some(())
+        });
+    }
 }
 
 #[test]
@@ -21,8 +32,7 @@ fn kill_of_hd_leaves_nothing() {
     let env = samples::server_with_output();
     let mut up = env.up();
     up.wait_http(env.port(0), "/", "one");
-    up.kill();
-    leftovers::expect_none(env.mark(), PROMPTLY);
+    kill_and_expect_none(&env, &mut up);
     let mut again = env.up();
     again.wait_http(env.port(0), "/", "one");
     assert_eq!(env.status().steps("ran"), [""; 0]);
@@ -34,10 +44,11 @@ fn kill_of_the_guardian_is_made_good_at_once() {
     let env = samples::server();
     let mut up = env.up();
     up.wait_http(env.port(0), "/", "one");
-    let first = guardian(&env).expect("each instance has a guardian");
+    let first = guardian(up.pid()).expect("each instance has a guardian");
     leftovers::kill(first.pid);
+    let hd = up.pid();
     up.until("a new guardian", || {
-        guardian(&env).filter(|now| now.pid != first.pid)
+        guardian(hd).filter(|now| now.pid != first.pid)
     });
     up.wait_http(env.port(0), "/", "one");
     assert_eq!(
@@ -46,8 +57,7 @@ fn kill_of_the_guardian_is_made_good_at_once() {
         "the service noticed nothing"
     );
     // The new one knows what the old one knew.
-    up.kill();
-    leftovers::expect_none(env.mark(), PROMPTLY);
+    kill_and_expect_none(&env, &mut up);
 }
 
 #[test]
@@ -56,7 +66,8 @@ fn kill_of_both_is_cleaned_by_the_next_command() {
     let env = samples::server_with_output();
     let mut up = env.up();
     up.wait_http(env.port(0), "/", "one");
-    let guardian = guardian(&env).expect("each instance has a guardian");
+    let guardian = guardian(up.pid()).expect("each instance has a guardian");
+    // Stopped, it cannot start another one.
     leftovers::signal(up.pid(), rustix::process::Signal::STOP);
     leftovers::kill(guardian.pid);
     up.kill();
@@ -76,8 +87,7 @@ fn kill_during_a_step_leaves_nothing_and_the_step_runs_again() {
     let env = samples::observing(&step, &[("slow", "yes\n")]);
     let mut up = env.up();
     up.until("the step sleeps", || leftovers::command_is(&nap).pop());
-    up.kill();
-    leftovers::expect_none(env.mark(), PROMPTLY);
+    kill_and_expect_none(&env, &mut up);
     assert_eq!(leftovers::command_is(&nap), []);
     std::fs::remove_file(env.path("slow")).expect("remove");
     env.once().ran(&["step-1"]);
@@ -89,7 +99,7 @@ fn kill_at_random_moments_of_a_cold_up_costs_nothing() {
     let count = std::env::var("HD_TEST_KILLS")
         .ok()
         .and_then(|count| count.parse().ok())
-        .unwrap_or(10);
+        .unwrap_or(5);
     let mut env = samples::many_files(1500);
     let clean = env.once();
     let clean_ms = clean.value()["ms"].as_f64().expect("a time");

@@ -29,7 +29,10 @@ fn flask_demo_answers_with_the_edit() {
     let mut up = env.up();
     up.wait_http(env.port(0), "/version", "1.0.0");
     up.wait_http(env.port(0), "/", "<h1>flask-demo");
-    assert_eq!(env.status().service("web")["state"], "ready");
+    // The probe comes by a moment after the first answer.
+    until("web is ready", SHORT, || {
+        (env.status().service("web")["state"] == "ready").then_some(())
+    });
 
     let from = up.so_far();
     files::replace(&env.path("config.py"), "1.0.0", "2.0.0");

@@ -7,64 +7,30 @@
 //! - **When full** the Debouncer gathers on (*Coalesce*); the engine is asked and waited for.
 //! - **After restart** it begins with the base and a whole scan, like at boot.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hd_dag::{Change, TreePath};
 use hd_supervision::actix::fut::{ready, wrap_future};
 use hd_supervision::actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, WrapFuture,
 };
-use hd_supervision::{AskError, Coalesce, Latest, Port, Status};
+use hd_supervision::{AskError, Status};
 
-use super::{batch, impact};
-use crate::base::Base;
+use super::knows::{Edges, Knows, Purpose};
+use super::{ask, batch, impact};
 use crate::events::Event;
 use crate::finish::{End, Finish};
 use crate::messages::{
-    Applied, ApplyEdits, BatchError, FetchImage, IngestPaths, Origin, Paths, PathsSettled, PinRoot,
-    PrepareView, Rebuild, RestartCause, RestartFor, RootAdvanced, RunSteps, Settled, StepsDone,
+    Applied, BatchError, FetchImage, Origin, Paths, PathsSettled, PinRoot, PrepareView, Rebuild,
+    RestartFor, RootAdvanced, RunSteps, Settled, StepsDone,
 };
 use crate::model::state::{Failure, StateBoard};
 use crate::mount_server::view::ServiceView;
 use crate::shared::Shared;
 use crate::step_runner::chain::ChainOutcome;
 
-/// How long the engine may take for one batch; a whole scan of a huge project is in it.
-const ENGINE_WITHIN: Duration = Duration::from_secs(600);
 /// Pause before an actor that is down is asked again.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
-
-/// Everything the conductor speaks to.
-#[derive(Clone, Debug)]
-pub struct Edges {
-    /// To the OciFetcher.
-    pub fetch: Port<FetchImage>,
-    /// To the ChunkStore.
-    pub ingest: Port<IngestPaths>,
-    /// To the ChunkStore.
-    pub pin: Port<PinRoot>,
-    /// To the DagEngine.
-    pub apply: Port<ApplyEdits>,
-    /// To the StepRunner.
-    pub steps: Coalesce<RunSteps>,
-    /// To the MountServer.
-    pub root: Latest<RootAdvanced>,
-    /// To the MountServer.
-    pub view: Port<PrepareView>,
-    /// To the services by name; empty when nothing is to be served.
-    pub services: Arc<BTreeMap<String, Coalesce<RestartFor>>>,
-}
-
-/// What is to be done once the first steps are done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Serve until told to stop.
-    Serve,
-    /// End.
-    Once,
-}
 
 /// The conductor.
 #[derive(Debug)]
@@ -87,18 +53,6 @@ pub struct Invalidator {
     pub knows: Knows,
 }
 
-/// What the conductor has learnt.
-#[derive(Debug, Default)]
-pub struct Knows {
-    base: Option<Arc<Base>>,
-    applied: Option<Applied>,
-    generation: u64,
-    /// Changes since the last generation whose outcome was acted on.
-    pending: Vec<Change>,
-    view: Option<Arc<ServiceView>>,
-    outcome: Option<Arc<ChainOutcome>>,
-}
-
 impl Actor for Invalidator {
     type Context = Context<Self>;
 
@@ -111,7 +65,7 @@ impl Invalidator {
     fn fetch_base(&mut self, ctx: &mut Context<Self>) {
         self.status.idle("waiting for the base");
         let fetch = self.edges.fetch.clone();
-        let asked = async move { fetch.ask(FetchImage, ENGINE_WITHIN).await };
+        let asked = async move { fetch.ask(FetchImage, ask::ENGINE_WITHIN).await };
         ctx.spawn(
             asked
                 .into_actor(self)
@@ -159,34 +113,12 @@ impl Invalidator {
             ))));
         };
         let edges = self.edges.clone();
-        let paths = if self.changes_filter(&paths) {
+        let paths = if batch::changes_filter(&paths, &self.shared.settings.project) {
             Paths::Rescan
         } else {
             paths
         };
-        let engine = async move {
-            let gone = |e: AskError| BatchError::new("gone", e);
-            let began = Instant::now();
-            let ingested = edges
-                .ingest
-                .ask(IngestPaths { origin, paths }, ENGINE_WITHIN)
-                .await
-                .map_err(gone)??;
-            let read = began.elapsed();
-            let notes = ingested.notes;
-            let edits = ApplyEdits {
-                origin,
-                found: ingested.found,
-                base,
-            };
-            let applied = edges
-                .apply
-                .ask(edits, ENGINE_WITHIN)
-                .await
-                .map_err(gone)??;
-            tracing::debug!(batch = origin.batch, since_event = ?origin.seen_at.elapsed(), ?read, applied = ?began.elapsed().saturating_sub(read), changed = applied.changed.len(), "ingested and applied");
-            Ok((applied, notes))
-        };
+        let engine = ask::ingest_and_apply(edges, origin, paths, base);
         Box::pin(wrap_future::<_, Self>(engine).map(
             move |outcome: Result<_, BatchError>, this, _| {
                 let (applied, notes) = outcome?;
@@ -196,22 +128,6 @@ impl Invalidator {
                 Ok(this.applied(origin, applied, boot))
             },
         ))
-    }
-
-    /// A changed ignore file changes what counts everywhere below it.
-    fn changes_filter(&self, paths: &Paths) -> bool {
-        let Paths::These(paths) = paths else {
-            return false;
-        };
-        let files = self.shared.settings.project.file_filter();
-        let names: BTreeSet<&[u8]> = files
-            .ignore_file_names()
-            .iter()
-            .map(|name| name.as_bytes())
-            .collect();
-        paths
-            .iter()
-            .any(|path: &TreePath| path.file_name().is_some_and(|name| names.contains(name)))
     }
 
     fn applied(&mut self, origin: Origin, applied: Applied, boot: bool) -> Settled {
@@ -287,12 +203,7 @@ impl Invalidator {
         let Some(failed) = &outcome.failure else {
             return;
         };
-        let error = BatchError::new(
-            "step",
-            format!("{} failed with exit code {}", failed.step, failed.code),
-        )
-        .at(failed.step.clone())
-        .hint(format!("all of its output: {}", failed.log));
+        let error = failed.error();
         let failure = Failure::from(&error);
         let steps = outcome.steps.clone();
         self.finish_generation(|state| {
@@ -355,31 +266,18 @@ impl Invalidator {
             .as_ref()
             .filter(|view| view.lower.tree == outcome.lower.tree)
             .cloned();
+        let wish = (!once && same_view.is_none()).then(|| PrepareView {
+            origin,
+            base,
+            outcome: outcome.clone(),
+            project: applied.project,
+        });
+        let durable = once || wish.is_some();
         let prepared = async move {
-            let gone = |e: AskError| BatchError::new("gone", e);
-            if once || same_view.is_none() {
-                // What is reported as done must survive a power cut; a later edit is pinned on the side.
-                edges.pin.ask(pin, ENGINE_WITHIN).await.map_err(gone)??;
-            } else if let Err(refused) = edges.pin.offer(pin) {
-                tracing::warn!(%refused, "the root is not pinned; the next one will be");
-            }
-            match same_view {
-                _ if once => Ok(None),
-                Some(view) => Ok(Some(view)),
-                None => {
-                    let wish = PrepareView {
-                        origin,
-                        base,
-                        outcome: outcome.clone(),
-                        project: applied.project,
-                    };
-                    edges
-                        .view
-                        .ask(wish, ENGINE_WITHIN)
-                        .await
-                        .map_err(gone)?
-                        .map(Some)
-                }
+            ask::pin(&edges, pin, durable).await?;
+            match wish {
+                Some(wish) => ask::view(&edges, wish).await.map(Some),
+                None => Ok(same_view),
             }
             .map(|view| (view, outcome))
         };
@@ -408,11 +306,27 @@ impl Invalidator {
         });
         self.tell_batch(origin, outcome, restarting);
         self.knows.pending.clear();
+        self.keep_for_a_view(origin, outcome);
         self.knows.outcome = Some(outcome.clone());
         self.status
             .idle(format!("generation {}", self.knows.generation));
         if self.purpose == Purpose::Once {
             self.finish.end(End::Done);
+        }
+    }
+
+    /// Keeps what a view is made of for whoever continues when this runtime has only built.
+    fn keep_for_a_view(&self, origin: Origin, outcome: &Arc<ChainOutcome>) {
+        if let (Purpose::Once, Some(base), Some(applied)) =
+            (self.purpose, &self.knows.base, &self.knows.applied)
+        {
+            // Only one generation is made; a restarted conductor finds the same again.
+            let _ = self.shared.built.set(PrepareView {
+                origin,
+                base: base.clone(),
+                outcome: outcome.clone(),
+                project: applied.project,
+            });
         }
     }
 
@@ -424,53 +338,26 @@ impl Invalidator {
         view: Arc<ServiceView>,
     ) -> Vec<String> {
         let before = self.knows.view.replace(view.clone());
-        let causes: BTreeMap<String, RestartCause> = match before {
-            None => self
-                .edges
-                .services
-                .keys()
-                .map(|name| (name.clone(), RestartCause::Boot))
-                .collect(),
-            Some(before) if before.lower.tree != view.lower.tree => {
-                let ran = batch::line(
-                    &[],
-                    outcome.view.tree,
-                    Duration::ZERO,
-                    &outcome.steps,
-                    Vec::new(),
-                )
-                .ran;
-                self.edges
-                    .services
-                    .keys()
-                    .map(|name| (name.clone(), RestartCause::View(ran.clone())))
-                    .collect()
-            }
-            Some(_) => {
-                let changed: Vec<TreePath> = self
-                    .knows
-                    .pending
-                    .iter()
-                    .map(|change| change.path.clone())
-                    .collect();
-                let services = &self.shared.settings.project.services;
-                let watches = services
-                    .iter()
-                    .map(|service| (service.name.as_str(), &service.watch));
-                let concerned = impact::concerned(watches, &changed);
-                concerned
-                    .into_iter()
-                    .map(|(name, paths)| (name, RestartCause::Watched(paths)))
-                    .collect()
-            }
+        let seen = impact::View {
+            before: before.map(|view| view.lower.tree),
+            now: view.lower.tree,
         };
+        let changed: Vec<_> = self
+            .knows
+            .pending
+            .iter()
+            .map(|change| change.path.clone())
+            .collect();
+        let services = &self.shared.settings.project.services;
+        let causes = impact::causes(services, &seen, &outcome.steps, &changed);
         let names = causes.keys().cloned().collect();
         for (name, cause) in causes {
             if let Some(port) = self.edges.services.get(&name) {
+                let view = view.clone();
                 port.put(RestartFor {
                     origin,
                     cause,
-                    view: view.clone(),
+                    view,
                 });
             }
         }

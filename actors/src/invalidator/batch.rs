@@ -2,14 +2,33 @@
 
 use std::time::Duration;
 
+use hd_config::Project;
 use hd_dag::{Change, Kind};
 use hd_store::Id;
 
 use crate::events::BatchLine;
+use crate::messages::Paths;
 use crate::model::report::{StepOutcome, StepReport};
 
 /// Paths named in the line of a batch.
 const NAMED: usize = 3;
+
+/// Tells whether an ignore file is among the paths: it changes what counts everywhere below it.
+pub fn changes_filter(paths: &Paths, project: &Project) -> bool {
+    let Paths::These(paths) = paths else {
+        return false;
+    };
+    let files = project.file_filter();
+    let is_ignore_file = |name: &[u8]| {
+        files
+            .ignore_file_names()
+            .iter()
+            .any(|known| known.as_bytes() == name)
+    };
+    paths
+        .iter()
+        .any(|path| path.file_name().is_some_and(is_ignore_file))
+}
 
 /// Makes the line of a batch.
 pub fn line(

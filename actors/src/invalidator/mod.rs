@@ -1,5 +1,7 @@
 //! The only conductor: ingest, apply, run, publish.
 
 pub mod actor;
+mod ask;
 pub mod batch;
 pub mod impact;
+pub mod knows;

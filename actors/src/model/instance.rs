@@ -72,9 +72,24 @@ impl InstancePaths {
         self.dir().join("kept.json")
     }
 
+    /// Which stored trace each step stands on.
+    pub fn traces(&self) -> PathBuf {
+        self.dir().join("traces.json")
+    }
+
     /// Processes of the runtime, for the command that finds it killed.
     pub fn processes(&self) -> PathBuf {
         self.dir().join("processes.json")
+    }
+
+    /// Directory of what tells how to enter each running service.
+    pub fn services(&self) -> PathBuf {
+        self.dir().join("services")
+    }
+
+    /// How to enter a running service.
+    pub fn service(&self, name: &str) -> PathBuf {
+        self.services().join(format!("{name}.json"))
     }
 
     /// Mount points made in the project, written before they are made.

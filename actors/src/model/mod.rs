@@ -1,5 +1,6 @@
 //! Nouns that several actors share.
 
+pub mod error;
 pub mod files;
 pub mod instance;
 pub mod log_line;
@@ -7,3 +8,4 @@ pub mod process_book;
 pub mod report;
 pub mod settings;
 pub mod state;
+pub mod surroundings;

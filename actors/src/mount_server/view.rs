@@ -14,8 +14,8 @@ use hd_config::Service;
 use hd_dag::{Rooted, TreePath};
 use hd_projection::Served;
 use hd_sandbox::{
-    Command, Create, Event, Limits, MountNamespace, MountOp, Network, Place, Privileges, Sandbox,
-    Spec, Stdio,
+    Command, Create, Event, Failure, Limits, MountNamespace, MountOp, Network, Place, Privileges,
+    Sandbox, Spec, Stdio, Terminal,
 };
 
 use super::outputs::LiveOutputs;
@@ -51,6 +51,32 @@ pub struct ServiceView {
     pub(super) _session: Served,
 }
 
+/// A sandbox whose command executes.
+#[derive(Debug)]
+pub struct Launched {
+    /// The sandbox.
+    pub sandbox: Sandbox,
+    /// Its terminal, if its command wanted one.
+    pub terminal: Option<Terminal>,
+    /// What it was made from.
+    pub spec: Spec,
+}
+
+/// Why a command in a view could not be started.
+#[derive(Debug)]
+pub enum NotStarted {
+    /// Its sandbox reported it; the failure has an exit code.
+    Command(Failure),
+    /// There was no sandbox.
+    Sandbox(BatchError),
+}
+
+impl From<BatchError> for NotStarted {
+    fn from(error: BatchError) -> Self {
+        Self::Sandbox(error)
+    }
+}
+
 impl ServiceView {
     /// Starts a service in this view and waits until its command executes. Blocks.
     pub fn start(
@@ -58,22 +84,51 @@ impl ServiceView {
         shared: &Shared,
         service: &Service,
         stdio: Stdio,
-    ) -> Result<Sandbox, BatchError> {
-        self.overlay(shared, &service.name)?;
-        let spec = self.spec(shared, service);
-        let broken =
-            |e: hd_sandbox::SandboxError| BatchError::new("sandbox", e).at(service.name.clone());
+    ) -> Result<Launched, BatchError> {
+        let argv: Vec<OsString> = match &service.command {
+            hd_config::Command::Shell(text) => ["/bin/sh", "-c", &format!("exec {text}")]
+                .map(OsString::from)
+                .into(),
+            hd_config::Command::Exec(argv) => argv.iter().map(OsString::from).collect(),
+        };
+        let command = self.command(shared, Some(service), argv);
+        self.launch(shared, &service.name, command, stdio)
+            .map_err(|error| match error {
+                NotStarted::Command(failure) => {
+                    BatchError::new("service", failure).at(service.name.clone())
+                }
+                NotStarted::Sandbox(error) => error,
+            })
+    }
+
+    /// Starts a sandbox of its own in this view and waits until its command executes. Blocks.
+    pub fn launch(
+        &self,
+        shared: &Shared,
+        name: &str,
+        command: Command,
+        stdio: Stdio,
+    ) -> Result<Launched, NotStarted> {
+        self.overlay(shared, name)?;
+        let spec = self.spec(shared, name, command);
+        let broken = |e: hd_sandbox::SandboxError| BatchError::new("sandbox", e).at(name);
         let mut pending = shared
             .launcher()?
             .spawn(&spec, stdio, Some(&self.namespace))
             .map_err(broken)?;
+        let mut terminal = None;
         loop {
             match pending.next_event(START_WITHIN).map_err(broken)? {
-                Event::Started(sandbox) => return Ok(sandbox),
-                Event::Failed(failure) => {
-                    return Err(BatchError::new("service", failure).at(service.name.clone()));
+                Event::Started(sandbox) => {
+                    return Ok(Launched {
+                        sandbox,
+                        terminal,
+                        spec,
+                    });
                 }
-                Event::Fuse { .. } | Event::Upper { .. } | Event::Terminal(_) | Event::Done => {}
+                Event::Failed(failure) => return Err(NotStarted::Command(failure)),
+                Event::Terminal(opened) => terminal = Some(opened),
+                Event::Fuse { .. } | Event::Upper { .. } | Event::Done => {}
             }
         }
     }
@@ -129,24 +184,18 @@ impl ServiceView {
         Ok(())
     }
 
-    fn spec(&self, shared: &Shared, service: &Service) -> Spec {
-        let argv: Vec<OsString> = match &service.command {
-            hd_config::Command::Shell(text) => ["/bin/sh", "-c", &format!("exec {text}")]
-                .map(OsString::from)
-                .into(),
-            hd_config::Command::Exec(argv) => argv.iter().map(OsString::from).collect(),
-        };
+    fn spec(&self, shared: &Shared, name: &str, command: Command) -> Spec {
         Spec {
-            name: service.name.clone(),
+            name: name.to_owned(),
             hostname: shared.settings.project.name.clone(),
             stage: shared.settings.paths.service_stage(),
             root: PathBuf::from(ROOT_STAGED),
-            mounts: self.mounts(shared, &service.name),
-            command: self.command(shared, Some(service), argv),
+            mounts: self.mounts(shared, name),
+            command,
             privileges: Privileges::default(),
             limits: Limits::default(),
             network: Network::Host,
-            user_namespace: hd_sandbox::idmap::required(),
+            user_namespace: None,
         }
     }
 
@@ -197,7 +246,7 @@ impl ServiceView {
                 ops
             }
             Base::Image(_) => vec![bind(
-                of_view(&TreePath::root()),
+                Place::Host(merged.clone()),
                 ROOT_STAGED.into(),
                 false,
                 Create::Dir,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hd_config::{Command, Service};
-use hd_sandbox::{End, Sandbox, Stdio};
+use hd_sandbox::{End, Record, Sandbox, Spec, Stdio};
 
 use super::log::Output;
 use crate::messages::{BatchError, Ended};
 use crate::model::process_book::{Entry, ProcessBook};
-use crate::mount_server::view::ServiceView;
+use crate::model::surroundings::Surroundings;
+use crate::mount_server::view::{Launched, ServiceView};
 use crate::shared::Shared;
 
 /// Starts processes of one service.
@@ -58,9 +59,13 @@ impl Spawner for ViewSpawner {
             stderr: Some(stderr),
             extra: Vec::new(),
         };
-        let sandbox = self.view.start(&self.shared, &self.service, stdio)?;
+        let Launched { sandbox, spec, .. } = self.view.start(&self.shared, &self.service, stdio)?;
         // It may have ended already: then there is nothing to write down.
-        let entry = sandbox.record().ok().map(|record| self.book.enter(record));
+        let record = sandbox.record().ok();
+        if let Some(record) = &record {
+            self.tell_how_to_enter(record, &spec);
+        }
+        let entry = record.map(|record| self.book.enter(record));
         let namespace = std::fs::read_link(pid_namespace(sandbox.pid())).ok();
         let (shared, service, view) =
             (self.shared.clone(), self.service.clone(), self.view.clone());
@@ -72,6 +77,16 @@ impl Spawner for ViewSpawner {
             service,
             view,
         }))
+    }
+}
+
+impl ViewSpawner {
+    /// A disk that refuses is no reason not to run it: it cannot be entered then.
+    fn tell_how_to_enter(&self, record: &Record, spec: &Spec) {
+        let path = self.shared.settings.paths.service(&self.service.name);
+        if let Err(error) = Surroundings::new(record.clone(), spec).write(&path) {
+            tracing::warn!(path = %path.display(), %error, "cannot write down how to enter a service");
+        }
     }
 }
 

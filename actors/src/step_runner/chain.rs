@@ -11,8 +11,10 @@ use super::hidden;
 use super::hit::{Search, search};
 use super::kept::KeptStates;
 use super::plan::Plan;
+use super::provider::version_in;
 use super::reason;
 use super::run::{Kept, RunDone, StepRun, run, view_of};
+use super::traces::StepTraces;
 use crate::base::{Base, skeleton};
 use crate::events::Event;
 use crate::messages::BatchError;
@@ -48,6 +50,18 @@ pub struct StepFailure {
     pub tail: Vec<String>,
     /// File with all of its output.
     pub log: String,
+}
+
+impl StepFailure {
+    /// Says it as an error.
+    pub fn error(&self) -> BatchError {
+        BatchError::new(
+            "step",
+            format!("{} failed with exit code {}", self.step, self.code),
+        )
+        .at(self.step.clone())
+        .hint(format!("all of its output: {}", self.log))
+    }
 }
 
 /// What became of the steps of one generation.
@@ -116,6 +130,7 @@ struct Chain<'a> {
     /// Kept directories as earlier steps of this chain left them.
     upstream: BTreeMap<TreePath, Id>,
     kept: KeptStates,
+    traces: StepTraces,
 }
 
 impl<'a> Chain<'a> {
@@ -146,6 +161,10 @@ impl<'a> Chain<'a> {
             steps: Vec::new(),
             upstream: BTreeMap::new(),
             kept: KeptStates::load(&shared.settings.paths),
+            traces: StepTraces {
+                workdir: plan.workdir_path.to_string(),
+                ..StepTraces::default()
+            },
         })
     }
 
@@ -164,6 +183,7 @@ impl<'a> Chain<'a> {
         let reason = match search(self.shared, &key, self.view, &view_of(self.shared, &run_of))? {
             _ if step.rerun => "asked to run again".to_owned(),
             Search::Valid(result) => {
+                self.traces.traces.insert(step.name.clone(), result.trace);
                 self.add_output(result.output)?;
                 self.report(step, StepOutcome::Kept, began, reason::KEPT.to_owned());
                 return Ok(Next::Go);
@@ -177,7 +197,9 @@ impl<'a> Chain<'a> {
             reason: reason.clone(),
         });
         let run_of = StepRun {
-            lower: self.raised(&step.name)?,
+            lower: self
+                .kept
+                .raise(&*self.shared.trees, &step.name, self.view, unix_ms())?,
             ..run_of
         };
         let Some(done) = run(self.shared, &run_of, cancel)? else {
@@ -248,6 +270,7 @@ impl<'a> Chain<'a> {
             made_at_unix_ms: unix_ms(),
             ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
+        self.traces.traces.insert(step.name.clone(), trace);
         if stable {
             let payload = result.encode().map_err(|e| BatchError::new("store", e))?;
             writer.append_history(&key, &payload).map_err(store)?;
@@ -279,24 +302,6 @@ impl<'a> Chain<'a> {
             kept.push(Kept { at, content });
         }
         Ok(kept)
-    }
-
-    /// The view with later times where it differs from what the last writer of a kept directory
-    /// saw: tools that compare times must find a changed source newer than what they kept.
-    fn raised(&self, step: &str) -> Result<Rooted, BatchError> {
-        let trees = &*self.shared.trees;
-        let now_ns = i64::try_from(unix_ms())
-            .unwrap_or(i64::MAX)
-            .saturating_mul(1_000_000);
-        let mut view = self.view;
-        for seen in self.kept.seen(step) {
-            // A tree that was collected meanwhile says nothing; then all must look new.
-            let changes = hd_dag::diff(trees, &seen.tree, &view.tree)
-                .or_else(|_| hd_dag::diff(trees, &hd_dag::empty_tree(), &view.tree))
-                .map_err(tree_error)?;
-            view = hd_dag::raise_times(trees, &view, &changes, now_ns).map_err(tree_error)?;
-        }
-        Ok(view)
     }
 
     fn keep(&mut self, step: &Wanted, kept: &[Kept]) -> Result<(), BatchError> {
@@ -355,6 +360,9 @@ impl<'a> Chain<'a> {
     }
 
     fn finish(self, failure: Option<StepFailure>) -> ChainOutcome {
+        if let Err(error) = self.traces.save(&self.shared.settings.paths) {
+            tracing::warn!(%error, "`hd why` will not know what the steps observed");
+        }
         ChainOutcome {
             steps: self.steps,
             view: self.view,
@@ -363,21 +371,6 @@ impl<'a> Chain<'a> {
             workdir: self.plan.workdir_path.clone(),
             failure,
         }
-    }
-}
-
-/// Checks the version a command printed.
-fn version_in(range: &str, tail: &[String]) -> Result<(), String> {
-    let printed = tail.last().map_or("", String::as_str);
-    let version = printed
-        .rsplit(' ')
-        .next()
-        .unwrap_or_default()
-        .trim_start_matches('v');
-    match hd_config::version::matches(range, version) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(format!("the base has {version}, hd.toml asks for {range}")),
-        Err(error) => Err(format!("`{printed}`: {error}")),
     }
 }
 

@@ -45,10 +45,10 @@ pub(super) fn tell(shared: &Shared, plan: &Plan, step: &str, done: &RunDone) {
 fn hidden_by(project: &Path, filter: &FileFilter, path: &TreePath) -> Option<(String, String)> {
     let stack = FilterStack::new(filter.clone());
     let mut dir = TreePath::root();
-    stack.enter(b"", &ignore_files(project, filter));
+    let _ = stack.enter(b"", &ignore_files(project, filter));
     for name in path.parent().unwrap_or_default().names() {
         dir.push(&name);
-        stack.enter(
+        let _ = stack.enter(
             dir.as_bytes(),
             &ignore_files(&project.join(host_path(&dir)), filter),
         );

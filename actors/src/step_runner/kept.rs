@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use hd_dag::{Rooted, TreePath};
+use hd_dag::{Rooted, TreeError, TreePath, Trees, diff, empty_tree, raise_times};
 use hd_store::Id;
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,30 @@ impl KeptStates {
             .iter()
             .filter(move |(name, _)| name.starts_with(&prefix))
             .map(|(_, state)| state.seen)
+    }
+
+    /// Gives the view with later times where it differs from what the last writer of a kept
+    /// directory saw: tools that compare times must find a changed source newer than what they
+    /// kept.
+    pub fn raise(
+        &self,
+        trees: &dyn Trees,
+        step: &str,
+        mut view: Rooted,
+        now_unix_ms: u64,
+    ) -> Result<Rooted, BatchError> {
+        let failed = |e: TreeError| BatchError::new("store", e);
+        let now_ns = i64::try_from(now_unix_ms)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1_000_000);
+        for seen in self.seen(step) {
+            // A tree that was collected meanwhile says nothing; then all must look new.
+            let changes = diff(trees, &seen.tree, &view.tree)
+                .or_else(|_| diff(trees, &empty_tree(), &view.tree))
+                .map_err(failed)?;
+            view = raise_times(trees, &view, &changes, now_ns).map_err(failed)?;
+        }
+        Ok(view)
     }
 
     /// Remembers what a step left.

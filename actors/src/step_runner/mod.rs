@@ -14,4 +14,5 @@ pub mod prepare;
 pub mod provider;
 pub mod reason;
 pub mod run;
+pub mod traces;
 pub mod view;

@@ -17,7 +17,7 @@ const LINE_MAX: usize = 16 * 1024;
 /// Reads the output of a step on a thread of its own until all writers are gone.
 ///
 /// The thread gives the last lines back. Errors: the log file cannot be made.
-pub fn pump(
+pub(super) fn pump(
     pipe: OwnedFd,
     log: &Path,
     step: &str,

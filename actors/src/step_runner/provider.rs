@@ -197,6 +197,21 @@ fn no_file(file: &str) -> BatchError {
     .hint("name a file relative to hd.toml that is not excluded")
 }
 
+/// Checks the version a command printed.
+pub(super) fn version_in(range: &str, tail: &[String]) -> Result<(), String> {
+    let printed = tail.last().map_or("", String::as_str);
+    let version = printed
+        .rsplit(' ')
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches('v');
+    match hd_config::version::matches(range, version) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(format!("the base has {version}, hd.toml asks for {range}")),
+        Err(error) => Err(format!("`{printed}`: {error}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -172,11 +172,12 @@ mod tests {
         let rules = Rules::new(files, watched, BTreeSet::new(), points);
         let ignore = [(".gitignore".to_owned(), IGNORE.to_vec())];
         let nested = [(".gitignore".to_owned(), b"!keep.log\nout\n".to_vec())];
-        let dirs: [(&str, &[(String, Vec<u8>)]); 4] = [
-            ("", &ignore),
-            ("src", &nested),
-            ("dist", &[]),
-            ("src/deep", &[]),
+        let none = [].as_slice();
+        let dirs = [
+            ("", ignore.as_slice()),
+            ("src", nested.as_slice()),
+            ("dist", none),
+            ("src/deep", none),
         ];
         let names = [
             "app.py",

@@ -80,7 +80,14 @@ pub(crate) fn watched_by(
 
 impl Rig {
     fn start(prepare: impl FnOnce(&Path), adjust: impl FnOnce(&mut Watched)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        // In memory where that can be had: a busy disk turns a storm into a drizzle.
+        let shm = Path::new("/dev/shm");
+        let dir = if shm.is_dir() {
+            tempfile::tempdir_in(shm)
+        } else {
+            tempfile::tempdir()
+        };
+        let dir = dir.unwrap();
         let base = dir.path().canonicalize().unwrap();
         let (root, outside) = (base.join("project"), base.join("outside"));
         fs::create_dir_all(&root).unwrap();

@@ -37,8 +37,9 @@ fn a_checkout_of_twenty_thousand_files_is_a_few_batches() {
                 "20,000 files in {written:?}: {batches} batches, known after {:?}",
                 begun.elapsed()
             );
-            // No batch waits longer than a second, and one settles the rest.
-            let bound = 6 + 2 * usize::try_from(begun.elapsed().as_secs()).unwrap();
+            // On a machine that has better things to do the writer itself pauses now and then; that
+            // an unbroken storm is one batch is shown on a paused clock.
+            let bound = 10 + 10 * usize::try_from(begun.elapsed().as_secs()).unwrap();
             assert!(
                 batches <= bound,
                 "{batches} batches in {:?}",

@@ -1,5 +1,7 @@
 //! `hd why`.
 
+mod observations;
+
 use hd_actors::model::report::{Report, SCHEMA, ServiceReport, StepOutcome, StepReport};
 use hd_config::Project;
 use serde_json::json;
@@ -27,6 +29,10 @@ pub(crate) fn run(place: &Place, name: Option<&str>, output: Output) -> Outcome 
     let report = state::required(&located)?.report;
     let (steps, services) = chosen(&report, name);
     if output.json {
+        let steps = match name {
+            Some(_) => observations::of_steps(&located.paths, &steps)?,
+            None => json!(steps),
+        };
         output.value(&json!({"schema": SCHEMA, "steps": steps, "services": services}))?;
     } else if let (Some(name), true) = (name, steps.is_empty() && services.is_empty()) {
         let message = format!("{name} has not been reached yet");

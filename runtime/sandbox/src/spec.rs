@@ -74,6 +74,14 @@ impl Command {
             tty: None,
         }
     }
+
+    /// Sets variables, each in the place of one of the same name.
+    pub fn set_env(&mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) {
+        for (name, value) in variables {
+            self.env.retain(|(known, _)| *known != name);
+            self.env.push((name, value));
+        }
+    }
 }
 
 /// Size of a terminal in characters.

@@ -1,0 +1,62 @@
+//! Whom the conductor speaks to, what for, and what it has learnt.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hd_dag::Change;
+use hd_supervision::{Coalesce, Latest, Port};
+
+use crate::base::Base;
+use crate::messages::{
+    Applied, ApplyEdits, FetchImage, IngestPaths, PinRoot, PrepareView, RestartFor, RootAdvanced,
+    RunSteps,
+};
+use crate::mount_server::view::ServiceView;
+use crate::step_runner::chain::ChainOutcome;
+
+/// Everything the conductor speaks to.
+#[derive(Clone, Debug)]
+pub struct Edges {
+    /// To the OciFetcher.
+    pub fetch: Port<FetchImage>,
+    /// To the ChunkStore.
+    pub ingest: Port<IngestPaths>,
+    /// To the ChunkStore.
+    pub pin: Port<PinRoot>,
+    /// To the DagEngine.
+    pub apply: Port<ApplyEdits>,
+    /// To the StepRunner.
+    pub steps: Coalesce<RunSteps>,
+    /// To the MountServer.
+    pub root: Latest<RootAdvanced>,
+    /// To the MountServer.
+    pub view: Port<PrepareView>,
+    /// To the services by name; empty when nothing is to be served.
+    pub services: Arc<BTreeMap<String, Coalesce<RestartFor>>>,
+}
+
+/// What is to be done once the first steps are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Serve until told to stop.
+    Serve,
+    /// End.
+    Once,
+}
+
+/// What the conductor has learnt.
+#[derive(Debug, Default)]
+pub struct Knows {
+    /// The base.
+    pub(super) base: Option<Arc<Base>>,
+    /// The last batch applied.
+    pub(super) applied: Option<Applied>,
+    /// Generation of steps asked for last.
+    pub(super) generation: u64,
+    /// Changes since the last generation whose outcome was acted on.
+    pub(super) pending: Vec<Change>,
+    /// The view services were started in last.
+    pub(super) view: Option<Arc<ServiceView>>,
+    /// The outcome acted on last.
+    pub(super) outcome: Option<Arc<ChainOutcome>>,
+}

@@ -1,0 +1,106 @@
+//! A command in the environment without services: `hd run`, and `hd exec` where nothing runs.
+//!
+//! The steps are made true first; then the view that services would have is built, and the
+//! command is the only one in it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use hd_sandbox::{Command, Stdio};
+
+use crate::finish::End;
+use crate::messages::{BatchError, PrepareView};
+use crate::model::process_book::Entry;
+use crate::model::report::Report;
+use crate::model::state::Failure;
+use crate::mount_server::mount_points::MountPoints;
+use crate::mount_server::prepare;
+use crate::mount_server::view::{Launched, NotStarted, ServiceView};
+use crate::runtime::{Ended, Running};
+use crate::shared::Shared;
+
+/// Name of the sandbox when it stands for no service; no service can have it.
+const NAME: &str = "RUN";
+
+/// A view for one command. [`OneOff::end`] takes it down.
+#[derive(Debug)]
+pub struct OneOff {
+    running: Running,
+    view: ServiceView,
+    report: Report,
+}
+
+/// Makes the steps true and builds the view; an error is how the runtime ended instead. Blocks.
+pub fn prepare(running: Running) -> Result<OneOff, Box<Ended>> {
+    let mut ended = running.work();
+    let wish = running.shared().built.get();
+    let built = match wish {
+        Some(wish) if running.reason() == Some(End::Done) => view(running.shared(), wish),
+        _ => {
+            running.clean_up(&ended.report);
+            return Err(Box::new(ended));
+        }
+    };
+    match built {
+        Ok(view) => Ok(OneOff {
+            running,
+            view,
+            report: ended.report,
+        }),
+        Err(error) => {
+            let failure = Failure::from(&error);
+            (ended.exit, ended.report.error) = (failure.exit, Some(failure.error));
+            running.clean_up(&ended.report);
+            Err(Box::new(ended))
+        }
+    }
+}
+
+fn view(shared: &Shared, wish: &PrepareView) -> Result<ServiceView, BatchError> {
+    let namespace = Arc::new(prepare::namespace(shared)?);
+    prepare::view(shared, namespace, &MountPoints::default(), wish, 1)
+}
+
+impl OneOff {
+    /// Gives a command with the surroundings of a service, or of none.
+    ///
+    /// `env` is set on top of them.
+    pub fn command(
+        &self,
+        service: Option<&str>,
+        argv: Vec<OsString>,
+        env: BTreeMap<OsString, OsString>,
+    ) -> Command {
+        let shared = self.running.shared();
+        let service = service.and_then(|name| shared.settings.project.service(name));
+        let mut command = self.view.command(shared, service, argv);
+        command.set_env(env);
+        command
+    }
+
+    /// Starts the command and waits until it executes. Blocks.
+    ///
+    /// The entry keeps it written down for the command that finds this process killed.
+    pub fn launch(
+        &self,
+        command: Command,
+        stdio: Stdio,
+    ) -> Result<(Launched, Option<Entry>), NotStarted> {
+        let shared = self.running.shared();
+        let launched = self.view.launch(shared, NAME, command, stdio)?;
+        let record = launched.sandbox.record().ok();
+        Ok((launched, record.map(|record| shared.book.enter(record))))
+    }
+
+    /// Takes the view down and leaves nothing of it behind.
+    pub fn end(self) {
+        let Self {
+            running,
+            view,
+            report,
+        } = self;
+        drop(view);
+        running.clean_up(&report);
+    }
+}
