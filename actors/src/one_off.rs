@@ -3,8 +3,6 @@
 //! The steps are made true first; then the view that services would have is built, and the
 //! command is the only one in it.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::sync::Arc;
 
 use hd_sandbox::{Command, Stdio};
@@ -63,20 +61,12 @@ fn view(shared: &Shared, wish: &PrepareView) -> Result<ServiceView, BatchError> 
 }
 
 impl OneOff {
-    /// Gives a command with the surroundings of a service, or of none.
-    ///
-    /// `env` is set on top of them.
-    pub fn command(
-        &self,
-        service: Option<&str>,
-        argv: Vec<OsString>,
-        env: BTreeMap<OsString, OsString>,
-    ) -> Command {
+    /// Gives the surroundings of a service, or of none, for a command that has no words yet.
+    pub fn command(&self, service: Option<&str>) -> Command {
         let shared = self.running.shared();
         let service = service.and_then(|name| shared.settings.project.service(name));
-        let mut command = self.view.command(shared, service, argv);
-        command.set_env(env);
-        command
+        let none: [&str; 0] = [];
+        self.view.command(shared, service, none)
     }
 
     /// Starts the command and waits until it executes. Blocks.

@@ -14,11 +14,14 @@ use hd_store::{Id, NodeKind, Store, Writer};
 /// Bytes of decoded nodes kept for reading.
 const DECODED_BYTES: usize = 64 << 20;
 
+/// Kind (by number) and id of a node.
+pub type NodeKey = (u8, Id);
+
 /// Trees over a store, with new nodes in memory.
 #[derive(Debug)]
 pub struct WorkTrees {
     stored: StoreTrees,
-    fresh: RwLock<HashMap<(u8, Id), Arc<Vec<u8>>>>,
+    fresh: RwLock<HashMap<NodeKey, Arc<Vec<u8>>>>,
 }
 
 impl WorkTrees {
@@ -31,7 +34,7 @@ impl WorkTrees {
     }
 
     /// Writes all new nodes through a writer; the caller commits, then calls [`Self::flushed`].
-    pub fn flush(&self, writer: &mut Writer) -> Result<Vec<(u8, Id)>, hd_store::Error> {
+    pub fn flush(&self, writer: &mut Writer) -> Result<Vec<NodeKey>, hd_store::Error> {
         let fresh: Vec<_> = {
             let fresh = self.fresh.read().unwrap_or_else(PoisonError::into_inner);
             fresh
@@ -48,7 +51,7 @@ impl WorkTrees {
     }
 
     /// Forgets nodes that a commit has made durable.
-    pub fn flushed(&self, keys: &[(u8, Id)]) {
+    pub fn flushed(&self, keys: &[NodeKey]) {
         let mut fresh = self.fresh.write().unwrap_or_else(PoisonError::into_inner);
         for key in keys {
             fresh.remove(key);

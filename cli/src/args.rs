@@ -103,6 +103,12 @@ pub(crate) enum Verb {
     Ps(PlaceArgs),
     /// Build and exit: `up --once`
     Build(BuildArgs),
+    /// Run a command beside a service
+    Exec(ExecArgs),
+    /// Run a command in the environment
+    Run(RunArgs),
+    /// Open a shell in the environment
+    Shell(ShellArgs),
     /// Print what services wrote
     Logs(LogsArgs),
     /// Start services that do not run
@@ -119,6 +125,8 @@ pub(crate) enum Verb {
     /// Look after the store of contents
     #[command(subcommand)]
     Cas(CasVerb),
+    /// Measure what edits cost with hd, and with Docker where it answers
+    Demo(DemoArgs),
     /// Print the version
     Version,
     #[command(external_subcommand)]
@@ -189,6 +197,69 @@ pub(crate) struct BuildArgs {
 }
 
 #[derive(Clone, Debug, Args)]
+pub(crate) struct ExecArgs {
+    /// Beside this service [default: the first]
+    #[arg(short, long, value_name = "SERVICE")]
+    pub(crate) service: Option<String>,
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// The command and its arguments
+    #[arg(
+        value_name = "COMMAND",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Use this image instead of `base` of the file
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) base: Option<String>,
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// The command and its arguments
+    #[arg(
+        value_name = "COMMAND",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ShellArgs {
+    /// Beside this service [default: the first]
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: Option<String>,
+    /// Use this image instead of `base` of the file
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) base: Option<String>,
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// How a command inside is run.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct HowArgs {
+    /// Set a variable, or pass yours on; can be given again
+    #[arg(short, long, value_name = "KEY[=VALUE]")]
+    pub(crate) env: Vec<OsString>,
+    /// No terminal even if this is one
+    #[arg(short = 'T', long = "no-tty")]
+    pub(crate) no_tty: bool,
+}
+
+#[derive(Clone, Debug, Args)]
 pub(crate) struct LogsArgs {
     /// Only these services
     #[arg(value_name = "SERVICE")]
@@ -237,6 +308,21 @@ pub(crate) struct WhyArgs {
     /// `step-1`, or a name as `status` shows it, or a service [default: every step]
     #[arg(value_name = "STEP|SERVICE")]
     pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Build both sides on this image
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) base: Option<String>,
+    /// Measure each phase so often; a cold start half as often
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) runs: u32,
+    /// The project, if it is not here
+    #[arg(value_name = "PATH")]
+    pub(crate) path: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) place: Place,
 }

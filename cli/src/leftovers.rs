@@ -80,7 +80,12 @@ pub(crate) fn sweep(paths: &InstancePaths, project: &Path) -> Result<(), CliErro
             _ => {}
         }
     }
-    Ok(())
+    match std::fs::remove_dir_all(paths.services()) {
+        Err(e) if e.kind() != ErrorKind::NotFound => {
+            Err(CliError::io("remove", &paths.services(), &e))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn open_lock(paths: &InstancePaths) -> Result<Option<File>, CliError> {
@@ -120,6 +125,8 @@ mod tests {
         let project = place.path().join("project");
         let paths = InstancePaths::new(&place.path().join("home"), &project);
         fs::create_dir_all(paths.dir()).unwrap();
+        fs::create_dir_all(paths.services()).unwrap();
+        fs::write(paths.service("web"), "{}").unwrap();
         fs::create_dir_all(project.join("a/mine")).unwrap();
         fs::create_dir_all(project.join("b/full")).unwrap();
         fs::write(project.join("b/full/file"), "").unwrap();
@@ -148,6 +155,7 @@ mod tests {
         assert!(!left.project.join("a/mine").exists());
         assert!(left.project.join("b/full/file").exists());
         assert!(!left.paths.processes().exists() && !left.paths.mount_points().exists());
+        assert!(!left.paths.services().exists());
         sweep(&left.paths, &left.project).unwrap();
     }
 

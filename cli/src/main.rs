@@ -9,9 +9,11 @@ mod logs;
 mod output;
 mod project;
 mod signals;
+mod terminal;
 mod verbs;
 
 use std::ffi::OsStr;
+use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
 use std::time::Instant;
 
@@ -101,6 +103,7 @@ fn trace() {
     if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_default_env() {
         let layer = tracing_subscriber::fmt()
             .with_env_filter(filter)
+            .with_ansi(std::io::stderr().is_terminal())
             .with_writer(std::io::stderr);
         // It fails only when somebody has set one before, which then stays.
         let _ = layer.try_init();

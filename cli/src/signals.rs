@@ -13,6 +13,13 @@ use crate::error::CliError;
 pub(crate) struct Received(Arc<AtomicI32>);
 
 impl Received {
+    /// Notes a signal, if it is the first.
+    pub(crate) fn note(&self, signal: i32) {
+        let _ = self
+            .0
+            .compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
     /// Gives the exit code of a process that a signal ended: 128 + its number.
     pub(crate) fn exit(&self) -> Option<i32> {
         match self.0.load(Ordering::Relaxed) {
@@ -22,9 +29,12 @@ impl Received {
     }
 }
 
-/// Starts the thread: `act` is told how many signals have come, from 1. The third ends the
-/// process at once; the guardian ends what it started.
-pub(crate) fn handle(mut act: impl FnMut(u32) + Send + 'static) -> Result<Received, CliError> {
+/// Starts a thread that tells `act` of every signal of `wanted` that the caller does not want
+/// ignored.
+pub(crate) fn each(
+    wanted: &[i32],
+    mut act: impl FnMut(i32) + Send + 'static,
+) -> Result<(), CliError> {
     let failed = |e: std::io::Error| {
         CliError::new(
             "io",
@@ -32,27 +42,28 @@ pub(crate) fn handle(mut act: impl FnMut(u32) + Send + 'static) -> Result<Receiv
             format!("cannot handle signals: {e}"),
         )
     };
-    let wanted = [SIGINT, SIGTERM, SIGHUP]
-        .into_iter()
-        .filter(|signal| !is_ignored(*signal));
+    let wanted = wanted.iter().filter(|signal| !is_ignored(**signal));
     let mut signals = Signals::new(wanted).map_err(failed)?;
-    let received = Received::default();
-    let first = received.clone();
-    let run = move || {
-        for (count, signal) in (1u32..).zip(signals.forever()) {
-            let _ = first
-                .0
-                .compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
-            if count > 2 {
-                std::process::exit(128 + signal);
-            }
-            act(count);
-        }
-    };
     std::thread::Builder::new()
         .name("signals".to_owned())
-        .spawn(run)
+        .spawn(move || signals.forever().for_each(&mut act))
         .map_err(failed)?;
+    Ok(())
+}
+
+/// Starts the thread: `act` is told how many signals have come, from 1. The third ends the
+/// process at once; the guardian ends what it started.
+pub(crate) fn handle(mut act: impl FnMut(u32) + Send + 'static) -> Result<Received, CliError> {
+    let received = Received::default();
+    let (first, mut count) = (received.clone(), 0);
+    each(&[SIGINT, SIGTERM, SIGHUP], move |signal| {
+        count += 1;
+        first.note(signal);
+        if count > 2 {
+            std::process::exit(128 + signal);
+        }
+        act(count);
+    })?;
     Ok(received)
 }
 

@@ -20,17 +20,9 @@ const LATER: &[(&str, &str)] = &[
         "debug",
         "`hd why STEP` says why it ran; what it wrote is in its log",
     ),
-    (
-        "demo",
-        "`hd up --once --json` says what ran and how long it took",
-    ),
     ("diff", "`hd why` says what changed for a step"),
     ("doctor", "`hd up` names what the machine lacks"),
     ("events", "`hd up` beside a running instance prints them"),
-    (
-        "exec",
-        "give a service what you want to run: `hd up` starts it in the environment",
-    ),
     ("export", "`hd up` shows what steps made to services"),
     ("image", "`hd up` pulls the base"),
     ("ingest", "`hd build` reads the project into the store"),
@@ -48,15 +40,7 @@ const LATER: &[(&str, &str)] = &[
         "restore",
         "check out the state you want with git: `hd` makes the rest of it again",
     ),
-    (
-        "run",
-        "make it a step or a service: `hd up` runs it in the environment",
-    ),
     ("schema", "`hd init` writes a commented hd.toml"),
-    (
-        "shell",
-        "make it a service: `hd up` runs it in the environment",
-    ),
     (
         "snapshot",
         "commit the project with git: `hd` makes the rest of it again",

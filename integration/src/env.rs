@@ -176,6 +176,14 @@ impl Env {
             .stdout
     }
 
+    /// What `git status` finds beside edits of files it knows: nothing, when hd left nothing.
+    #[track_caller]
+    pub fn added(&self) -> Vec<String> {
+        let status = self.git(&["status", "--porcelain"]);
+        let added = status.lines().filter(|line| !line.starts_with(" M "));
+        added.map(str::to_owned).collect()
+    }
+
     fn git_init(&self) {
         self.git(&["init", "--quiet"]);
         self.git(&["add", "--all"]);

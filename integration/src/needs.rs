@@ -36,6 +36,17 @@ pub fn package_index() -> Result<(), String> {
     std::env::var("HD_TEST_OFFLINE").map_or(Ok(()), Err)
 }
 
+/// An `hd` that panics on request: built with `--features fault`, as `cargo xtask test` does.
+pub fn faults() -> Result<(), String> {
+    let binary = crate::env::binary();
+    let bytes = std::fs::read(&binary).map_err(|error| format!("{}: {error}", binary.display()))?;
+    let mark = b"HD_FAULT";
+    let armed = bytes.windows(mark.len()).any(|window| window == mark);
+    armed
+        .then_some(())
+        .ok_or_else(|| "hd was built without `--features fault`".to_owned())
+}
+
 /// The registry with the base images: `127.0.0.1:PORT`.
 pub fn registry() -> Result<String, String> {
     std::env::var("HD_TEST_REGISTRY").map_err(|_| {

@@ -106,19 +106,24 @@ impl Up {
         self.wait_exit(SHORT)
     }
 
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("look at hd")
+    }
+
     /// Waits for the end.
     #[track_caller]
     pub fn wait_exit(&mut self, deadline: Duration) -> ExitStatus {
         let said = self.said();
         until(&format!("hd up ends; it said:\n{said}"), deadline, || {
-            self.child.try_wait().expect("wait for hd")
+            self.ended()
         })
     }
 
     /// Fails the test when `hd up` has ended by itself.
     #[track_caller]
     fn must_run(&mut self) {
-        if let Some(status) = self.child.try_wait().expect("look at hd") {
+        if let Some(status) = self.ended() {
             panic!("hd up ended ({status}):\n{}", self.said());
         }
     }

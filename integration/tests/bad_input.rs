@@ -71,7 +71,7 @@ const CASES: &[Case] = &[
     Case {
         name: "a key that comes later",
         toml: "[environment]\nname = \"x\"\n\n[remote]\nurl = \"x\"\n",
-        words: &["hd.toml:4", "remote", "not yet"],
+        words: &["hd.toml:4", "remote", "not work yet"],
     },
 ];
 

@@ -6,13 +6,7 @@ fn down(env: &Env, mut up: Up) {
     env.hd(["down"]).finish().ok();
     up.wait_exit(SHORT);
     leftovers::expect_none(env.mark(), SHORT);
-    // What the test itself edited is modified; nothing was added.
-    let status = env.git(&["status", "--porcelain"]);
-    let added: Vec<&str> = status
-        .lines()
-        .filter(|line| !line.starts_with(" M "))
-        .collect();
-    assert_eq!(added, [""; 0]);
+    assert_eq!(env.added(), [""; 0]);
 }
 
 #[test]

@@ -21,6 +21,10 @@ const SHELLS_BESIDE_ACTORS: &[(&str, &str)] = &[
     ("actors/src/control/serve.rs", "talks to one connection"),
     ("actors/src/control/socket.rs", "makes the socket"),
     (
+        "actors/src/invalidator/ask.rs",
+        "asks other actors and waits for them",
+    ),
+    (
         "actors/src/service_supervisor/board.rs",
         "wakes who waits for a state",
     ),

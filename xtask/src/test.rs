@@ -34,33 +34,71 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
     if let Err(why) = package_index() {
         tests.env("HD_TEST_OFFLINE", why);
     }
-    // A machine that cannot have images skips their tests; one that can must not fail to make them.
-    let served = images::cannot().map_or_else(images::up, |why| Err(Failure::new(why)));
-    match &served {
-        Ok(served) => {
-            tests.env("HD_TEST_REGISTRY", &served.registry);
-            tests.env("HD_TEST_FIXTURES_TSV", &served.fixtures_tsv);
-        }
-        Err(why) => {
-            eprintln!("xtask: no base images: {why}");
-            tests.env("HD_TEST_NO_REGISTRY", why.to_string());
-        }
-    }
-    let tested = run_command(&mut tests).and_then(|()| doctests(filter));
-    if served.as_ref().is_ok_and(|served| served.started) {
-        images::stop()?;
-    }
+    let images = Images::find();
+    images.tell(&mut tests);
+    let tested = run_command(&mut tests).and_then(|()| doctests(filter, &features));
+    images.stop()?;
     let skipped = report_skips(&skips);
     tested?;
-    if images::cannot().is_none() {
-        served?;
-    }
+    images.check()?;
     if strict && skipped > 0 {
         return Err(Failure::new(format!(
             "--strict: {skipped} tests were skipped"
         )));
     }
     Ok(())
+}
+
+/// Where the base images come from.
+enum Images {
+    /// A registry that the caller serves: it is in the environment that the tests inherit.
+    Told,
+    Served(images::Served),
+    /// This machine cannot have any: their tests are skipped.
+    Cannot(&'static str),
+    /// It can, but something went wrong: that must not pass for a skip.
+    Failed(Failure),
+}
+
+impl Images {
+    fn find() -> Self {
+        if std::env::var_os("HD_TEST_REGISTRY").is_some() {
+            return Self::Told;
+        }
+        match images::cannot() {
+            Some(why) => Self::Cannot(why),
+            None => images::up().map_or_else(Self::Failed, Self::Served),
+        }
+    }
+
+    fn tell(&self, tests: &mut Command) {
+        let why = match self {
+            Self::Told => return,
+            Self::Served(served) => {
+                tests.env("HD_TEST_REGISTRY", &served.registry);
+                tests.env("HD_TEST_FIXTURES_TSV", &served.fixtures_tsv);
+                return;
+            }
+            Self::Cannot(why) => (*why).to_owned(),
+            Self::Failed(failure) => failure.to_string(),
+        };
+        eprintln!("xtask: no base images: {why}");
+        tests.env("HD_TEST_NO_REGISTRY", why);
+    }
+
+    fn stop(&self) -> Result<(), Failure> {
+        match self {
+            Self::Served(served) if served.started => images::stop(),
+            _ => Ok(()),
+        }
+    }
+
+    fn check(self) -> Result<(), Failure> {
+        match self {
+            Self::Failed(failure) => Err(failure),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Builds the binary that the tests run and puts it where no other build replaces it.
@@ -117,11 +155,13 @@ fn test_command(filter: Option<&str>) -> Command {
 }
 
 /// nextest does not run doctests, and a filter means somebody is after something else.
-fn doctests(filter: Option<&str>) -> Result<(), Failure> {
+fn doctests(filter: Option<&str>, features: &[String]) -> Result<(), Failure> {
     if filter.is_some() {
         return Ok(());
     }
-    run_command(cargo().args(["test", "--workspace", "--doc"]))
+    let mut tests = cargo();
+    // The features of the other tests, lest everything is built once more.
+    run_command(tests.args(["test", "--workspace", "--doc"]).args(features))
 }
 
 /// Whether pip finds a package: the examples install from the index.

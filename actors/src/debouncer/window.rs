@@ -9,12 +9,16 @@ use crate::messages::Paths;
 
 /// Silence that ends a small batch: an editor's save is several events within a millisecond.
 const QUIET: Duration = Duration::from_millis(5);
-/// Silence that ends a storm such as a checkout.
+/// Silence that ends a storm such as a checkout, at least.
 const QUIET_IN_STORM: Duration = Duration::from_millis(40);
+/// The same at most.
+const QUIET_IN_STORM_MAX: Duration = Duration::from_millis(250);
 /// Paths from which on a batch counts as a storm.
 const STORM: usize = 32;
 /// A batch never waits longer than this for silence.
 const LONGEST: Duration = Duration::from_secs(1);
+/// A storm never waits longer than this for silence.
+const LONGEST_STORM: Duration = Duration::from_secs(10);
 /// More paths than this are not worth naming: look at everything.
 const NAMED_MAX: usize = 4096;
 
@@ -57,11 +61,16 @@ impl Window {
             .gathering
             .as_ref()
             .filter(|_| self.in_flight.is_none())?;
-        let quiet = match &gathering.paths {
-            Paths::These(paths) if paths.len() < STORM => QUIET,
-            _ => QUIET_IN_STORM,
+        let age = gathering.last.saturating_duration_since(gathering.first);
+        let (quiet, longest) = match &gathering.paths {
+            Paths::These(paths) if paths.len() < STORM => (QUIET, LONGEST),
+            // The longer a storm lasts, the longer its writer may pause on a slow disk.
+            _ => (
+                (age / 4).clamp(QUIET_IN_STORM, QUIET_IN_STORM_MAX),
+                LONGEST_STORM,
+            ),
         };
-        Some((gathering.last + quiet).min(gathering.first + LONGEST))
+        Some((gathering.last + quiet).min(gathering.first + longest))
     }
 
     /// Takes the batch out if its time has come; with it, when its first event was seen.
@@ -152,7 +161,7 @@ mod tests {
             );
             window.touch(these([path(&format!("f{at}"))]), seen);
         }
-        let (paths, _) = window.take(start + Duration::from_millis(900)).unwrap();
+        let (paths, _) = window.take(start + Duration::from_millis(1_100)).unwrap();
         assert_eq!(paths, Paths::Rescan);
         let mut endless = Window::default();
         for at in 0..2_000u64 {

@@ -8,7 +8,7 @@
 //! - **After restart** it begins with the base and a whole scan, like at boot.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hd_supervision::actix::fut::{ready, wrap_future};
 use hd_supervision::actix::{
@@ -28,9 +28,6 @@ use crate::model::state::{Failure, StateBoard};
 use crate::mount_server::view::ServiceView;
 use crate::shared::Shared;
 use crate::step_runner::chain::ChainOutcome;
-
-/// Pause before an actor that is down is asked again.
-const AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// The conductor.
 #[derive(Debug)]
@@ -85,7 +82,7 @@ impl Invalidator {
                     }
                     Ok(Err(error)) => this.cannot_go_on(&error),
                     Err(AskError::Down { .. } | AskError::Died { .. }) => {
-                        ctx.run_later(AGAIN_AFTER, Self::fetch_base);
+                        ctx.run_later(ask::AGAIN_AFTER, Self::fetch_base);
                     }
                     Err(error) => this.cannot_go_on(&BatchError::new("image", error)),
                 }),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hd_supervision::AskError;
+use hd_supervision::actix::Message;
+use hd_supervision::{AskError, Port};
+use tokio::time::sleep;
 
 use super::knows::Edges;
 use crate::base::Base;
@@ -14,6 +16,10 @@ use crate::mount_server::view::ServiceView;
 
 /// How long the engine may take for one batch; a whole scan of a huge project is in it.
 pub(super) const ENGINE_WITHIN: Duration = Duration::from_secs(600);
+/// How long the tree may take to restart the conductor together with a part of the engine.
+const RESTARTED_WITHIN: Duration = Duration::from_secs(10);
+/// Pause before an actor that is down is asked again.
+pub(super) const AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// Reads paths into the store and brings the DAG up to them; answers with remarks for the person.
 pub(super) async fn ingest_and_apply(
@@ -24,11 +30,7 @@ pub(super) async fn ingest_and_apply(
 ) -> Result<(Applied, Vec<String>), BatchError> {
     let began = Instant::now();
     let wish = IngestPaths { origin, paths };
-    let ingested = edges
-        .ingest
-        .ask(wish, ENGINE_WITHIN)
-        .await
-        .map_err(gone)??;
+    let ingested = engine(&edges.ingest, wish).await??;
     let read = began.elapsed();
     let found = ingested.found;
     let wish = ApplyEdits {
@@ -36,7 +38,7 @@ pub(super) async fn ingest_and_apply(
         found,
         base,
     };
-    let applied = edges.apply.ask(wish, ENGINE_WITHIN).await.map_err(gone)??;
+    let applied = engine(&edges.apply, wish).await??;
     tracing::debug!(
         batch = origin.batch,
         since_event = ?origin.seen_at.elapsed(),
@@ -51,7 +53,7 @@ pub(super) async fn ingest_and_apply(
 /// Keeps a root from being collected; `durable` waits until it survives a power cut.
 pub(super) async fn pin(edges: &Edges, pin: PinRoot, durable: bool) -> Result<(), BatchError> {
     if durable {
-        return edges.pin.ask(pin, ENGINE_WITHIN).await.map_err(gone)?;
+        return engine(&edges.pin, pin).await?;
     }
     // An edit is answered first; the next batch pins again if this one finds no room.
     if let Err(refused) = edges.pin.offer(pin) {
@@ -60,9 +62,30 @@ pub(super) async fn pin(edges: &Edges, pin: PinRoot, durable: bool) -> Result<()
     Ok(())
 }
 
-/// Has the view for services built.
+/// Has the view for services built; asked again when the actor that builds it was restarted.
 pub(super) async fn view(edges: &Edges, wish: PrepareView) -> Result<Arc<ServiceView>, BatchError> {
-    edges.view.ask(wish, ENGINE_WITHIN).await.map_err(gone)?
+    loop {
+        match edges.view.ask(wish.clone(), ENGINE_WITHIN).await {
+            Err(AskError::Down { .. } | AskError::Died { .. }) => sleep(AGAIN_AFTER).await,
+            answer => return answer.map_err(gone)?,
+        }
+    }
+}
+
+/// Asks an actor of the engine. When it dies the conductor, which comes after it in the tree, is
+/// restarted too and begins anew: the failure is not its last word, so it waits for its own end.
+async fn engine<M: Message + Send + 'static>(
+    port: &Port<M>,
+    wish: M,
+) -> Result<M::Result, BatchError>
+where
+    M::Result: Send,
+{
+    let answer = port.ask(wish, ENGINE_WITHIN).await;
+    if let Err(AskError::Down { .. } | AskError::Died { .. }) = answer {
+        sleep(RESTARTED_WITHIN).await;
+    }
+    answer.map_err(gone)
 }
 
 fn gone(error: AskError) -> BatchError {

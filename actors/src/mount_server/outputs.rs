@@ -5,7 +5,7 @@
 //! directories that lie inside one of the project's, cannot be shown without hiding or writing
 //! the person's own files.
 
-use hd_dag::{Kind, Rooted, TreeError, TreePath, Trees, get, list, subtree};
+use hd_dag::{Kind, Rooted, TreeError, TreePath, Trees, get, subtree};
 
 /// Outputs at or below the working directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,11 +55,6 @@ pub fn live_outputs(
         }
     }
     Ok(outputs)
-}
-
-/// Tells whether a directory of a tree is empty.
-pub fn is_empty(trees: &dyn Trees, tree: &hd_store::Id) -> Result<bool, TreeError> {
-    Ok(list(trees, tree)?.next().is_none())
 }
 
 #[cfg(test)]

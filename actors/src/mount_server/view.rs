@@ -141,7 +141,7 @@ impl ServiceView {
         argv: impl IntoIterator<Item = T>,
     ) -> Command {
         let mut env = self.plan.passed.clone();
-        env.extend(environment::common(
+        env.extend(environment::of_service(
             &self.base,
             &self.account,
             &shared.settings.declared_env,

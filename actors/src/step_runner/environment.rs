@@ -33,6 +33,21 @@ pub fn common(
     env
 }
 
+/// Environment of a service, before its own `env`.
+///
+/// Python trusts a compiled module whose source has the same size and the same *second* of
+/// change, so two quick saves would show the first one; on a live project it is told not to
+/// write any. What steps installed is compiled already.
+pub fn of_service(
+    base: &Base,
+    account: &Account,
+    declared: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::from([("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned())]);
+    env.extend(common(base, account, declared));
+    env
+}
+
 /// Environment of a build step, as it enters the key.
 pub fn of_step(
     base: &Base,

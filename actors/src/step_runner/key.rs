@@ -82,7 +82,7 @@ mod tests {
             |k| k.limits = "nofile=1".into(),
             |k| k.based = true,
             |k| k.trace_format += 1,
-            |k| drop(k.cache.insert("dist".into(), None)),
+            |k| k.cache.extend([("dist".to_owned(), None)]),
         ];
         for change in changes {
             let mut other = key();

@@ -3,8 +3,10 @@
 mod build;
 mod cas;
 mod dag;
+mod demo;
 mod down;
 mod init;
+mod inside;
 mod logs;
 mod service;
 mod state;
@@ -36,6 +38,9 @@ pub(crate) fn run(cli: Cli, output: Output, started: Instant) -> Outcome {
             args.place = args.place.or(outer);
             build::run(args, output, started)
         }
+        Verb::Exec(args) => inside::exec(args, outer, output, started),
+        Verb::Run(args) => inside::run(args, outer, output, started),
+        Verb::Shell(args) => inside::shell(args, outer, output, started),
         Verb::Logs(args) => logs::run(&args, &args.place().or(outer), output),
         Verb::Start(args) => service::start(args, outer, output),
         Verb::Stop(args) => service::stop(args, outer, output),
@@ -43,6 +48,10 @@ pub(crate) fn run(cli: Cli, output: Output, started: Instant) -> Outcome {
         Verb::Why(args) => why::run(&args.place.or(outer), args.name.as_deref(), output),
         Verb::Dag(DagVerb::Show(args)) => dag::show(&args.place.or(outer), args.depth, output),
         Verb::Cas(verb) => cas::run(&verb, output),
+        Verb::Demo(mut args) => {
+            args.place = args.place.or(outer);
+            demo::run(&args, output)
+        }
         Verb::Version => version::run(output),
         Verb::Other(words) => Err(verbs::refuse(
             words.first().map_or("".as_ref(), |word| word),

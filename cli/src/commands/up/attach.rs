@@ -36,7 +36,7 @@ pub(super) fn start(plan: &Plan, wait: bool, output: Output) -> Outcome {
 pub(super) fn build(client: Client, plan: &Plan, rerun: Vec<String>, output: Output) -> Outcome {
     if plan.base.is_some() {
         same_base(
-            plan,
+            plan.base.as_deref(),
             &connect(plan)?.report(&Request::Status, Some(PROMPT))?,
         )?;
     }
@@ -55,7 +55,7 @@ pub(super) fn build(client: Client, plan: &Plan, rerun: Vec<String>, output: Out
 
 fn start_missing(plan: &Plan) -> Result<Report, CliError> {
     let report = connect(plan)?.report(&Request::Status, Some(PROMPT))?;
-    same_base(plan, &report)?;
+    same_base(plan.base.as_deref(), &report)?;
     let names = plan.services.clone();
     connect(plan)?.done(
         &Request::Service {
@@ -67,8 +67,12 @@ fn start_missing(plan: &Plan) -> Result<Report, CliError> {
     Ok(report)
 }
 
-fn same_base(plan: &Plan, report: &Report) -> Result<(), CliError> {
-    if plan.base.is_none() || plan.base == report.base {
+/// Refuses another base than that of the running instance.
+pub(in crate::commands) fn same_base(
+    wanted: Option<&str>,
+    report: &Report,
+) -> Result<(), CliError> {
+    if wanted.is_none() || wanted == report.base.as_deref() {
         return Ok(());
     }
     let other = report

@@ -57,7 +57,7 @@ fn run(
     Ok((ended, signal))
 }
 
-fn settings(plan: &Plan) -> Result<Settings, CliError> {
+pub(in crate::commands) fn settings(plan: &Plan) -> Result<Settings, CliError> {
     let mut loaded = plan.located.load()?;
     targets::keep(&mut loaded.project, &plan.services)?;
     Ok(Settings {
@@ -87,7 +87,7 @@ fn stop_by(stopper: Arc<OnceLock<Stopper>>, output: Output) -> impl FnMut(u32) +
 }
 
 /// Says how it ended.
-pub(super) fn conclude(
+pub(in crate::commands) fn conclude(
     mut report: Report,
     code: i32,
     signal: Option<i32>,

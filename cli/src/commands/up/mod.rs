@@ -1,9 +1,9 @@
 //! `hd up`: in the foreground, in the background, or beside the one that runs already.
 
-mod attach;
+pub(super) mod attach;
 mod background;
-mod foreground;
-mod targets;
+pub(super) mod foreground;
+pub(super) mod targets;
 
 use std::time::Instant;
 

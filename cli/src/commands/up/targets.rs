@@ -45,7 +45,8 @@ pub(super) fn keep(project: &mut Project, names: &[String]) -> Result<(), CliErr
     let mut rest: Vec<String> = names.to_vec();
     while let Some(name) = rest.pop() {
         let Some(service) = project.service(&name) else {
-            return Err(unknown(project, &name));
+            let known = project.services.iter().map(|service| service.name.as_str());
+            return Err(unknown(known, &name));
         };
         if !kept.contains(&name) {
             rest.extend(
@@ -63,8 +64,12 @@ pub(super) fn keep(project: &mut Project, names: &[String]) -> Result<(), CliErr
     Ok(())
 }
 
-fn unknown(project: &Project, name: &str) -> CliError {
-    let names = || project.services.iter().map(|service| service.name.as_str());
+/// Makes the error of a service that the file does not have.
+pub(in crate::commands) fn unknown<'a>(
+    known: impl Iterator<Item = &'a str> + Clone,
+    name: &str,
+) -> CliError {
+    let names = || known.clone();
     let hint = match nearest(name, names()) {
         Some(near) => format!("did you mean `{near}`?"),
         None if names().next().is_none() => "the file has no services; a path has a `/`".to_owned(),

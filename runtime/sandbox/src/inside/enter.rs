@@ -30,9 +30,12 @@ pub(super) fn run(
     setns(target, flags).tried(Stage::Namespaces, "join the namespaces of the sandbox")?;
     rustix::process::umask(rustix::fs::Mode::empty());
     let started = workload::start(channel, command, rights, stdio)?;
-    channel
-        .send(&Report::Started, &[started.pidfd.as_fd()])
-        .tried(Stage::Helper, "report the start")?;
+    let told = channel.send(&Report::Started, &[started.pidfd.as_fd()]);
+    if told.is_err() {
+        // hd is gone, and the sandbox that lives on must not keep the command.
+        supervise::kill(started.pid);
+    }
+    told.tried(Stage::Helper, "report the start")?;
     supervise::until_end(channel, started.pid).tried(Stage::Helper, "watch the command")?;
     Ok(0)
 }

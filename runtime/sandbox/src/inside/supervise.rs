@@ -39,8 +39,7 @@ pub(super) fn until_end(channel: &Channel, main: u32) -> io::Result<()> {
             forward_signals(&signals, main);
         }
         if !fds[1].revents().is_empty() && !obey(channel, main) {
-            let _ = killpg(main, Signal::SIGKILL);
-            collect(main.as_raw().cast_unsigned());
+            kill(main.as_raw().cast_unsigned());
             return Ok(());
         }
     }
@@ -83,6 +82,13 @@ fn obey(channel: &Channel, main: Pid) -> bool {
         Err(error) => error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error().is_none(),
         Ok(None) => false,
     }
+}
+
+/// Kills the group of a child and collects it.
+pub(super) fn kill(child: u32) {
+    // A group that is gone is about to be reaped.
+    let _ = killpg(Pid::from_raw(child.cast_signed()), Signal::SIGKILL);
+    collect(child);
 }
 
 /// Waits for a child that is about to end.

@@ -1,0 +1,128 @@
+//! A command beside a running service: its sandbox is entered from this process.
+
+use std::time::{Duration, Instant};
+
+use hd_actors::control::protocol::Request;
+use hd_actors::model::report::{Report, ServiceReport, ServiceState};
+use hd_actors::model::surroundings::Surroundings;
+use hd_sandbox::{Entered, Helper, Launcher};
+
+use super::command::{Wish, broken, nowhere};
+use super::conduct::{Conductor, Inside};
+use crate::client::{Client, PROMPT, not_running, pause};
+use crate::commands::up::{attach, targets};
+use crate::error::{CliError, Outcome};
+use crate::leftovers;
+use crate::project::{Located, shown};
+
+/// How long a service that is on its way may take to be there.
+const THERE_WITHIN: Duration = Duration::from_secs(5);
+/// Pause before it is looked for again.
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// Runs the command; `build` makes the steps true first.
+pub(super) fn run(client: Client, located: &Located, wish: Wish, build: bool) -> Outcome {
+    let report = client.report(&Request::Status, Some(PROMPT))?;
+    attach::same_base(wish.base.as_deref(), &report)?;
+    if build {
+        connect(located)?.report(&Request::Build { rerun: Vec::new() }, None)?;
+    }
+    let conductor = Conductor::new()?;
+    let mut entered = enter(located, &wish, &conductor)?;
+    let terminal = entered.take_terminal();
+    conductor.conduct(Inside::Entered(entered), terminal)
+}
+
+fn connect(located: &Located) -> Result<Client, CliError> {
+    leftovers::find(located)?.ok_or_else(|| not_running(&shown(&located.config)))
+}
+
+/// Enters the service that is meant, waiting for one that is just being started.
+fn enter(located: &Located, wish: &Wish, conductor: &Conductor) -> Result<Entered, CliError> {
+    let helper = Helper::prepare().map_err(broken)?;
+    let launcher = Launcher::new(helper, None);
+    let deadline = Instant::now() + THERE_WITHIN;
+    loop {
+        let report = connect(located)?.report(&Request::Status, Some(PROMPT))?;
+        let candidates = candidates(located, &report, wish.service.as_deref())?;
+        conductor.starting();
+        for service in &candidates {
+            if let Some(entered) = try_one(located, &launcher, &service.name, wish)? {
+                return Ok(entered);
+            }
+        }
+        conductor.idle();
+        if Instant::now() > deadline || !candidates.iter().any(|service| is_coming(service)) {
+            return Err(none_runs(&candidates));
+        }
+        pause(AGAIN_AFTER);
+    }
+}
+
+/// Gives the service named, else all in the order of the file.
+fn candidates<'a>(
+    located: &Located,
+    report: &'a Report,
+    name: Option<&str>,
+) -> Result<Vec<&'a ServiceReport>, CliError> {
+    let mut services: Vec<_> = report.services.iter().collect();
+    if let Some(name) = name {
+        let known = report.services.iter().map(|service| service.name.as_str());
+        services.retain(|service| service.name == name);
+        if services.is_empty() {
+            return Err(targets::unknown(known, name));
+        }
+    } else if let Ok(loaded) = located.load() {
+        // A file that cannot be read now gives no order; the services run all the same.
+        let order = |service: &&ServiceReport| {
+            let mut all = loaded.project.services.iter();
+            all.position(|one| one.name == service.name)
+        };
+        services.sort_by_key(|service| order(service).unwrap_or(usize::MAX));
+    }
+    Ok(services)
+}
+
+fn try_one(
+    located: &Located,
+    launcher: &Launcher,
+    service: &str,
+    wish: &Wish,
+) -> Result<Option<Entered>, CliError> {
+    let path = located.paths.service(service);
+    let surroundings = Surroundings::read(&path).map_err(|e| CliError::io("read", &path, &e))?;
+    let Some(surroundings) = surroundings else {
+        return Ok(None);
+    };
+    let Surroundings {
+        record,
+        command,
+        privileges,
+        limits,
+        network,
+    } = surroundings;
+    let rights = (privileges, limits, network);
+    launcher
+        .enter_recorded(&record, rights, &wish.within(command), wish.stdio()?)
+        .map_err(broken)
+}
+
+fn is_coming(service: &ServiceReport) -> bool {
+    use ServiceState::{Backoff, Ready, Starting, Stopping, Waiting};
+    matches!(
+        service.state,
+        Backoff | Ready | Starting | Stopping | Waiting
+    )
+}
+
+fn none_runs(candidates: &[&ServiceReport]) -> CliError {
+    match candidates {
+        [] => nowhere("no service runs that the command could run beside")
+            .hint("`hd down` first, then `hd run` makes a place of its own"),
+        [one] => nowhere(format!("{} does not run: {}", one.name, one.reason))
+            .at(&*one.name)
+            .hint("`hd status` shows it, `hd restart` starts it again"),
+        _ => nowhere("none of the services runs")
+            .hint("`hd status` shows them, `hd restart` starts them again"),
+    }
+}

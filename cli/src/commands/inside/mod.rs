@@ -1,0 +1,46 @@
+//! `hd exec`, `hd run`, `hd shell`: a command inside the environment.
+
+mod alone;
+mod beside;
+mod command;
+mod conduct;
+
+use std::ffi::OsString;
+use std::time::Instant;
+
+use self::command::Wish;
+use crate::args::{ExecArgs, Place, RunArgs, ShellArgs};
+use crate::error::Outcome;
+use crate::leftovers;
+use crate::output::Output;
+use crate::project;
+
+/// Runs bash where there is one, else the shell that every environment has.
+const SHELL: &str = "if [ -x /bin/bash ]; then exec /bin/bash; fi; exec /bin/sh";
+
+/// Runs a command beside a service; where nothing runs, it is `hd run`.
+pub(super) fn exec(args: ExecArgs, outer: Place, output: Output, started: Instant) -> Outcome {
+    let wish = Wish::new(args.command, &args.how, args.service, None)?;
+    carry_out(&args.place.or(outer), wish, false, output, started)
+}
+
+/// Makes the steps true, then runs a command.
+pub(super) fn run(args: RunArgs, outer: Place, output: Output, started: Instant) -> Outcome {
+    let wish = Wish::new(args.command, &args.how, None, args.base)?;
+    carry_out(&args.place.or(outer), wish, true, output, started)
+}
+
+/// Opens a shell.
+pub(super) fn shell(args: ShellArgs, outer: Place, output: Output, started: Instant) -> Outcome {
+    let argv = ["/bin/sh", "-c", SHELL].map(OsString::from).into();
+    let wish = Wish::new(argv, &args.how, args.service, args.base)?;
+    carry_out(&args.place.or(outer), wish, false, output, started)
+}
+
+fn carry_out(place: &Place, wish: Wish, build: bool, output: Output, started: Instant) -> Outcome {
+    let located = project::locate(place, None)?;
+    match leftovers::find(&located)? {
+        Some(client) => beside::run(client, &located, wish, build),
+        None => alone::run(located, wish, output, started),
+    }
+}

@@ -1,0 +1,99 @@
+//! `hd demo` measures the real binary and says what it could not measure.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use hd_integration::poll::let_pass;
+use hd_integration::{Env, LONG, SHORT, leftovers, needs, skip_unless, until};
+
+/// An engine that is nowhere: the half of the demo that needs one is missing for sure.
+const NO_ENGINE: (&str, &str) = ("DOCKER_HOST", "unix:///nonexistent/docker.sock");
+
+/// Temporary files of the demo stay below the test.
+fn env() -> Env {
+    let mut env = Env::example("flask-demo");
+    let mark = env.mark().display().to_string();
+    env.set(NO_ENGINE.0, NO_ENGINE.1).set("TMPDIR", &mark);
+    env
+}
+
+fn leftover_directories(env: &Env) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(env.mark()).expect("list the test's directory");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let is_ours = |path: &PathBuf| {
+        let name = path.file_name().expect("a name").to_string_lossy();
+        name.starts_with("hd-demo-")
+    };
+    paths.filter(is_ours).collect()
+}
+
+#[track_caller]
+fn expect_no_directories(env: &Env) {
+    let left = leftover_directories(env);
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn without_an_engine_hd_is_measured_and_the_rest_explained() {
+    skip_unless!(needs::fuse(), needs::package_index());
+    let env = env();
+    let done = env.hd(["demo", "--json", "--runs", "1"]).finish().ok();
+    let report = done.json();
+    assert_eq!(
+        (&report["schema"], &report["project"]),
+        (&1.into(), &"flask-demo".into())
+    );
+    let sides = report["sides"].as_array().expect("sides");
+    assert_eq!((sides.len(), &sides[0]["name"]), (1, &"hd".into()));
+    let phases = sides[0]["phases"].as_array().expect("phases");
+    let names: Vec<_> = phases.iter().map(|phase| &phase["phase"]).collect();
+    assert_eq!(names, ["cold", "no_change", "edit"]);
+    for phase in phases {
+        let samples = phase["samples_ms"].as_array().expect("samples");
+        assert_eq!((samples.len(), &samples[0]), (1, &phase["median_ms"]));
+        assert!(samples[0].as_f64().expect("a number") > 0.0, "{phase}");
+        assert!(!phase["commands"].as_array().expect("commands").is_empty());
+    }
+    // The copy was edited, and the edit was seen over HTTP.
+    let edit = report["edit"].as_str().expect("what an edit is");
+    assert!(edit.contains("config.py, until GET /version"), "{edit}");
+    assert_eq!(
+        report["notes"].as_array().map(Vec::len),
+        Some(0),
+        "{report}"
+    );
+    let missing = &report["missing"][0];
+    assert_eq!(missing["side"], "docker");
+    let reason = missing["reason"].as_str().expect("a reason");
+    assert!(
+        reason.contains("no Docker engine answers") || reason.contains("no docker in PATH"),
+        "{reason}"
+    );
+    assert_eq!(env.git(&["status", "--porcelain"]), "");
+    expect_no_directories(&env);
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
+fn an_interrupted_demo_leaves_nothing() {
+    skip_unless!(needs::fuse());
+    let env = env();
+    let mut demo = env.hd(["demo", "--json", "--runs", "1"]).into_command();
+    let demo = demo.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let mut demo = demo.expect("start hd demo");
+    // In the middle of the cold start: the home of the hd that it runs is there.
+    until("the demo starts hd", SHORT, || {
+        let place = leftover_directories(&env).pop()?;
+        place.join("home-0").exists().then_some(())
+    });
+    let_pass(Duration::from_millis(300));
+    let pid = i32::try_from(demo.id()).expect("a process id");
+    leftovers::signal(pid, rustix::process::Signal::INT);
+    let status = until("the demo ends", LONG, || {
+        demo.try_wait().expect("wait for hd")
+    });
+    assert_eq!(status.code(), Some(130));
+    expect_no_directories(&env);
+    leftovers::expect_none(env.mark(), SHORT);
+}

@@ -1,0 +1,124 @@
+//! A panic in any actor is restarted and counted, and the next edit still comes through; beyond
+//! the budget hd ends, and its services with it.
+
+use hd_integration::leftovers::expect_none;
+use hd_integration::{
+    Env, Finished, LONG, Report, SHORT, files, needs, samples, skip_unless, until,
+};
+
+/// `status --json`; asked again when the fault hits the answer itself.
+fn status(env: &Env) -> Report {
+    until("status answers", SHORT, || {
+        let done = env.hd(["status", "--json"]).finish();
+        (done.code() == 0).then(|| Finished::report(&done))
+    })
+}
+
+fn restarts(status: &Report, actor: &str) -> u64 {
+    let actors = status.value()["actors"].as_array().expect("actors");
+    let found = actors.iter().find(|found| found["name"] == actor);
+    let found = found.unwrap_or_else(|| panic!("no actor {actor} in {actors:#?}"));
+    found["restarts"].as_u64().expect("a count")
+}
+
+/// Lets `actor` panic at its first and at a later message.
+#[track_caller]
+fn survives_a_panic_of(actor: &str) {
+    let mut env = samples::server_with_output();
+    env.set("HD_FAULT", &format!("{actor}:1,{actor}:3"));
+    let mut up = env.up();
+    up.wait_http(env.port(0), "/", "one");
+    // The first two also give the second panic its message.
+    for text in ["two", "three", "four"] {
+        files::write(&env.path("source.txt"), &format!("{text}\n"));
+        up.wait_http(env.port(0), "/", text);
+    }
+    let now = up.until("the panic is counted, the actor lives", || {
+        let now = status(&env);
+        (restarts(&now, actor) >= 1).then_some(now)
+    });
+    let said = up.said();
+    assert!(
+        said.contains(&format!("injected fault at {actor}")),
+        "{said}"
+    );
+    assert_eq!(now.steps("failed"), [""; 0]);
+    // A service goes down with its own supervisor only.
+    let crashes = now.service("web")["restarts"]["crash"].as_u64();
+    assert_eq!(
+        crashes.is_some_and(|count| count > 0),
+        actor.starts_with("service_supervisor"),
+        "{now:#?}"
+    );
+    up.interrupt();
+    expect_none(env.mark(), SHORT);
+    assert_eq!(env.added(), [""; 0]);
+}
+
+macro_rules! each_actor {
+    ($($test:ident: $actor:literal),* $(,)?) => {
+        $(#[test]
+        fn $test() {
+            skip_unless!(needs::fuse(), needs::faults());
+            survives_a_panic_of($actor);
+        })*
+    };
+}
+
+each_actor! {
+    chunk_store: "chunk_store",
+    dag_engine: "dag_engine",
+    step_runner: "step_runner",
+    invalidator: "invalidator",
+    oci_fetcher: "oci_fetcher",
+    mount_server: "mount_server",
+    service_supervisor: "service_supervisor.web",
+    debouncer: "debouncer",
+    watcher: "watcher",
+    control: "control",
+}
+
+#[test]
+fn each_actor_of_status_is_tested_here() {
+    skip_unless!(needs::fuse());
+    let env = samples::server();
+    let mut up = env.up();
+    up.wait_http(env.port(0), "/", "one");
+    let status = env.status();
+    let actors = status.value()["actors"].as_array().expect("actors");
+    let source = include_str!("supervision.rs");
+    for actor in actors {
+        let name = format!(": {},", actor["name"]);
+        assert!(source.contains(&name), "no test for {actor}");
+    }
+}
+
+#[test]
+fn beyond_the_budget_at_boot_hd_gives_up() {
+    skip_unless!(needs::fuse(), needs::faults());
+    let mut env = samples::server_with_output();
+    env.set("HD_FAULT", "invalidator:1+");
+    let done = env.hd(["up"]).finish().expect_code(1);
+    assert!(done.stderr.contains("gave up"), "{}", done.said());
+    expect_none(env.mark(), SHORT);
+    assert_eq!(env.added(), [""; 0]);
+}
+
+#[test]
+fn beyond_the_budget_later_hd_stops_its_services() {
+    skip_unless!(needs::fuse(), needs::faults());
+    let mut env = samples::server_with_output();
+    env.set("HD_FAULT", "invalidator:5+");
+    let mut up = env.up();
+    up.wait_http(env.port(0), "/", "one");
+    let mut count = 0;
+    let status = until("hd gives up", LONG, || {
+        count += 1;
+        files::write(&env.path("source.txt"), &format!("{count}\n"));
+        up.ended()
+    });
+    assert_eq!(status.code(), Some(1), "{}", up.said());
+    assert!(up.said().contains("gave up"), "{}", up.said());
+    expect_none(env.mark(), SHORT);
+    assert_eq!(env.added(), [""; 0]);
+}
