@@ -95,6 +95,12 @@ pub(crate) fn pause(time: Duration) {
 }
 
 impl Client {
+    /// Gives a handle on the process that listens, to wait for its end.
+    pub(crate) fn process(&self) -> Option<OwnedFd> {
+        let peer = rustix::net::sockopt::socket_peercred(self.stream.get_ref()).ok()?;
+        rustix::process::pidfd_open(peer.pid, rustix::process::PidfdFlags::empty()).ok()
+    }
+
     /// Asks, and gives the one reply; no deadline waits as long as it takes.
     pub(crate) fn ask(
         mut self,

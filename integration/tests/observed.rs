@@ -213,7 +213,7 @@ fn the_observations_miss_nothing_that_strace_sees() {
         }
         compared += 1;
         assert!(
-            why.stdout.contains(&format!("{name}\"")),
+            why.stdout.contains(&format!("\"path\":\"{name}\"")),
             "{name} was looked up, not observed: {}",
             why.said()
         );

@@ -1,8 +1,10 @@
 //! `hd down`.
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use hd_actors::control::protocol::Request;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 
 use crate::args::Place;
@@ -16,12 +18,16 @@ const WITHIN: Duration = Duration::from_secs(120);
 /// How long hd may take when nobody is given any grace.
 const AT_ONCE: Duration = Duration::from_secs(15);
 
+/// How long a process may take to exit once it holds nothing.
+const LINGERS: Duration = Duration::from_secs(5);
+
 /// Ends the runtime and waits until nothing of it is left.
 pub(crate) fn run(place: &Place, now: bool, output: Output) -> Outcome {
     let located = project::locate(place, None)?;
     let Some(client) = leftovers::find(&located)? else {
         return told(&located, false, output);
     };
+    let process = client.process();
     client.done(&Request::Down { now }, true)?;
     let within = if now { AT_ONCE } else { WITHIN };
     if !wait_gone(&located.paths, within)? {
@@ -29,9 +35,19 @@ pub(crate) fn run(place: &Place, now: bool, output: Output) -> Outcome {
         let error = CliError::new("timeout", exit::TIMEOUT, message).at(shown(&located.config));
         return Err(error.hint("`hd down --now` kills the services"));
     }
+    if let Some(process) = process {
+        gone(&process);
+    }
     // Nothing is left by one that ended in peace; one that died on the way is cleaned up after.
     leftovers::sweep(&located.paths, &located.directory)?;
     told(&located, true, output)
+}
+
+/// Waits for the end of a process that has let go of all it held.
+fn gone(process: &OwnedFd) {
+    let mut wanted = [PollFd::new(process, PollFlags::IN)];
+    // A process that lingers holds nothing, so this wait is a courtesy and has an end.
+    let _ = poll(&mut wanted, Timespec::try_from(LINGERS).ok().as_ref());
 }
 
 fn told(located: &Located, ran: bool, output: Output) -> Outcome {

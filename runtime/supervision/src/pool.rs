@@ -51,6 +51,8 @@ impl Pool {
     /// # Errors
     /// When the system refuses a thread.
     pub fn new(name: &str, threads: usize, queue_max: usize) -> io::Result<Self> {
+        // A pool may be used without a runtime, and its panics are reported all the same.
+        panics::install();
         let name: Arc<str> = name.into();
         let queue_max = queue_max.clamp(1, Semaphore::MAX_PERMITS);
         let (jobs, queue) = bounded(queue_max);
