@@ -90,7 +90,7 @@ pub(super) struct Editor {
     /// What is edited.
     pub(super) goal: Goal,
     nonce: String,
-    count: u32,
+    count: usize,
 }
 
 impl Editor {
@@ -106,7 +106,10 @@ impl Editor {
     /// Edits a copy; gives the version to wait for, where it shows.
     pub(super) fn write(&mut self, copy: &Path) -> Result<Option<String>, CliError> {
         self.count += 1;
-        let mark = format!("demo.{}.{}", self.nonce, self.count);
+        // Every edit has a length of its own: Python takes its cached bytecode for that of a source
+        // of the same length that was written in the same second.
+        let letters: String = std::iter::repeat_n('x', self.count).collect();
+        let mark = format!("demo.{}.{letters}", self.nonce);
         let (file, version) = match &self.goal {
             Goal::Version(file, found) => (file, Some(format!("{}-{mark}.", found.value))),
             Goal::Restart(file) => (file, None),
@@ -156,8 +159,13 @@ mod tests {
         let versions: Vec<String> = (0..11)
             .map(|_| editor.write(place.path()).unwrap().unwrap())
             .collect();
-        // The first is no part of the eleventh.
+        // The first is no part of the eleventh, and no two are of one length.
         assert!(!versions[10].contains(&versions[0]), "{versions:?}");
+        assert!(
+            versions
+                .windows(2)
+                .all(|pair| pair[0].len() < pair[1].len())
+        );
         assert!(
             std::fs::read_to_string(&file)
                 .unwrap()
@@ -178,7 +186,7 @@ mod tests {
         assert_eq!(editor.write(place.path()).unwrap(), None);
         editor.write(place.path()).unwrap();
         let text = std::fs::read_to_string(&file).unwrap();
-        assert_eq!(text, "x = 1\n# demo.n.1\n# demo.n.2\n");
+        assert_eq!(text, "x = 1\n# demo.n.x\n# demo.n.xx\n");
         assert!(editor.goal.accepts(&answer(404, ""), None));
         assert!(!editor.goal.accepts(&answer(502, ""), None));
     }

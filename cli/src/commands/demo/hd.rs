@@ -14,7 +14,7 @@ use super::http;
 use super::process::{Group, finish, shown};
 use super::report::{Series, Side, What};
 use super::subject::{Copy, write};
-use super::{LONG, Run};
+use super::{LONG, Run, SOON};
 use crate::error::{CliError, exit};
 use crate::project::FILE;
 
@@ -157,7 +157,7 @@ impl Hd<'_> {
                 let new = version.is_some() || restarted.load(Ordering::Relaxed) > before;
                 new && editor.goal.accepts(answer, version.as_deref())
             };
-            http::until(&self.run.watch, asked, LONG, accept, || up.must_run())?;
+            http::until(&self.run.watch, asked, SOON, accept, || up.must_run())?;
             let took = started.elapsed();
             series.add(
                 took,
@@ -178,7 +178,7 @@ impl Hd<'_> {
     }
 
     fn ready_since(&self, up: &mut Up, before: u32) -> Result<(), CliError> {
-        let deadline = Instant::now() + LONG;
+        let deadline = Instant::now() + SOON;
         while up.times_ready() <= before {
             self.run.watch.check()?;
             up.must_run()?;

@@ -29,6 +29,9 @@ use crate::{project, signals};
 /// How long one command or one answer may take: a cold build on a slow network.
 const LONG: Duration = Duration::from_secs(600);
 
+/// How long the answer to an edit may take once everything is built.
+const SOON: Duration = Duration::from_secs(120);
+
 /// What all sides share.
 #[derive(Debug)]
 struct Run<'a> {

@@ -17,7 +17,7 @@ use super::http;
 use super::process::{finish, shown};
 use super::report::{Series, Side, What};
 use super::subject::Copy;
-use super::{LONG, Run};
+use super::{LONG, Run, SOON};
 use crate::error::{CliError, exit};
 
 /// Label of everything that is made, with the nonce of the run.
@@ -111,7 +111,7 @@ impl Docker<'_> {
             looked = Instant::now();
             self.must_run()
         };
-        http::until(&self.run.watch, asked, LONG, accept, alive)?;
+        http::until(&self.run.watch, asked, SOON, accept, alive)?;
         let took = started.elapsed();
         series.add(took, commands);
         self.run.tell(&self.name(), what, took);
