@@ -1,0 +1,64 @@
+//! From nothing to running and back: `init`, `up`, `down`, `build`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Place;
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Directory of the project [default: this one]
+    #[arg(value_name = "DIR")]
+    pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct UpArgs {
+    /// A project (a path with `/`, or a directory with an hd.toml), else services to start
+    #[arg(value_name = "PATH|SERVICE")]
+    pub(crate) targets: Vec<String>,
+    /// Go on in the background
+    #[arg(short, long, conflicts_with = "once")]
+    pub(crate) detach: bool,
+    /// Go on in the background, return when every service is ready
+    #[arg(long, conflicts_with = "once")]
+    pub(crate) wait: bool,
+    /// Build and exit; starts no service
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Use this image instead of `base` of the file
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) base: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// This process is the one in the background.
+    #[arg(long, hide = true)]
+    pub(crate) background: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DownArgs {
+    /// Do not let services finish: kill them
+    #[arg(long)]
+    pub(crate) now: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BuildArgs {
+    /// Run this step even if nothing it read changed; can be given again
+    #[arg(long, value_name = "STEP")]
+    pub(crate) rerun: Vec<String>,
+    /// Use this image instead of `base` of the file
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) base: Option<String>,
+    /// The project, if it is not here
+    #[arg(value_name = "PATH")]
+    pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}

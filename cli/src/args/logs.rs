@@ -1,0 +1,42 @@
+//! `hd logs`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Place;
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// Only these services
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+    /// Go on as lines come, until hd ends
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only the last N lines of each service
+    #[arg(short = 'n', long = "tail", value_name = "N")]
+    pub(crate) tail: Option<usize>,
+    /// Without the name in front
+    #[arg(long, visible_alias = "no-log-prefix")]
+    pub(crate) no_prefix: bool,
+    /// With the time of each line
+    #[arg(short, long)]
+    pub(crate) timestamps: bool,
+    /// Look for hd.toml in this directory, then upward
+    #[arg(short = 'C', long = "directory", value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+    /// Use this file; its directory is the project
+    #[arg(long = "file", value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+impl LogsArgs {
+    /// Gives the project meant; `-f` is taken here.
+    pub(crate) fn place(&self) -> Place {
+        Place {
+            directory: self.directory.clone(),
+            file: self.file.clone(),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The command line as people type it. Verbs that do not work yet are in [`crate::verbs`].
+
+mod cas;
+mod dag;
+mod demo;
+mod inside;
+mod lifecycle;
+mod logs;
+mod look;
+
+use std::ffi::OsString;
+
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use cas::CasVerb;
+pub(crate) use dag::DagVerb;
+pub(crate) use demo::DemoArgs;
+pub(crate) use inside::{ExecArgs, HowArgs, RunArgs, ShellArgs};
+pub(crate) use lifecycle::{BuildArgs, DownArgs, InitArgs, UpArgs};
+pub(crate) use logs::LogsArgs;
+pub(crate) use look::{Look, Place, Progress, When};
+
+/// Environments whose files, build steps and services follow every edit.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hd",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+#[command(
+    after_help = "hd.toml is looked for in this directory, then upward. State is kept in HD_HOME (~/.hd)."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    #[command(flatten)]
+    pub(crate) look: Look,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Write an hd.toml for this directory
+    Init(InitArgs),
+    /// Build what must be built, start the services, follow every edit
+    Up(UpArgs),
+    /// Stop the services and end hd; leaves nothing behind
+    Down(DownArgs),
+    /// Show steps, services and hd itself
+    Status(PlaceArgs),
+    /// List the services
+    Ps(PlaceArgs),
+    /// Build and exit: `up --once`
+    Build(BuildArgs),
+    /// Run a command beside a service
+    Exec(ExecArgs),
+    /// Run a command in the environment
+    Run(RunArgs),
+    /// Open a shell in the environment
+    Shell(ShellArgs),
+    /// Print what services wrote
+    Logs(LogsArgs),
+    /// Start services that do not run
+    Start(ServicesArgs),
+    /// Stop services and keep them stopped
+    Stop(ServicesArgs),
+    /// Stop services, then start them
+    Restart(ServicesArgs),
+    /// Say why a step ran or was kept
+    Why(WhyArgs),
+    /// Look at the environment's graph
+    #[command(subcommand)]
+    Dag(DagVerb),
+    /// Look after the store of contents
+    #[command(subcommand)]
+    Cas(CasVerb),
+    /// Measure what edits cost with hd, and with Docker where it answers
+    Demo(DemoArgs),
+    /// Print the version
+    Version,
+    #[command(external_subcommand)]
+    Other(Vec<OsString>),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlaceArgs {
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServicesArgs {
+    /// Which [default: all]
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    /// `step-1`, or a name as `status` shows it, or a service [default: every step]
+    #[arg(value_name = "STEP|SERVICE")]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Cli {
+        Cli::try_parse_from(line.split(' ')).unwrap()
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn f_is_follow_for_logs_and_a_file_elsewhere() {
+        let Verb::Logs(logs) = parse("hd -f x/hd.toml logs -f -n 5 web").verb else {
+            panic!()
+        };
+        assert!(logs.follow && logs.tail == Some(5) && logs.services == ["web"]);
+        let Verb::Up(up) = parse("hd up -f y.toml -C z").verb else {
+            panic!()
+        };
+        assert_eq!(up.place.file, Some("y.toml".into()));
+        let place = up.place.or(Place {
+            directory: Some("a".into()),
+            file: None,
+        });
+        assert_eq!(place.directory, Some("z".into()));
+    }
+
+    #[test]
+    fn global_flags_stand_anywhere() {
+        assert!(parse("hd --json status").look.json && parse("hd status --json").look.json);
+        assert_eq!(
+            parse("hd up --progress plain").look.progress,
+            Progress::Plain
+        );
+    }
+}
