@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A device to serve file systems through.
 pub fn fuse() -> Result<(), String> {
@@ -38,13 +38,24 @@ pub fn package_index() -> Result<(), String> {
 
 /// An `hd` that panics on request: built with `--features fault`, as `cargo xtask test` does.
 pub fn faults() -> Result<(), String> {
-    let binary = crate::env::binary();
-    let bytes = std::fs::read(&binary).map_err(|error| format!("{}: {error}", binary.display()))?;
-    let mark = b"HD_FAULT";
-    let armed = bytes.windows(mark.len()).any(|window| window == mark);
-    armed
+    is_armed(&crate::env::binary())
         .then_some(())
         .ok_or_else(|| "hd was built without `--features fault`".to_owned())
+}
+
+/// An `hd` without any feature, as a release has it: `cargo xtask test` builds it too.
+pub fn plain_binary() -> Result<PathBuf, String> {
+    std::env::var_os("HD_PLAIN_BIN")
+        .map(PathBuf::from)
+        .ok_or_else(|| "HD_PLAIN_BIN is not set: run `cargo xtask test`".to_owned())
+}
+
+/// Whether a binary contains the hook by which tests make actors panic.
+pub fn is_armed(binary: &Path) -> bool {
+    let bytes =
+        std::fs::read(binary).unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
+    let mark = b"HD_FAULT";
+    bytes.windows(mark.len()).any(|window| window == mark)
 }
 
 /// The registry with the base images: `127.0.0.1:PORT`.

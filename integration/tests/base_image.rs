@@ -72,24 +72,6 @@ fn each_way_of_packing_gives_the_same_tree() {
 }
 
 #[test]
-fn observations_hold_on_a_base_too() {
-    skip_unless!(needs::fuse(), needs::registry());
-    let base = ["--base", &image("busybox:1")];
-    let env = samples::observing(
-        "mkdir out; cat conf.d/* > out/all; test -e pip.conf && cp pip.conf out; true",
-        &[("conf.d/one", "1\n")],
-    );
-    env.once_with(&base).ran(&["step-1"]);
-    env.once_with(&base).ran(&[]);
-    files::write(&env.path("aside.txt"), "a sibling\n");
-    env.once_with(&base).ran(&[]);
-    files::write(&env.path("conf.d/two"), "2\n");
-    env.once_with(&base).ran(&["step-1"]);
-    files::write(&env.path("pip.conf"), "[global]\n");
-    env.once_with(&base).ran(&["step-1"]);
-}
-
-#[test]
 fn apt_get_works_inside() {
     skip_unless!(
         needs::fuse(),

@@ -1,104 +1,140 @@
 //! A step runs again exactly when something it observed changed: each kind of observation alone,
-//! on the real mount, without a base.
+//! on the real mount, without a base and with one.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use hd_integration::{Env, LONG, files, leftovers, needs, samples, skip_unless};
 
-/// After the change the step must run; after a change beside it must not.
-fn runs_after(env: &Env, what: &str, change: impl FnOnce(&Env)) {
-    env.once().ran(&["step-1"]);
-    env.once().ran(&[]);
-    files::write(&env.path("aside.txt"), "a sibling changed\n");
-    env.once().ran(&[]);
-    change(env);
-    assert_eq!(env.once().steps("ran"), ["step-1"], "after {what}");
-    env.once().ran(&[]);
+/// One kind of observation: a step that makes it, and a change that it must notice.
+struct Case {
+    what: &'static str,
+    step: &'static str,
+    files: &'static [(&'static str, &'static str)],
+    /// A symlink of the project: name and target.
+    link: Option<(&'static str, &'static str)>,
+    change: fn(&Env),
 }
 
-#[test]
-fn a_file_found_by_listing() {
-    skip_unless!(needs::fuse());
-    let env = samples::observing(
-        "mkdir out && cat conf.d/* > out/all",
-        &[("conf.d/one", "1\n")],
-    );
-    runs_after(&env, "a new file in a listed directory", |env| {
-        files::write(&env.path("conf.d/two"), "2\n");
-    });
-}
+const NEW_FILE_IN_A_LISTED_DIRECTORY: Case = Case {
+    what: "a new file in a listed directory",
+    step: "mkdir out && cat conf.d/* > out/all",
+    files: &[("conf.d/one", "1\n")],
+    link: None,
+    change: |env| files::write(&env.path("conf.d/two"), "2\n"),
+};
 
-#[test]
-fn a_name_looked_up_in_vain() {
-    skip_unless!(needs::fuse());
-    let env = samples::observing(
-        "mkdir out; test -e pip.conf && cp pip.conf out || true",
-        &[],
-    );
-    runs_after(&env, "the name came to be", |env| {
-        files::write(&env.path("pip.conf"), "[global]\n")
-    });
-}
+const NAME_LOOKED_UP_IN_VAIN: Case = Case {
+    what: "the name came to be",
+    step: "mkdir out; test -e pip.conf && cp pip.conf out || true",
+    files: &[],
+    link: None,
+    change: |env| files::write(&env.path("pip.conf"), "[global]\n"),
+};
 
-#[test]
-fn a_name_looked_up_in_vain_below_an_absent_parent() {
-    skip_unless!(needs::fuse());
-    let env = samples::observing(
-        "mkdir out; test -e vendor/lib/index.js && echo found > out/found; true",
-        &[],
-    );
-    runs_after(&env, "its parent came to be", |env| {
-        files::write(&env.path("vendor/lib/index.js"), "x\n")
-    });
-}
+const NAME_BELOW_AN_ABSENT_PARENT: Case = Case {
+    what: "its parent came to be",
+    step: "mkdir out; test -e vendor/lib/index.js && echo found > out/found; true",
+    files: &[],
+    link: None,
+    change: |env| files::write(&env.path("vendor/lib/index.js"), "x\n"),
+};
 
-#[test]
-fn the_target_of_a_symlink() {
-    skip_unless!(needs::fuse());
-    let env = samples::observing(
-        "mkdir out && cat current > out/now",
-        &[("v1", "1\n"), ("v2", "2\n")],
-    );
-    symlink("v1", env.path("current")).expect("a symlink");
-    runs_after(&env, "the link points elsewhere", |env| {
+/// As Node looks for a module: beside the file, then in each directory above.
+const NEARER_NODE_MODULES: Case = Case {
+    what: "a nearer node_modules came to be",
+    step: "mkdir out; for at in app/src app .; do test -e $at/node_modules/x/index.js && cat $at/node_modules/x/index.js > out/x && break; done",
+    files: &[
+        ("app/src/main.js", "0\n"),
+        ("node_modules/x/index.js", "far\n"),
+    ],
+    link: None,
+    change: |env| files::write(&env.path("app/node_modules/x/index.js"), "near\n"),
+};
+
+const TARGET_OF_A_SYMLINK: Case = Case {
+    what: "the link points elsewhere",
+    step: "mkdir out && cat current > out/now",
+    files: &[("v1", "1\n"), ("v2", "2\n")],
+    link: Some(("current", "v1")),
+    change: |env| {
         fs::remove_file(env.path("current")).expect("remove the link");
         symlink("v2", env.path("current")).expect("a symlink");
-    });
+    },
+};
+
+const CONTENT_BEHIND_A_SYMLINK: Case = Case {
+    what: "what the link points to changed",
+    step: "mkdir out && cat current > out/now",
+    files: &[("v1", "1\n")],
+    link: Some(("current", "v1")),
+    change: |env| files::write(&env.path("v1"), "one\n"),
+};
+
+const RENAMED_PARENT: Case = Case {
+    what: "its parent is called otherwise",
+    step: "mkdir out; cat deep/er/file > out/got 2>/dev/null || true",
+    files: &[("deep/er/file", "x\n")],
+    link: None,
+    change: |env| fs::rename(env.path("deep"), env.path("shallow")).expect("rename"),
+};
+
+const MODE_OF_A_FILE: Case = Case {
+    what: "it became executable",
+    step: "mkdir out; test -x tool && echo yes > out/x; true",
+    files: &[("tool", "#!/bin/sh\n")],
+    link: None,
+    change: |env| {
+        let executable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(env.path("tool"), executable).expect("chmod");
+    },
+};
+
+/// After the change the step must run; after a change beside it must not.
+fn runs_after_the_change(case: &Case, base: &[&str]) {
+    let env = samples::observing(case.step, case.files);
+    if let Some((name, target)) = case.link {
+        symlink(target, env.path(name)).expect("a symlink");
+    }
+    env.once_with(base).ran(&["step-1"]);
+    env.once_with(base).ran(&[]);
+    files::write(&env.path("aside.txt"), "a sibling changed\n");
+    env.once_with(base).ran(&[]);
+    (case.change)(&env);
+    let after = env.once_with(base);
+    assert_eq!(after.steps("ran"), ["step-1"], "after {}", case.what);
+    env.once_with(base).ran(&[]);
 }
 
-#[test]
-fn the_content_behind_a_symlink() {
-    skip_unless!(needs::fuse());
-    let env = samples::observing("mkdir out && cat current > out/now", &[("v1", "1\n")]);
-    symlink("v1", env.path("current")).expect("a symlink");
-    runs_after(&env, "what the link points to changed", |env| {
-        files::write(&env.path("v1"), "one\n")
-    });
+macro_rules! observations {
+    ($($name:ident: $case:expr;)*) => {
+        mod without_a_base {
+            use super::*;
+            $(#[test] fn $name() {
+                skip_unless!(needs::fuse());
+                runs_after_the_change(&$case, &[]);
+            })*
+        }
+        mod on_an_image {
+            use super::*;
+            $(#[test] fn $name() {
+                skip_unless!(needs::fuse(), needs::registry());
+                let registry = needs::registry().expect("checked");
+                runs_after_the_change(&$case, &["--base", &format!("{registry}/busybox:1")]);
+            })*
+        }
+    };
 }
 
-#[test]
-fn a_renamed_parent() {
-    skip_unless!(needs::fuse());
-    let env = samples::observing(
-        "mkdir out; cat deep/er/file > out/got 2>/dev/null || true",
-        &[("deep/er/file", "x\n")],
-    );
-    runs_after(&env, "its parent is called otherwise", |env| {
-        fs::rename(env.path("deep"), env.path("shallow")).expect("rename");
-    });
-}
-
-#[test]
-fn the_mode_of_a_file() {
-    skip_unless!(needs::fuse());
-    let env = samples::observing(
-        "mkdir out; test -x tool && echo yes > out/x; true",
-        &[("tool", "#!/bin/sh\n")],
-    );
-    runs_after(&env, "it became executable", |env| {
-        fs::set_permissions(env.path("tool"), fs::Permissions::from_mode(0o755)).expect("chmod");
-    });
+observations! {
+    a_file_found_by_listing: NEW_FILE_IN_A_LISTED_DIRECTORY;
+    a_name_looked_up_in_vain: NAME_LOOKED_UP_IN_VAIN;
+    a_name_looked_up_in_vain_below_an_absent_parent: NAME_BELOW_AN_ABSENT_PARENT;
+    a_nearer_node_modules: NEARER_NODE_MODULES;
+    the_target_of_a_symlink: TARGET_OF_A_SYMLINK;
+    the_content_behind_a_symlink: CONTENT_BEHIND_A_SYMLINK;
+    a_renamed_parent: RENAMED_PARENT;
+    the_mode_of_a_file: MODE_OF_A_FILE;
 }
 
 #[test]
@@ -109,11 +145,13 @@ fn a_file_of_the_host_when_base_is_left_out() {
         &format!("mkdir out; cat {} > out/conf 2>/dev/null || true", host.0),
         &[],
     );
-    runs_after(&env, "the host's file came to be", |_| {
-        files::write(host.0.as_ref(), "a\n")
-    });
-    files::write(host.0.as_ref(), "b\n");
     env.once().ran(&["step-1"]);
+    env.once().ran(&[]);
+    for text in ["it came to be\n", "it changed\n"] {
+        files::write(host.0.as_ref(), text);
+        env.once().ran(&["step-1"]);
+        env.once().ran(&[]);
+    }
 }
 
 /// A file outside of the test's directory, removed in any case.

@@ -122,3 +122,11 @@ fn beyond_the_budget_later_hd_stops_its_services() {
     expect_none(env.mark(), SHORT);
     assert_eq!(env.added(), [""; 0]);
 }
+
+#[test]
+fn a_plain_build_has_no_hook_for_faults() {
+    // That the other binary has the hook shows that it would be found.
+    skip_unless!(needs::plain_binary(), needs::faults());
+    let plain = needs::plain_binary().expect("checked by skip_unless");
+    assert!(!needs::is_armed(&plain), "{}", plain.display());
+}

@@ -29,7 +29,8 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
     let mut tests = test_command(filter);
     tests
         .args(&features)
-        .env("HD_BIN", build_hd(&target, &features)?)
+        .env("HD_PLAIN_BIN", build_hd(&target, &[], "hd-plain")?)
+        .env("HD_BIN", build_hd(&target, &features, "hd")?)
         .env("HD_TEST_SKIPS", &skips);
     if let Err(why) = package_index() {
         tests.env("HD_TEST_OFFLINE", why);
@@ -101,14 +102,14 @@ impl Images {
     }
 }
 
-/// Builds the binary that the tests run and puts it where no other build replaces it.
-fn build_hd(target: &Path, features: &[String]) -> Result<PathBuf, Failure> {
+/// Builds `hd` with these features and puts it where no other build replaces it.
+fn build_hd(target: &Path, features: &[String], name: &str) -> Result<PathBuf, Failure> {
     run_command(
         cargo()
             .args(["build", "--workspace", "--bins"])
             .args(features),
     )?;
-    let kept = target.join("test-bin/hd");
+    let kept = target.join("test-bin").join(name);
     let built = target.join("debug/hd");
     std::fs::create_dir_all(target.join("test-bin"))
         .and_then(|()| match std::fs::remove_file(&kept) {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 /// Binds a socket (0600) in a private directory, replacing a dead one.
@@ -17,12 +17,6 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(short)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(listener)
-}
-
-/// Connects to a socket.
-pub fn connect(path: &Path) -> io::Result<UnixStream> {
-    let (_dir, short) = through_directory(path)?;
-    UnixStream::connect(short)
 }
 
 /// Names a file through a descriptor of its directory, which must live as long as the name.
@@ -39,8 +33,14 @@ fn through_directory(path: &Path) -> io::Result<(File, PathBuf)> {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
 
     use super::*;
+
+    fn connect(path: &Path) -> io::Result<UnixStream> {
+        let (_dir, short) = through_directory(path)?;
+        UnixStream::connect(short)
+    }
 
     #[test]
     fn a_path_of_any_length_works_and_a_dead_socket_is_replaced() {
