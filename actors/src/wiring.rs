@@ -169,7 +169,7 @@ impl Wiring {
         let ends = Ends {
             settled: Port::new("invalidator.settled", 1, WhenFull::Coalesce),
             rebuild: Port::new("invalidator.rebuild", 1, WhenFull::Await),
-            points: MountPoints::default(),
+            points: MountPoints::beside(self.shared.settings.own.clone()),
             lost: Port::new("mount_server.lost", 8, WhenFull::Rescan),
             watches: Arc::new(
                 services

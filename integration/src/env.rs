@@ -76,6 +76,12 @@ impl Env {
         self
     }
 
+    /// Keeps all state in the project itself from now on.
+    pub fn home_in_project(&mut self) -> &mut Self {
+        self.home = self.project.join(".hd");
+        self
+    }
+
     /// The directory everything is below: what a leftover would mention.
     pub fn mark(&self) -> &Path {
         self.place.path()
@@ -151,6 +157,13 @@ impl Env {
     pub fn up_with(&self, more: &[&str]) -> Up {
         let run = self.hd(["up"].iter().chain(more));
         Up::start(run.into_command())
+    }
+
+    /// A shell script in the project that ends in `hd up`; `$HD` is the binary.
+    pub fn up_through(&self, script: &str) -> Up {
+        let run = Run::new(Path::new("sh")).args(["-c", script]);
+        let run = run.dir(&self.project).env("HD_HOME", &self.home);
+        Up::start(run.env("HD", binary()).into_command())
     }
 
     /// `git` in the project; answers its output.

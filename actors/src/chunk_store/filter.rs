@@ -86,8 +86,8 @@ impl scan::DirFilter for OfDir<'_> {
             return false;
         }
         let path = self.path(name);
-        if is_dir && TreePath::new(&path).is_ok_and(|path| self.below.mount_points.contains(&path))
-        {
+        let points = &self.below.mount_points;
+        if TreePath::new(&path).is_ok_and(|path| points.is_ours(&path, is_dir)) {
             return false;
         }
         self.filter.keep(name, is_dir) || self.is_watched(&path, is_dir)

@@ -222,21 +222,16 @@ impl Invalidator {
         });
     }
 
-    fn tell_batch(&self, origin: Origin, outcome: &ChainOutcome, restarting: Vec<String>) {
-        let Some(applied) = &self.knows.applied else {
+    fn tell_batch(&mut self, origin: Origin, outcome: &ChainOutcome, restarting: Vec<String>) {
+        let Some(applied) = self.knows.applied.as_ref().filter(|_| origin.batch > 0) else {
             return;
         };
-        if origin.batch > 0 {
-            let took = origin.seen_at.elapsed();
-            let line = batch::line(
-                &self.knows.pending,
-                applied.root,
-                took,
-                &outcome.steps,
-                restarting,
-            );
-            self.shared.events.tell(Event::Batch(line));
-        }
+        let (root, took) = (applied.root, origin.seen_at.elapsed());
+        let line = batch::line(&self.knows.pending, root, took, &outcome.steps, restarting);
+        let events = self.knows.repeats.events(line, Instant::now());
+        events
+            .into_iter()
+            .for_each(|event| self.shared.events.tell(event));
     }
 
     fn steps_succeeded(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hd_dag::Change;
 use hd_supervision::{Coalesce, Latest, Port};
 
+use super::repeats::Repeats;
 use crate::base::Base;
 use crate::messages::{
     Applied, ApplyEdits, FetchImage, IngestPaths, PinRoot, PrepareView, RestartFor, RootAdvanced,
@@ -57,6 +58,8 @@ pub struct Knows {
     pub(super) pending: Vec<Change>,
     /// The view services were started in last.
     pub(super) view: Option<Arc<ServiceView>>,
+    /// The batches told last.
+    pub(super) repeats: Repeats,
     /// The outcome acted on last.
     pub(super) outcome: Option<Arc<ChainOutcome>>,
 }

@@ -5,3 +5,4 @@ mod ask;
 pub mod batch;
 pub mod impact;
 pub mod knows;
+mod repeats;

@@ -42,6 +42,11 @@ impl InstancePaths {
         &self.id
     }
 
+    /// The directory of all state: `HD_HOME`.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// The content-addressed store, shared by all instances.
     pub fn cas(&self) -> PathBuf {
         self.home.join("cas")

@@ -1,10 +1,11 @@
 //! What one runtime is asked to run: fixed from its start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use hd_config::Project;
+use hd_dag::TreePath;
 
 use super::instance::InstancePaths;
 
@@ -25,6 +26,8 @@ pub struct Settings {
     pub host_env: BTreeMap<String, String>,
     /// Declared environment with `env_file` read and `${VAR}` expanded.
     pub declared_env: BTreeMap<String, String>,
+    /// Paths in the project that hd itself writes to: `HD_HOME`, files its output goes to.
+    pub own: BTreeSet<TreePath>,
     /// When the command started.
     pub started: Instant,
 }

@@ -1,4 +1,4 @@
-//! Directories hd made in a live project to mount outputs on: not the project's own.
+//! What in a project directory is hd's: directories it made to mount outputs on, its own files.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -7,17 +7,33 @@ use hd_dag::TreePath;
 
 /// The mount points of an instance, relative to the project; clones are the same set.
 #[derive(Clone, Debug, Default)]
-pub struct MountPoints(Arc<RwLock<BTreeSet<TreePath>>>);
+pub struct MountPoints {
+    points: Arc<RwLock<BTreeSet<TreePath>>>,
+    own: Arc<BTreeSet<TreePath>>,
+}
 
 impl MountPoints {
+    /// Starts with no mount point; `own` are paths that hd itself writes to.
+    pub fn beside(own: BTreeSet<TreePath>) -> Self {
+        Self {
+            points: Arc::default(),
+            own: Arc::new(own),
+        }
+    }
+
+    /// Tells whether something in the project directory is hd's and none of the project's.
+    pub fn is_ours(&self, path: &TreePath, is_dir: bool) -> bool {
+        (is_dir && self.contains(path)) || self.own.contains(path)
+    }
+
     /// Replaces the set.
     pub fn set(&self, paths: impl IntoIterator<Item = TreePath>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = paths.into_iter().collect();
+        *self.points.write().unwrap_or_else(PoisonError::into_inner) = paths.into_iter().collect();
     }
 
     /// Gives the set.
     pub fn get(&self) -> BTreeSet<TreePath> {
-        self.0
+        self.points
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -25,7 +41,7 @@ impl MountPoints {
 
     /// Tells whether a path is one of them.
     pub fn contains(&self, path: &TreePath) -> bool {
-        self.0
+        self.points
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .contains(path)
@@ -33,7 +49,7 @@ impl MountPoints {
 
     /// Gives the mount point at or above a path.
     pub fn covering(&self, path: &TreePath) -> Option<TreePath> {
-        let points = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let points = self.points.read().unwrap_or_else(PoisonError::into_inner);
         points.iter().find(|point| path.starts_with(point)).cloned()
     }
 }

@@ -1,6 +1,6 @@
 //! Processes that do what a test says, and a place to supervise them in.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -270,6 +270,7 @@ impl World {
             base_override: None,
             host_env: BTreeMap::new(),
             declared_env: BTreeMap::new(),
+            own: BTreeSet::new(),
             started: Instant::now(),
         };
         let services = settings.project.services.clone();

@@ -129,7 +129,7 @@ impl DirRules<'_> {
         if name == b".git" || (is_dir && name == COMPILED_PYTHON) {
             return false;
         }
-        if is_dir && self.rules.points.contains(path) {
+        if self.rules.points.is_ours(path, is_dir) {
             return false;
         }
         self.filter.keep(name, is_dir)

@@ -6,7 +6,7 @@ use hd_actors::Settings;
 use hd_actors::model::report::Report;
 use hd_actors::runtime::{self, Ended, Mode, Stopper};
 
-use super::{Plan, targets};
+use super::{Plan, own, targets};
 use crate::error::{CliError, Outcome, exit};
 use crate::output::{Output, Printer, Scope, lines};
 use crate::signals::{self, Received};
@@ -68,6 +68,7 @@ pub(in crate::commands) fn settings(plan: &Plan) -> Result<Settings, CliError> {
         base_override: plan.base.clone(),
         host_env: loaded.host_env,
         declared_env: loaded.declared_env,
+        own: own::paths(&plan.located),
         started: plan.started,
     })
 }

@@ -3,6 +3,7 @@
 pub(super) mod attach;
 mod background;
 pub(super) mod foreground;
+mod own;
 pub(super) mod targets;
 
 use std::time::Instant;
