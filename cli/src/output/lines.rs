@@ -121,8 +121,11 @@ pub(crate) fn service(
     if let Some(after) = after {
         let _ = write!(line, " after {}", duration(after));
     }
-    if !reason.is_empty() {
-        let _ = write!(line, ": {}", tame(reason, false));
+    // A reason may begin with the state itself: "ready", or "ready; restarted: its view changed".
+    let more = reason.strip_prefix(word(state)).unwrap_or(reason);
+    let more = more.strip_prefix("; ").unwrap_or(more);
+    if !more.is_empty() {
+        let _ = write!(line, ": {}", tame(more, false));
     }
     line
 }
@@ -260,6 +263,15 @@ mod tests {
         assert_eq!(
             service("web", ServiceState::Ready, "", after, PLAIN()),
             "● web ready after 165 ms"
+        );
+        assert_eq!(
+            service("web", ServiceState::Ready, "ready", after, PLAIN()),
+            "● web ready after 165 ms"
+        );
+        let reason = "ready; restarted: its view changed";
+        assert_eq!(
+            service("web", ServiceState::Ready, reason, None, PLAIN()),
+            "● web ready: restarted: its view changed"
         );
         let failed = service(
             "web",

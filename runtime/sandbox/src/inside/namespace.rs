@@ -8,6 +8,7 @@ use crate::spec::{Network, Spec};
 use crate::sys::{self, Fork};
 use crate::wire::{Channel, Join, Order, Report};
 use nix::sched::{CloneFlags, setns, unshare};
+use rustix::io::Errno;
 use rustix::mount::MountPropagationFlags;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -100,7 +101,15 @@ pub(super) fn run_in(
 /// Keeps what happens to mounts here from the host; what the host unmounts still goes away here.
 pub(super) fn cut_propagation() -> Outcome<()> {
     let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-    rustix::mount::mount_change("/", flags).tried(Stage::Mount, "cut the propagation of mounts")
+    let changed = rustix::mount::mount_change("/", flags);
+    let what = match changed {
+        // mount(2): the target is no mount point.
+        Err(Errno::INVAL) => {
+            "cut the propagation of mounts: / is no mount point (is this a chroot? bind-mount its directory to itself first)"
+        }
+        _ => "cut the propagation of mounts",
+    };
+    changed.tried(Stage::Mount, what)
 }
 
 fn enter_namespaces(join: Join, joined: &[OwnedFd]) -> Outcome<()> {
