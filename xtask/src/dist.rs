@@ -96,7 +96,8 @@ fn in_a_bare_root(binary: &Path) -> Result<(), Failure> {
             .args(["--mount", "--pid", "--fork", "sh", "-c", ENTER])
             .current_dir(&root)
             .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("HD_HOME", "/tmp/hd"),
     );
     if served.started {
         images::stop()?;
