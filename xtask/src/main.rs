@@ -3,7 +3,6 @@
 #![expect(clippy::print_stderr, reason = "a command line program")]
 
 mod bench;
-mod bench_project;
 mod dist;
 mod images;
 mod setup;
@@ -23,6 +22,9 @@ usage: cargo xtask COMMAND
   images [up|stop|env]      build and serve the base images; `env` prints what tests read, for eval
   bench [NAME] [--files N] [--runs N]
                             hd beside a peer in the same run; one JSON object on stdout
+  bench store [--set a,b,c,d,e,m] [--runs N] [--peers NAMES]
+                            the store beside git, restic, borg, casync, tar and zstd on real sets
+                            of files; a table on stderr, one JSON object on stdout
   dist                      the release recipe: one static binary, checked
 ";
 

@@ -11,15 +11,33 @@ struct Package {
     purpose: &'static str,
 }
 
-/// Installs what is missing; answers the packages that are still missing.
+impl Package {
+    /// Wanted by benches alone, which say per row what is absent.
+    fn is_peer(&self) -> bool {
+        self.purpose.starts_with("bench:")
+    }
+}
+
+/// Installs what building and testing need; answers the packages that are still missing.
 pub(crate) fn run() -> Result<Vec<&'static str>, Failure> {
-    let missing: Vec<Package> = packages().filter(|package| !is_there(package)).collect();
+    install_missing(packages().filter(|package| !package.is_peer()))
+}
+
+/// Installs what benches compare with; answers the packages that are still missing.
+pub(crate) fn bench_peers() -> Result<Vec<&'static str>, Failure> {
+    install_missing(packages().filter(Package::is_peer))
+}
+
+fn install_missing(packages: impl Iterator<Item = Package>) -> Result<Vec<&'static str>, Failure> {
+    let missing: Vec<Package> = packages.filter(|package| !is_there(package)).collect();
     if missing.is_empty() {
         return Ok(Vec::new());
     }
     let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
     if let Some(reason) = cannot_install() {
-        eprintln!("xtask: {reason}, so these packages stay missing and their tests are skipped:");
+        eprintln!(
+            "xtask: {reason}, so these packages stay missing and what needs them is skipped:"
+        );
         for package in &missing {
             eprintln!("  {:16} {}", package.name, package.purpose);
         }

@@ -1,16 +1,14 @@
-//! `cargo xtask bench`: hd beside a peer on the same files in the same run; JSON on stdout.
-//!
-//! A figure of one machine says little; the ratio to a peer that did comparable work a moment
-//! before says more. Runs alternate between the two, so that a busy machine slows both.
+//! `cargo xtask bench [NAME]`: a quick look at two commands beside a peer on a made-up project.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::bench_project::{self, Project};
-use crate::shell::{Doing, Failure, cargo, run as run_command, shown, target_dir};
+use super::project::{self, Project};
+use super::usage::measure;
+use super::{median, remove_dir};
+use crate::shell::{Failure, cargo, run as run_command, target_dir};
 
 /// One comparison: a name, our command and the peer's, and what must be done before each.
 struct Bench {
@@ -25,16 +23,16 @@ const BENCHES: &[Bench] = &[
         peer: "tar | zstd -1",
         measure: |place| {
             remove_dir(&place.home())?;
-            let ours = timed(&mut place.up_once())?;
-            Ok((ours, timed(&mut place.tar_zstd())?))
+            let ours = wall_ms(&mut place.up_once())?;
+            Ok((ours, wall_ms(&mut place.tar_zstd())?))
         },
     },
     Bench {
         name: "no-change-up-once",
         peer: "git status",
         measure: |place| {
-            let ours = timed(&mut place.up_once())?;
-            Ok((ours, timed(&mut place.git_status())?))
+            let ours = wall_ms(&mut place.up_once())?;
+            Ok((ours, wall_ms(&mut place.git_status())?))
         },
     },
 ];
@@ -85,7 +83,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
     let target = target_dir()?;
     let scratch = target.join("bench");
     remove_dir(&scratch)?;
-    let project = bench_project::make(&scratch, options.files)?;
+    let project = project::make(&scratch, options.files)?;
     let place = Place {
         hd: target.join("release/hd"),
         scratch,
@@ -155,7 +153,7 @@ fn compare(bench: &Bench, place: &Place, runs: usize) -> Result<Value, Failure> 
         ours.push(our);
         peers.push(peer);
     }
-    let (our, peer) = (median(&mut ours), median(&mut peers));
+    let (our, peer) = (median(&ours), median(&peers));
     Ok(json!({
         "name": bench.name,
         "hd_ms": { "median": our, "all": ours },
@@ -165,33 +163,7 @@ fn compare(bench: &Bench, place: &Place, runs: usize) -> Result<Value, Failure> 
     }))
 }
 
-/// The median; the runs are sorted on return, so the first and last are the spread.
-fn median(runs: &mut [f64]) -> f64 {
-    runs.sort_by(f64::total_cmp);
-    runs.get(runs.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 /// Milliseconds from spawn to exit; a failing command is no measurement.
-fn timed(command: &mut Command) -> Result<f64, Failure> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::inherit());
-    let start = Instant::now();
-    let status = command.status().doing(|| shown(command))?;
-    let took_ms = start.elapsed().as_secs_f64() * 1000.0;
-    if status.success() {
-        Ok(took_ms)
-    } else {
-        Err(Failure::new(format!("{}: {status}", shown(command))))
-    }
-}
-
-fn remove_dir(path: &Path) -> Result<(), Failure> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).doing(|| format!("removing {}", path.display()))
-        }
-        _ => Ok(()),
-    }
+fn wall_ms(command: &mut Command) -> Result<f64, Failure> {
+    Ok(measure(command)?.wall_ms)
 }

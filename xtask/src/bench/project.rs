@@ -22,7 +22,7 @@ pub(crate) fn make(parent: &Path, files: usize) -> Result<Project, Failure> {
     let path = parent.join("project");
     std::fs::create_dir_all(&path).doing(|| format!("making {}", path.display()))?;
     write(&path.join("hd.toml"), HD_TOML.as_bytes())?;
-    let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
+    let mut noise = Noise::new();
     let mut bytes = 0;
     for number in 0..files {
         let directory = path.join(format!("d{}", number / FILES_PER_DIRECTORY));
@@ -61,10 +61,14 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// xorshift: the same files in every run, which compress about as source code does.
-struct Noise(u64);
+pub(super) struct Noise(u64);
 
 impl Noise {
-    fn next(&mut self) -> u64 {
+    pub(super) fn new() -> Noise {
+        Noise(0x9e37_79b9_7f4a_7c15)
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
