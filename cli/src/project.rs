@@ -140,6 +140,13 @@ impl Located {
             let value = expanded(&project, format!("environment.env.{name}"), value)?;
             declared.insert(name.clone(), value);
         }
+        for index in 0..project.steps.len() {
+            let mut env = project.steps[index].env.clone();
+            for (name, value) in &mut env {
+                *value = expanded(&project, format!("build.step[{index}].env.{name}"), value)?;
+            }
+            project.steps[index].env = env;
+        }
         for index in 0..project.services.len() {
             let service = &project.services[index];
             let mut env = service.env.clone();

@@ -34,14 +34,24 @@ pub(crate) const ENVIRONMENT: Keys = Keys {
 };
 
 pub(crate) const BUILD: Keys = Keys {
-    known: &["steps", "cache"],
-    later: &[
-        ("step", "write the commands as `steps = [\"…\"]` for now"),
-        (
-            "caches",
-            "name directories of the project in `cache = [\"…\"]` for now",
-        ),
+    known: &["steps", "step", "cache", "caches"],
+    later: &[],
+};
+
+pub(crate) const BUILD_STEP: Keys = Keys {
+    known: &[
+        "name", "run", "needs", "inputs", "outputs", "env", "network", "timeout", "workdir",
+        "caches",
     ],
+    later: &[
+        ("secrets", "pass values by `env` or `env_file` for now"),
+        ("write_back", "`hd run cat FILE` shows what a step made"),
+    ],
+};
+
+pub(crate) const BUILD_CACHE: Keys = Keys {
+    known: &["path"],
+    later: &[],
 };
 
 pub(crate) const SERVICE: Keys = Keys {
@@ -111,10 +121,9 @@ pub(crate) const FILES: Keys = Keys {
 };
 
 pub(crate) const OPTIONS: Keys = Keys {
-    known: &["restart_grace", "project"],
+    known: &["restart_grace", "project", "jobs"],
     later: &[
         ("gc", "run `hd cas gc` by hand for now"),
-        ("jobs", TABLE_HINT),
         ("debounce", TABLE_HINT),
         ("strict_ports", TABLE_HINT),
     ],
@@ -125,6 +134,7 @@ const HOMES: &[(&str, &Keys)] = &[
     ("[services.NAME]", &SERVICE),
     ("[environment]", &ENVIRONMENT),
     ("[build]", &BUILD),
+    ("[[build.step]]", &BUILD_STEP),
     ("[files]", &FILES),
     ("[options]", &OPTIONS),
     ("the top level", &ROOT),

@@ -22,6 +22,7 @@ mod read;
 pub mod size;
 pub mod slug;
 mod source;
+pub mod step;
 pub mod template;
 pub mod version;
 pub mod watch;
@@ -31,6 +32,7 @@ pub use files::{DirFilter, FileFilter, Files, FilterStack, HiddenBy, Verdict};
 pub use parse::parse;
 pub use project::{
     Command, Condition, Dependency, DependencyKind, DependsOn, Healthcheck, Kind, Options, Probe,
-    Project, ProjectMode, Provider, RestartPolicy, Service, Step,
+    Project, ProjectMode, Provider, RestartPolicy, Service,
 };
+pub use step::{NamedCache, Step, StepNetwork};
 pub use watch::WatchSet;

@@ -55,6 +55,7 @@ pub fn parse(text: &str, file_name: &str) -> Result<Project, ConfigError> {
         dependencies: dependencies.unwrap_or_default(),
         steps: build.steps,
         cache: build.cache,
+        caches: build.caches,
         services: services.unwrap_or_default(),
         files: files.unwrap_or_default(),
         options: options.unwrap_or_default(),
@@ -80,7 +81,11 @@ fn walk(source: &Source, path: String, table: &DeTable<'_>, places: &mut BTreeMa
             DeValue::Array(array) => {
                 for (at, element) in array.iter().enumerate() {
                     let place = source.place(Spanned::span(element));
-                    places.insert(format!("{path}[{at}]"), place);
+                    let path = format!("{path}[{at}]");
+                    places.insert(path.clone(), place);
+                    if let DeValue::Table(table) = element.get_ref() {
+                        walk(source, path, table, places);
+                    }
                 }
             }
             _ => {}

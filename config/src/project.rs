@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::error::Place;
 use crate::files::{FileFilter, Files};
+use crate::step::{NamedCache, Step};
 use crate::watch::WatchSet;
 
 /// Everything an `hd.toml` says, with defaults filled in.
@@ -25,10 +27,12 @@ pub struct Project {
     pub user: Option<String>,
     /// What `[dependencies]` asks for, in declared order.
     pub dependencies: Vec<Dependency>,
-    /// `[build] steps`, in order.
+    /// `[build] steps` or `[[build.step]]`, in order.
     pub steps: Vec<Step>,
     /// `[build] cache`: normalised directories relative to the project, none inside another.
     pub cache: Vec<String>,
+    /// `[build.caches]`, in declared order.
+    pub caches: Vec<NamedCache>,
     /// Services in declared order; [`crate::order::start_order`] sorts them (it cannot fail here).
     pub services: Vec<Service>,
     /// `[files]`.
@@ -151,17 +155,6 @@ pub enum DependencyKind {
     Version(String),
     /// A manifest, relative to the project.
     File(String),
-}
-
-/// One build command.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    /// `step-1`, `step-2`, …
-    pub name: String,
-    /// Readable name, unique in the project: see [`crate::slug`].
-    pub slug: String,
-    /// The command line, for `sh -c`.
-    pub run: String,
 }
 
 /// One service.
@@ -301,6 +294,8 @@ pub struct Options {
     pub restart_grace: Duration,
     /// How services see the project.
     pub project: ProjectMode,
+    /// How many steps may run at a time; `None` leaves it to the machine.
+    pub jobs: Option<NonZeroUsize>,
 }
 
 impl Default for Options {
@@ -308,6 +303,7 @@ impl Default for Options {
         Self {
             restart_grace: Duration::from_secs(5),
             project: ProjectMode::Live,
+            jobs: None,
         }
     }
 }

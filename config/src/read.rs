@@ -210,14 +210,19 @@ impl<'a> Item<'a> {
         Ok(text)
     }
 
-    /// The elements of a list, named `key[0]`, `key[1]`, …
+    /// The elements of a list of strings, named `key[0]`, `key[1]`, …
     pub(crate) fn elements(&self) -> Result<Vec<Item<'a>>> {
+        let hint = match self.value() {
+            DeValue::String(text) => format!("{} = [{text:?}]", self.key),
+            _ => String::new(),
+        };
+        self.elements_of("a list of strings", &hint)
+    }
+
+    /// The elements of a list of anything; `expected` and `hint` say what it should have been.
+    pub(crate) fn elements_of(&self, expected: &str, hint: &str) -> Result<Vec<Item<'a>>> {
         let DeValue::Array(array) = self.value() else {
-            let hint = match self.value() {
-                DeValue::String(text) => format!("{} = [{text:?}]", self.key),
-                _ => String::new(),
-            };
-            return Err(self.wrong_type("a list of strings", hint));
+            return Err(self.wrong_type(expected, hint));
         };
         let elements = array.iter().enumerate().map(|(at, value)| Item {
             source: self.source,

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use hd_config::{
-    Command, Condition, DependencyKind, Kind, Probe, ProjectMode, Provider, RestartPolicy, parse,
+    Command, Condition, DependencyKind, Kind, Probe, ProjectMode, Provider, RestartPolicy,
+    StepNetwork, parse,
 };
 
 const FULL: &str = include_str!("full.toml");
@@ -214,4 +215,71 @@ fn the_smallest_project_has_the_documented_defaults() {
     assert_eq!(project.options.restart_grace, Duration::from_secs(5));
     assert_eq!(project.files.ignore_files(), [".gitignore", ".hdignore"]);
     assert!(project.services.is_empty() && project.steps.is_empty());
+}
+
+const LONG: &str = r#"
+[environment]
+name = "long"
+
+[build]
+cache = ["obj"]
+
+[build.caches.cargo]
+path = "~/.cargo/registry/"
+[build.caches.apt]
+path = "/var/cache//apt"
+
+[[build.step]]
+name = "generate"
+run = "make gen"
+outputs = ["gen/"]
+inputs = ["schema/**"]
+
+[[build.step]]
+name = "back"
+run = "cargo build"
+needs = ["generate", "generate"]
+env = { LEVEL = 3 }
+network = "none"
+timeout = "10m"
+workdir = "server"
+caches = ["cargo"]
+
+[[build.step]]
+name = "front"
+run = "npm run build"
+needs = []
+"#;
+
+#[test]
+fn long_steps_are_read_whole() {
+    let project = parse(LONG, "hd.toml").unwrap();
+    let [generate, back, front] = &project.steps[..] else {
+        panic!("{:?}", project.steps)
+    };
+    assert_eq!(
+        (generate.name.as_str(), generate.slug.as_str()),
+        ("step-1", "generate")
+    );
+    assert_eq!(generate.outputs, ["gen"]);
+    assert!(generate.inputs.as_ref().unwrap().matches(b"schema/a.json"));
+    assert_eq!(generate.needs, None);
+    assert_eq!(back.needs, Some(vec!["generate".to_owned()]));
+    assert_eq!(back.env["LEVEL"], "3");
+    assert_eq!(back.network, StepNetwork::None);
+    assert_eq!(back.timeout, Some(Duration::from_secs(600)));
+    assert_eq!(back.workdir.as_deref(), Some("server"));
+    assert_eq!(back.caches, ["cargo"]);
+    assert_eq!(front.needs, Some(vec![]));
+    let caches: Vec<(&str, &str)> = project
+        .caches
+        .iter()
+        .map(|cache| (&*cache.name, &*cache.path))
+        .collect();
+    assert_eq!(
+        caches,
+        [("cargo", "~/.cargo/registry"), ("apt", "/var/cache/apt")]
+    );
+    assert_eq!(project.step("back"), project.step("step-2"));
+    assert_eq!(project.place("build.step[1].env.LEVEL").unwrap().line, 23);
 }

@@ -38,7 +38,15 @@ const SHELLS_BESIDE_ACTORS: &[(&str, &str)] = &[
     ),
     (
         "actors/src/step_runner/chain.rs",
-        "a job of the pool: runs steps and takes their time",
+        "a job of the pool: runs steps, each on a thread",
+    ),
+    (
+        "actors/src/step_runner/run.rs",
+        "runs a command and waits for its end or its time",
+    ),
+    (
+        "actors/src/step_runner/step.rs",
+        "makes one step true and takes its time",
     ),
     (
         "actors/src/watcher/outbox.rs",
@@ -250,9 +258,12 @@ fn only_the_command_line_prints() {
     let silent = sources
         .iter()
         .filter(|source| !may_print.iter().any(|start| source.path.starts_with(start)));
-    // Tests may print: skipping one is said aloud.
-    let silent = silent
-        .filter(|source| !source.path.contains("/tests/") && !source.path.ends_with("/tests.rs"));
+    // Tests may print: skipping one is said aloud. So may examples: they are programs.
+    let silent = silent.filter(|source| {
+        let program = ["/tests/", "/examples/"];
+        !program.iter().any(|place| source.path.contains(place))
+            && !source.path.ends_with("/tests.rs")
+    });
     let found = silent
         .flat_map(|source| macro_calls(source, words))
         .collect();

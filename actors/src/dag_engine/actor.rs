@@ -17,7 +17,7 @@ use super::project::{Size, advance};
 use super::root::environment;
 use crate::messages::{Applied, ApplyEdits, BatchError, Found};
 use crate::shared::Shared;
-use crate::step_runner::chain::Wanted;
+use crate::step_runner::wanted::Wanted;
 
 /// Applies edits to the project tree and computes the root.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use hd_dag::{CanonicalError, Environment, EnvironmentNodes, environment_root};
 use hd_store::Id;
 
 use crate::base::Base;
-use crate::step_runner::chain::Wanted;
+use crate::step_runner::wanted::Wanted;
 
 /// Describes the environment of a project tree.
 pub fn environment(
@@ -52,23 +52,43 @@ fn base_package(base: &Base) -> Package {
 }
 
 fn build_step(project: &Project, base: &Base, step: &Wanted, order: u64) -> BuildStep {
+    let options = &step.options;
+    let mut workdir = base.workdir(project.workdir.as_deref());
+    if let Some(below) = &options.workdir {
+        workdir = format!("{workdir}/{below}");
+    }
+    let network = options.network.as_str().to_owned();
     let mut settings = BTreeMap::from([
-        (
-            "workdir".to_owned(),
-            base.workdir(project.workdir.as_deref()),
-        ),
-        ("network".to_owned(), "host".to_owned()),
+        ("workdir".to_owned(), workdir),
+        ("network".to_owned(), network),
     ]);
+    let mut set = |name: &str, value: String| settings.insert(name.to_owned(), value);
     if let Some(user) = &project.user {
-        settings.insert("user".to_owned(), user.clone());
+        set("user", user.clone());
     }
     for (at, dir) in project.cache.iter().enumerate() {
-        settings.insert(format!("cache-{at}"), dir.clone());
+        set(&format!("cache-{at}"), dir.clone());
+    }
+    if let Some(needs) = &options.needs {
+        set("needs", needs.join(" "));
+    }
+    for (at, output) in options.outputs.iter().enumerate() {
+        set(&format!("output-{at}"), output.to_string());
+    }
+    for cache in project
+        .caches
+        .iter()
+        .filter(|cache| options.caches.contains(&cache.name))
+    {
+        set(&format!("cache {}", cache.name), cache.path.clone());
+    }
+    if let Some(timeout) = options.timeout {
+        set("timeout_ms", timeout.as_millis().to_string());
     }
     BuildStep {
         name: step.name.clone(),
         command: vec!["/bin/sh".to_owned(), "-c".to_owned(), step.command.clone()],
-        environment: BTreeMap::new(),
+        environment: options.env.clone(),
         settings,
         order,
     }

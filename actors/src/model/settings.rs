@@ -1,6 +1,7 @@
 //! What one runtime is asked to run: fixed from its start.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -22,6 +23,8 @@ pub struct Settings {
     pub paths: InstancePaths,
     /// `--base`: used instead of the file's `base`.
     pub base_override: Option<String>,
+    /// `--jobs`: how many steps may run at a time, instead of the file's `jobs`.
+    pub jobs: Option<NonZeroUsize>,
     /// The caller's environment, for PATH, HOME and pass-through settings.
     pub host_env: BTreeMap<String, String>,
     /// Declared environment with `env_file` read and `${VAR}` expanded.

@@ -268,6 +268,7 @@ impl World {
             config_path: PathBuf::new(),
             paths: InstancePaths::new(home.path(), &home.path().join("project")),
             base_override: None,
+            jobs: None,
             host_env: BTreeMap::new(),
             declared_env: BTreeMap::new(),
             own: BTreeSet::new(),

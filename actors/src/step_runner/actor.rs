@@ -13,8 +13,9 @@ use hd_supervision::actix::{Actor, ActorFutureExt, AsyncContext, Context, Handle
 use hd_supervision::{Coalesce, Pool, Port, Status};
 
 use super::cancel::Cancel;
-use super::chain::{ChainOutcome, Wanted, make_true};
+use super::chain::{ChainOutcome, make_true};
 use super::prepare;
+use super::wanted::Wanted;
 use crate::chunk_store::actor::job;
 use crate::messages::{BatchError, Origin, RunSteps, StepsDone};
 use crate::shared::Shared;

@@ -1,38 +1,52 @@
-//! A running chain as seen from outside: superseded or not, and what its step has observed.
+//! A running chain as seen from outside: superseded or not, and what its steps have observed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hd_dag::Change;
 use hd_dag::trace::touched_by;
 use hd_projection::Recorder;
 
-/// Shared between the actor, which decides, and the job, which runs.
+/// Shared between the actor, which decides, and the jobs, which run.
 #[derive(Debug, Default)]
 pub struct Cancel {
     superseded: AtomicBool,
     killed: AtomicBool,
-    running: Mutex<Option<Arc<Recorder>>>,
+    running: Mutex<Vec<Arc<RunningStep>>>,
+}
+
+/// A step that runs.
+#[derive(Debug)]
+struct RunningStep {
+    recorder: Arc<Recorder>,
+    killed: AtomicBool,
+}
+
+/// A step that runs, for the one who waits for it; dropping it says that it does not any more.
+#[derive(Debug)]
+pub struct Running<'a> {
+    cancel: &'a Cancel,
+    step: Arc<RunningStep>,
 }
 
 impl Cancel {
     /// Tells the chain that a newer one waits: no further step begins.
     ///
-    /// The step that runs goes on unless `changes` (paths from the root of the view) touch what
-    /// it has observed so far; then it is killed. Answers whether it is.
+    /// Steps that run go on unless `changes` (paths from the root of the view) touch what they have
+    /// observed so far; those are killed. Answers whether any is.
     pub fn supersede(&self, changes: &[Change]) -> bool {
         self.superseded.store(true, Ordering::SeqCst);
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let touched = running
-            .as_ref()
-            .is_some_and(|recorder| touched_by(&recorder.trace(), changes).is_some());
-        if touched {
-            self.kill();
+        let mut killed = false;
+        for step in self.running().iter() {
+            if touched_by(&step.recorder.trace(), changes).is_some() {
+                step.killed.store(true, Ordering::SeqCst);
+                killed = true;
+            }
         }
-        touched
+        killed
     }
 
-    /// Ends the chain and the step that runs.
+    /// Ends the chain and the steps that run.
     pub fn kill(&self) {
         self.superseded.store(true, Ordering::SeqCst);
         self.killed.store(true, Ordering::SeqCst);
@@ -43,13 +57,69 @@ impl Cancel {
         self.superseded.load(Ordering::SeqCst)
     }
 
-    /// Tells whether the running step must end.
-    pub fn is_killed(&self) -> bool {
-        self.killed.load(Ordering::SeqCst)
+    /// Says that a step runs, by its recorder.
+    pub fn begin(&self, recorder: Arc<Recorder>) -> Running<'_> {
+        let step = Arc::new(RunningStep {
+            recorder,
+            killed: AtomicBool::new(false),
+        });
+        self.running().push(step.clone());
+        Running { cancel: self, step }
     }
 
-    /// Says which step runs now, by its recorder.
-    pub fn set_running(&self, recorder: Option<Arc<Recorder>>) {
-        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = recorder;
+    fn running(&self) -> MutexGuard<'_, Vec<Arc<RunningStep>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Running<'_> {
+    /// Tells whether the step must end.
+    pub fn is_killed(&self) -> bool {
+        self.cancel.killed.load(Ordering::SeqCst) || self.step.killed.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let mut running = self.cancel.running();
+        running.retain(|step| !Arc::ptr_eq(step, &self.step));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hd_dag::trace::Seen;
+    use hd_dag::{Entry, Meta, TreePath};
+    use hd_store::Id;
+
+    use super::*;
+
+    fn change(path: &str) -> Change {
+        let entry = Entry::regular(Meta::default(), Id::of(b"x"), 1);
+        Change {
+            path: TreePath::new(path.as_bytes()).unwrap(),
+            old: None,
+            new: Some(entry),
+        }
+    }
+
+    #[test]
+    fn only_the_step_that_saw_the_changed_path_is_killed() {
+        let cancel = Cancel::default();
+        let recorder = Arc::new(Recorder::default());
+        let path = TreePath::new(b"a").unwrap();
+        recorder.looked_up(&path, Seen::Absent);
+        let (saw, blind) = (cancel.begin(recorder), cancel.begin(Arc::default()));
+        assert!(!cancel.supersede(&[change("b")]));
+        assert!(cancel.is_superseded() && !saw.is_killed());
+        assert!(cancel.supersede(&[change("a")]));
+        assert!(saw.is_killed() && !blind.is_killed());
+        drop(saw);
+        assert!(
+            !cancel.supersede(&[change("a")]),
+            "it does not run any more"
+        );
+        cancel.kill();
+        assert!(blind.is_killed());
     }
 }

@@ -1,8 +1,8 @@
-//! Kept directories (`[build] cache`) between runs: what each step left in them.
+//! Kept directories between runs: what steps left in them.
 //!
-//! A step finds a kept directory as its own last run left it, unless an earlier step of the
-//! chain has meanwhile put something else there: then what the chain says wins, because the
-//! kept state was made from another one.
+//! A step finds a directory of `[build] cache` as its own last run left it, unless a step below has
+//! meanwhile put something else there: then what that one says wins, because the kept state was
+//! made from another one. A named cache (`[build.caches]`) is found as its last user left it.
 
 use std::collections::BTreeMap;
 
@@ -24,10 +24,27 @@ pub struct KeptState {
     pub seen: Rooted,
 }
 
+/// Which kept directory is meant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct KeptName(String);
+
+impl KeptName {
+    /// A directory of `[build] cache` in one step.
+    pub fn of_dir(step: &str, dir: &TreePath) -> Self {
+        Self(format!("{step}:{dir}"))
+    }
+
+    /// A named cache.
+    pub fn of_cache(name: &str) -> Self {
+        // No step is called so: their names are numbers.
+        Self(format!("cache:{name}"))
+    }
+}
+
 /// All kept states of an instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptStates {
-    states: BTreeMap<String, KeptState>,
+    states: BTreeMap<KeptName, KeptState>,
 }
 
 impl KeptStates {
@@ -51,19 +68,15 @@ impl KeptStates {
             .map_err(|e| BatchError::new("io", e).at(place.display().to_string()))
     }
 
-    /// Gives what a step finds in a directory, if its own last state still stands on the same.
-    pub fn content(&self, step: &str, dir: &TreePath, upstream: Option<Id>) -> Option<Rooted> {
-        let state = self.states.get(&name(step, dir))?;
+    /// Gives what is found in a directory, if its last state still stands on the same.
+    pub fn content(&self, name: &KeptName, upstream: Option<Id>) -> Option<Rooted> {
+        let state = self.states.get(name)?;
         (state.upstream == upstream).then_some(state.content)
     }
 
-    /// Gives the views that the writers of a step's kept directories saw.
-    pub fn seen(&self, step: &str) -> impl Iterator<Item = Rooted> {
-        let prefix = format!("{step}:");
-        self.states
-            .iter()
-            .filter(move |(name, _)| name.starts_with(&prefix))
-            .map(|(_, state)| state.seen)
+    /// Forgets a directory's state; answers whether there was one.
+    pub fn forget(&mut self, name: &KeptName) -> bool {
+        self.states.remove(name).is_some()
     }
 
     /// Gives the view with later times where it differs from what the last writer of a kept
@@ -72,7 +85,7 @@ impl KeptStates {
     pub fn raise(
         &self,
         trees: &dyn Trees,
-        step: &str,
+        names: &[KeptName],
         mut view: Rooted,
         now_unix_ms: u64,
     ) -> Result<Rooted, BatchError> {
@@ -80,7 +93,8 @@ impl KeptStates {
         let now_ns = i64::try_from(now_unix_ms)
             .unwrap_or(i64::MAX)
             .saturating_mul(1_000_000);
-        for seen in self.seen(step) {
+        let states = names.iter().filter_map(|name| self.states.get(name));
+        for seen in states.map(|state| state.seen) {
             // A tree that was collected meanwhile says nothing; then all must look new.
             let changes = diff(trees, &seen.tree, &view.tree)
                 .or_else(|_| diff(trees, &empty_tree(), &view.tree))
@@ -91,32 +105,14 @@ impl KeptStates {
     }
 
     /// Remembers what a step left.
-    pub fn set(
-        &mut self,
-        step: &str,
-        dir: &TreePath,
-        upstream: Option<Id>,
-        content: Rooted,
-        seen: Rooted,
-    ) {
-        self.states.insert(
-            name(step, dir),
-            KeptState {
-                upstream,
-                content,
-                seen,
-            },
-        );
+    pub fn set(&mut self, name: KeptName, state: KeptState) {
+        self.states.insert(name, state);
     }
 
     /// Gives all contents, which must not be collected.
     pub fn contents(&self) -> impl Iterator<Item = Rooted> {
         self.states.values().map(|state| state.content)
     }
-}
-
-fn name(step: &str, dir: &TreePath) -> String {
-    format!("{step}:{dir}")
 }
 
 #[cfg(test)]
@@ -128,11 +124,28 @@ mod tests {
         let dir = TreePath::new(b"dist").unwrap();
         let (a, b) = (Id::of(b"a"), Id::of(b"b"));
         let content = Rooted { tree: a, times: b };
+        let state = KeptState {
+            upstream: Some(a),
+            content,
+            seen: Rooted::empty(),
+        };
+        let name = |step| KeptName::of_dir(step, &dir);
         let mut kept = KeptStates::default();
-        kept.set("step-2", &dir, Some(a), content, Rooted::empty());
-        assert_eq!(kept.content("step-2", &dir, Some(a)), Some(content));
-        assert_eq!(kept.content("step-2", &dir, Some(b)), None);
-        assert_eq!(kept.content("step-1", &dir, Some(a)), None);
-        assert_eq!(kept.seen("step-2").collect::<Vec<_>>(), [Rooted::empty()]);
+        kept.set(name("step-2"), state);
+        assert_eq!(kept.content(&name("step-2"), Some(a)), Some(content));
+        assert_eq!(kept.content(&name("step-2"), Some(b)), None);
+        assert_eq!(kept.content(&name("step-1"), Some(a)), None);
+        assert!(kept.forget(&name("step-2")) && !kept.forget(&name("step-2")));
+    }
+
+    #[test]
+    fn states_are_written_under_the_names_they_always_had() {
+        let dir = TreePath::new(b"dist").unwrap();
+        let names = [
+            KeptName::of_dir("step-2", &dir),
+            KeptName::of_cache("cargo"),
+        ];
+        let text = serde_json::to_string(&names).unwrap();
+        assert_eq!(text, r#"["step-2:dist","cache:cargo"]"#);
     }
 }

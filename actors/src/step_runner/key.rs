@@ -36,6 +36,9 @@ pub struct StepKey {
     pub architecture: String,
     /// [`TRACE_FORMAT`].
     pub trace_format: u32,
+    /// What of its changes is kept; all when empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<String>,
     /// Kept directories of `[build] cache`, each with the tree that earlier steps of the chain
     /// put there. They are not traced, so what flows through them is declared here.
     pub cache: BTreeMap<String, Option<Id>>,
@@ -67,13 +70,14 @@ mod tests {
             based: false,
             architecture: "x86_64".into(),
             trace_format: TRACE_FORMAT,
+            outputs: Vec::new(),
             cache: BTreeMap::new(),
         }
     }
 
     #[test]
     fn every_declared_fact_changes_the_id() {
-        let changes: [fn(&mut StepKey); 9] = [
+        let changes: [fn(&mut StepKey); 10] = [
             |k| k.command.push('!'),
             |k| drop(k.environment.insert("A".into(), "b".into())),
             |k| k.user = "root".into(),
@@ -82,6 +86,7 @@ mod tests {
             |k| k.limits = "nofile=1".into(),
             |k| k.based = true,
             |k| k.trace_format += 1,
+            |k| k.outputs.push("dist".into()),
             |k| k.cache.extend([("dist".to_owned(), None)]),
         ];
         for change in changes {

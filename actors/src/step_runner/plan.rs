@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use hd_config::NamedCache;
 use hd_dag::TreePath;
 use hd_projection::{Graft, Owner};
 use hd_store::Id;
 
 use super::key::{StepKey, TRACE_FORMAT};
+use super::wanted::Wanted;
 use crate::base::account::Account;
 use crate::base::skeleton::Needed;
 use crate::base::{Base, tree_path};
@@ -37,6 +39,10 @@ pub struct Plan {
     pub based: bool,
     /// Directories of `[build] cache`, relative to the working directory.
     pub cache: Vec<TreePath>,
+    /// `[build.caches]`.
+    pub caches: Vec<NamedCache>,
+    /// How many steps may run at a time.
+    pub jobs: usize,
 }
 
 impl Plan {
@@ -74,38 +80,67 @@ impl Plan {
         vec![owner(&self.workdir_path), owner(&self.home_path)]
     }
 
-    /// Gives the key of a command; `upstream` are the kept directories as earlier steps of the
-    /// chain left them.
-    pub fn key(&self, command: &str, upstream: &BTreeMap<TreePath, Id>) -> StepKey {
+    /// Gives the key of a step; `upstream` are the kept directories as the steps below left them.
+    pub fn key(&self, step: &Wanted, upstream: &BTreeMap<TreePath, Id>) -> StepKey {
         let cache = self
             .cache
             .iter()
             .map(|dir| (dir.to_string(), upstream.get(dir).copied()))
             .collect();
         StepKey {
-            command: command.to_owned(),
-            environment: self.environment.clone(),
+            command: step.command.clone(),
+            environment: self.declared(step),
             user: format!("{}:{}", self.account.uid, self.account.gid),
             id_map: "root".to_owned(),
-            workdir: self.workdir.clone(),
-            network: "host".to_owned(),
+            workdir: self.workdir_of(step),
+            network: step.options.network.as_str().to_owned(),
             limits: String::new(),
             based: self.based,
             architecture: std::env::consts::ARCH.to_owned(),
             trace_format: TRACE_FORMAT,
+            outputs: step
+                .options
+                .outputs
+                .iter()
+                .map(TreePath::to_string)
+                .collect(),
             cache,
         }
     }
 
-    /// Gives the whole environment of a command.
-    pub fn full_environment(&self) -> BTreeMap<String, String> {
-        let mut env = self.passed.clone();
-        env.extend(
-            self.environment
-                .iter()
-                .map(|(name, value)| (name.clone(), value.clone())),
-        );
+    /// Gives the declared environment of a step: its own beats that of all steps.
+    fn declared(&self, step: &Wanted) -> BTreeMap<String, String> {
+        let mut env = self.environment.clone();
+        env.extend(step.options.env.clone());
         env
+    }
+
+    /// Gives the whole environment of a step.
+    pub fn full_environment(&self, step: &Wanted) -> BTreeMap<String, String> {
+        let mut env = self.passed.clone();
+        env.extend(self.declared(step));
+        env
+    }
+
+    /// Gives the directory a step starts in, absolute.
+    pub fn workdir_of(&self, step: &Wanted) -> String {
+        match &step.options.workdir {
+            Some(below) => format!("{}/{below}", self.workdir),
+            None => self.workdir.clone(),
+        }
+    }
+
+    /// Gives where a named cache shows, from the root of the view.
+    pub fn cache_place(&self, path: &str) -> Result<TreePath, BatchError> {
+        let (top, rest) = if let Some(rest) = path.strip_prefix("~/") {
+            (&self.home_path, rest)
+        } else if let Some(rest) = path.strip_prefix('/') {
+            (&TreePath::root(), rest)
+        } else {
+            (&self.workdir_path, path)
+        };
+        let rest = TreePath::new(rest.as_bytes()).map_err(|e| BatchError::new("config", e))?;
+        Ok(top.join_path(&rest))
     }
 }
 

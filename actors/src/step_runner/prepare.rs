@@ -6,9 +6,9 @@ use std::process::Command;
 use hd_dag::{Entry, Target};
 use hd_projection::{Composite, Lower};
 
-use super::chain::Wanted;
 use super::plan::{Plan, directory};
 use super::provider::{Facts, steps};
+use super::wanted::{Options, Wanted, number};
 use crate::base::account::{Account, resolve};
 use crate::base::{Base, pass_through, tree_path};
 use crate::messages::BatchError;
@@ -23,16 +23,16 @@ const ACCOUNT_FILE_MAX: usize = 1 << 20;
 pub fn wanted(settings: &Settings) -> Result<Vec<Wanted>, BatchError> {
     let project = &settings.project;
     let mut all = steps(&project.dependencies, &HostFacts { settings })?;
-    all.extend(project.steps.iter().map(|step| Wanted {
-        name: String::new(),
-        slug: step.slug.clone(),
-        command: step.run.clone(),
-        rerun: false,
-        version: None,
-    }));
-    for (number, step) in (1..).zip(&mut all) {
-        step.name = format!("step-{number}");
+    let dependencies = all.len();
+    for step in &project.steps {
+        all.push(Wanted {
+            slug: step.slug.clone(),
+            command: step.run.clone(),
+            options: Options::of(step)?,
+            ..Wanted::default()
+        });
     }
+    number(&mut all, dependencies);
     Ok(all)
 }
 
@@ -84,9 +84,19 @@ pub fn plan(shared: &Shared, base: &Base) -> Result<Plan, BatchError> {
         ca,
         based: base.is_image(),
         cache: cache(settings)?,
+        caches: settings.project.caches.clone(),
+        jobs: jobs(settings),
         account,
         workdir,
     })
+}
+
+/// How many steps may run at a time: as asked for, else as many as there are processors.
+fn jobs(settings: &Settings) -> usize {
+    let asked = settings.jobs.or(settings.project.options.jobs);
+    asked
+        .or_else(|| std::thread::available_parallelism().ok())
+        .map_or(1, usize::from)
 }
 
 fn cache(settings: &Settings) -> Result<Vec<hd_dag::TreePath>, BatchError> {

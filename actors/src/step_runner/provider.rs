@@ -4,7 +4,7 @@
 
 use hd_config::{Dependency, DependencyKind, Provider};
 
-use super::chain::Wanted;
+use super::wanted::Wanted;
 use crate::messages::BatchError;
 
 /// What a provider may know of the project.
@@ -54,11 +54,10 @@ pub fn steps(dependencies: &[Dependency], facts: &dyn Facts) -> Result<Vec<Wante
                 _ => None,
             };
             steps.push(Wanted {
-                name: String::new(),
                 slug: name.to_owned(),
                 command,
-                rerun: false,
                 version,
+                ..Wanted::default()
             });
         }
     }

@@ -4,49 +4,59 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use hd_config::StepNetwork;
 use hd_dag::trace::{Trace, check};
 use hd_dag::{Rooted, TreePath};
-use hd_projection::capture::{CaptureRules, capture};
 use hd_projection::world::CompositeWorld;
 use hd_projection::{Composite, Recorder, ServeOptions, Served, serve};
 use hd_sandbox::{
     Capabilities, Command, Event as Start, Limits, Network, Privileges, Sandbox, Spec, Stdio,
 };
-use hd_store::Writer;
+use hd_store::{Id, Writer};
 
-use super::cancel::Cancel;
+use super::cancel::{Cancel, Running};
+use super::harvest::{captured, kept_after};
+use super::kept::KeptName;
 use super::output::pump;
 use super::plan::{Plan, grafts};
-use super::view::{KeptMount, LOWER, mounts, upper};
+use super::view::{KeptMount, LOWER, mounts};
+use super::wanted::Wanted;
+use super::work_dir::WorkDir;
 use crate::base::{Base, ROOT_STAGED};
 use crate::messages::BatchError;
-use crate::shared::{Shared, owner_of};
+use crate::shared::Shared;
 
 /// How long a step's view may take to be made.
 const START_WITHIN: Duration = Duration::from_secs(30);
 /// How often a running step is looked at for a cancel.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Exit code of a step that took too long, as timeout(1) has it.
+const TIMED_OUT: i32 = 124;
 /// Threads that serve one view; each has its own clone of the device.
 const FUSE_THREADS: usize = 2;
 
 /// A kept directory as the step finds it.
 #[derive(Clone, Debug)]
 pub struct Kept {
+    /// Which it is.
+    pub name: KeptName,
     /// Where it shows, from the root of the view.
     pub at: TreePath,
     /// What it holds.
     pub content: Rooted,
+    /// What the steps below left there.
+    pub upstream: Option<Id>,
+    /// Whether it is part of the step's output.
+    pub is_output: bool,
 }
 
 /// One command to run.
 #[derive(Debug)]
 pub struct StepRun<'a> {
-    /// `step-1`, …
-    pub name: &'a str,
-    /// The command, for `sh -c`.
-    pub command: &'a str,
+    /// What is asked for.
+    pub wanted: &'a Wanted,
     /// Facts of the chain.
     pub plan: &'a Plan,
     /// The world below.
@@ -62,6 +72,8 @@ pub struct StepRun<'a> {
 pub struct RunDone {
     /// Exit code; 128 + n after signal n.
     pub code: i32,
+    /// Why it was killed, if hd did so.
+    pub killed: Option<String>,
     /// The last lines it printed.
     pub tail: Vec<String>,
     /// What it observed.
@@ -97,38 +109,32 @@ pub fn run(
     let work = WorkDir::create(shared, step, &kept)?;
     let (ours, theirs) = std::io::pipe().map_err(|e| BatchError::new("io", e))?;
     let spec = spec(shared, step, &work.path, &kept);
-    let pump = pump(
-        ours.into(),
-        &shared.settings.paths.step_log(step.name),
-        step.name,
-        &shared.events,
-    )
-    .map_err(|e| {
-        BatchError::new("io", e).at(shared
-            .settings
-            .paths
-            .step_log(step.name)
-            .display()
-            .to_string())
-    })?;
-    cancel.set_running(Some(recorder.clone()));
+    let log = shared.settings.paths.step_log(&step.wanted.name);
+    let pump = pump(ours.into(), &log, &step.wanted.name, &shared.events)
+        .map_err(|e| BatchError::new("io", e).at(log.display().to_string()))?;
+    let running = cancel.begin(recorder.clone());
     let ended = start(shared, step, &spec, theirs.into(), &recorder)
-        .and_then(|started| wait(&started.sandbox, cancel));
-    cancel.set_running(None);
+        .and_then(|started| wait(&started.sandbox, &running, step.wanted.options.timeout));
+    drop(running);
     let tail = pump.join().unwrap_or_default();
-    let Some(code) = ended? else { return Ok(None) };
-    let trace = recorder.trace();
-    let view = view_of(shared, step);
-    let stable = check(&trace.host_part(), &CompositeWorld::new(&view))
-        .is_ok_and(|verdict| verdict.is_valid());
     let mut writer = shared
         .store
         .writer()
         .map_err(|e| BatchError::new("store", e))?;
+    let trace = recorder.trace();
+    let code = match ended? {
+        Ended::Code(code) => code,
+        Ended::Cancelled => return Ok(None),
+        Ended::TimedOut(after) => return Ok(Some(timed_out(step, after, tail, trace, writer))),
+    };
+    let view = view_of(shared, step);
+    let stable = check(&trace.host_part(), &CompositeWorld::new(&view))
+        .is_ok_and(|verdict| verdict.is_valid());
     let layer = captured(shared, step, &view, &work.path, &mut writer)?;
     let kept = kept_after(shared, step, &kept, &work.path, &mut writer)?;
     Ok(Some(RunDone {
         code,
+        killed: None,
         tail,
         trace,
         layer,
@@ -136,6 +142,36 @@ pub fn run(
         stable,
         writer,
     }))
+}
+
+/// A run that was killed because it took too long: like any kill it leaves kept directories alone.
+fn timed_out(
+    step: &StepRun<'_>,
+    after: Duration,
+    tail: Vec<String>,
+    trace: Trace,
+    writer: Writer,
+) -> RunDone {
+    RunDone {
+        code: TIMED_OUT,
+        killed: Some(format!("killed, its timeout of {after:?} is over")),
+        tail,
+        trace,
+        layer: Rooted::empty(),
+        kept: step.kept.clone(),
+        stable: false,
+        writer,
+    }
+}
+
+/// How a run came to its end.
+enum Ended {
+    /// By itself.
+    Code(i32),
+    /// Killed, because a newer chain took over or hd ends.
+    Cancelled,
+    /// Killed after its time.
+    TimedOut(Duration),
 }
 
 struct Started {
@@ -158,7 +194,7 @@ fn start(
         stderr: Some(both),
         extra: Vec::new(),
     };
-    let broken = |e: hd_sandbox::SandboxError| BatchError::new("sandbox", e).at(step.name);
+    let broken = |e: hd_sandbox::SandboxError| BatchError::new("sandbox", e).at(&*step.wanted.name);
     let mut pending = shared
         .launcher()?
         .spawn(spec, stdio, None)
@@ -180,7 +216,7 @@ fn start(
                     continue;
                 };
                 let options = ServeOptions {
-                    name: format!("{} {name}", step.name),
+                    name: format!("{} {name}", step.wanted.name),
                     threads: FUSE_THREADS,
                     recorder,
                 };
@@ -205,20 +241,29 @@ fn start(
 
 fn not_started(step: &StepRun<'_>, failure: &hd_sandbox::Failure) -> BatchError {
     BatchError::new("sandbox", failure)
-        .at(step.name)
+        .at(&*step.wanted.name)
         .hint("hd needs root or user namespaces, /dev/fuse and overlayfs to run steps")
 }
 
-fn wait(sandbox: &Sandbox, cancel: &Cancel) -> Result<Option<i32>, BatchError> {
+fn wait(
+    sandbox: &Sandbox,
+    running: &Running<'_>,
+    timeout: Option<Duration>,
+) -> Result<Ended, BatchError> {
+    let broken = |e| BatchError::new("sandbox", e);
+    let began = Instant::now();
+    let mut expired = None;
     loop {
-        if let Some(status) = sandbox
-            .wait(Some(LOOK_EVERY))
-            .map_err(|e| BatchError::new("sandbox", e))?
-        {
-            return Ok((!cancel.is_killed()).then(|| status.code()));
+        if let Some(status) = sandbox.wait(Some(LOOK_EVERY)).map_err(broken)? {
+            return Ok(match expired {
+                _ if running.is_killed() => Ended::Cancelled,
+                Some(after) => Ended::TimedOut(after),
+                None => Ended::Code(status.code()),
+            });
         }
-        if cancel.is_killed() {
-            sandbox.kill().map_err(|e| BatchError::new("sandbox", e))?;
+        expired = timeout.filter(|timeout| began.elapsed() > *timeout);
+        if running.is_killed() || expired.is_some() {
+            sandbox.kill().map_err(broken)?;
         }
     }
 }
@@ -228,7 +273,7 @@ pub fn view_of(shared: &Shared, step: &StepRun<'_>) -> Composite {
     shared.composite(step.lower, grafts(step.base), step.plan.owners())
 }
 
-fn whole_owner(plan: &Plan) -> Vec<hd_projection::Owner> {
+pub(super) fn whole_owner(plan: &Plan) -> Vec<hd_projection::Owner> {
     let (uid, gid) = (plan.account.uid, plan.account.gid);
     vec![hd_projection::Owner {
         at: TreePath::root(),
@@ -239,16 +284,16 @@ fn whole_owner(plan: &Plan) -> Vec<hd_projection::Owner> {
 
 fn spec(shared: &Shared, step: &StepRun<'_>, work: &Path, kept: &[KeptMount]) -> Spec {
     let plan = step.plan;
-    let mut command = Command::new(["/bin/sh", "-c", step.command]);
+    let mut command = Command::new(["/bin/sh", "-c", &step.wanted.command]);
     command.env = plan
-        .full_environment()
+        .full_environment(step.wanted)
         .into_iter()
         .map(|(name, value)| (OsString::from(name), OsString::from(value)))
         .collect();
-    command.cwd = PathBuf::from(&plan.workdir);
+    command.cwd = PathBuf::from(plan.workdir_of(step.wanted));
     (command.uid, command.gid) = (plan.account.uid, plan.account.gid);
     Spec {
-        name: step.name.to_owned(),
+        name: step.wanted.name.clone(),
         hostname: shared.settings.project.name.clone(),
         stage: shared.settings.paths.stage(),
         root: PathBuf::from(ROOT_STAGED),
@@ -259,121 +304,10 @@ fn spec(shared: &Shared, step: &StepRun<'_>, work: &Path, kept: &[KeptMount]) ->
             ..Privileges::default()
         },
         limits: Limits::default(),
-        network: Network::Host,
+        network: match step.wanted.options.network {
+            StepNetwork::Host => Network::Host,
+            StepNetwork::None => Network::None,
+        },
         user_namespace: hd_sandbox::idmap::required(),
-    }
-}
-
-fn captured(
-    shared: &Shared,
-    step: &StepRun<'_>,
-    view: &Composite,
-    work: &Path,
-    writer: &mut Writer,
-) -> Result<Rooted, BatchError> {
-    let skip: Vec<TreePath> = step.kept.iter().map(|kept| kept.at.clone()).collect();
-    let owners = step.plan.owners();
-    let rules = CaptureRules {
-        lower: view,
-        skip: &skip,
-        owners: &owners,
-        project: &step.plan.workdir_path,
-    };
-    layer(shared, &upper(work, LOWER), writer, &rules)
-}
-
-fn layer(
-    shared: &Shared,
-    upper: &Path,
-    writer: &mut Writer,
-    rules: &CaptureRules<'_>,
-) -> Result<Rooted, BatchError> {
-    let entries =
-        capture(upper, &shared.store, writer, rules).map_err(|e| BatchError::new("io", e))?;
-    let entries = entries
-        .into_iter()
-        .map(|found| (found.path, found.entry, found.mtime_ns));
-    hd_dag::build(&*shared.trees, entries).map_err(|e| BatchError::new("store", e))
-}
-
-fn kept_after(
-    shared: &Shared,
-    step: &StepRun<'_>,
-    mounts: &[KeptMount],
-    work: &Path,
-    writer: &mut Writer,
-) -> Result<Vec<Kept>, BatchError> {
-    let mut after = Vec::new();
-    // Nothing is the project's own source in a kept directory, so no name is dropped there.
-    let nowhere = TreePath::new(b"\xff").unwrap_or_default();
-    for (kept, mount) in step.kept.iter().zip(mounts) {
-        let owners = whole_owner(step.plan);
-        let content = shared.composite(kept.content, Vec::new(), owners.clone());
-        let rules = CaptureRules {
-            lower: &content,
-            skip: &[],
-            owners: &owners,
-            project: &nowhere,
-        };
-        let changes = layer(shared, &upper(work, &mount.name), writer, &rules)?;
-        let composed = hd_dag::compose(&*shared.trees, &kept.content, &changes)
-            .map_err(|e| BatchError::new("store", e))?;
-        after.push(Kept {
-            at: kept.at.clone(),
-            content: composed,
-        });
-    }
-    Ok(after)
-}
-
-/// Write layers of one run; removed with it, and at the next start if this one is killed.
-#[derive(Debug)]
-struct WorkDir {
-    path: PathBuf,
-}
-
-impl WorkDir {
-    fn create(shared: &Shared, step: &StepRun<'_>, kept: &[KeptMount]) -> Result<Self, BatchError> {
-        let paths = &shared.settings.paths;
-        let run = format!(
-            "{}-{}",
-            step.name,
-            shared.settings.started.elapsed().as_nanos()
-        );
-        let work = Self {
-            path: paths.work(&run),
-        };
-        let owner = (step.plan.account.uid, step.plan.account.gid);
-        let downloads = step.plan.downloads();
-        let owned = downloads.iter().map(|(_, name)| paths.download_cache(name));
-        // The top of an overlay shows owner and mode of its upper, so kept directories need
-        // uppers of their user.
-        let owned = owned.chain(kept.iter().map(|mount| upper(&work.path, &mount.name)));
-        for dir in [paths.stage(), upper(&work.path, LOWER)] {
-            made(&dir, None)?;
-        }
-        for dir in owned {
-            made(&dir, Some(owner))?;
-        }
-        Ok(work)
-    }
-}
-
-/// Makes a directory, for a user if one is given.
-fn made(dir: &Path, owner: Option<(u32, u32)>) -> Result<(), BatchError> {
-    let done = std::fs::create_dir_all(dir).and_then(|()| match owner {
-        Some((uid, gid)) if owner_of(dir) != (uid, gid) => {
-            std::os::unix::fs::chown(dir, Some(uid), Some(gid))
-        }
-        _ => Ok(()),
-    });
-    done.map_err(|e| BatchError::new("io", e).at(dir.display().to_string()))
-}
-
-impl Drop for WorkDir {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "a write layer could not be removed");
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! From nothing to running and back: `init`, `up`, `down`, `build`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -32,6 +33,9 @@ pub(crate) struct UpArgs {
     /// Use this image instead of `base` of the file
     #[arg(long, value_name = "IMAGE")]
     pub(crate) base: Option<String>,
+    /// Run at most so many steps at a time [default: one for each processor]
+    #[arg(short, long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
     #[command(flatten)]
     pub(crate) place: Place,
     /// This process is the one in the background.
@@ -56,6 +60,9 @@ pub(crate) struct BuildArgs {
     /// Use this image instead of `base` of the file
     #[arg(long, value_name = "IMAGE")]
     pub(crate) base: Option<String>,
+    /// Run at most so many steps at a time [default: one for each processor]
+    #[arg(short, long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
     /// The project, if it is not here
     #[arg(value_name = "PATH")]
     pub(crate) path: Option<PathBuf>,

@@ -14,6 +14,7 @@ pub(crate) fn run(args: BuildArgs, output: Output, started: Instant) -> Outcome 
     let plan = Plan {
         located,
         base: args.base,
+        jobs: args.jobs,
         services: Vec::new(),
         started,
     };

@@ -33,6 +33,7 @@ pub(crate) fn value(event: &Event) -> Value {
             "event": "step_failed",
             "name": failure.step,
             "code": failure.code,
+            "cause": failure.cause(),
             "tail": failure.tail,
             "log": failure.log,
         }),

@@ -266,10 +266,7 @@ impl Teller {
             .skip(failure.tail.len().saturating_sub(TAIL));
         let tail = tail.map(|line| Say::Tail(format!("    {}", tame(line, self.style.colour()))));
         let end = [
-            format!(
-                "  exit code {}; all of its output: {}",
-                failure.code, failure.log
-            ),
+            format!("  {}; all of its output: {}", failure.cause(), failure.log),
             format!("  next: mend it; `hd why {}` says why it ran", failure.step),
         ];
         tail.chain(end.map(Say::Bad)).collect()

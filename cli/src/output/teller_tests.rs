@@ -118,6 +118,7 @@ fn a_failed_step_is_told_with_its_last_lines_and_what_to_do() {
     assert_eq!(teller.event(done(StepOutcome::Failed), now), expected);
     let failed = Event::StepFailed(StepFailure {
         step: "step-1".to_owned(),
+        wrong: None,
         code: 9,
         tail: (0..25).map(|number| format!("line {number}")).collect(),
         log: "/h/step-1.log".to_owned(),

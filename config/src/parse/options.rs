@@ -1,5 +1,7 @@
 //! `[options]`.
 
+use std::num::NonZeroUsize;
+
 use crate::keys;
 use crate::project::{Options, ProjectMode};
 use crate::read::{Item, Result};
@@ -13,6 +15,18 @@ pub(super) fn read(item: &Item<'_>) -> Result<Options> {
     Ok(Options {
         restart_grace: grace.unwrap_or(default.restart_grace),
         project: project.unwrap_or(default.project),
+        jobs: section.optional("jobs", jobs)?,
+    })
+}
+
+fn jobs(item: &Item<'_>) -> Result<NonZeroUsize> {
+    let number = item.integer()?;
+    let jobs = usize::try_from(number).ok().and_then(NonZeroUsize::new);
+    jobs.filter(|jobs| jobs.get() <= 1024).ok_or_else(|| {
+        item.invalid(
+            format!("{number} steps at a time"),
+            "1 to 1024; 1 runs one after the other",
+        )
     })
 }
 

@@ -23,7 +23,7 @@ pub(super) fn read(item: &Item<'_>) -> Result<Vec<Service>> {
 }
 
 fn service(item: &Item<'_>) -> Result<Service> {
-    let name = name(item)?;
+    let name = name(item, "service")?;
     let section = item.section()?;
     section.check(&keys::SERVICE)?;
     let hint = "add command = \"…\"";
@@ -48,16 +48,29 @@ fn service(item: &Item<'_>) -> Result<Service> {
     })
 }
 
-fn name(item: &Item<'_>) -> Result<String> {
-    let name = item.key();
+/// A key that names something of this kind.
+pub(super) fn name(item: &Item<'_>, kind: &str) -> Result<String> {
+    check_name(item.key(), kind).map_err(|(why, hint)| item.invalid_key(why, hint))
+}
+
+/// A value that names something of this kind.
+pub(super) fn plain_name(item: &Item<'_>, name: &str, kind: &str) -> Result<String> {
+    check_name(name, kind).map_err(|(why, hint)| item.invalid(why, hint))
+}
+
+fn check_name(name: &str, kind: &str) -> Result<String, (String, String)> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
     let begins = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
     if !begins || !name.chars().all(plain) {
-        let hint = "service names are a-z, 0-9, `_` and `-`, beginning with a letter or digit";
-        return Err(item.invalid_key(format!("{name:?} is no service name"), hint));
+        let hint =
+            format!("{kind} names are a-z, 0-9, `_` and `-`, beginning with a letter or digit");
+        return Err((format!("{name:?} is no {kind} name"), hint));
     }
     if name.len() > 63 {
-        return Err(item.invalid_key("the name is longer than 63 characters", ""));
+        return Err((
+            "the name is longer than 63 characters".to_owned(),
+            String::new(),
+        ));
     }
     Ok(name.to_owned())
 }
@@ -96,6 +109,11 @@ fn watch(item: &Item<'_>) -> Result<WatchSet> {
     {
         return Err(item.not_yet("\"auto\"", "list globs: watch = [\"src/**\"]"));
     }
+    globs(item)
+}
+
+/// A list of gitignore-style globs.
+pub(super) fn globs(item: &Item<'_>) -> Result<WatchSet> {
     let elements = item.elements()?;
     WatchSet::new(item.texts()?).map_err(|error| {
         let element = elements.get(error.index).unwrap_or(item);

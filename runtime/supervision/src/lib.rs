@@ -61,6 +61,7 @@ pub use exit::Exit;
 pub use in_flight::InFlight;
 pub use lane::Lane;
 pub use observe::{OBSERVE_WITHIN, Snapshot, State, Status};
+pub use panics::describe;
 pub use policy::{Backoff, Intensity, Restart, Strategy};
 pub use pool::{JobError, Pool};
 pub use port::{AskError, Mail, Port, Refused, WhenFull};

@@ -108,7 +108,7 @@ fn record(info: &PanicHookInfo<'_>) -> PanicReport {
 }
 
 /// Describes a caught panic: what the hook noted on this thread, else the payload alone.
-pub(crate) fn describe(payload: &(dyn Any + Send)) -> String {
+pub fn describe(payload: &(dyn Any + Send)) -> String {
     let text = payload_text(payload);
     match LAST.take() {
         Some(report) if report.message == text => report.to_string(),

@@ -18,6 +18,7 @@ pub(super) fn run(located: Located, wish: Wish, output: Output, started: Instant
     let plan = Plan {
         located,
         base: wish.base.clone(),
+        jobs: None,
         services: Vec::new(),
         started,
     };

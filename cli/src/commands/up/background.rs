@@ -78,6 +78,9 @@ fn spawn(plan: &Plan) -> Result<(Child, PathBuf), CliError> {
     if let Some(base) = &plan.base {
         command.args(["--base", base]);
     }
+    if let Some(jobs) = plan.jobs {
+        command.args(["--jobs", &jobs.to_string()]);
+    }
     command.arg("--").args(&plan.services);
     command
         .current_dir(&plan.located.directory)

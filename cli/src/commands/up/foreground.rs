@@ -66,6 +66,7 @@ pub(in crate::commands) fn settings(plan: &Plan) -> Result<Settings, CliError> {
         config_path: plan.located.config.clone(),
         paths: plan.located.paths.clone(),
         base_override: plan.base.clone(),
+        jobs: plan.jobs,
         host_env: loaded.host_env,
         declared_env: loaded.declared_env,
         own: own::paths(&plan.located),

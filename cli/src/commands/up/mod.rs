@@ -6,6 +6,7 @@ pub(super) mod foreground;
 mod own;
 pub(super) mod targets;
 
+use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use crate::args::UpArgs;
@@ -21,6 +22,8 @@ pub(crate) struct Plan {
     pub(crate) located: Located,
     /// `--base`.
     pub(crate) base: Option<String>,
+    /// `--jobs`.
+    pub(crate) jobs: Option<NonZeroUsize>,
     /// Services to start with what they depend on; all when none is named.
     pub(crate) services: Vec<String>,
     /// When the command started.
@@ -34,6 +37,7 @@ pub(crate) fn run(args: &UpArgs, output: Output, started: Instant) -> Outcome {
     let plan = Plan {
         located,
         base: args.base.clone(),
+        jobs: args.jobs,
         services: targets.services,
         started,
     };

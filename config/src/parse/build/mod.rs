@@ -1,27 +1,48 @@
 //! `[build]`.
 
+mod caches;
+mod step;
+
 use crate::keys;
 use crate::path::is_at_or_below;
-use crate::project::Step;
 use crate::read::{Item, Result};
 use crate::slug::unique_slugs;
+use crate::step::{NamedCache, Step};
 
 #[derive(Default)]
 pub(super) struct Build {
     pub(super) steps: Vec<Step>,
     pub(super) cache: Vec<String>,
+    pub(super) caches: Vec<NamedCache>,
 }
 
 pub(super) fn read(item: &Item<'_>) -> Result<Build> {
     let section = item.section()?;
     section.check(&keys::BUILD)?;
+    let short = section.get("steps");
+    let long = section.get("step");
+    let caches = section.optional("caches", caches::read)?;
+    let caches = caches.unwrap_or_default();
+    let steps = match (short, long) {
+        (Some(_), Some(long)) => {
+            let why = "`steps` and `[[build.step]]` cannot stand side by side";
+            return Err(long.invalid_key(why, "write all of them as `[[build.step]]`"));
+        }
+        (Some(short), None) => commands(&short)?,
+        (None, Some(long)) => step::read(&long, &caches)?,
+        (None, None) => Vec::new(),
+    };
+    let kept = |item: &Item<'_>| cache(item, &caches);
+    let cache = section.optional("cache", kept)?.unwrap_or_default();
     Ok(Build {
-        steps: section.optional("steps", steps)?.unwrap_or_default(),
-        cache: section.optional("cache", cache)?.unwrap_or_default(),
+        steps,
+        cache,
+        caches,
     })
 }
 
-fn steps(item: &Item<'_>) -> Result<Vec<Step>> {
+/// A list of commands, each on top of those before it.
+fn commands(item: &Item<'_>) -> Result<Vec<Step>> {
     let commands = item.texts()?;
     let slugs = unique_slugs(commands.iter().map(String::as_str));
     let steps = commands.into_iter().zip(slugs).enumerate();
@@ -29,16 +50,18 @@ fn steps(item: &Item<'_>) -> Result<Vec<Step>> {
         name: format!("step-{}", at + 1),
         slug,
         run,
+        ..Step::default()
     });
     Ok(steps.collect())
 }
 
-fn cache(item: &Item<'_>) -> Result<Vec<String>> {
+fn cache(item: &Item<'_>, caches: &[NamedCache]) -> Result<Vec<String>> {
     let mut kept: Vec<String> = Vec::new();
+    let named: Vec<String> = caches.iter().map(|cache| cache.path.clone()).collect();
     for element in item.elements()? {
         if element.text()?.starts_with(['/', '~']) {
             let hint =
-                "name a directory of the project; download caches are kept without being named";
+                "name a directory of the project, or a cache anywhere by `[build.caches.NAME]`";
             return Err(element.invalid("the path is outside the project", hint));
         }
         let dir = element.path_inside()?;
@@ -46,7 +69,7 @@ fn cache(item: &Item<'_>) -> Result<Vec<String>> {
             let (dir, other) = (dir.as_bytes(), other.as_bytes());
             is_at_or_below(dir, other) || is_at_or_below(other, dir)
         };
-        if let Some(other) = kept.iter().find(overlaps) {
+        if let Some(other) = kept.iter().chain(&named).find(overlaps) {
             let why = format!("`{dir}` and `{other}` overlap");
             return Err(element.invalid(why, "name only the outer one"));
         }

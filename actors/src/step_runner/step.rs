@@ -1,0 +1,306 @@
+//! One step made true: a valid result kept, or the command run and its result stored.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use hd_dag::{Meta, Rooted, StepResult};
+use hd_store::{Id, NodeKind};
+
+use super::cancel::Cancel;
+use super::chain::{StepFailure, unix_ms};
+use super::hit::{Search, search};
+use super::kept::{KeptName, KeptStates};
+use super::plan::Plan;
+use super::provider::version_in;
+use super::run::{Kept, RunDone, StepRun, run, view_of};
+use super::standing::{Stand, left_in, tree_error};
+use super::wanted::Wanted;
+use super::{hidden, inputs, reason};
+use crate::base::Base;
+use crate::events::Event;
+use crate::messages::BatchError;
+use crate::model::report::{StepOutcome, StepReport};
+use crate::shared::Shared;
+
+/// Code of a version check that found another version, as of any failed check.
+const WRONG_VERSION: i32 = 1;
+/// Code of a step that did not make what it declares.
+const NO_OUTPUT: i32 = 1;
+
+/// All that one step needs; made before it begins, so that it can run beside others.
+pub(super) struct Job<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) base: &'a Base,
+    pub(super) plan: &'a Plan,
+    pub(super) step: &'a Wanted,
+    /// The project's own tree.
+    pub(super) project: Rooted,
+    /// What it stands on.
+    pub(super) stand: Stand,
+    /// Kept directories as the last runs left them.
+    pub(super) kept: KeptStates,
+}
+
+/// What became of a step.
+pub(super) enum Made {
+    /// It is true.
+    Done(Done),
+    /// Its command failed.
+    Failed(Done, StepFailure),
+    /// It was killed for a newer chain.
+    Cancelled,
+}
+
+/// A step that came to its end.
+pub(super) struct Done {
+    pub(super) report: StepReport,
+    /// What it leaves; nothing when it failed.
+    pub(super) output: Option<Rooted>,
+    /// The stored trace of its result.
+    pub(super) trace: Option<Id>,
+    /// Kept directories after a run; nothing when a result was valid.
+    pub(super) kept: Vec<Kept>,
+}
+
+impl Job<'_> {
+    /// Makes the step true.
+    pub(super) fn make(&self, cancel: &Cancel) -> Result<Made, BatchError> {
+        let began = Instant::now();
+        let kept = self.kept()?;
+        let key = self.key(&kept);
+        let run_of = StepRun {
+            wanted: self.step,
+            plan: self.plan,
+            base: self.base,
+            lower: self.stand.view,
+            kept,
+        };
+        let reason = match self.look(&key, &run_of)? {
+            Look::Valid(result) => {
+                let report = self.report(StepOutcome::Kept, began, reason::KEPT.to_owned());
+                return Ok(Made::Done(Done {
+                    report,
+                    output: Some(result.output),
+                    trace: Some(result.trace),
+                    kept: Vec::new(),
+                }));
+            }
+            Look::Run(reason) => reason,
+        };
+        self.shared.events.tell(Event::StepStarted {
+            name: self.step.name.clone(),
+            command: self.step.command.clone(),
+            reason: reason.clone(),
+        });
+        let names: Vec<KeptName> = run_of.kept.iter().map(|kept| kept.name.clone()).collect();
+        let trees = &*self.shared.trees;
+        let run_of = StepRun {
+            lower: self.kept.raise(trees, &names, self.stand.view, unix_ms())?,
+            ..run_of
+        };
+        let Some(done) = run(self.shared, &run_of, cancel)? else {
+            return Ok(Made::Cancelled);
+        };
+        hidden::tell(self.shared, self.plan, &self.step.slug, &done);
+        self.tell_undeclared(&done)?;
+        self.after(key, done, began, reason)
+    }
+
+    fn look(&self, key: &Id, run_of: &StepRun<'_>) -> Result<Look, BatchError> {
+        if self.step.rerun {
+            return Ok(Look::Run("asked to run again".to_owned()));
+        }
+        let view = view_of(self.shared, run_of);
+        Ok(match search(self.shared, key, self.stand.view, &view)? {
+            Search::Valid(result) => Look::Valid(result),
+            Search::Missed(miss) => Look::Run(reason::missed(&miss, &self.plan.workdir_path)),
+            Search::Nothing => Look::Run(reason::FIRST.to_owned()),
+        })
+    }
+
+    fn key(&self, kept: &[Kept]) -> Id {
+        let outputs = kept.iter().filter(|kept| kept.is_output);
+        let upstream: BTreeMap<_, _> = outputs
+            .zip(&self.plan.cache)
+            .filter_map(|(kept, dir)| Some((dir.clone(), kept.upstream?)))
+            .collect();
+        self.plan.key(self.step, &upstream).id()
+    }
+
+    /// The kept directories it gets, as it finds them: those of `[build] cache` in their order,
+    /// then its named caches.
+    fn kept(&self) -> Result<Vec<Kept>, BatchError> {
+        let trees = &*self.shared.trees;
+        let mut kept = Vec::new();
+        for dir in &self.plan.cache {
+            let name = KeptName::of_dir(&self.step.name, dir);
+            let at = self.plan.workdir_path.join_path(dir);
+            let shown = hd_dag::subtree(trees, &self.stand.view, &at).map_err(tree_error)?;
+            let upstream = left_in(trees, self.step, &self.stand, &at)?;
+            let content = self.kept.content(&name, upstream).or(shown);
+            kept.push(Kept {
+                name,
+                at,
+                content: content.unwrap_or_else(Rooted::empty),
+                upstream,
+                is_output: true,
+            });
+        }
+        for cache in &self.plan.caches {
+            if !self.step.options.caches.contains(&cache.name) {
+                continue;
+            }
+            let name = KeptName::of_cache(&cache.name);
+            kept.push(Kept {
+                at: self.plan.cache_place(&cache.path)?,
+                content: self.kept.content(&name, None).unwrap_or_else(Rooted::empty),
+                name,
+                upstream: None,
+                is_output: false,
+            });
+        }
+        Ok(kept)
+    }
+
+    fn after(
+        &self,
+        key: Id,
+        done: RunDone,
+        began: Instant,
+        reason: String,
+    ) -> Result<Made, BatchError> {
+        let RunDone {
+            mut code,
+            killed: mut wrong,
+            tail,
+            trace,
+            layer,
+            kept,
+            stable,
+            mut writer,
+        } = done;
+        if code == 0
+            && let Err((unmet, why)) = self.holds(&tail, layer)
+        {
+            (code, wrong) = (unmet, Some(why));
+        }
+        if code != 0 {
+            self.shared.commit(&mut writer)?;
+            let failure = self.failure(code, wrong, tail);
+            let reason = format!("{}; {reason}", failure.cause());
+            let report = self.report(StepOutcome::Failed, began, reason);
+            let done = Done {
+                report,
+                output: None,
+                trace: None,
+                kept,
+            };
+            return Ok(Made::Failed(done, failure));
+        }
+        let output = self.with_kept(layer, &kept)?;
+        let store = |e: hd_store::Error| BatchError::new("store", e);
+        let trace = writer
+            .put_node(NodeKind::Trace, &trace.encode())
+            .map_err(store)?;
+        if stable {
+            let result = StepResult {
+                key,
+                trace,
+                output,
+                made_on: self.stand.view,
+                log: None,
+                made_at_unix_ms: unix_ms(),
+                ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            };
+            let payload = result.encode().map_err(|e| BatchError::new("store", e))?;
+            writer.append_history(&key, &payload).map_err(store)?;
+        }
+        self.shared.commit(&mut writer)?;
+        let reason = if stable {
+            reason
+        } else {
+            format!("{reason}; not stored: the host changed while it ran")
+        };
+        Ok(Made::Done(Done {
+            report: self.report(StepOutcome::Ran, began, reason),
+            output: Some(output),
+            trace: Some(trace),
+            kept,
+        }))
+    }
+
+    /// Checks what a command that exited with 0 must have brought about: code and sentence if not.
+    fn holds(&self, tail: &[String], layer: Rooted) -> Result<(), (i32, String)> {
+        if let Some(range) = &self.step.version {
+            version_in(range, tail).map_err(|why| (WRONG_VERSION, why))?;
+        }
+        let trees = &*self.shared.trees;
+        for output in &self.step.options.outputs {
+            let at = self.plan.workdir_path.join_path(output);
+            let has = |tree: &Id| hd_dag::get(trees, tree, &at).ok().flatten();
+            // What stood there before and was left alone is there too.
+            let made = has(&layer.tree).or_else(|| has(&self.stand.view.tree));
+            if made.is_none_or(|entry| matches!(entry.target, hd_dag::Target::Whiteout)) {
+                return Err((NO_OUTPUT, format!("it did not make its output {output}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Kept directories of `[build] cache` are part of the output: whole, in place of whatever was
+    /// there.
+    fn with_kept(&self, mut layer: Rooted, kept: &[Kept]) -> Result<Rooted, BatchError> {
+        let outputs = kept.iter().filter(|kept| kept.is_output);
+        for kept in outputs.filter(|kept| kept.content.tree != hd_dag::empty_tree()) {
+            layer = hd_dag::graft(
+                &*self.shared.trees,
+                &layer,
+                &kept.at,
+                &kept.content,
+                &Meta::default_dir(),
+                0,
+            )
+            .map_err(tree_error)?;
+        }
+        Ok(layer)
+    }
+
+    fn tell_undeclared(&self, done: &RunDone) -> Result<(), BatchError> {
+        let workdir = &self.plan.workdir_path;
+        let trees = &*self.shared.trees;
+        let remark = inputs::remark(trees, self.step, &done.trace, workdir, &self.project);
+        if let Some(remark) = remark.map_err(tree_error)? {
+            self.shared.events.tell(Event::Note(remark));
+        }
+        Ok(())
+    }
+
+    fn failure(&self, code: i32, wrong: Option<String>, tail: Vec<String>) -> StepFailure {
+        let log = self.shared.settings.paths.step_log(&self.step.name);
+        StepFailure {
+            step: self.step.name.clone(),
+            code,
+            wrong,
+            tail,
+            log: log.display().to_string(),
+        }
+    }
+
+    fn report(&self, result: StepOutcome, began: Instant, reason: String) -> StepReport {
+        let report = StepReport {
+            name: self.step.name.clone(),
+            slug: self.step.slug.clone(),
+            command: self.step.command.clone(),
+            result,
+            ms: began.elapsed().as_secs_f64() * 1000.0,
+            reason,
+        };
+        self.shared.events.tell(Event::StepDone(report.clone()));
+        report
+    }
+}
+
+enum Look {
+    Valid(Box<StepResult>),
+    Run(String),
+}

@@ -1,0 +1,65 @@
+//! The directory of one run: write layers, and what they need beside them.
+
+use std::path::{Path, PathBuf};
+
+use super::run::StepRun;
+use super::view::{KeptMount, LOWER, upper};
+use crate::messages::BatchError;
+use crate::shared::{Shared, owner_of};
+
+/// Write layers of one run; removed with it, and at the next start if this one is killed.
+#[derive(Debug)]
+pub(super) struct WorkDir {
+    /// Where it is.
+    pub(super) path: PathBuf,
+}
+
+impl WorkDir {
+    pub(super) fn create(
+        shared: &Shared,
+        step: &StepRun<'_>,
+        kept: &[KeptMount],
+    ) -> Result<Self, BatchError> {
+        let paths = &shared.settings.paths;
+        let run = format!(
+            "{}-{}",
+            step.wanted.name,
+            shared.settings.started.elapsed().as_nanos()
+        );
+        let work = Self {
+            path: paths.work(&run),
+        };
+        let owner = (step.plan.account.uid, step.plan.account.gid);
+        let downloads = step.plan.downloads();
+        let owned = downloads.iter().map(|(_, name)| paths.download_cache(name));
+        // The top of an overlay shows owner and mode of its upper, so kept directories need
+        // uppers of their user.
+        let owned = owned.chain(kept.iter().map(|mount| upper(&work.path, &mount.name)));
+        for dir in [paths.stage(), upper(&work.path, LOWER)] {
+            made(&dir, None)?;
+        }
+        for dir in owned {
+            made(&dir, Some(owner))?;
+        }
+        Ok(work)
+    }
+}
+
+/// Makes a directory, for a user if one is given.
+fn made(dir: &Path, owner: Option<(u32, u32)>) -> Result<(), BatchError> {
+    let done = std::fs::create_dir_all(dir).and_then(|()| match owner {
+        Some((uid, gid)) if owner_of(dir) != (uid, gid) => {
+            std::os::unix::fs::chown(dir, Some(uid), Some(gid))
+        }
+        _ => Ok(()),
+    });
+    done.map_err(|e| BatchError::new("io", e).at(dir.display().to_string()))
+}
+
+impl Drop for WorkDir {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "a write layer could not be removed");
+        }
+    }
+}

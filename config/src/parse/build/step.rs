@@ -1,0 +1,130 @@
+//! `[[build.step]]`.
+
+use crate::keys;
+use crate::parse::{environment, services};
+use crate::path::is_at_or_below;
+use crate::read::{Item, Result, Section};
+use crate::step::{NamedCache, Step, StepNetwork};
+
+pub(super) fn read(item: &Item<'_>, caches: &[NamedCache]) -> Result<Vec<Step>> {
+    let mut steps: Vec<Step> = Vec::new();
+    let hint = "a list of commands is written `steps = [\"…\"]`";
+    for (at, element) in item
+        .elements_of("[[build.step]] tables", hint)?
+        .iter()
+        .enumerate()
+    {
+        let step = step(element, at + 1, &steps, caches)?;
+        steps.push(step);
+    }
+    Ok(steps)
+}
+
+fn step(item: &Item<'_>, number: usize, above: &[Step], caches: &[NamedCache]) -> Result<Step> {
+    let section = item.section()?;
+    section.check(&keys::BUILD_STEP)?;
+    let named = section.require("name", "add name = \"build\"")?;
+    let run = section.require("run", "add run = \"make\"")?;
+    let networks = [("host", StepNetwork::Host), ("none", StepNetwork::None)];
+    let network = section.optional("network", |item| item.one_of(&networks))?;
+    Ok(Step {
+        name: format!("step-{number}"),
+        slug: name(&named, above)?,
+        run: run.text()?.to_owned(),
+        needs: section.optional("needs", |item| needs(item, above))?,
+        inputs: section.optional("inputs", services::globs)?,
+        outputs: section.optional("outputs", outputs)?.unwrap_or_default(),
+        env: section
+            .optional("env", environment::env)?
+            .unwrap_or_default(),
+        network: network.unwrap_or_default(),
+        timeout: section.optional("timeout", timeout)?,
+        workdir: section.optional("workdir", Item::path_inside)?,
+        caches: used(&section, caches)?,
+    })
+}
+
+fn name(item: &Item<'_>, above: &[Step]) -> Result<String> {
+    let name = services::plain_name(item, item.text()?, "step")?;
+    if name
+        .strip_prefix("step-")
+        .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
+    {
+        let hint = "`step-1`, `step-2`, … are the steps by number";
+        return Err(item.invalid(format!("{name:?} is taken"), hint));
+    }
+    if above.iter().any(|other| other.slug == name) {
+        let why = format!("another step is called {name:?} already");
+        return Err(item.invalid(why, "each step needs a name of its own"));
+    }
+    Ok(name)
+}
+
+/// Steps declared above; so there is an order, and no cycle can be written.
+fn needs(item: &Item<'_>, above: &[Step]) -> Result<Vec<String>> {
+    let mut needs = Vec::new();
+    for element in item.elements()? {
+        let name = element.text()?;
+        let known = above.iter().map(|step| step.slug.as_str());
+        if !known.clone().any(|known| known == name) {
+            let why = format!("no step above is called {name:?}");
+            let mut hint = keys::name_advice(name, known);
+            if hint.is_empty() {
+                hint = "declare the steps it needs above it".to_owned();
+            }
+            return Err(element.invalid(why, hint));
+        }
+        if !needs.iter().any(|other| other == name) {
+            needs.push(name.to_owned());
+        }
+    }
+    Ok(needs)
+}
+
+fn outputs(item: &Item<'_>) -> Result<Vec<String>> {
+    let mut outputs: Vec<String> = Vec::new();
+    for element in item.elements()? {
+        let path = element.path_inside()?;
+        let overlaps = |other: &&String| {
+            let (path, other) = (path.as_bytes(), other.as_bytes());
+            is_at_or_below(path, other) || is_at_or_below(other, path)
+        };
+        if let Some(other) = outputs.iter().find(overlaps) {
+            let why = format!("`{path}` and `{other}` overlap");
+            return Err(element.invalid(why, "name only the outer one"));
+        }
+        outputs.push(path);
+    }
+    Ok(outputs)
+}
+
+fn timeout(item: &Item<'_>) -> Result<std::time::Duration> {
+    let timeout = item.duration()?;
+    if timeout.is_zero() {
+        return Err(item.invalid("no step is done in no time", "leave it out for no limit"));
+    }
+    Ok(timeout)
+}
+
+fn used(section: &Section<'_>, caches: &[NamedCache]) -> Result<Vec<String>> {
+    let Some(item) = section.get("caches") else {
+        return Ok(Vec::new());
+    };
+    let mut used = Vec::new();
+    for element in item.elements()? {
+        let name = element.text()?;
+        let known = caches.iter().map(|cache| cache.name.as_str());
+        if !known.clone().any(|known| known == name) {
+            let why = format!("no cache is called {name:?}");
+            let mut hint = keys::name_advice(name, known);
+            if hint.is_empty() {
+                hint = format!("declare it: [build.caches.{name}] path = \"~/.cache/{name}\"");
+            }
+            return Err(element.invalid(why, hint));
+        }
+        if !used.iter().any(|other| other == name) {
+            used.push(name.to_owned());
+        }
+    }
+    Ok(used)
+}
