@@ -10,6 +10,7 @@ pub mod dag_engine;
 pub mod debouncer;
 pub mod events;
 pub mod finish;
+pub mod forecast;
 pub mod invalidator;
 pub mod messages;
 pub mod model;

@@ -32,7 +32,6 @@ const LATER: &[(&str, &str)] = &[
         "pin versions in the files that your package manager reads",
     ),
     ("ls", "`hd status -C DIR` shows one project"),
-    ("plan", "`hd why` says why each step ran or was kept"),
     ("port", "`hd ps` shows ports"),
     ("prune", "`hd cas gc` removes what no environment needs"),
     ("reset", "`hd build --rerun STEP` runs a step anew"),

@@ -13,10 +13,9 @@ use hd_supervision::actix::{Actor, Context, Handler, ResponseFuture};
 
 use super::image;
 use crate::base::Base;
-use crate::base::host::HostBase;
 use crate::messages::{BatchError, FetchImage};
 use crate::shared::Shared;
-use crate::step_runner::prepare::home;
+use crate::step_runner::prepare;
 
 /// Fetches the base image, or looks at the host.
 #[derive(Debug)]
@@ -37,8 +36,7 @@ impl Handler<FetchImage> for OciFetcher {
     fn handle(&mut self, _: FetchImage, _: &mut Self::Context) -> Self::Result {
         let settings = &self.shared.settings;
         let Some(reference) = settings.base().map(str::to_owned) else {
-            let path = settings.host_env.get("PATH").map_or("", String::as_str);
-            let base = Base::Host(HostBase::detect(path, home(settings)));
+            let base = Base::Host(prepare::host_base(settings));
             self.status.idle("the host is the base");
             return Box::pin(async move { Ok(base) });
         };

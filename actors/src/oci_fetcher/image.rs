@@ -14,15 +14,7 @@ use crate::shared::Shared;
 /// A name that was pulled before means what it meant then, as with other container tools; a
 /// reference by digest never changes its meaning.
 pub async fn fetch(shared: &Shared, text: &str) -> Result<ImageBase, BatchError> {
-    let reference: Reference = text
-        .parse()
-        .map_err(|e| BatchError::new("config", e).at(text))?;
-    let credentials = Credentials::discover().map_err(|e| BatchError::new("image", e))?;
-    let options = ClientOptions {
-        credentials,
-        ..ClientOptions::default()
-    };
-    let client = Client::new(options).map_err(|e| BatchError::new("image", e))?;
+    let (client, reference) = client(text)?;
     let known = client
         .last_pulled(&reference, &shared.store)
         .await
@@ -32,6 +24,28 @@ pub async fn fetch(shared: &Shared, text: &str) -> Result<ImageBase, BatchError>
         None => pull(shared, &client, &reference, text).await?,
     };
     Ok(base(text, image))
+}
+
+/// Gives an image that was pulled before; asks no registry.
+pub async fn known(shared: &Shared, text: &str) -> Result<Option<ImageBase>, BatchError> {
+    let (client, reference) = client(text)?;
+    let known = client.last_pulled(&reference, &shared.store).await;
+    Ok(known
+        .map_err(|e| failed(text, e))?
+        .map(|image| base(text, image)))
+}
+
+fn client(text: &str) -> Result<(Client, Reference), BatchError> {
+    let reference = text
+        .parse()
+        .map_err(|e| BatchError::new("config", e).at(text))?;
+    let credentials = Credentials::discover().map_err(|e| BatchError::new("image", e))?;
+    let options = ClientOptions {
+        credentials,
+        ..ClientOptions::default()
+    };
+    let client = Client::new(options).map_err(|e| BatchError::new("image", e))?;
+    Ok((client, reference))
 }
 
 async fn pull(

@@ -85,14 +85,7 @@ pub fn make_true(
     wanted: &[Wanted],
     cancel: &Cancel,
 ) -> Result<Option<ChainOutcome>, BatchError> {
-    let below = skeleton::ensure(
-        &*shared.trees,
-        base,
-        base.tree().unwrap_or_else(Rooted::empty),
-        &plan.needed(),
-    )
-    .map_err(tree_error)?;
-    let start = start(shared, plan, below, project)?;
+    let start = start(shared, base, plan, project)?;
     let mut chain = Chain {
         shared,
         base,
@@ -118,13 +111,15 @@ pub fn make_true(
 }
 
 /// Base and project before any step.
-fn start(
+pub(super) fn start(
     shared: &Shared,
+    base: &Base,
     plan: &Plan,
-    below: Rooted,
     project: Rooted,
 ) -> Result<Stand, BatchError> {
     let trees = &*shared.trees;
+    let image = base.tree().unwrap_or_else(Rooted::empty);
+    let below = skeleton::ensure(trees, base, image, &plan.needed()).map_err(tree_error)?;
     let (empty, dir) = (Rooted::empty(), Meta::default_dir());
     let layer = hd_dag::graft(trees, &empty, &plan.workdir_path, &project, &dir, 0);
     let view = hd_dag::compose(trees, &below, &layer.map_err(tree_error)?);

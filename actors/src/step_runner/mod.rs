@@ -1,6 +1,7 @@
 //! Observed build steps: key, hit rule, execution, capture.
 
 pub mod actor;
+pub mod ahead;
 pub mod cancel;
 pub mod chain;
 pub mod environment;

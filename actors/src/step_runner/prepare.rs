@@ -10,6 +10,7 @@ use super::plan::{Plan, directory};
 use super::provider::{Facts, steps};
 use super::wanted::{Options, Wanted, number};
 use crate::base::account::{Account, resolve};
+use crate::base::host::HostBase;
 use crate::base::{Base, pass_through, tree_path};
 use crate::messages::BatchError;
 use crate::model::settings::Settings;
@@ -200,8 +201,13 @@ fn is_file(node: &hd_projection::Node) -> bool {
     )
 }
 
-/// Tells the caller's home directory.
-pub fn home(settings: &Settings) -> &Path {
+/// Gives the host as the base.
+pub fn host_base(settings: &Settings) -> HostBase {
+    let path = settings.host_env.get("PATH").map_or("", String::as_str);
+    HostBase::detect(path, home(settings))
+}
+
+fn home(settings: &Settings) -> &Path {
     settings
         .host_env
         .get("HOME")

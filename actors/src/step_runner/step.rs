@@ -68,13 +68,7 @@ impl Job<'_> {
         let began = Instant::now();
         let kept = self.kept()?;
         let key = self.key(&kept);
-        let run_of = StepRun {
-            wanted: self.step,
-            plan: self.plan,
-            base: self.base,
-            lower: self.stand.view,
-            kept,
-        };
+        let run_of = self.run_of(kept);
         let reason = match self.look(&key, &run_of)? {
             Look::Valid(result) => {
                 let report = self.report(StepOutcome::Kept, began, reason::KEPT.to_owned());
@@ -104,6 +98,27 @@ impl Job<'_> {
         hidden::tell(self.shared, self.plan, &self.step.slug, &done);
         self.tell_undeclared(&done)?;
         self.after(key, done, began, reason)
+    }
+
+    /// Gives the output of a valid result, else why the command would run. Runs nothing.
+    pub(super) fn would_run(&self) -> Result<Result<Rooted, String>, BatchError> {
+        let kept = self.kept()?;
+        let key = self.key(&kept);
+        let run_of = self.run_of(kept);
+        Ok(match self.look(&key, &run_of)? {
+            Look::Valid(result) => Ok(result.output),
+            Look::Run(reason) => Err(reason),
+        })
+    }
+
+    fn run_of(&self, kept: Vec<Kept>) -> StepRun<'_> {
+        StepRun {
+            wanted: self.step,
+            plan: self.plan,
+            base: self.base,
+            lower: self.stand.view,
+            kept,
+        }
     }
 
     fn look(&self, key: &Id, run_of: &StepRun<'_>) -> Result<Look, BatchError> {

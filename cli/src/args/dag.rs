@@ -8,6 +8,23 @@ use super::Place;
 pub(crate) enum DagVerb {
     /// Print the root and what it covers
     Show(DagShowArgs),
+    /// Print what changed between two roots
+    Diff(DagDiffArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DagDiffArgs {
+    /// The older root, 64 hex digits [default: the one of the last `up` or `build`]
+    #[arg(value_name = "FROM")]
+    pub(crate) from: Option<String>,
+    /// The newer root [default: the project as it is now]
+    #[arg(value_name = "TO", requires = "from")]
+    pub(crate) to: Option<String>,
+    /// Use this image instead of `base` of the file
+    #[arg(long, value_name = "IMAGE", conflicts_with = "to")]
+    pub(crate) base: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 #[derive(Debug, Args)]

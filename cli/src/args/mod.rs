@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use cas::CasVerb;
-pub(crate) use dag::DagVerb;
+pub(crate) use dag::{DagDiffArgs, DagVerb};
 pub(crate) use demo::DemoArgs;
 pub(crate) use inside::{ExecArgs, HowArgs, RunArgs, ShellArgs};
 pub(crate) use lifecycle::{BuildArgs, DownArgs, InitArgs, UpArgs};
@@ -69,6 +69,8 @@ pub(crate) enum Verb {
     Stop(ServicesArgs),
     /// Stop services, then start them
     Restart(ServicesArgs),
+    /// Say what `up` would run, without running it
+    Plan(PlanArgs),
     /// Say why a step ran or was kept
     Why(WhyArgs),
     /// Look at the environment's graph
@@ -96,6 +98,18 @@ pub(crate) struct ServicesArgs {
     /// Which [default: all]
     #[arg(value_name = "SERVICE")]
     pub(crate) services: Vec<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// Use this image instead of `base` of the file
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) base: Option<String>,
+    /// The project, if it is not here
+    #[arg(value_name = "PATH")]
+    pub(crate) path: Option<std::path::PathBuf>,
     #[command(flatten)]
     pub(crate) place: Place,
 }

@@ -8,6 +8,7 @@ mod down;
 mod init;
 mod inside;
 mod logs;
+mod plan;
 mod service;
 mod state;
 mod status;
@@ -17,7 +18,7 @@ mod why;
 
 use std::time::Instant;
 
-use crate::args::{Cli, DagVerb, Verb};
+use crate::args::{Cli, Verb};
 use crate::error::Outcome;
 use crate::output::Output;
 use crate::verbs;
@@ -46,7 +47,11 @@ pub(crate) fn run(cli: Cli, output: Output, started: Instant) -> Outcome {
         Verb::Stop(args) => service::stop(args, outer, output),
         Verb::Restart(args) => service::restart(args, outer, output),
         Verb::Why(args) => why::run(&args.place.or(outer), args.name.as_deref(), output),
-        Verb::Dag(DagVerb::Show(args)) => dag::show(&args.place.or(outer), args.depth, output),
+        Verb::Plan(mut args) => {
+            args.place = args.place.or(outer);
+            plan::run(args, output, started)
+        }
+        Verb::Dag(verb) => dag::run(verb, outer, output, started),
         Verb::Cas(verb) => cas::run(&verb, output),
         Verb::Demo(mut args) => {
             args.place = args.place.or(outer);

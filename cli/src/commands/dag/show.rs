@@ -5,8 +5,8 @@ use hd_dag::{Entry, StoreTrees, Target, list};
 use hd_store::{Id, NodeKind, Store};
 use serde_json::{Value, json};
 
-use super::state;
 use crate::args::Place;
+use crate::commands::state;
 use crate::error::{CliError, Outcome, exit};
 use crate::output::Output;
 use crate::output::human::{bytes, plural};

@@ -1,0 +1,98 @@
+//! What a project is now and what `hd up` would do to its steps, without doing it.
+//!
+//! The project is read and its tree computed as a runtime does it, but nothing runs, no reference
+//! moves and no state is written. Beside a running instance it sees the same files.
+
+use std::sync::Arc;
+
+use hd_dag::{Rooted, Trees};
+use hd_store::Id;
+use hd_supervision::block_on;
+
+use crate::Settings;
+use crate::base::Base;
+use crate::chunk_store::filter::ProjectFilter;
+use crate::chunk_store::ingest::ingest;
+use crate::dag_engine::project::advance;
+use crate::dag_engine::root::environment;
+use crate::events::Events;
+use crate::messages::{BatchError, Paths};
+use crate::mount_server::journal::Journal;
+use crate::mount_server::mount_points::MountPoints;
+use crate::oci_fetcher::image;
+use crate::shared::Shared;
+use crate::step_runner::ahead::{Expected, look_ahead};
+use crate::step_runner::prepare;
+use crate::step_runner::wanted::Wanted;
+
+/// The project as it is now.
+#[derive(Debug)]
+pub struct Forecast {
+    shared: Shared,
+    base: Base,
+    wanted: Vec<Wanted>,
+    project: Rooted,
+    root: Id,
+}
+
+/// Reads the project. Blocks; puts the contents of changed files into the store, nothing else.
+///
+/// An image that was never pulled is not pulled for this: the error says so.
+pub fn forecast(settings: Settings, events: Events) -> Result<Forecast, BatchError> {
+    let shared = Shared::new(settings, events)?;
+    let base = base(&shared)?;
+    let settings = &shared.settings;
+    let services = settings.project.services.iter();
+    let watches = Arc::new(services.map(|service| service.watch.clone()).collect());
+    let points = MountPoints::beside(settings.own.clone());
+    // A running instance has made directories of its own in the project.
+    let journal = Journal::new(settings.paths.mount_points(), settings.project_dir.clone());
+    points.set(journal.read());
+    let filter = ProjectFilter::new(settings.project.file_filter(), watches, points);
+    let found = ingest(&shared, &filter, &Paths::Rescan)?.found;
+    let failed = |e: hd_dag::TreeError| BatchError::new("store", e);
+    let advanced = advance(&*shared.trees, Rooted::empty(), &found).map_err(failed)?;
+    let project = advanced.tree;
+    let wanted = prepare::wanted(settings)?;
+    let (declared, tree) = (&settings.declared_env, project.tree);
+    let nodes = environment(&settings.project, declared, &base, &wanted, tree)
+        .map_err(|e| BatchError::new("internal", e))?;
+    let root = nodes.save(&*shared.trees).map_err(failed)?;
+    Ok(Forecast {
+        shared,
+        base,
+        wanted,
+        project,
+        root,
+    })
+}
+
+impl Forecast {
+    /// The root of the Env node.
+    pub fn root(&self) -> Id {
+        self.root
+    }
+
+    /// Trees and nodes, those of [`Self::root`] among them.
+    pub fn trees(&self) -> &dyn Trees {
+        &*self.shared.trees
+    }
+
+    /// What each step would do, in order.
+    pub fn steps(&self) -> Result<Vec<Expected>, BatchError> {
+        let plan = prepare::plan(&self.shared, &self.base)?;
+        look_ahead(&self.shared, &self.base, &plan, self.project, &self.wanted)
+    }
+}
+
+fn base(shared: &Shared) -> Result<Base, BatchError> {
+    let Some(reference) = shared.settings.base() else {
+        return Ok(Base::Host(prepare::host_base(&shared.settings)));
+    };
+    let known = block_on(image::known(shared, reference)).map_err(|e| BatchError::new("io", e))?;
+    known?.map(Base::Image).ok_or_else(|| {
+        BatchError::new("image", format!("{reference} was not pulled yet"))
+            .at(reference)
+            .hint("`hd up` or `hd build` pulls it; every step would run")
+    })
+}
