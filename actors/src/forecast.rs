@@ -23,12 +23,13 @@ use crate::oci_fetcher::image;
 use crate::shared::Shared;
 use crate::step_runner::ahead::{Expected, look_ahead};
 use crate::step_runner::prepare;
+use crate::step_runner::twice::{Twice, twice};
 use crate::step_runner::wanted::Wanted;
 
 /// The project as it is now.
 #[derive(Debug)]
 pub struct Forecast {
-    shared: Shared,
+    shared: Arc<Shared>,
     base: Base,
     wanted: Vec<Wanted>,
     project: Rooted,
@@ -39,35 +40,39 @@ pub struct Forecast {
 ///
 /// An image that was never pulled is not pulled for this: the error says so.
 pub fn forecast(settings: Settings, events: Events) -> Result<Forecast, BatchError> {
-    let shared = Shared::new(settings, events)?;
-    let base = base(&shared)?;
-    let settings = &shared.settings;
-    let services = settings.project.services.iter();
-    let watches = Arc::new(services.map(|service| service.watch.clone()).collect());
-    let points = MountPoints::beside(settings.own.clone());
-    // A running instance has made directories of its own in the project.
-    let journal = Journal::new(settings.paths.mount_points(), settings.project_dir.clone());
-    points.set(journal.read());
-    let filter = ProjectFilter::new(settings.project.file_filter(), watches, points);
-    let found = ingest(&shared, &filter, &Paths::Rescan)?.found;
-    let failed = |e: hd_dag::TreeError| BatchError::new("store", e);
-    let advanced = advance(&*shared.trees, Rooted::empty(), &found).map_err(failed)?;
-    let project = advanced.tree;
-    let wanted = prepare::wanted(settings)?;
-    let (declared, tree) = (&settings.declared_env, project.tree);
-    let nodes = environment(&settings.project, declared, &base, &wanted, tree)
-        .map_err(|e| BatchError::new("internal", e))?;
-    let root = nodes.save(&*shared.trees).map_err(failed)?;
-    Ok(Forecast {
-        shared,
-        base,
-        wanted,
-        project,
-        root,
-    })
+    Forecast::on(Arc::new(Shared::new(settings, events)?))
 }
 
 impl Forecast {
+    /// Reads the project with handles that are there already.
+    pub(crate) fn on(shared: Arc<Shared>) -> Result<Self, BatchError> {
+        let base = base(&shared)?;
+        let settings = &shared.settings;
+        let services = settings.project.services.iter();
+        let watches = Arc::new(services.map(|service| service.watch.clone()).collect());
+        let points = MountPoints::beside(settings.own.clone());
+        // A running instance has made directories of its own in the project.
+        let journal = Journal::new(settings.paths.mount_points(), settings.project_dir.clone());
+        points.set(journal.read());
+        let filter = ProjectFilter::new(settings.project.file_filter(), watches, points);
+        let found = ingest(&shared, &filter, &Paths::Rescan)?.found;
+        let failed = |e: hd_dag::TreeError| BatchError::new("store", e);
+        let advanced = advance(&*shared.trees, Rooted::empty(), &found).map_err(failed)?;
+        let project = advanced.tree;
+        let wanted = prepare::wanted(settings)?;
+        let (declared, tree) = (&settings.declared_env, project.tree);
+        let nodes = environment(&settings.project, declared, &base, &wanted, tree)
+            .map_err(|e| BatchError::new("internal", e))?;
+        let root = nodes.save(&*shared.trees).map_err(failed)?;
+        Ok(Forecast {
+            shared,
+            base,
+            wanted,
+            project,
+            root,
+        })
+    }
+
     /// The root of the Env node.
     pub fn root(&self) -> Id {
         self.root
@@ -82,6 +87,19 @@ impl Forecast {
     pub fn steps(&self) -> Result<Vec<Expected>, BatchError> {
         let plan = prepare::plan(&self.shared, &self.base)?;
         look_ahead(&self.shared, &self.base, &plan, self.project, &self.wanted)
+    }
+
+    /// Runs a step, by either of its names, twice from nothing.
+    pub(crate) fn twice(&self, step: &str) -> Result<Twice, BatchError> {
+        let named = |wanted: &Wanted| wanted.name == step || wanted.slug == step;
+        let index = self.wanted.iter().position(named).ok_or_else(|| {
+            BatchError::new("config", format!("there is no step `{step}`"))
+                .at(step)
+                .hint("`hd plan` lists them")
+        })?;
+        let plan = prepare::plan(&self.shared, &self.base)?;
+        let (shared, base) = (&self.shared, &self.base);
+        twice(shared, base, &plan, self.project, &self.wanted, index)
     }
 }
 

@@ -17,6 +17,7 @@ pub mod model;
 pub mod mount_server;
 pub mod oci_fetcher;
 pub mod one_off;
+pub mod recheck;
 pub mod runtime;
 pub mod service_supervisor;
 pub mod shared;

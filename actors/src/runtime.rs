@@ -135,7 +135,7 @@ impl Running {
     }
 
     /// Gives the shared handles.
-    pub(crate) fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 

@@ -45,7 +45,6 @@ const LATER: &[(&str, &str)] = &[
         "commit the project with git: `hd` makes the rest of it again",
     ),
     ("top", "`hd status` shows states and process ids"),
-    ("verify", "`hd cas verify` checks the store"),
     ("wait", "`hd up --wait` returns when every service is ready"),
     ("watch", "`hd up` watches"),
 ];

@@ -21,6 +21,7 @@ mod schedule;
 mod standing;
 mod step;
 pub mod traces;
+pub mod twice;
 pub mod view;
 pub mod wanted;
 mod work_dir;

@@ -111,6 +111,31 @@ impl Job<'_> {
         })
     }
 
+    /// Runs the command and gives its output; stores no result and no kept directory.
+    pub(super) fn anew(&self, cancel: &Cancel) -> Result<Result<Rooted, StepFailure>, BatchError> {
+        let run_of = self.run_of(self.kept()?);
+        let Some(done) = run(self.shared, &run_of, cancel)? else {
+            return Err(BatchError::new("gone", "the run was cancelled"));
+        };
+        let wrong = self.wrong(&done);
+        let RunDone {
+            tail, layer, kept, ..
+        } = done;
+        match wrong {
+            Some((code, wrong)) => Ok(Err(self.failure(code, wrong, tail))),
+            None => self.with_kept(layer, &kept).map(Ok),
+        }
+    }
+
+    /// Tells what is wrong with a run, if anything: a code, and words where that says too little.
+    fn wrong(&self, done: &RunDone) -> Option<(i32, Option<String>)> {
+        if done.code != 0 {
+            return Some((done.code, done.killed.clone()));
+        }
+        let unmet = self.holds(&done.tail, done.layer).err();
+        unmet.map(|(code, why)| (code, Some(why)))
+    }
+
     fn run_of(&self, kept: Vec<Kept>) -> StepRun<'_> {
         StepRun {
             wanted: self.step,
@@ -184,22 +209,17 @@ impl Job<'_> {
         began: Instant,
         reason: String,
     ) -> Result<Made, BatchError> {
+        let wrong = self.wrong(&done);
         let RunDone {
-            mut code,
-            killed: mut wrong,
             tail,
             trace,
             layer,
             kept,
             stable,
             mut writer,
+            ..
         } = done;
-        if code == 0
-            && let Err((unmet, why)) = self.holds(&tail, layer)
-        {
-            (code, wrong) = (unmet, Some(why));
-        }
-        if code != 0 {
+        if let Some((code, wrong)) = wrong {
             self.shared.commit(&mut writer)?;
             let failure = self.failure(code, wrong, tail);
             let reason = format!("{}; {reason}", failure.cause());

@@ -73,6 +73,8 @@ pub(crate) enum Verb {
     Plan(PlanArgs),
     /// Say why a step ran or was kept
     Why(WhyArgs),
+    /// Run a step twice from nothing and compare what it makes; exit code 0 same, 1 different
+    Verify(VerifyArgs),
     /// Look at the environment's graph
     #[command(subcommand)]
     Dag(DagVerb),
@@ -110,6 +112,18 @@ pub(crate) struct PlanArgs {
     /// The project, if it is not here
     #[arg(value_name = "PATH")]
     pub(crate) path: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// `step-1`, or a name as `status` shows it
+    #[arg(value_name = "STEP")]
+    pub(crate) step: String,
+    /// Use this image instead of `base` of the file
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) base: Option<String>,
     #[command(flatten)]
     pub(crate) place: Place,
 }

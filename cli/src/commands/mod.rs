@@ -13,6 +13,7 @@ mod service;
 mod state;
 mod status;
 mod up;
+mod verify;
 mod version;
 mod why;
 
@@ -50,6 +51,10 @@ pub(crate) fn run(cli: Cli, output: Output, started: Instant) -> Outcome {
         Verb::Plan(mut args) => {
             args.place = args.place.or(outer);
             plan::run(args, output, started)
+        }
+        Verb::Verify(mut args) => {
+            args.place = args.place.or(outer);
+            verify::run(args, output, started)
         }
         Verb::Dag(verb) => dag::run(verb, outer, output, started),
         Verb::Cas(verb) => cas::run(&verb, output),

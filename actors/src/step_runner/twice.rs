@@ -1,0 +1,66 @@
+//! A step run twice from nothing, to see whether it makes the same.
+
+use hd_dag::{Change, Rooted, diff};
+
+use super::cancel::Cancel;
+use super::chain::{StepFailure, start};
+use super::kept::KeptStates;
+use super::plan::Plan;
+use super::standing::{Standing, tree_error};
+use super::step::Job;
+use super::wanted::Wanted;
+use crate::base::Base;
+use crate::messages::BatchError;
+use crate::shared::Shared;
+
+/// What two runs of a step made.
+#[derive(Clone, Debug)]
+pub enum Twice {
+    /// Both came to their end: where their outputs differ, sorted by path from the root.
+    Made(Vec<Change>),
+    /// One of them failed.
+    Failed(StepFailure),
+}
+
+/// Runs a step twice with empty caches on what it stands on, whose steps must be true; stores no
+/// result. Blocks.
+pub fn twice(
+    shared: &Shared,
+    base: &Base,
+    plan: &Plan,
+    project: Rooted,
+    wanted: &[Wanted],
+    index: usize,
+) -> Result<Twice, BatchError> {
+    let begin = start(shared, base, plan, project)?;
+    let mut standing = Standing::new(&*shared.trees, wanted, begin);
+    let job = |index: usize, stand, kept| Job {
+        shared,
+        base,
+        plan,
+        step: &wanted[index],
+        project,
+        stand,
+        kept,
+    };
+    let kept = KeptStates::load(&shared.settings.paths);
+    for below in &wanted[index].upstream {
+        let stand = standing.below(*below)?;
+        let output = job(*below, stand, kept.clone()).would_run()?;
+        let output = output.map_err(|why| {
+            let name = &wanted[*below].name;
+            BatchError::new("busy", format!("{name} has to run first: {why}")).at(name.clone())
+        })?;
+        standing.add(*below, output);
+    }
+    let job = job(index, standing.below(index)?, KeptStates::default());
+    let mut made = Vec::new();
+    for _ in 0..2 {
+        match job.anew(&Cancel::default())? {
+            Ok(output) => made.push(output),
+            Err(failure) => return Ok(Twice::Failed(failure)),
+        }
+    }
+    let differing = diff(&*shared.trees, &made[0].tree, &made[1].tree).map_err(tree_error)?;
+    Ok(Twice::Made(differing))
+}
