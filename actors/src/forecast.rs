@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use hd_dag::{Rooted, Trees};
+use hd_sandbox::{Stdio, TtySize};
 use hd_store::Id;
 use hd_supervision::block_on;
 
@@ -25,6 +26,7 @@ use crate::step_runner::ahead::{Expected, look_ahead};
 use crate::step_runner::prepare;
 use crate::step_runner::twice::{Twice, twice};
 use crate::step_runner::wanted::Wanted;
+use crate::step_runner::within::{Within, within};
 
 /// The project as it is now.
 #[derive(Debug)]
@@ -89,14 +91,31 @@ impl Forecast {
         look_ahead(&self.shared, &self.base, &plan, self.project, &self.wanted)
     }
 
-    /// Runs a step, by either of its names, twice from nothing.
-    pub(crate) fn twice(&self, step: &str) -> Result<Twice, BatchError> {
+    /// Opens a shell in the view of a step, by either of its names.
+    pub(crate) fn within(
+        &self,
+        step: &str,
+        tty: Option<TtySize>,
+        stdio: Stdio,
+    ) -> Result<Within, BatchError> {
+        let index = self.index(step)?;
+        let plan = prepare::plan(&self.shared, &self.base)?;
+        let (shared, base, step) = (&self.shared, &self.base, (&*self.wanted, index));
+        within(shared, base, &plan, self.project, step, (tty, stdio))
+    }
+
+    fn index(&self, step: &str) -> Result<usize, BatchError> {
         let named = |wanted: &Wanted| wanted.name == step || wanted.slug == step;
-        let index = self.wanted.iter().position(named).ok_or_else(|| {
+        self.wanted.iter().position(named).ok_or_else(|| {
             BatchError::new("config", format!("there is no step `{step}`"))
                 .at(step)
                 .hint("`hd plan` lists them")
-        })?;
+        })
+    }
+
+    /// Runs a step, by either of its names, twice from nothing.
+    pub(crate) fn twice(&self, step: &str) -> Result<Twice, BatchError> {
+        let index = self.index(step)?;
         let plan = prepare::plan(&self.shared, &self.base)?;
         let (shared, base) = (&self.shared, &self.base);
         twice(shared, base, &plan, self.project, &self.wanted, index)

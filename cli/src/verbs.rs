@@ -16,10 +16,6 @@ const LATER: &[(&str, &str)] = &[
         "cp",
         "services work on the project directory itself: use `cp` there",
     ),
-    (
-        "debug",
-        "`hd why STEP` says why it ran; what it wrote is in its log",
-    ),
     ("diff", "`hd why` says what changed for a step"),
     ("doctor", "`hd up` names what the machine lacks"),
     ("events", "`hd up` beside a running instance prints them"),

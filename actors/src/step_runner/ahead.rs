@@ -5,7 +5,7 @@ use hd_dag::Rooted;
 use super::chain::start;
 use super::kept::KeptStates;
 use super::plan::Plan;
-use super::standing::Standing;
+use super::standing::{Stand, Standing};
 use super::step::Job;
 use super::wanted::Wanted;
 use crate::base::Base;
@@ -82,6 +82,37 @@ pub fn look_ahead(
         });
     }
     Ok(expected)
+}
+
+/// Gives what a step stands on, given that the steps below it are true.
+pub(super) fn true_below(
+    shared: &Shared,
+    base: &Base,
+    plan: &Plan,
+    project: Rooted,
+    wanted: &[Wanted],
+    index: usize,
+) -> Result<Stand, BatchError> {
+    let kept = KeptStates::load(&shared.settings.paths);
+    let begin = start(shared, base, plan, project)?;
+    let mut standing = Standing::new(&*shared.trees, wanted, begin);
+    for below in &wanted[index].upstream {
+        let job = Job {
+            shared,
+            base,
+            plan,
+            step: &wanted[*below],
+            project,
+            stand: standing.below(*below)?,
+            kept: kept.clone(),
+        };
+        let output = job.would_run()?.map_err(|why| {
+            let name = &wanted[*below].name;
+            BatchError::new("busy", format!("{name} has to run first: {why}")).at(name.clone())
+        })?;
+        standing.add(*below, output);
+    }
+    standing.below(index)
 }
 
 fn waits_for(step: &Expected) -> String {

@@ -24,4 +24,5 @@ pub mod traces;
 pub mod twice;
 pub mod view;
 pub mod wanted;
+pub mod within;
 mod work_dir;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use hd_projection::world::CompositeWorld;
 use hd_projection::{Composite, Recorder, ServeOptions, Served, serve};
 use hd_sandbox::{
     Capabilities, Command, Event as Start, Limits, Network, Privileges, Sandbox, Spec, Stdio,
+    Terminal, TtySize,
 };
 use hd_store::{Id, Writer};
 
@@ -26,6 +28,7 @@ use super::wanted::Wanted;
 use super::work_dir::WorkDir;
 use crate::base::{Base, ROOT_STAGED};
 use crate::messages::BatchError;
+use crate::model::process_book::Entry;
 use crate::shared::Shared;
 
 /// How long a step's view may take to be made.
@@ -97,15 +100,7 @@ pub fn run(
     cancel: &Cancel,
 ) -> Result<Option<RunDone>, BatchError> {
     let recorder = Arc::new(Recorder::default());
-    let kept: Vec<KeptMount> = step
-        .kept
-        .iter()
-        .enumerate()
-        .map(|(number, kept)| KeptMount {
-            name: format!("kept-{number}"),
-            at: kept.at.clone(),
-        })
-        .collect();
+    let kept = kept_mounts(step);
     let work = WorkDir::create(shared, step, &kept)?;
     let (ours, theirs) = std::io::pipe().map_err(|e| BatchError::new("io", e))?;
     let spec = spec(shared, step, &work.path, &kept);
@@ -113,7 +108,8 @@ pub fn run(
     let pump = pump(ours.into(), &log, &step.wanted.name, &shared.events)
         .map_err(|e| BatchError::new("io", e).at(log.display().to_string()))?;
     let running = cancel.begin(recorder.clone());
-    let ended = start(shared, step, &spec, theirs.into(), &recorder)
+    let ended = both(theirs.into())
+        .and_then(|stdio| start(shared, step, &spec, stdio, Some(&recorder)))
         .and_then(|started| wait(&started.sandbox, &running, step.wanted.options.timeout));
     drop(running);
     let tail = pump.join().unwrap_or_default();
@@ -174,41 +170,81 @@ enum Ended {
     TimedOut(Duration),
 }
 
-struct Started {
-    sandbox: Sandbox,
-    _entry: Option<crate::model::process_book::Entry>,
+/// A command in the view of a step, with what serves that view.
+#[derive(Debug)]
+pub struct Started {
+    /// Where it runs.
+    pub sandbox: Sandbox,
+    /// Its terminal, if it was to have one.
+    pub terminal: Option<Terminal>,
+    /// What must outlive the command.
+    pub serving: Serving,
+}
+
+/// What serves the view of a command.
+#[derive(Debug)]
+pub struct Serving {
+    _entry: Option<Entry>,
     _sessions: Vec<Served>,
+}
+
+/// Starts a command of a person's in the view of a step, in place of the step's own. Blocks.
+///
+/// The work directory goes with the second value, when the command has ended.
+pub(super) fn open(
+    shared: &Shared,
+    step: &StepRun<'_>,
+    argv: Vec<OsString>,
+    tty: Option<TtySize>,
+    stdio: Stdio,
+) -> Result<(Started, WorkDir), BatchError> {
+    let kept = kept_mounts(step);
+    let work = WorkDir::create(shared, step, &kept)?;
+    let mut spec = spec(shared, step, &work.path, &kept);
+    (spec.command.argv, spec.command.tty) = (argv, tty);
+    let started = start(shared, step, &spec, stdio, None)?;
+    Ok((started, work))
+}
+
+fn kept_mounts(step: &StepRun<'_>) -> Vec<KeptMount> {
+    let kept = step.kept.iter().enumerate();
+    kept.map(|(number, kept)| KeptMount {
+        name: format!("kept-{number}"),
+        at: kept.at.clone(),
+    })
+    .collect()
+}
+
+/// Sends both output streams of a command to one place.
+fn both(output: OwnedFd) -> Result<Stdio, BatchError> {
+    let stderr = output.try_clone().map_err(|e| BatchError::new("io", e))?;
+    Ok(Stdio {
+        stdin: None,
+        stdout: Some(output),
+        stderr: Some(stderr),
+        extra: Vec::new(),
+    })
 }
 
 fn start(
     shared: &Shared,
     step: &StepRun<'_>,
     spec: &Spec,
-    output: std::os::fd::OwnedFd,
-    recorder: &Arc<Recorder>,
+    stdio: Stdio,
+    recorder: Option<&Arc<Recorder>>,
 ) -> Result<Started, BatchError> {
-    let both = output.try_clone().map_err(|e| BatchError::new("io", e))?;
-    let stdio = Stdio {
-        stdin: None,
-        stdout: Some(output),
-        stderr: Some(both),
-        extra: Vec::new(),
-    };
     let broken = |e: hd_sandbox::SandboxError| BatchError::new("sandbox", e).at(&*step.wanted.name);
     let mut pending = shared
         .launcher()?
         .spawn(spec, stdio, None)
         .map_err(broken)?;
     let mut lowers: HashMap<String, (Composite, Option<Arc<Recorder>>)> = HashMap::new();
-    lowers.insert(
-        LOWER.to_owned(),
-        (view_of(shared, step), Some(recorder.clone())),
-    );
+    lowers.insert(LOWER.to_owned(), (view_of(shared, step), recorder.cloned()));
     for (number, kept) in step.kept.iter().enumerate() {
         let content = shared.composite(kept.content, Vec::new(), whole_owner(step.plan));
         lowers.insert(format!("kept-{number}"), (content, None));
     }
-    let mut sessions = Vec::new();
+    let (mut sessions, mut terminal) = (Vec::new(), None);
     loop {
         match pending.next_event(START_WITHIN).map_err(broken)? {
             Start::Fuse { name, fd } => {
@@ -229,12 +265,16 @@ fn start(
                     .map(|record| shared.book.enter(record));
                 return Ok(Started {
                     sandbox,
-                    _entry: entry,
-                    _sessions: sessions,
+                    terminal,
+                    serving: Serving {
+                        _entry: entry,
+                        _sessions: sessions,
+                    },
                 });
             }
             Start::Failed(failure) => return Err(not_started(step, &failure)),
-            Start::Upper { .. } | Start::Terminal(_) | Start::Done => {}
+            Start::Terminal(opened) => terminal = Some(opened),
+            Start::Upper { .. } | Start::Done => {}
         }
     }
 }

@@ -1,9 +1,11 @@
 //! One step made true: a valid result kept, or the command run and its result stored.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::time::Instant;
 
 use hd_dag::{Meta, Rooted, StepResult};
+use hd_sandbox::{Stdio, TtySize};
 use hd_store::{Id, NodeKind};
 
 use super::cancel::Cancel;
@@ -12,9 +14,10 @@ use super::hit::{Search, search};
 use super::kept::{KeptName, KeptStates};
 use super::plan::Plan;
 use super::provider::version_in;
-use super::run::{Kept, RunDone, StepRun, run, view_of};
+use super::run::{Kept, RunDone, Started, StepRun, open, run, view_of};
 use super::standing::{Stand, left_in, tree_error};
 use super::wanted::Wanted;
+use super::work_dir::WorkDir;
 use super::{hidden, inputs, reason};
 use crate::base::Base;
 use crate::events::Event;
@@ -109,6 +112,16 @@ impl Job<'_> {
             Look::Valid(result) => Ok(result.output),
             Look::Run(reason) => Err(reason),
         })
+    }
+
+    /// Starts a command of a person's in the view the step's own command gets.
+    pub(super) fn open(
+        &self,
+        argv: Vec<OsString>,
+        tty: Option<TtySize>,
+        stdio: Stdio,
+    ) -> Result<(Started, WorkDir), BatchError> {
+        open(self.shared, &self.run_of(self.kept()?), argv, tty, stdio)
     }
 
     /// Runs the command and gives its output; stores no result and no kept directory.

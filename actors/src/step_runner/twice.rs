@@ -2,11 +2,12 @@
 
 use hd_dag::{Change, Rooted, diff};
 
+use super::ahead::true_below;
 use super::cancel::Cancel;
-use super::chain::{StepFailure, start};
+use super::chain::StepFailure;
 use super::kept::KeptStates;
 use super::plan::Plan;
-use super::standing::{Standing, tree_error};
+use super::standing::tree_error;
 use super::step::Job;
 use super::wanted::Wanted;
 use crate::base::Base;
@@ -32,28 +33,16 @@ pub fn twice(
     wanted: &[Wanted],
     index: usize,
 ) -> Result<Twice, BatchError> {
-    let begin = start(shared, base, plan, project)?;
-    let mut standing = Standing::new(&*shared.trees, wanted, begin);
-    let job = |index: usize, stand, kept| Job {
+    let stand = true_below(shared, base, plan, project, wanted, index)?;
+    let job = Job {
         shared,
         base,
         plan,
         step: &wanted[index],
         project,
         stand,
-        kept,
+        kept: KeptStates::default(),
     };
-    let kept = KeptStates::load(&shared.settings.paths);
-    for below in &wanted[index].upstream {
-        let stand = standing.below(*below)?;
-        let output = job(*below, stand, kept.clone()).would_run()?;
-        let output = output.map_err(|why| {
-            let name = &wanted[*below].name;
-            BatchError::new("busy", format!("{name} has to run first: {why}")).at(name.clone())
-        })?;
-        standing.add(*below, output);
-    }
-    let job = job(index, standing.below(index)?, KeptStates::default());
     let mut made = Vec::new();
     for _ in 0..2 {
         match job.anew(&Cancel::default())? {

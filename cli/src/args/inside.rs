@@ -58,6 +58,20 @@ pub(crate) struct ShellArgs {
     pub(crate) place: Place,
 }
 
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DebugArgs {
+    /// `step-1`, or a name as `status` shows it
+    #[arg(value_name = "STEP")]
+    pub(crate) step: String,
+    /// Use this image instead of `base` of the file
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) base: Option<String>,
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
 /// How a command inside is run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct HowArgs {

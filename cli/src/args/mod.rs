@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use cas::CasVerb;
 pub(crate) use dag::{DagDiffArgs, DagVerb};
 pub(crate) use demo::DemoArgs;
-pub(crate) use inside::{ExecArgs, HowArgs, RunArgs, ShellArgs};
+pub(crate) use inside::{DebugArgs, ExecArgs, HowArgs, RunArgs, ShellArgs};
 pub(crate) use lifecycle::{BuildArgs, DownArgs, InitArgs, UpArgs};
 pub(crate) use logs::LogsArgs;
 pub(crate) use look::{Look, Place, Progress, When};
@@ -73,6 +73,8 @@ pub(crate) enum Verb {
     Plan(PlanArgs),
     /// Say why a step ran or was kept
     Why(WhyArgs),
+    /// Run a step's command again, then open a shell where it ran
+    Debug(DebugArgs),
     /// Run a step twice from nothing and compare what it makes; exit code 0 same, 1 different
     Verify(VerifyArgs),
     /// Look at the environment's graph

@@ -52,6 +52,7 @@ pub(crate) fn run(cli: Cli, output: Output, started: Instant) -> Outcome {
             args.place = args.place.or(outer);
             plan::run(args, output, started)
         }
+        Verb::Debug(args) => inside::debug(args, outer, output, started),
         Verb::Verify(mut args) => {
             args.place = args.place.or(outer);
             verify::run(args, output, started)

@@ -4,12 +4,13 @@ mod alone;
 mod beside;
 mod command;
 mod conduct;
+mod debug;
 
 use std::ffi::OsString;
 use std::time::Instant;
 
 use self::command::Wish;
-use crate::args::{ExecArgs, Place, RunArgs, ShellArgs};
+use crate::args::{DebugArgs, ExecArgs, Place, RunArgs, ShellArgs};
 use crate::error::Outcome;
 use crate::leftovers;
 use crate::output::Output;
@@ -35,6 +36,13 @@ pub(super) fn shell(args: ShellArgs, outer: Place, output: Output, started: Inst
     let argv = ["/bin/sh", "-c", SHELL].map(OsString::from).into();
     let wish = Wish::new(argv, &args.how, args.service, args.base)?;
     carry_out(&args.place.or(outer), wish, false, output, started)
+}
+
+/// Opens a shell where a step runs.
+pub(super) fn debug(args: DebugArgs, outer: Place, output: Output, started: Instant) -> Outcome {
+    let located = project::locate(&args.place.or(outer), None)?;
+    let wish = Wish::new(Vec::new(), &args.how, None, args.base)?;
+    debug::run(located, wish, &args.step, output, started)
 }
 
 fn carry_out(place: &Place, wish: Wish, build: bool, output: Output, started: Instant) -> Outcome {

@@ -1,0 +1,80 @@
+//! A person's command in the view of a step: `hd debug`.
+
+use std::ffi::OsString;
+
+use hd_dag::Rooted;
+use hd_sandbox::{Sandbox, Stdio, Terminal, TtySize};
+
+use super::ahead::true_below;
+use super::kept::KeptStates;
+use super::plan::Plan;
+use super::run::Serving;
+use super::step::Job;
+use super::wanted::Wanted;
+use super::work_dir::WorkDir;
+use crate::base::Base;
+use crate::messages::BatchError;
+use crate::shared::Shared;
+
+/// Runs the command of a step again where the step ran, then a shell in what it left.
+const SCRIPT: &str = r#"/bin/sh -c "$1"
+code=$?
+printf '%s ended with exit code %s; this shell is where it ran, and what it changes is dropped\n' "$2" "$code" >&2
+if command -v bash >/dev/null; then exec bash; else exec /bin/sh; fi"#;
+
+/// A shell in the view of a step.
+#[derive(Debug)]
+pub struct Within {
+    /// The sandbox it runs in.
+    pub sandbox: Sandbox,
+    /// Its terminal, if it was to have one.
+    pub terminal: Option<Terminal>,
+    /// What must outlive it.
+    pub behind: Behind,
+}
+
+/// The view of a step, as long as it is needed.
+#[derive(Debug)]
+pub struct Behind {
+    _serving: Serving,
+    _work: WorkDir,
+}
+
+/// Opens a shell in the view of a step whose steps below are true. Blocks.
+pub fn within(
+    shared: &Shared,
+    base: &Base,
+    plan: &Plan,
+    project: Rooted,
+    (wanted, index): (&[Wanted], usize),
+    (tty, stdio): (Option<TtySize>, Stdio),
+) -> Result<Within, BatchError> {
+    let step = &wanted[index];
+    let job = Job {
+        shared,
+        base,
+        plan,
+        step,
+        project,
+        stand: true_below(shared, base, plan, project, wanted, index)?,
+        kept: KeptStates::load(&shared.settings.paths),
+    };
+    let words = [
+        "/bin/sh",
+        "-c",
+        SCRIPT,
+        "hd-debug",
+        &step.command,
+        &step.name,
+    ];
+    let argv = words.map(OsString::from).to_vec();
+    let (started, work) = job.open(argv, tty, stdio)?;
+    Ok(Within {
+        sandbox: started.sandbox,
+        terminal: started.terminal,
+        behind: Behind {
+            _serving: started.serving,
+            _work: work,
+        },
+    })
+}

@@ -1,0 +1,57 @@
+//! `hd debug`: a shell where a step runs, after its command.
+
+use std::time::Instant;
+
+use hd_actors::recheck::inspect;
+use hd_actors::runtime::{self, Mode};
+
+use super::command::Wish;
+use super::conduct::{Conductor, Inside};
+use crate::commands::up::{Plan, foreground};
+use crate::error::{CliError, Outcome, exit};
+use crate::leftovers;
+use crate::output::{Output, Printer, Scope};
+use crate::project::Located;
+
+/// Makes the steps below true, runs the step's command and then a shell in what it left.
+pub(super) fn run(
+    located: Located,
+    wish: Wish,
+    step: &str,
+    output: Output,
+    started: Instant,
+) -> Outcome {
+    if leftovers::find(&located)?.is_some() {
+        let message = "another hd runs this project";
+        return Err(CliError::new("running", exit::USAGE, message)
+            .hint("`hd down` ends it; `hd shell` looks at what its services see"));
+    }
+    let plan = Plan {
+        located,
+        base: wish.base.clone(),
+        jobs: None,
+        services: Vec::new(),
+        started,
+    };
+    let settings = foreground::settings(&plan)?;
+    let conductor = Conductor::new()?;
+    let printer = Printer::start(output, Vec::new(), Scope::Talk)
+        .map_err(|e| CliError::new("io", exit::INTERNAL, format!("cannot start a thread: {e}")))?;
+    let running = runtime::start(settings, Mode::Once { rerun: Vec::new() }, printer.events())?;
+    conductor.building(running.stopper());
+    let opened = inspect(running, step, wish.tty, wish.stdio()?);
+    // What was told of the steps is printed before the shell speaks.
+    drop(printer);
+    match opened {
+        Ok(opened) => {
+            conductor.starting();
+            let outcome = conductor.conduct(Inside::Sandbox(opened.sandbox), opened.terminal);
+            opened.inspection.end();
+            outcome
+        }
+        Err(ended) => {
+            let signal = conductor.received();
+            foreground::conclude(ended.report, ended.exit, signal, output)
+        }
+    }
+}
