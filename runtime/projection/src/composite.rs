@@ -224,7 +224,7 @@ impl Lower for Composite {
             .map_err(|e| content(&dir.path, e))?
             .iter()
         {
-            names.insert(name.as_bytes().to_vec(), entry.kind());
+            names.insert(name.as_bytes().to_vec(), (entry.kind(), link_group(entry)));
         }
         for name in self.leading.get(&dir.path).into_iter().flatten() {
             let path = dir.path.join(name);
@@ -233,16 +233,17 @@ impl Lower for Composite {
                 None => Some(Kind::Dir),
             };
             match kind {
-                Some(kind) => names.insert(name.as_bytes().to_vec(), kind),
+                Some(kind) => names.insert(name.as_bytes().to_vec(), (kind, None)),
                 None => names.remove(name.as_bytes()),
             };
         }
         Ok(names
             .into_iter()
-            .map(|(name, kind)| Listed {
+            .map(|(name, (kind, link_group))| Listed {
                 name,
                 kind,
                 observed: true,
+                link_group,
             })
             .collect())
     }
@@ -301,6 +302,20 @@ impl Lower for Composite {
             .filter(|name| !OVERLAY_XATTRS.iter().any(|p| name.starts_with(p)))
             .cloned()
             .collect()
+    }
+
+    fn has_xattrs(&self, stop: &dyn Fn() -> bool) -> Result<Option<bool>, ProjectionError> {
+        // Files of the host are shown without attributes.
+        self.nodes
+            .has_xattrs(&self.root.tree, stop)
+            .map_err(|e| content(&TreePath::root(), e))
+    }
+}
+
+fn link_group(entry: &Entry) -> Option<u64> {
+    match entry.target {
+        Target::Regular { link_group, .. } => link_group,
+        _ => None,
     }
 }
 

@@ -77,6 +77,7 @@ pub(crate) fn list(path: &Path) -> Result<Vec<Listed>, ProjectionError> {
             name,
             kind: kind_of(file_type),
             observed,
+            link_group: None,
         });
     }
     listed.sort_by(|a, b| a.name.cmp(&b.name));

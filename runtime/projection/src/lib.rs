@@ -1,7 +1,7 @@
 //! Projects a composed tree as a read-only file system and records what was read from it.
 //!
 //! A *lower* ([`Lower`]) answers look-ups, listings and reads; [`composite`] is the one in use: a
-//! content-addressed tree with host directories grafted in. [`fuse`] puts it behind the kernel,
+//! content-addressed tree with host directories grafted in. `fuse` puts it behind the kernel,
 //! [`recorder`] keeps the observations of a traced view, [`capture`] turns the write layer of an
 //! overlay back into a tree.
 
@@ -9,9 +9,8 @@ pub mod attr;
 pub mod capture;
 pub mod composite;
 pub mod error;
-pub mod fuse;
+mod fuse;
 pub mod host;
-mod inodes;
 pub mod lower;
 pub mod recorder;
 pub mod session;

@@ -66,6 +66,8 @@ pub struct Listed {
     pub kind: Kind,
     /// Whether the name counts in the digest of the listing.
     pub observed: bool,
+    /// Group of hard-linked files, where the listing itself says it.
+    pub link_group: Option<u64>,
 }
 
 /// A read-only tree that can be projected.
@@ -84,4 +86,6 @@ pub trait Lower: Send + Sync + 'static {
     fn xattr(&self, node: &Node, name: &[u8]) -> Option<Vec<u8>>;
     /// Lists extended attribute names.
     fn xattrs(&self, node: &Node) -> Vec<Vec<u8>>;
+    /// Searches for anything with an extended attribute; `None` when `stop` said so.
+    fn has_xattrs(&self, stop: &dyn Fn() -> bool) -> Result<Option<bool>, ProjectionError>;
 }

@@ -61,14 +61,20 @@ pub fn serve<L: Lower>(
     lower: L,
     options: ServeOptions,
 ) -> Result<Served, ProjectionError> {
-    let fs = ProjectedFs::new(lower, options.recorder)?;
+    let (fs, push) = ProjectedFs::new(lower, options.recorder)?;
     let mut config = Config::default();
     config.acl = SessionACL::All;
     config.n_threads = Some(options.threads.max(1));
     config.clone_fd = options.threads > 1;
+    let name = options.name.clone();
     let thread = thread::Builder::new()
         .name(format!("fuse {}", options.name))
-        .spawn(move || Session::from_fd(fs, device, SessionACL::All, config)?.run())
+        .spawn(move || {
+            let session = Session::from_fd(fs, device, SessionACL::All, config)?;
+            push.start(&name, session.notifier())
+                .map_err(std::io::Error::other)?;
+            session.run()
+        })
         .map_err(|source| ProjectionError::Session {
             name: options.name.clone(),
             source,

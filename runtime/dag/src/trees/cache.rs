@@ -1,6 +1,7 @@
 //! Decoded directories for the threads that serve a mounted tree.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hd_store::Id;
 
@@ -13,17 +14,26 @@ use crate::times::Stamp;
 /// Assumed weight of one decoded entry, in bytes.
 const ENTRY_WEIGHT: usize = 160;
 
+/// Most trees remembered to be without extended attributes.
+const PLAIN_MAX: usize = 1 << 17;
+
 /// Keeps whole decoded directories, bounded; any number of threads may ask.
 pub struct NodeCache {
     trees: Arc<dyn Trees>,
     directories: Lru<Directory>,
+    /// Trees in which nothing has an extended attribute.
+    plain: Mutex<HashSet<Id>>,
 }
 
 impl NodeCache {
     /// Returns a cache over `trees` of at most about `bytes` of decoded directories.
     pub fn new(trees: Arc<dyn Trees>, bytes: usize) -> Self {
         let directories = Lru::new(bytes);
-        Self { trees, directories }
+        Self {
+            trees,
+            directories,
+            plain: Mutex::default(),
+        }
     }
 
     /// Returns what nodes come from.
@@ -55,6 +65,43 @@ impl NodeCache {
     pub fn stamp(&self, times: &Id, name: &[u8]) -> Result<Stamp, TreeError> {
         let stamp = Seeker::new(self.trees(), times)?.get(name)?;
         Ok(stamp.unwrap_or_default())
+    }
+
+    /// Searches a tree for anything with an extended attribute; `None` when `stop` said so.
+    ///
+    /// Trees without any are remembered, so that searching a changed tree costs what changed.
+    pub fn has_xattrs(
+        &self,
+        tree: &Id,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<bool>, TreeError> {
+        let mut visited = HashSet::new();
+        let mut pending = vec![*tree];
+        while let Some(tree) = pending.pop() {
+            if stop() {
+                return Ok(None);
+            }
+            if self.is_plain(&tree) || !visited.insert(tree) {
+                continue;
+            }
+            for (_, entry) in Directory::load(self.trees(), &tree)?.iter() {
+                if !entry.meta.xattrs.is_empty() {
+                    return Ok(Some(true));
+                }
+                pending.extend(entry.tree());
+            }
+        }
+        let mut plain = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
+        if plain.len() + visited.len() > PLAIN_MAX {
+            plain.clear();
+        }
+        plain.extend(visited);
+        Ok(Some(false))
+    }
+
+    fn is_plain(&self, tree: &Id) -> bool {
+        let plain = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
+        plain.contains(tree)
     }
 
     /// Returns a node of the times sidecar.

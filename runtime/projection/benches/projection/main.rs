@@ -31,15 +31,14 @@ struct Options {
     rounds: usize,
     cold_rounds: usize,
     only: Vec<String>,
+    targets: Vec<String>,
 }
 
 impl Options {
+    /// Says whether a measure, or any of a group, was asked for by its name or its group.
     fn wants(&self, measure: &str) -> bool {
-        self.only.is_empty()
-            || self
-                .only
-                .iter()
-                .any(|only| measure.starts_with(only.as_str()))
+        let asked = |only: &String| measure.starts_with(only) || only.starts_with(measure);
+        self.only.is_empty() || self.only.iter().any(asked)
     }
 }
 
@@ -67,6 +66,7 @@ fn options(args: &[&str]) -> Result<Options, Failure> {
         rounds: 15,
         cold_rounds: 5,
         only: Vec::new(),
+        targets: Vec::new(),
     };
     let mut args = args.iter();
     while let Some(arg) = args.next() {
@@ -77,6 +77,7 @@ fn options(args: &[&str]) -> Result<Options, Failure> {
             "--rounds" => options.rounds = value()?.parse()?,
             "--cold-rounds" => options.cold_rounds = value()?.parse()?,
             "--only" => options.only.push((*value()?).to_owned()),
+            "--target" => options.targets.push((*value()?).to_owned()),
             // Cargo says --bench to every bench program.
             "--bench" => {}
             other => return Err(format!("unknown argument {other}").into()),

@@ -100,9 +100,16 @@ impl Set {
         })
     }
 
-    pub(crate) fn targets(&self) -> Vec<Target> {
+    /// Gives the targets that can be had, of those asked for by a part of their name.
+    pub(crate) fn targets(&self, asked: &[String]) -> Vec<Target> {
         let all = Target::ALL.into_iter();
         all.filter(|target| self.has_fuse_overlayfs || *target != Target::FuseOverlayfs)
+            .filter(|target| {
+                asked.is_empty()
+                    || asked
+                        .iter()
+                        .any(|asked| target.name().contains(asked.as_str()))
+            })
             .collect()
     }
 

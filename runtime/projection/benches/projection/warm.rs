@@ -44,13 +44,14 @@ pub(crate) fn measure(
             Argument::List => environment.list.to_string_lossy().into_owned(),
             Argument::Largest => environment.largest.clone(),
         };
-        let targets = set.targets();
+        let targets = set.targets(&options.targets);
         compare(
             set,
             &targets,
             options.rounds,
             &[(measure, work)],
             &argument,
+            environment,
             report,
         )?;
     }
@@ -62,14 +63,32 @@ pub(crate) fn measure(
         .collect();
     if !writes.is_empty() {
         let targets: Vec<_> = set
-            .targets()
+            .targets(&options.targets)
             .into_iter()
             .filter(|t| *t != Target::Lower)
             .collect();
-        compare(set, &targets, options.rounds, &writes, "", report)?;
+        compare(
+            set,
+            &targets,
+            options.rounds,
+            &writes,
+            "",
+            environment,
+            report,
+        )?;
     }
     let peak = set.server.borrow().peak_bytes()?;
     report.note("server peak, warm (MiB)", json!(peak >> 20));
+    Ok(())
+}
+
+/// A bench that loses observations measures nothing: a scan looks every entry up.
+fn complete(set: &Set, environment: &Environment) -> Result<(), Failure> {
+    let observed = set.server.borrow_mut().observed()?;
+    if observed < environment.entries {
+        let entries = environment.entries;
+        return Err(format!("a scan of {entries} entries left {observed} observations").into());
+    }
     Ok(())
 }
 
@@ -80,6 +99,7 @@ fn compare(
     rounds: usize,
     pieces: &[(&str, &str)],
     argument: &str,
+    environment: &Environment,
     report: &mut Report,
 ) -> Result<(), Failure> {
     let mut sides: HashMap<(&str, &str), Side> = HashMap::new();
@@ -92,6 +112,9 @@ fn compare(
             let path = set.path(target)?;
             for (measure, work) in pieces {
                 let ms = work::run(work, &path, argument)?;
+                if (target, *work) == (Target::Traced, "scan") {
+                    complete(set, environment)?;
+                }
                 // The first round warms the caches.
                 if round > 0 {
                     let name = target.name();

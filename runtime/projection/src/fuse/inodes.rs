@@ -1,0 +1,157 @@
+//! Inode numbers of a mounted lower: stable for the life of the view, one per path, and one for
+//! all names of a hard-link group.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use hd_dag::Kind;
+
+use crate::lower::{Listed, Node};
+
+/// Number of the root, fixed by the FUSE protocol.
+pub(super) const ROOT: u64 = 1;
+
+/// A numbered node.
+#[derive(Debug)]
+pub(super) struct Inode {
+    /// The node behind the number.
+    pub(super) node: Node,
+    /// The directory in which it was found first; its own number for the root.
+    pub(super) parent: u64,
+    /// Whether the kernel has asked for its content, or was given it.
+    pub(super) loaded: AtomicBool,
+    dir: Option<Box<Dir>>,
+}
+
+/// What a directory knows of the names in it.
+#[derive(Debug, Default)]
+struct Dir {
+    children: Mutex<HashMap<Box<[u8]>, u64>>,
+    listing: Mutex<Option<Arc<Listing>>>,
+}
+
+/// The names of a directory as they were when it was listed first, with their numbers.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub(super) names: Vec<Listed>,
+    pub(super) numbers: Vec<u64>,
+}
+
+impl Listing {
+    /// Finds a name.
+    pub(super) fn position(&self, name: &[u8]) -> Option<usize> {
+        self.names
+            .binary_search_by(|listed| listed.name.as_slice().cmp(name))
+            .ok()
+    }
+}
+
+impl Inode {
+    fn new(node: Node, parent: u64) -> Self {
+        let dir = (node.attr.kind == Kind::Dir).then(Box::default);
+        Self {
+            node,
+            parent,
+            loaded: AtomicBool::new(false),
+            dir,
+        }
+    }
+
+    fn children(&self) -> Option<MutexGuard<'_, HashMap<Box<[u8]>, u64>>> {
+        let dir = self.dir.as_ref()?;
+        Some(lock(&dir.children))
+    }
+
+    /// Gives the listing, if the directory was listed.
+    pub(super) fn listing(&self) -> Option<Arc<Listing>> {
+        self.dir.as_ref().and_then(|dir| lock(&dir.listing).clone())
+    }
+
+    /// Gives the listing, made by `list` when it is asked for first.
+    pub(super) fn listing_or<E>(
+        &self,
+        list: impl FnOnce() -> Result<Listing, E>,
+        not_a_directory: impl FnOnce() -> E,
+    ) -> Result<Arc<Listing>, E> {
+        let dir = self.dir.as_ref().ok_or_else(not_a_directory)?;
+        let mut slot = lock(&dir.listing);
+        match &*slot {
+            Some(listing) => Ok(listing.clone()),
+            None => Ok(slot.insert(Arc::new(list()?)).clone()),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The table of all numbers given out; one is reserved by a listing and resolved by a look-up.
+#[derive(Debug)]
+pub(super) struct Inodes {
+    slots: RwLock<Vec<Option<Arc<Inode>>>>,
+    groups: Mutex<HashMap<u64, u64>>,
+}
+
+impl Inodes {
+    /// Starts a table whose root is `root`.
+    pub(super) fn new(root: Node) -> Self {
+        Self {
+            slots: RwLock::new(vec![Some(Arc::new(Inode::new(root, ROOT)))]),
+            groups: Mutex::default(),
+        }
+    }
+
+    /// Gives the inode of a number, if a look-up has resolved it.
+    pub(super) fn get(&self, number: u64) -> Option<Arc<Inode>> {
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let slot = usize::try_from(number.checked_sub(1)?).ok()?;
+        slots.get(slot)?.clone()
+    }
+
+    /// Gives the inode already known for a name.
+    pub(super) fn known(&self, dir: &Inode, name: &[u8]) -> Option<(u64, Arc<Inode>)> {
+        let number = *dir.children()?.get(name)?;
+        Some((number, self.get(number)?))
+    }
+
+    /// Numbers a resolved node.
+    pub(super) fn number(
+        &self,
+        parent: u64,
+        dir: &Inode,
+        name: &[u8],
+        node: Node,
+    ) -> (u64, Arc<Inode>) {
+        let number = self.reserve(dir, name, node.attr.link_group);
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        let slot = &mut slots[number as usize - 1];
+        let inode = slot.get_or_insert_with(|| Arc::new(Inode::new(node, parent)));
+        (number, inode.clone())
+    }
+
+    /// Gives the number of a name without resolving it.
+    pub(super) fn reserve(&self, dir: &Inode, name: &[u8], group: Option<u64>) -> u64 {
+        let Some(mut children) = dir.children() else {
+            return ROOT;
+        };
+        if let Some(number) = children.get(name) {
+            return *number;
+        }
+        let number = match group {
+            Some(group) => *lock(&self.groups)
+                .entry(group)
+                .or_insert_with(|| self.fresh()),
+            None => self.fresh(),
+        };
+        children.insert(Box::from(name), number);
+        number
+    }
+
+    fn fresh(&self) -> u64 {
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        slots.push(None);
+        slots.len() as u64
+    }
+}

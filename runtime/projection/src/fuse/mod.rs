@@ -1,0 +1,297 @@
+//! The FUSE adapter: requests of the kernel answered from a [`Lower`].
+//!
+//! Nothing under a mounted lower ever changes, so names (also absent ones) and attributes live
+//! as long as the mount, and OPEN and OPENDIR are answered ENOSYS once, after which the kernel
+//! opens files by itself (`FUSE_NO_OPEN_SUPPORT`, Linux 5.1). A handler never panics to the
+//! session (a panic ends it) and never waits for anything but the store or a host file.
+//!
+//! A listing gives names away with their attributes, so that they need no look-up. In a traced
+//! view a name given away counts as observed; only those go that the process will look up by all
+//! it has done so far (module `scan`), all others are shown expired, so that their look-up arrives.
+
+mod answer;
+mod inodes;
+mod listing;
+mod push;
+mod scan;
+mod xattrs;
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fuser::{
+    Errno, FileAttr, FileHandle, Filesystem, Generation, INodeNo, InitFlags, KernelConfig,
+    LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectoryPlus, ReplyEntry, ReplyOpen,
+    ReplyStatfs, ReplyXattr, Request,
+};
+
+use answer::{absent, file_attr};
+use inodes::{Inode, Inodes};
+pub(crate) use push::PushThread;
+use push::{Job, Pusher};
+use scan::Scans;
+use xattrs::Xattrs;
+
+use crate::error::ProjectionError;
+use crate::lower::{Lower, Node};
+use crate::recorder::Recorder;
+use crate::world;
+
+/// Lifetime of names and attributes in the kernel: as long as the mount lives.
+const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
+/// Largest read-ahead asked of the kernel, bytes.
+const READ_AHEAD: u32 = 1 << 20;
+
+/// A lower behind the FUSE protocol, traced when it has a recorder.
+#[derive(Debug)]
+pub(crate) struct ProjectedFs<L> {
+    lower: Arc<L>,
+    trace: Option<Tracing>,
+    inodes: Inodes,
+    xattrs: Xattrs,
+    reads: Mutex<Scans>,
+    pusher: Pusher,
+}
+
+/// What a traced view has besides.
+#[derive(Debug)]
+struct Tracing {
+    recorder: Arc<Recorder>,
+    lookups: Mutex<Scans>,
+}
+
+impl<L: Lower> ProjectedFs<L> {
+    /// Prepares a lower for serving; the second part pushes into the session that serves it.
+    pub(crate) fn new(
+        lower: L,
+        recorder: Option<Arc<Recorder>>,
+    ) -> Result<(Self, PushThread<L>), ProjectionError> {
+        let lower = Arc::new(lower);
+        let (pusher, thread) = push::pair(lower.clone());
+        let fs = Self {
+            inodes: Inodes::new(lower.root()?),
+            lower,
+            trace: recorder.map(|recorder| Tracing {
+                recorder,
+                lookups: Mutex::new(Scans::cautious()),
+            }),
+            xattrs: Xattrs::default(),
+            reads: Mutex::new(Scans::bold()),
+            pusher,
+        };
+        Ok((fs, thread))
+    }
+
+    fn inode(&self, number: INodeNo) -> Result<Arc<Inode>, Errno> {
+        self.inodes.get(number.0).ok_or(Errno::ESTALE)
+    }
+
+    /// Looks a name up and records it.
+    fn find(
+        &self,
+        parent: INodeNo,
+        dir: &Inode,
+        name: &[u8],
+    ) -> Result<Option<(u64, Arc<Inode>)>, Errno> {
+        if let Some(known) = self.inodes.known(dir, name) {
+            return Ok(Some(known));
+        }
+        let found = self.lower.lookup(&dir.node, name).map_err(to_errno)?;
+        self.record_lookup(&dir.node, name, found.as_ref())?;
+        Ok(found.map(|node| self.inodes.number(parent.0, dir, name, node)))
+    }
+
+    fn look_up(&self, process: u32, parent: INodeNo, name: &[u8]) -> Result<FileAttr, Errno> {
+        let dir = self.inode(parent)?;
+        let found = self.find(parent, &dir, name)?;
+        let inode = found.as_ref().map(|(_, inode)| &**inode);
+        self.learn_lookup(process, parent.0, &dir, name, inode);
+        let Some((number, inode)) = found else {
+            return Ok(absent());
+        };
+        Ok(file_attr(number, &inode.node.attr))
+    }
+
+    fn record_lookup(&self, dir: &Node, name: &[u8], found: Option<&Node>) -> Result<(), Errno> {
+        let Some(trace) = &self.trace else {
+            return Ok(());
+        };
+        let observed =
+            found.map_or_else(|| world::observes_absence(dir, name), |node| node.observed);
+        if observed {
+            let path = world::child_path(dir, name).map_err(to_errno)?;
+            trace.recorder.looked_up(&path, world::seen(dir, found));
+        }
+        Ok(())
+    }
+
+    fn read_file(&self, inode: &Inode, offset: u64, size: u32) -> Result<Vec<u8>, Errno> {
+        inode.loaded.store(true, Ordering::Relaxed);
+        self.lower
+            .read(&inode.node, offset, size as usize)
+            .map_err(to_errno)
+    }
+}
+
+impl<L: Lower> Filesystem for ProjectedFs<L> {
+    fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
+        for wanted in [
+            InitFlags::FUSE_PARALLEL_DIROPS,
+            InitFlags::FUSE_CACHE_SYMLINKS,
+            InitFlags::FUSE_ASYNC_READ,
+            InitFlags::FUSE_NO_OPENDIR_SUPPORT,
+            InitFlags::FUSE_DO_READDIRPLUS,
+        ] {
+            // A kernel without one of them is slower, not wrong.
+            let _ = config.add_capabilities(wanted);
+        }
+        let _ = config
+            .set_max_readahead(READ_AHEAD)
+            .or_else(|most| config.set_max_readahead(most));
+        let _ = config.set_max_background(64);
+        Ok(())
+    }
+
+    fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        match guarded(|| self.look_up(req.pid(), parent, name.as_bytes())) {
+            Ok(attr) => reply.entry(&FOREVER, &attr, Generation(0)),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        match guarded(|| self.inode(ino)) {
+            Ok(inode) => reply.attr(&FOREVER, &file_attr(ino.0, &inode.node.attr)),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
+        match guarded(|| {
+            self.lower
+                .read_link(&self.inode(ino)?.node)
+                .map_err(to_errno)
+        }) {
+            Ok(target) => reply.data(&target),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn open(&self, _req: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn read(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let process = req.pid();
+        let read = guarded(|| {
+            let inode = self.inode(ino)?;
+            Ok((self.read_file(&inode, offset, size)?, inode))
+        });
+        match read {
+            Ok((bytes, inode)) => {
+                reply.data(&bytes);
+                if offset == 0 {
+                    let _ = guarded(|| {
+                        self.push_after(process, &inode);
+                        Ok(())
+                    });
+                }
+            }
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn opendir(&self, _req: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn readdirplus(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        match guarded(|| self.page(req.pid(), ino, offset, &mut reply)) {
+            Ok(page) if page.files.is_empty() => reply.ok(),
+            Ok(page) => {
+                let mut then = Some(reply);
+                if !page.ended
+                    && let Some(reply) = then.take()
+                {
+                    reply.ok();
+                }
+                let files = page.files;
+                self.pusher.push(Job { files, then });
+            }
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        reply.statfs(0, 0, 0, 0, 0, 4096, 255, 4096);
+    }
+
+    fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        if self.xattrs.are_absent(&self.lower) {
+            return reply.error(Errno::ENOSYS);
+        }
+        let value = guarded(|| {
+            let inode = self.inode(ino)?;
+            self.lower
+                .xattr(&inode.node, name.as_bytes())
+                .ok_or(Errno::ENODATA)
+        });
+        reply_xattr(value, size, reply);
+    }
+
+    fn listxattr(&self, _req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        if self.xattrs.are_absent(&self.lower) {
+            return reply.error(Errno::ENOSYS);
+        }
+        let names = guarded(|| {
+            let names = self.lower.xattrs(&self.inode(ino)?.node);
+            Ok(names
+                .into_iter()
+                .flat_map(|name| name.into_iter().chain([0]))
+                .collect())
+        });
+        reply_xattr(names, size, reply);
+    }
+}
+
+fn reply_xattr(value: Result<Vec<u8>, Errno>, size: u32, reply: ReplyXattr) {
+    match value {
+        Ok(value) if size == 0 => reply.size(u32::try_from(value.len()).unwrap_or(u32::MAX)),
+        Ok(value) if value.len() > size as usize => reply.error(Errno::ERANGE),
+        Ok(value) => reply.data(&value),
+        Err(errno) => reply.error(errno),
+    }
+}
+
+fn guarded<T>(answer: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+    catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
+        tracing::error!("a FUSE handler panicked; the request was answered EIO");
+        Err(Errno::EIO)
+    })
+}
+
+fn to_errno(error: ProjectionError) -> Errno {
+    tracing::warn!(%error, "a read of a view failed");
+    Errno::from_i32(error.errno())
+}
