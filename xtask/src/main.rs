@@ -25,6 +25,9 @@ usage: cargo xtask COMMAND
   bench store [--set a,b,c,d,e,m] [--runs N] [--peers NAMES]
                             the store beside git, restic, borg, casync, tar and zstd on real sets
                             of files; a table on stderr, one JSON object on stdout
+  bench projection [--rounds N] [--cold-rounds N] [--only MEASURE]... [--target NAME]...
+                            views beside ext4, overlayfs and fuse-overlayfs on a real root, warm
+                            and cold, mounts and capture; a table and one JSON object (root)
   dist                      the release recipe: one static binary, checked
 ";
 

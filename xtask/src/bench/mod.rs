@@ -5,6 +5,7 @@
 
 mod machine;
 mod project;
+mod projection;
 mod quick;
 mod store;
 mod usage;
@@ -16,6 +17,7 @@ use crate::shell::{Doing, Failure};
 pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
     match args.split_first() {
         Some((&"store", rest)) => store::run(rest),
+        Some((&"projection", rest)) => projection::run(rest),
         _ => quick::run(args),
     }
 }

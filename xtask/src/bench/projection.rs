@@ -1,0 +1,59 @@
+//! `cargo xtask bench projection`: makes the environment to project, then runs the bench program
+//! of `hd-projection` on it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::shell::{Doing, Failure, cargo, find_program, is_root, run as run_command, target_dir};
+
+/// A real root with Python and Flask, Node and the modules of npm: some 34,000 files.
+const PACKAGES: &str =
+    "python3,python3-flask,python3-sqlalchemy,python3-requests,nodejs,npm,ca-certificates";
+
+pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
+    if !is_root() {
+        return Err(Failure::new(
+            "the projection bench mounts file systems: it needs root",
+        ));
+    }
+    let place = target_dir()?.join("projection-bench");
+    let root = environment(&place)?;
+    let scratch = place.join("scratch");
+    std::fs::create_dir_all(&scratch).doing(|| format!("making {}", scratch.display()))?;
+    run_command(
+        cargo()
+            .args(["bench", "--quiet", "--package", "hd-projection"])
+            .args(["--bench", "projection", "--", "--root"])
+            .arg(root)
+            .arg("--scratch")
+            .arg(scratch)
+            .args(args),
+    )
+}
+
+/// Installs the environment unless a run before has.
+fn environment(place: &Path) -> Result<PathBuf, Failure> {
+    let root = place.join("root");
+    if root.exists() {
+        return Ok(root);
+    }
+    if find_program("mmdebstrap").is_none() {
+        return Err(Failure::new(
+            "mmdebstrap makes the environment (cargo xtask setup installs it)",
+        ));
+    }
+    std::fs::create_dir_all(place).doing(|| format!("making {}", place.display()))?;
+    // Complete under its own name only.
+    let part = place.join("root.part");
+    super::remove_dir(&part)?;
+    run_command(
+        Command::new("mmdebstrap")
+            .args(["--quiet", "--variant=apt"])
+            .arg(format!("--include={PACKAGES}"))
+            .arg("bookworm")
+            .arg(&part)
+            .stdout(std::io::stderr()),
+    )?;
+    std::fs::rename(&part, &root).doing(|| format!("naming {}", root.display()))?;
+    Ok(root)
+}
