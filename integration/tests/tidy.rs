@@ -258,9 +258,9 @@ fn only_the_command_line_prints() {
     let silent = sources
         .iter()
         .filter(|source| !may_print.iter().any(|start| source.path.starts_with(start)));
-    // Tests may print: skipping one is said aloud. So may examples: they are programs.
+    // Tests may print: skipping one is said aloud. So may examples and benches: they are programs.
     let silent = silent.filter(|source| {
-        let program = ["/tests/", "/examples/"];
+        let program = ["/tests/", "/examples/", "/benches/"];
         !program.iter().any(|place| source.path.contains(place))
             && !source.path.ends_with("/tests.rs")
     });
