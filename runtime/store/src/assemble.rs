@@ -3,6 +3,13 @@
 use crate::Id;
 use crate::list::{FAN_OUT, Level, Piece, encode_part, encode_whole};
 
+/// Pieces of a part before it may end; a blob of fewer chunks (about 2 MiB) needs no parts.
+const PART_MIN: usize = 64;
+/// One piece in so many ends a part.
+const PART_ODDS: u8 = 64;
+/// Parts of one blob that end by their content: about 256 GiB.
+const SHORT_PARTS: usize = 65_536;
+
 /// Follows a large blob from its first to its last chunk. Memory: 40 bytes per chunk of one part.
 #[derive(Debug, Default)]
 pub(crate) struct Assembler {
@@ -40,13 +47,27 @@ impl Assembler {
 
     /// Takes in the next chunk; answers a part that is full.
     pub(crate) fn chunk(&mut self, id: Id, len: usize) -> Option<NamedList> {
-        let part = (self.pieces.len() >= FAN_OUT).then(|| self.close_part());
+        let part = self.is_full().then(|| self.close_part());
         self.size += len as u64;
         self.pieces.push(Piece {
             id,
             end: self.size - self.part_start,
         });
         part
+    }
+
+    /// Says whether the next piece starts a part of its own.
+    ///
+    /// A part ends where its content says so, as chunks do: after an insertion the parts behind it
+    /// are the old ones. In huge blobs parts are as long as they may be, lest the list of the
+    /// whole grows too long.
+    fn is_full(&self) -> bool {
+        let ends = self.pieces.last().is_some_and(|last| {
+            let [.., low] = *last.id.as_bytes();
+            low % PART_ODDS == 0
+        });
+        let may_end = self.pieces.len() >= PART_MIN && self.parts.len() < SHORT_PARTS;
+        self.pieces.len() >= FAN_OUT || (may_end && ends)
     }
 
     fn close_part(&mut self) -> NamedList {
@@ -113,5 +134,27 @@ mod tests {
         let last = done.part.unwrap();
         assert_eq!(ListView::new(&last.bytes).total(), 10);
         assert_eq!(view.id(2), last.id);
+    }
+
+    /// The names of the parts of a blob made of these chunks of ten bytes each.
+    fn parts_of(chunks: impl Iterator<Item = Id>) -> Vec<Id> {
+        let mut blob = Assembler::default();
+        let parts = chunks
+            .filter_map(|id| blob.chunk(id, 10))
+            .collect::<Vec<_>>();
+        let last = blob.finish().part;
+        parts.into_iter().chain(last).map(|part| part.id).collect()
+    }
+
+    #[test]
+    fn an_inserted_chunk_changes_the_part_it_is_in_and_no_other() {
+        let chunk = |number: u32| Id::of(&number.to_le_bytes());
+        let before = parts_of((0..20_000).map(chunk));
+        assert!((80..320).contains(&before.len()), "{} parts", before.len());
+        let inserted = (0..7000).chain([1 << 30]).chain(7000..20_000);
+        let after = parts_of(inserted.map(chunk));
+        let new = after.iter().filter(|id| !before.contains(id)).count();
+        assert!((1..=2).contains(&new), "{new} parts are new");
+        assert_eq!(parts_of((0..64).map(chunk)), [], "a small list stays whole");
     }
 }

@@ -34,6 +34,9 @@ pub(crate) struct Found {
     pub(crate) table: Vec<TableEntry>,
 }
 
+/// Bytes asked for before the length of a record is known.
+const FIRST_READ: usize = 16 << 10;
+
 /// Reads the header and the table at `offset`, if they check and the record ends before `len`.
 pub(crate) fn read_header(file: &File, offset: u64, len: u64) -> io::Result<Option<Found>> {
     // Most tables fit the first read.
@@ -63,6 +66,34 @@ pub(crate) fn read_body(file: &File, offset: u64, header: &Header) -> io::Result
     let mut body = vec![0; header.stored as usize];
     let got = read_up_to(file, &mut body, offset + header.body_start() as u64)?;
     Ok((got == body.len() && crc32c::crc32c(&body) == header.body_crc).then_some(body))
+}
+
+/// Reads the header, the table and the body at `offset`; the body is missing when its checksum is
+/// wrong.
+pub(crate) fn read_stored(
+    file: &File,
+    offset: u64,
+) -> io::Result<Option<(Found, Option<Vec<u8>>)>> {
+    // Most chunks and many frames fit the first read.
+    let mut bytes = vec![0; FIRST_READ];
+    let got = read_up_to(file, &mut bytes, offset)?;
+    bytes.truncate(got);
+    let whole = Header::decode(&bytes, offset)
+        .map(|header| (header, header.body_start() + header.stored as usize));
+    let Some((header, len)) = whole.filter(|(_, len)| *len <= got) else {
+        let Some(found) = read_header(file, offset, u64::MAX)? else {
+            return Ok(None);
+        };
+        let body = read_body(file, offset, &found.header)?;
+        return Ok(Some((found, body)));
+    };
+    let Some(table) = header.table(&bytes) else {
+        return Ok(None);
+    };
+    bytes.truncate(len);
+    let body = bytes.split_off(header.body_start());
+    let sound = crc32c::crc32c(&body) == header.body_crc;
+    Ok(Some((Found { header, table }, sound.then_some(body))))
 }
 
 fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

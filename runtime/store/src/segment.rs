@@ -14,7 +14,7 @@ use crate::control::{SegmentId, Spot};
 use crate::frame::Frame;
 use crate::index::{self, Index, IndexEntry};
 use crate::record::{ENTRY_LEN, HEADER_LEN, Record, SEGMENT_HEADER_LEN, TableEntry, decode_entry};
-use crate::replay::{Found, Replay, read_body, read_header, replay};
+use crate::replay::{Found, Replay, read_header, read_stored, replay};
 use crate::{Error, Id, Result};
 
 /// A tail of more records, or of more objects, than this gets an index file.
@@ -282,10 +282,8 @@ impl Segment {
     }
 
     fn stored_body(&self, offset: u64) -> io::Result<Option<Vec<u8>>> {
-        match read_header(&self.file, offset, u64::MAX)? {
-            Some(found) => read_body(&self.file, offset, &found.header),
-            None => Ok(None),
-        }
+        let record = read_stored(&self.file, offset)?;
+        Ok(record.and_then(|(_, body)| body))
     }
 
     /// Reads and decodes a record.
@@ -312,10 +310,9 @@ impl Segment {
     pub(crate) fn stored(&self, place: u32) -> Result<Record, LoadError> {
         let failed = |error| LoadError::Failed(Error::io("read", &self.path)(error));
         let offset = u64::from(place) * 8;
-        let found = read_header(&self.file, offset, u64::MAX).map_err(failed)?;
-        let Found { header, table } =
-            found.ok_or(LoadError::Damaged("its record header does not check"))?;
-        let body = read_body(&self.file, offset, &header).map_err(failed)?;
+        let record = read_stored(&self.file, offset).map_err(failed)?;
+        let (Found { header, table }, body) =
+            record.ok_or(LoadError::Damaged("its record header does not check"))?;
         let body = body.ok_or(LoadError::Damaged(
             "its stored bytes do not match their checksum",
         ))?;

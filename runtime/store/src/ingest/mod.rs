@@ -118,7 +118,8 @@ pub(crate) enum Message<T> {
     /// A part of a list: named by its own hash, so nobody finds it before its whole.
     Part(NamedList),
     Whole(NamedList),
-    Done(T, io::Result<Ingested>),
+    /// Answers of one batch: a message for each file would cost more than a small file itself.
+    Done(Vec<(T, io::Result<Ingested>)>),
     Failed(Error),
 }
 
@@ -133,7 +134,9 @@ fn append_all<T>(
             Message::Record(record) => writer.append(&record)?,
             Message::Part(part) => writer.append(&list_record(&part, TAG_PART))?,
             Message::Whole(whole) => wholes.push(whole),
-            Message::Done(token, done) => sink(token, done),
+            Message::Done(batch) => batch
+                .into_iter()
+                .for_each(|(token, done)| sink(token, done)),
             Message::Failed(error) => return Err(error),
         }
     }

@@ -81,6 +81,7 @@ impl<'a, T> Worker<'a, T> {
             if batch.is_empty() {
                 break;
             }
+            let mut answers = Vec::with_capacity(batch.len());
             for (token, open) in batch.drain(..) {
                 self.help_others()?;
                 let done = match open()
@@ -91,8 +92,9 @@ impl<'a, T> Worker<'a, T> {
                     Err(Stop::File(error)) => Err(error),
                     Err(stop) => return Err(stop),
                 };
-                self.send(Message::Done(token, done))?;
+                answers.push((token, done));
             }
+            self.send(Message::Done(answers))?;
         }
         self.flush()?;
         self.help_wanted = None;

@@ -79,7 +79,8 @@ pub(super) const ALL: &[Contender] = &[
         programs: &[("casync", "--version")],
         prepare: |_| None,
         store: |place| {
-            let line = "casync make --store=\"$0/s.castr\" \"$0/i.caidx\" .";
+            // An index of its own for each version, so that every one can be had again.
+            let line = "casync make --store=\"$0/s.castr\" \"$0/$(date +%s%N).caidx\" .";
             piped(place, line, "casync")
         },
     },
