@@ -59,8 +59,8 @@ impl Forecast {
         let filter = ProjectFilter::new(settings.project.file_filter(), watches, points);
         let found = ingest(&shared, &filter, &Paths::Rescan)?.found;
         let failed = |e: hd_dag::TreeError| BatchError::new("store", e);
-        let advanced = advance(&*shared.trees, Rooted::empty(), &found).map_err(failed)?;
-        let project = advanced.tree;
+        let advanced = advance(&*shared.trees, None, &found).map_err(failed)?;
+        let project = advanced.project.rooted;
         let wanted = prepare::wanted(settings)?;
         let (declared, tree) = (&settings.declared_env, project.tree);
         let nodes = environment(&settings.project, declared, &base, &wanted, tree)

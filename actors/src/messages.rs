@@ -28,12 +28,13 @@ use std::time::Instant;
 
 use hd_dag::{Change, Rooted, TreePath};
 use hd_store::Id;
-use hd_store::scan::{PathsReport, Scanned};
+use hd_store::scan::{PathsReport, Scanned, Stamp};
 use hd_supervision::Merge;
 use hd_supervision::actix::Message;
 
 use crate::base::Base;
 pub use crate::model::error::BatchError;
+use crate::model::project_tree::{ProjectTree, Size};
 use crate::model::report::ServiceState;
 use crate::mount_server::view::ServiceView;
 use crate::step_runner::chain::ChainOutcome;
@@ -135,6 +136,8 @@ pub enum Found {
     All(Vec<Scanned>),
     /// Single paths: what is there, and what is gone.
     Some(PathsReport),
+    /// The whole project, as what differs from a tree that is remembered.
+    Since(ProjectTree, PathsReport),
 }
 
 /// The answer to [`IngestPaths`].
@@ -142,6 +145,8 @@ pub enum Found {
 pub struct Ingested {
     /// What was found.
     pub found: Found,
+    /// The stat cache that describes it, if one was written.
+    pub saved: Option<Stamp>,
     /// Files whose content was read.
     pub hashed: u64,
     /// Things left out, in words (unreadable, vanished, sockets).
@@ -155,6 +160,8 @@ pub struct ApplyEdits {
     pub origin: Origin,
     /// What was found.
     pub found: Found,
+    /// The stat cache that describes it, if one was written.
+    pub saved: Option<Stamp>,
     /// The base, which the root covers.
     pub base: Arc<Base>,
 }
@@ -168,12 +175,12 @@ pub struct Applied {
     pub root: Id,
     /// The project tree now.
     pub project: Rooted,
-    /// What changed, sorted by path, relative to the project.
+    /// What changed, sorted by path, relative to the project; nothing when no tree was known.
     pub changed: Vec<Change>,
-    /// Project files.
-    pub files: u64,
-    /// Bytes of the project files.
-    pub bytes: u64,
+    /// Files of the project.
+    pub size: Size,
+    /// The stat cache that describes this tree, if one was written.
+    pub saved: Option<Stamp>,
 }
 
 /// There is a new root.
@@ -238,7 +245,9 @@ pub struct PinRoot {
     /// The composed view, if the steps are done.
     pub outcome: Option<Arc<ChainOutcome>>,
     /// The project tree.
-    pub project: Rooted,
+    pub project: ProjectTree,
+    /// The stat cache that describes exactly this tree, if one was written.
+    pub saved: Option<Stamp>,
     /// The base, whose tree is pinned as well.
     pub base: Arc<Base>,
 }

@@ -260,6 +260,17 @@ impl FileFilter {
         Self(Arc::new(files.clone()))
     }
 
+    /// Everything that this filter decides by, ignore files left out: equal rules decide alike.
+    pub fn rules(&self) -> impl Iterator<Item = &str> {
+        let lists = [&self.0.include, &self.0.exclude, &self.0.ignore_files];
+        // An entry cannot hold a zero byte, so that the lists cannot run into each other.
+        let lists = lists.into_iter().flat_map(|list| {
+            let list = list.iter().map(String::as_str);
+            list.chain(["\0"])
+        });
+        ALWAYS_EXCLUDED.into_iter().chain(lists)
+    }
+
     /// Names of the files whose bytes are wanted for each directory.
     #[must_use]
     pub fn ignore_file_names(&self) -> &[String] {

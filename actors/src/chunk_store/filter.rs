@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hd_config::{DirFilter, FileFilter, FilterStack, WatchSet};
 use hd_dag::TreePath;
-use hd_store::scan;
+use hd_store::{Id, scan};
 
 use crate::mount_server::mount_points::MountPoints;
 
@@ -48,6 +48,29 @@ impl scan::Filter for ProjectFilter {
             dir: dir.to_vec(),
             filter: self.stack.enter(dir, ignore_files),
         })
+    }
+
+    fn fingerprint(&self) -> Option<Id> {
+        let mut rules = Vec::new();
+        let mut add = |list: u8, rule: &[u8]| {
+            rules.push(list);
+            rules.extend_from_slice(&(rule.len() as u64).to_le_bytes());
+            rules.extend_from_slice(rule);
+        };
+        // Another version of hd may understand the same rules otherwise.
+        add(0, env!("CARGO_PKG_VERSION").as_bytes());
+        add(1, COMPILED_PYTHON);
+        self.stack
+            .filter()
+            .rules()
+            .for_each(|rule| add(2, rule.as_bytes()));
+        let watches = self.watches.iter().flat_map(|watch| watch.globs());
+        watches.for_each(|glob| add(3, glob.as_bytes()));
+        let points = self.mount_points.get();
+        points.iter().for_each(|point| add(4, point.as_bytes()));
+        let own = self.mount_points.own().iter();
+        own.for_each(|path| add(5, path.as_bytes()));
+        Some(Id::of(&rules))
     }
 }
 

@@ -1,9 +1,14 @@
 //! Reads the project into the store: all of it, or the paths that were touched.
 
-use hd_store::scan::{Note, NoteReason, scan, scan_paths};
+use std::path::Path;
+
+use hd_dag::Rooted;
+use hd_store::scan::{Note, NoteReason, Rescan, Stamp, rescan, scan, scan_paths};
+use hd_store::{Store, Writer};
 
 use super::filter::ProjectFilter;
 use crate::messages::{BatchError, Found, Ingested, Paths};
+use crate::model::project_tree::ProjectTree;
 use crate::shared::Shared;
 
 /// Brings the store up to what the project holds at `paths`. Blocks; commits what is new.
@@ -16,15 +21,12 @@ pub fn ingest(
     let cache = shared.settings.paths.scan();
     let failed = |e: hd_store::Error| BatchError::new("store", e).at(root.display().to_string());
     let mut writer = shared.store.writer().map_err(failed)?;
+    let mut saved = None;
     let (found, notes, hashed) = match paths {
         Paths::Rescan => {
-            let report =
-                scan(&shared.store, &mut writer, root, filter, Some(&cache)).map_err(failed)?;
-            (
-                Found::All(report.entries),
-                report.notes,
-                report.counts.hashed,
-            )
+            let report = whole(shared, &mut writer, filter, &cache).map_err(failed)?;
+            saved = report.saved;
+            (report.found, report.notes, report.hashed)
         }
         Paths::These(paths) => {
             let paths: Vec<Vec<u8>> = paths.iter().map(|path| path.as_bytes().to_vec()).collect();
@@ -47,9 +49,62 @@ pub fn ingest(
     }
     Ok(Ingested {
         found,
+        saved,
         hashed,
         notes: notes.iter().filter_map(words).collect(),
     })
+}
+
+/// What a scan of the whole project found.
+struct Whole {
+    found: Found,
+    saved: Option<Stamp>,
+    notes: Vec<Note>,
+    hashed: u64,
+}
+
+fn whole(
+    shared: &Shared,
+    writer: &mut Writer,
+    filter: &ProjectFilter,
+    cache: &Path,
+) -> Result<Whole, hd_store::Error> {
+    let (store, root) = (&shared.store, &shared.settings.project_dir);
+    let answer = match rescan(store, writer, root, filter, cache)? {
+        Rescan::Since {
+            note,
+            mut changes,
+            saved,
+        } => {
+            // Whoever left the note may have been another version of hd, or have met a collection.
+            match ProjectTree::decode(&note).filter(|tree| is_stored(store, tree)) {
+                Some(known) => {
+                    return Ok(Whole {
+                        saved,
+                        notes: std::mem::take(&mut changes.notes),
+                        hashed: changes.counts.hashed,
+                        found: Found::Since(known, changes),
+                    });
+                }
+                None => scan(store, writer, root, filter, Some(cache))?,
+            }
+        }
+        Rescan::All(report) => report,
+    };
+    Ok(Whole {
+        found: Found::All(answer.entries),
+        saved: answer.saved,
+        notes: answer.notes,
+        hashed: answer.counts.hashed,
+    })
+}
+
+fn is_stored(store: &Store, tree: &ProjectTree) -> bool {
+    let Rooted { tree, times } = tree.rooted;
+    // Nothing is lost by a look at all files when the store cannot say.
+    [tree, times]
+        .iter()
+        .all(|id| store.contains(id).unwrap_or(false))
 }
 
 fn words(note: &Note) -> Option<String> {

@@ -3,12 +3,16 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hd_dag::Rooted;
+use hd_store::scan::note;
 use hd_store::{Link, NodeKind, RefRecord};
 
 use crate::base::Base;
 use crate::messages::{BatchError, PinRoot};
 use crate::shared::Shared;
 use crate::step_runner::kept::KeptStates;
+
+/// A reference is not written again within this time only to say when it was used.
+const SAME_USE_MS: u64 = 3_600_000;
 
 /// Makes a root durable and writes the instance's reference. Blocks.
 pub fn pin(shared: &Shared, pin: &PinRoot) -> Result<(), BatchError> {
@@ -17,7 +21,7 @@ pub fn pin(shared: &Shared, pin: &PinRoot) -> Result<(), BatchError> {
     shared.commit(&mut writer)?;
     let paths = &shared.settings.paths;
     let mut links = vec![Link::Node(NodeKind::Node, pin.root)];
-    let mut trees = vec![pin.project];
+    let mut trees = vec![pin.project.rooted];
     if let Base::Image(image) = &*pin.base {
         trees.push(image.rooted);
     }
@@ -36,12 +40,27 @@ pub fn pin(shared: &Shared, pin: &PinRoot) -> Result<(), BatchError> {
         at_unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
     };
     // The writer lives until the reference stands, so that no collection comes between.
-    shared
-        .store
-        .put_ref(&format!("instance-{}", paths.id()), &record)
-        .map_err(failed)?;
+    let name = format!("instance-{}", paths.id());
+    if !is_pinned(shared, &name, &record) {
+        shared.store.put_ref(&name, &record).map_err(failed)?;
+    }
     drop(writer);
+    if let Some(stamp) = &pin.saved {
+        note(&paths.scan(), stamp, &pin.project.encode()).map_err(failed)?;
+    }
     Ok(())
+}
+
+/// Whether the reference says just this and was written not long ago.
+fn is_pinned(shared: &Shared, name: &str, record: &RefRecord) -> bool {
+    // One that cannot be read is written anew.
+    let stands = shared.store.get_ref(name).ok().flatten();
+    stands.is_some_and(|stands| {
+        let age_ms = record.at_unix_ms.checked_sub(stands.at_unix_ms);
+        stands.links == record.links
+            && stands.project == record.project
+            && age_ms.is_some_and(|age| age < SAME_USE_MS)
+    })
 }
 
 fn links_of(rooted: Rooted) -> [Link; 2] {

@@ -8,14 +8,14 @@
 
 use std::sync::Arc;
 
-use hd_dag::Rooted;
 use hd_store::Id;
 use hd_supervision::Status;
 use hd_supervision::actix::{Actor, Context, Handler};
 
-use super::project::{Size, advance};
+use super::project::advance;
 use super::root::environment;
 use crate::messages::{Applied, ApplyEdits, BatchError, Found};
+use crate::model::project_tree::ProjectTree;
 use crate::shared::Shared;
 use crate::step_runner::wanted::Wanted;
 
@@ -28,8 +28,8 @@ pub struct DagEngine {
     pub steps: Arc<Vec<Wanted>>,
     /// Where it says what it does.
     pub status: Status,
-    /// The tree, its size and its root, once a scan has given them.
-    pub known: Option<(Rooted, Size, Id)>,
+    /// The tree and the root, once a scan has given them.
+    pub known: Option<(ProjectTree, Id)>,
 }
 
 impl Actor for DagEngine {
@@ -45,35 +45,30 @@ impl Handler<ApplyEdits> for DagEngine {
         if self.known.is_none() && matches!(message.found, Found::Some(_)) {
             return Err(BatchError::new("gone", "the project tree is not known yet"));
         }
-        let (old, mut size, old_root) = match self.known {
-            Some((tree, size, root)) => (tree, size, Some(root)),
-            None => (Rooted::empty(), Size::default(), None),
-        };
+        let (old, old_root) = self.known.unzip();
         let advanced = advance(trees, old, &message.found).map_err(failed)?;
-        advanced
-            .changed
-            .iter()
-            .for_each(|change| size.change(change));
+        let project = advanced.project;
         let settings = &self.shared.settings;
         let nodes = environment(
             &settings.project,
             &settings.declared_env,
             &message.base,
             &self.steps,
-            advanced.tree.tree,
+            project.rooted.tree,
         )
         .map_err(|e| BatchError::new("internal", e))?;
         let root = nodes.save(trees).map_err(failed)?;
-        self.known = Some((advanced.tree, size, root));
+        self.known = Some((project, root));
+        let files = project.size.files;
         self.status
-            .idle(format!("{} files, root {}", size.files, root.short()));
+            .idle(format!("{files} files, root {}", root.short()));
         Ok(Applied {
             old: old_root,
             root,
-            project: advanced.tree,
+            project: project.rooted,
             changed: advanced.changed,
-            files: size.files,
-            bytes: size.bytes,
+            size: project.size,
+            saved: message.saved,
         })
     }
 }

@@ -3,47 +3,79 @@
 use std::collections::BTreeSet;
 
 use hd_dag::{
-    Change, Edit, Entry, Meta, Rooted, Target, TreeError, TreePath, Trees, apply, build, diff, walk,
+    Change, Edit, Entry, Meta, Rooted, Target, TreeError, TreePath, Trees, apply, build, diff,
 };
 use hd_store::scan::{PathsReport, Scanned, ScannedKind};
 
 use crate::messages::Found;
+use crate::model::project_tree::{ProjectTree, Size};
 
 /// The project tree after a batch.
 #[derive(Clone, Debug)]
 pub struct Advanced {
     /// The new tree.
-    pub tree: Rooted,
-    /// What changed, sorted by path.
+    pub project: ProjectTree,
+    /// What changed, sorted by path; nothing when there was no tree before.
     pub changed: Vec<Change>,
 }
 
-/// Brings a project tree up to what was found.
+/// Brings a project tree, if one is known, up to what was found.
 ///
 /// Project files carry no owner: the same project is the same tree whoever checked it out.
-pub fn advance(trees: &dyn Trees, old: Rooted, found: &Found) -> Result<Advanced, TreeError> {
-    match found {
-        Found::All(all) => {
-            let entries = all
-                .iter()
-                .filter(|item| !item.path.is_empty())
-                .filter_map(entry);
-            let tree = build(trees, entries)?;
-            let changed = if tree.tree == old.tree {
-                Vec::new()
-            } else {
-                diff(trees, &old.tree, &tree.tree)?
-            };
-            Ok(Advanced { tree, changed })
-        }
+pub fn advance(
+    trees: &dyn Trees,
+    old: Option<ProjectTree>,
+    found: &Found,
+) -> Result<Advanced, TreeError> {
+    let project = match found {
+        Found::All(all) => whole(trees, all)?,
+        Found::Since(known, report) => edited(trees, known, report)?.project,
         Found::Some(report) => {
-            let (tree, delta) = apply(trees, &old, edits(report))?;
-            Ok(Advanced {
-                tree,
-                changed: delta.changes,
-            })
+            let empty = ProjectTree {
+                rooted: Rooted::empty(),
+                size: Size::default(),
+            };
+            return edited(trees, &old.unwrap_or(empty), report);
+        }
+    };
+    let changed = match old {
+        Some(old) => diff(trees, &old.rooted.tree, &project.rooted.tree)?,
+        None => Vec::new(),
+    };
+    Ok(Advanced { project, changed })
+}
+
+fn whole(trees: &dyn Trees, all: &[Scanned]) -> Result<ProjectTree, TreeError> {
+    let mut size = Size::default();
+    for item in all {
+        if let ScannedKind::Regular { size: bytes, .. } = item.kind {
+            size.files += 1;
+            size.bytes += bytes;
         }
     }
+    let entries = all
+        .iter()
+        .filter(|item| !item.path.is_empty())
+        .filter_map(entry);
+    let rooted = build(trees, entries)?;
+    Ok(ProjectTree { rooted, size })
+}
+
+fn edited(
+    trees: &dyn Trees,
+    old: &ProjectTree,
+    report: &PathsReport,
+) -> Result<Advanced, TreeError> {
+    let (rooted, delta) = apply(trees, &old.rooted, edits(report))?;
+    let mut size = old.size;
+    delta
+        .changes
+        .iter()
+        .for_each(|change| count(&mut size, change));
+    Ok(Advanced {
+        project: ProjectTree { rooted, size },
+        changed: delta.changes,
+    })
 }
 
 fn edits(report: &PathsReport) -> Vec<Edit> {
@@ -103,44 +135,18 @@ fn entry(item: &Scanned) -> Option<(TreePath, Entry, i64)> {
     Some((path, entry, item.mtime_ns))
 }
 
-/// Files of a project and their bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Size {
-    /// Regular files.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-}
-
-impl Size {
-    /// Counts a whole tree.
-    pub fn of(trees: &dyn Trees, tree: &Rooted) -> Result<Self, TreeError> {
-        let mut size = Self::default();
-        for item in walk(trees, tree)? {
-            size.add(Some(&item?.entry));
-        }
-        Ok(size)
-    }
-
-    /// Takes over a change, so that counting costs what the edit costs.
-    pub fn change(&mut self, change: &Change) {
-        let mut old = Self::default();
-        old.add(change.old.as_ref());
-        self.add(change.new.as_ref());
-        self.files = self.files.saturating_sub(old.files);
-        self.bytes = self.bytes.saturating_sub(old.bytes);
-    }
-
-    fn add(&mut self, entry: Option<&Entry>) {
-        if let Some(Entry {
+/// Takes over a change, so that counting costs what the edit costs.
+fn count(size: &mut Size, change: &Change) {
+    let of = |entry: &Option<Entry>| match entry {
+        Some(Entry {
             target: Target::Regular { size, .. },
             ..
-        }) = entry
-        {
-            self.files += 1;
-            self.bytes += size;
-        }
-    }
+        }) => (1, *size),
+        _ => (0, 0),
+    };
+    let ((files, bytes), (old_files, old_bytes)) = (of(&change.new), of(&change.old));
+    size.files = (size.files + files).saturating_sub(old_files);
+    size.bytes = (size.bytes + bytes).saturating_sub(old_bytes);
 }
 
 #[cfg(test)]
@@ -185,8 +191,7 @@ mod tests {
         ) {
             let trees = MemoryTrees::new();
             let mut files: BTreeMap<String, u8> = BTreeMap::new();
-            let mut tree = Rooted::empty();
-            let mut size = Size::default();
+            let mut tree = advance(&trees, None, &Found::All(Vec::new())).unwrap().project;
             let mut batch = PathsReport::default();
             let mut touched: BTreeMap<String, Option<u8>> = BTreeMap::new();
             for (at, (name, content)) in edits.iter().enumerate() {
@@ -203,14 +208,15 @@ mod tests {
                             None => batch.gone.push(name.into_bytes()),
                         }
                     }
-                    let advanced = advance(&trees, tree, &Found::Some(std::mem::take(&mut batch))).unwrap();
-                    advanced.changed.iter().for_each(|change| size.change(change));
-                    tree = advanced.tree;
+                    let report = std::mem::take(&mut batch);
+                    // Whether a tree is known or remembered, the outcome is the same.
+                    let since = advance(&trees, None, &Found::Since(tree, report.clone())).unwrap();
+                    tree = advance(&trees, Some(tree), &Found::Some(report)).unwrap().project;
+                    prop_assert_eq!(since.project, tree);
                 }
             }
-            let scratch = advance(&trees, Rooted::empty(), &all(&files)).unwrap().tree;
-            prop_assert_eq!(tree.tree, scratch.tree);
-            prop_assert_eq!(size, Size::of(&trees, &scratch).unwrap());
+            let scratch = advance(&trees, None, &all(&files)).unwrap().project;
+            prop_assert_eq!(tree, scratch);
         }
     }
 }

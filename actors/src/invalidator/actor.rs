@@ -24,6 +24,7 @@ use crate::messages::{
     Applied, BatchError, FetchImage, Origin, Paths, PathsSettled, PinRoot, PrepareView, Rebuild,
     RestartFor, RootAdvanced, RunSteps, Settled, StepsDone,
 };
+use crate::model::project_tree::ProjectTree;
 use crate::model::state::{Failure, StateBoard};
 use crate::mount_server::view::ServiceView;
 use crate::shared::Shared;
@@ -140,7 +141,7 @@ impl Invalidator {
         });
         self.state.update(|state| {
             state.root = Some(applied.root);
-            (state.files, state.bytes) = (applied.files, applied.bytes);
+            (state.files, state.bytes) = (applied.size.files, applied.size.bytes);
         });
         if changed || boot {
             let rerun = if boot {
@@ -247,7 +248,11 @@ impl Invalidator {
         let pin = PinRoot {
             root: applied.root,
             outcome: Some(outcome.clone()),
-            project: applied.project,
+            project: ProjectTree {
+                rooted: applied.project,
+                size: applied.size,
+            },
+            saved: applied.saved,
             base: base.clone(),
         };
         let edges = self.edges.clone();

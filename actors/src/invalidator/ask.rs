@@ -36,6 +36,7 @@ pub(super) async fn ingest_and_apply(
     let wish = ApplyEdits {
         origin,
         found,
+        saved: ingested.saved,
         base,
     };
     let applied = engine(&edges.apply, wish).await??;

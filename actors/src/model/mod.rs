@@ -5,6 +5,7 @@ pub mod files;
 pub mod instance;
 pub mod log_line;
 pub mod process_book;
+pub mod project_tree;
 pub mod report;
 pub mod settings;
 pub mod state;

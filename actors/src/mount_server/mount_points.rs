@@ -39,6 +39,11 @@ impl MountPoints {
             .clone()
     }
 
+    /// Gives the paths that hd itself writes to.
+    pub fn own(&self) -> &BTreeSet<TreePath> {
+        &self.own
+    }
+
     /// Tells whether a path is one of them.
     pub fn contains(&self, path: &TreePath) -> bool {
         self.points

@@ -43,8 +43,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Damaged`] and I/O errors.
     pub fn read_blob(&self, id: &Id) -> Result<Vec<u8>> {
-        let len = self.blob_len(id)?.ok_or(Error::NotFound { id: *id })?;
-        self.read_blob_at(id, 0, usize::try_from(len).unwrap_or(usize::MAX))
+        self.read_blob_at(id, 0, usize::MAX)
     }
 
     /// Reads up to `len` bytes of a blob from `offset` on; fewer only at its end.
@@ -193,6 +192,28 @@ impl Store {
                         offset,
                         reason,
                     }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The stored blob whose id starts with these bytes.
+    pub(crate) fn blob_named(&self, half: &[u8; 16]) -> Result<Option<Id>> {
+        let mut full = [0; 32];
+        full[..16].copy_from_slice(half);
+        let empty = empty_blob();
+        if empty.as_bytes().starts_with(half) {
+            return Ok(Some(empty));
+        }
+        let mut entries = Vec::new();
+        for segment in self.inner.shelf.segments().iter() {
+            entries.clear();
+            segment.find(Id::from_bytes(full).prefix(), &mut entries);
+            for entry in entries.iter().filter(|entry| Want::Blob.accepts(entry)) {
+                let id = segment.raw_line(entry)?;
+                if let Some(id) = id.filter(|id| id.as_bytes().starts_with(half)) {
+                    return Ok(Some(id));
                 }
             }
         }

@@ -6,17 +6,26 @@ use std::sync::OnceLock;
 
 use rustix::io::Errno;
 
+use super::cache::StatKey;
 use super::dirs::{Attributes, open_content, user_attributes};
 use super::types::{Note, NoteReason, ScanCounts, Scanned, ScannedKind};
-use crate::stat::FileStat;
 use crate::{Ingested, Result, Store, Writer, ingest_files};
 
 /// A file whose content is to be stored, and its answer.
 #[derive(Debug)]
 pub(super) struct Wanted<'a> {
     pub(super) scanned: &'a mut Option<Scanned>,
-    pub(super) stat: &'a mut FileStat,
+    pub(super) key: &'a mut StatKey,
     pub(super) racy: &'a mut bool,
+}
+
+/// What was done on the way.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) notes: Vec<Note>,
+    pub(super) counts: ScanCounts,
+    /// Files that went away, or may not be read.
+    pub(super) lost: Vec<Vec<u8>>,
 }
 
 /// Stores the content of all wanted files and completes their answers; one that went away or may
@@ -26,8 +35,7 @@ pub(super) fn fill(
     writer: &mut Writer,
     root: BorrowedFd<'_>,
     mut wanted: Vec<Wanted<'_>>,
-    notes: &mut Vec<Note>,
-    counts: &mut ScanCounts,
+    tally: &mut Tally,
 ) -> Result<()> {
     let paths: Vec<Vec<u8>> = wanted
         .iter()
@@ -56,12 +64,12 @@ pub(super) fn fill(
         let path = || paths[number].clone();
         match done {
             Ok(done) => {
-                counts.hashed += 1;
-                counts.bytes += done.size;
+                tally.counts.hashed += 1;
+                tally.counts.bytes += done.size;
                 let attributes = attributes[number].get().cloned().unwrap_or_default();
                 complete(file, &done, attributes);
                 if !done.stable {
-                    notes.push(Note {
+                    tally.notes.push(Note {
                         path: path(),
                         reason: NoteReason::Changing,
                     });
@@ -69,7 +77,8 @@ pub(super) fn fill(
             }
             Err(error) => {
                 *file.scanned = None;
-                notes.push(Note {
+                tally.lost.push(path());
+                tally.notes.push(Note {
                     path: path(),
                     reason: reason_of(&error),
                 });
@@ -81,8 +90,9 @@ pub(super) fn fill(
 
 fn complete(file: &mut Wanted<'_>, done: &Ingested, attributes: Attributes) {
     // What was read may be newer than what the walk saw.
-    *file.racy |= !done.stable || !file.stat.is_same(&done.stat);
-    *file.stat = done.stat;
+    let key = StatKey::of(&done.stat);
+    *file.racy |= !done.stable || *file.key != key;
+    *file.key = key;
     if let Some(scanned) = file.scanned {
         scanned.kind = ScannedKind::Regular {
             blob: done.id,

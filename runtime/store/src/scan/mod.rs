@@ -3,32 +3,41 @@
 //! A cached answer is used when size, mtime, ctime, inode, device and mode are what they were and
 //! the ctime was not within 20 ms of the scan that saved it (a racy entry, as git calls it). Files
 //! that are read are asked before and after. A directory with unchanged stat is not listed again.
+//!
+//! A caller that remembers what it made of the last scan ([`note`]) gets from [`rescan`] only what
+//! changed since; then a scan without a change is one `statx` for each name and nothing else.
 
+mod answer;
 mod cache;
 mod dirs;
 mod fill;
+mod note;
 mod paths;
 mod queue;
+mod save;
 mod types;
 mod visit;
 mod walk;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::AtomicU32;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
+pub use cache::Stamp;
+pub use note::note;
 pub use paths::scan_paths;
 pub use types::{
-    DirFilter, Filter, Note, NoteReason, PathsReport, ScanCounts, ScanReport, Scanned, ScannedKind,
+    DirFilter, Filter, Note, NoteReason, PathsReport, Rescan, ScanCounts, ScanReport, Scanned,
+    ScannedKind,
 };
 
 use crate::{Error, Result, Store, Writer};
-use cache::{Builder, Row, RowKind, StatCache, is_racy};
-use dirs::encode_attributes;
-use fill::{Wanted, fill};
-use walk::{Found, Walk, now_ns};
+use answer::{changes, in_order};
+use cache::StatCache;
+use fill::{Tally, Wanted, fill};
+use save::is_worth_it;
+use walk::{Found, Walk};
 
 /// Scans a whole project and stores what is new.
 ///
@@ -46,40 +55,125 @@ pub fn scan(
     filter: &dyn Filter,
     cache: Option<&Path>,
 ) -> Result<ScanReport> {
-    let opened = open_root(root)?;
-    let loaded = cache.and_then(StatCache::load);
-    let epoch = store.epoch()?;
-    let start_ns = now_ns();
-    let walk = Walk {
-        store,
-        root: opened.as_fd(),
-        filter,
-        cache: loaded.as_ref(),
-        blobs_are_there: loaded.as_ref().is_some_and(|loaded| loaded.epoch == epoch),
-        start_ns,
-        next: AtomicU32::new(0),
-    };
-    let mut dirs = walk.run(b"")?;
-    check_root(&dirs, root)?;
-    let mut report = ScanReport::default();
-    complete(
-        store,
-        writer,
-        opened.as_fd(),
-        &mut dirs,
-        &mut report.notes,
-        &mut report.counts,
-    )?;
-    report.unchanged = loaded.is_some() && dirs.iter().all(|dir| !dir.changed);
-    let renewed = !report.unchanged || !walk.blobs_are_there || report.counts.listed > 0;
-    if let Some(path) = cache
-        && renewed
-    {
-        writer.commit()?;
-        save_cache(path, epoch, start_ns, &dirs)?;
+    let mut run = Run::new(store, root, filter, cache)?;
+    run.walk(writer, false)?;
+    Ok(run.everything())
+}
+
+/// Scans a whole project like [`scan`], but answers only what changed since the state that the
+/// [`note`] on the stat cache is about, if there is one.
+///
+/// # Errors
+/// As [`scan`].
+pub fn rescan(
+    store: &Store,
+    writer: &mut Writer,
+    root: &Path,
+    filter: &dyn Filter,
+    cache: &Path,
+) -> Result<Rescan> {
+    let mut run = Run::new(store, root, filter, Some(cache))?;
+    let known = run.loaded.as_ref().filter(|_| run.blobs_are_there());
+    let note = known.and_then(|loaded| note::read(cache, &loaded.stamp));
+    run.walk(writer, note.is_some())?;
+    Ok(match note {
+        None => Rescan::All(run.everything()),
+        Some(note) => Rescan::Since {
+            note,
+            changes: changes(run.dirs, run.tally),
+            saved: run.saved,
+        },
+    })
+}
+
+/// One scan from loading the cache to saving the next.
+struct Run<'a> {
+    store: &'a Store,
+    root: &'a Path,
+    filter: &'a dyn Filter,
+    cache: Option<&'a Path>,
+    loaded: Option<StatCache>,
+    epoch: u64,
+    dirs: Vec<Found>,
+    tally: Tally,
+    unchanged: bool,
+    saved: Option<Stamp>,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        store: &'a Store,
+        root: &'a Path,
+        filter: &'a dyn Filter,
+        cache: Option<&'a Path>,
+    ) -> Result<Run<'a>> {
+        Ok(Run {
+            store,
+            root,
+            filter,
+            cache,
+            loaded: cache.and_then(StatCache::load),
+            epoch: store.epoch()?,
+            dirs: Vec::new(),
+            tally: Tally::default(),
+            unchanged: false,
+            saved: None,
+        })
     }
-    report.entries = in_order(dirs);
-    Ok(report)
+
+    /// Nothing was removed from the store since the cache was saved.
+    fn blobs_are_there(&self) -> bool {
+        let loaded = self.loaded.as_ref();
+        loaded.is_some_and(|loaded| loaded.epoch == self.epoch)
+    }
+
+    fn walk(&mut self, writer: &mut Writer, only_changes: bool) -> Result<()> {
+        let opened = open_root(self.root)?;
+        // No filter has a fingerprint of zeros: they say that nothing is known.
+        let fingerprint = self
+            .filter
+            .fingerprint()
+            .map_or([0; 32], |id| *id.as_bytes());
+        let loaded = self.loaded.as_ref();
+        let same_rules = loaded.is_some_and(|loaded| loaded.fingerprint == fingerprint)
+            && fingerprint != [0; 32];
+        let blobs_are_there = self.blobs_are_there();
+        let walk = Walk {
+            cache: loaded,
+            blobs_are_there,
+            same_rules,
+            only_changes,
+            ..Walk::new(self.store, opened.as_fd(), self.filter)
+        };
+        let mut dirs = walk.run(b"")?;
+        check_root(&dirs, self.root)?;
+        self.tally = complete(self.store, writer, opened.as_fd(), &mut dirs)?;
+        self.unchanged = loaded.is_some() && dirs.iter().all(|dir| !dir.changed);
+        let changed = dirs.iter().filter(|dir| dir.changed).count();
+        let rows = loaded.map_or(0, |loaded| loaded.rows);
+        let renewed = !blobs_are_there
+            || loaded.is_some_and(|loaded| loaded.fingerprint != fingerprint)
+            || is_worth_it(&self.tally.counts, changed, rows);
+        if let Some(path) = self.cache
+            && renewed
+        {
+            writer.commit()?;
+            let saved = save::save(path, self.epoch, &fingerprint, loaded, &dirs)?;
+            self.saved = Some(saved);
+        }
+        self.dirs = dirs;
+        Ok(())
+    }
+
+    fn everything(self) -> ScanReport {
+        ScanReport {
+            entries: in_order(self.dirs),
+            notes: self.tally.notes,
+            counts: self.tally.counts,
+            unchanged: self.unchanged,
+            saved: self.saved,
+        }
+    }
 }
 
 fn open_root(root: &Path) -> Result<OwnedFd> {
@@ -89,12 +183,9 @@ fn open_root(root: &Path) -> Result<OwnedFd> {
 
 /// A root that cannot be read is no empty project.
 fn check_root(dirs: &[Found], root: &Path) -> Result<()> {
-    let Some(dir) = dirs.first() else {
+    let Some(dir) = dirs.first().filter(|dir| dir.failed) else {
         return Ok(());
     };
-    if dir.scanned.is_some() {
-        return Ok(());
-    }
     let message = match dir.notes.first().map(|note| &note.reason) {
         Some(NoteReason::Unreadable { message }) => message.clone(),
         _ => "it went away".to_owned(),
@@ -110,20 +201,19 @@ fn complete(
     writer: &mut Writer,
     root: BorrowedFd<'_>,
     dirs: &mut [Found],
-    notes: &mut Vec<Note>,
-    counts: &mut ScanCounts,
-) -> Result<()> {
+) -> Result<Tally> {
+    let mut tally = Tally::default();
     for dir in dirs.iter_mut() {
-        notes.append(&mut dir.notes);
-        counts.stated += dir.stated;
-        counts.listed += u64::from(dir.listed);
+        tally.notes.append(&mut dir.notes);
+        tally.counts.stated += dir.stated;
+        tally.counts.listed += u64::from(dir.listed);
     }
     let mut wanted: Vec<Wanted<'_>> = Vec::new();
-    for dir in dirs.iter_mut() {
-        for row in dir.rows.iter_mut().filter(|row| row.wanted) {
+    for row in dirs.iter_mut().flat_map(|dir| &mut dir.rows).flatten() {
+        if row.wanted {
             wanted.push(Wanted {
                 scanned: &mut row.scanned,
-                stat: &mut row.stat,
+                key: &mut row.key,
                 racy: &mut row.racy,
             });
         }
@@ -131,10 +221,10 @@ fn complete(
     if !wanted.is_empty() {
         // Neighbours in the tree become neighbours in a frame.
         wanted.sort_by(|a, b| path_of(a).cmp(&path_of(b)));
-        fill(store, writer, root, wanted, notes, counts)?;
+        fill(store, writer, root, wanted, &mut tally)?;
     }
-    notes.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(())
+    tally.notes.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(tally)
 }
 
 fn path_of<'w>(wanted: &'w Wanted<'_>) -> Option<&'w [u8]> {
@@ -142,96 +232,4 @@ fn path_of<'w>(wanted: &'w Wanted<'_>) -> Option<&'w [u8]> {
         .scanned
         .as_ref()
         .map(|scanned| scanned.path.as_slice())
-}
-
-fn save_cache(path: &Path, epoch: u64, start_ns: i64, dirs: &[Found]) -> Result<()> {
-    let mut builder = Builder::default();
-    for dir in dirs {
-        let mut incomplete = dir.scanned.is_none();
-        for row in &dir.rows {
-            let scanned = row.scanned.as_ref();
-            let (blob, extra) = match (row.kind, scanned) {
-                (
-                    RowKind::Regular,
-                    Some(Scanned {
-                        kind: ScannedKind::Regular { blob, .. },
-                        xattrs,
-                        ..
-                    }),
-                ) => (*blob, encode_attributes(xattrs)),
-                (
-                    RowKind::Symlink,
-                    Some(Scanned {
-                        kind: ScannedKind::Symlink { target },
-                        ..
-                    }),
-                ) => (crate::store::empty_blob(), target.clone()),
-                (RowKind::Dir, _) => {
-                    let child = dirs
-                        .get(row.child as usize)
-                        .and_then(|dir| dir.scanned.as_ref());
-                    // A directory that was not read is looked for again.
-                    incomplete |= child.is_none();
-                    let xattrs = child.map(|child| encode_attributes(&child.xattrs));
-                    (crate::store::empty_blob(), xattrs.unwrap_or_default())
-                }
-                (RowKind::Regular | RowKind::Symlink, _) => {
-                    incomplete = true;
-                    continue;
-                }
-                _ => (crate::store::empty_blob(), Vec::new()),
-            };
-            builder.row(&Row {
-                name: row_name(dir, row),
-                kind: row.kind,
-                is_dir: row.is_dir,
-                racy: row.racy,
-                stat: row.stat,
-                blob,
-                extra: &extra,
-                child: row.child,
-            });
-        }
-        builder.dir(&dir.stat, incomplete || is_racy(&dir.stat, start_ns));
-    }
-    builder.save(path, epoch)
-}
-
-fn row_name<'r>(dir: &Found, row: &'r walk::FoundRow) -> &'r [u8] {
-    let Some(scanned) = &row.scanned else {
-        return &row.name;
-    };
-    let skip = if dir.path.is_empty() {
-        0
-    } else {
-        dir.path.len() + 1
-    };
-    scanned.path.get(skip..).unwrap_or_default()
-}
-
-/// Puts everything in order: a directory, then its names in byte order with all below each.
-fn in_order(mut dirs: Vec<Found>) -> Vec<Scanned> {
-    let total = dirs.iter().map(|dir| dir.rows.len()).sum::<usize>() + 1;
-    let mut entries = Vec::with_capacity(total);
-    let mut open = Vec::new();
-    let first = dirs
-        .first_mut()
-        .map(|dir| (dir.scanned.take(), std::mem::take(&mut dir.rows)));
-    if let Some((scanned, rows)) = first {
-        entries.extend(scanned);
-        open.push(rows.into_iter());
-    }
-    while let Some(rows) = open.last_mut() {
-        let Some(row) = rows.next() else {
-            open.pop();
-            continue;
-        };
-        if row.kind != RowKind::Dir {
-            entries.extend(row.scanned);
-        } else if let Some(dir) = dirs.get_mut(row.child as usize) {
-            entries.extend(dir.scanned.take());
-            open.push(std::mem::take(&mut dir.rows).into_iter());
-        }
-    }
-    entries
 }

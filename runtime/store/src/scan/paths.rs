@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use std::sync::atomic::AtomicU32;
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::cache::RowKind;
+use super::answer::in_order;
+use super::cache::{RowKind, StatKey};
 use super::dirs::{open_below, read_ignore_file, read_link, readable, stat_name, user_attributes};
-use super::fill::{Wanted, fill};
+use super::fill::{Tally, Wanted, fill};
 use super::types::{DirFilter, Filter, Note, NoteReason, PathsReport, Scanned, ScannedKind};
-use super::walk::{Walk, join, leaf_kind, now_ns, scanned};
-use super::{complete, in_order, open_root};
+use super::walk::{Walk, join, leaf_kind, scanned};
+use super::{complete, open_root};
 use crate::stat::FileStat;
 use crate::{Error, Result, Store, Writer};
 
@@ -88,7 +88,7 @@ fn is_below(path: &[u8], dir: &[u8]) -> bool {
 }
 
 /// The path in an order that keeps a directory and what is below it together.
-fn key(path: &[u8]) -> Vec<Vec<u8>> {
+pub(super) fn key(path: &[u8]) -> Vec<Vec<u8>> {
     path.split(|byte| *byte == b'/')
         .filter(|name| !name.is_empty())
         .map(<[u8]>::to_vec)
@@ -200,25 +200,9 @@ impl Look<'_> {
     }
 
     fn walk(&mut self, writer: &mut Writer, path: &[u8]) -> Result<()> {
-        let walk = Walk {
-            store: self.store,
-            root: self.root,
-            filter: self.filter,
-            cache: None,
-            blobs_are_there: false,
-            start_ns: now_ns(),
-            next: AtomicU32::new(0),
-        };
-        let mut dirs = walk.run(path)?;
-        let report = &mut self.report;
-        complete(
-            self.store,
-            writer,
-            self.root,
-            &mut dirs,
-            &mut report.notes,
-            &mut report.counts,
-        )?;
+        let mut dirs = Walk::new(self.store, self.root, self.filter).run(path)?;
+        let tally = complete(self.store, writer, self.root, &mut dirs)?;
+        self.take(tally);
         let entries = in_order(dirs);
         if entries.is_empty() {
             self.gone(path);
@@ -228,6 +212,15 @@ impl Look<'_> {
             .extend(entries.into_iter().map(|entry| (key(&entry.path), entry)));
         self.report.walked.push(path.to_vec());
         Ok(())
+    }
+
+    fn take(&mut self, tally: Tally) {
+        let (report, counts) = (&mut self.report, tally.counts);
+        report.notes.extend(tally.notes);
+        report.counts.stated += counts.stated;
+        report.counts.listed += counts.listed;
+        report.counts.hashed += counts.hashed;
+        report.counts.bytes += counts.bytes;
     }
 
     fn leaf(&mut self, path: &[u8], stat: &FileStat) -> Result<()> {
@@ -272,10 +265,10 @@ impl Look<'_> {
 
     /// Reads the files and puts the answer together.
     fn finish(mut self, writer: &mut Writer) -> Result<PathsReport> {
-        let mut files: Vec<(Option<Scanned>, FileStat, bool)> = self
+        let mut files: Vec<(Option<Scanned>, StatKey, bool)> = self
             .files
             .drain(..)
-            .map(|(scanned, stat)| (Some(scanned), stat, false))
+            .map(|(scanned, stat)| (Some(scanned), StatKey::of(&stat), false))
             .collect();
         let paths: Vec<Vec<u8>> = files
             .iter()
@@ -284,21 +277,11 @@ impl Look<'_> {
             .collect();
         let wanted = files
             .iter_mut()
-            .map(|(scanned, stat, racy)| Wanted {
-                scanned,
-                stat,
-                racy,
-            })
+            .map(|(scanned, key, racy)| Wanted { scanned, key, racy })
             .collect();
-        let report = &mut self.report;
-        fill(
-            self.store,
-            writer,
-            self.root,
-            wanted,
-            &mut report.notes,
-            &mut report.counts,
-        )?;
+        let mut tally = Tally::default();
+        fill(self.store, writer, self.root, wanted, &mut tally)?;
+        self.take(tally);
         for ((scanned, ..), path) in files.into_iter().zip(paths) {
             match scanned {
                 Some(file) => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::cache::Stamp;
 use crate::Id;
 
 /// Decides which files belong to a project; may be asked from several threads at once.
@@ -13,6 +14,14 @@ pub trait Filter: Sync {
     ///
     /// Parents are entered before what is in them; a directory may be entered more than once.
     fn enter(&self, dir: &[u8], ignore_files: &[(String, Vec<u8>)]) -> Box<dyn DirFilter + '_>;
+
+    /// Names all rules that do not come from ignore files: two filters of one fingerprint decide
+    /// alike as long as the ignore files are alike. `None` when that cannot be said.
+    ///
+    /// Names that the stat cache knows are then not asked about again.
+    fn fingerprint(&self) -> Option<Id> {
+        None
+    }
 }
 
 /// Decides about the names of one directory.
@@ -117,6 +126,24 @@ pub struct ScanReport {
     pub counts: ScanCounts,
     /// True when every entry is exactly as the stat cache remembered it.
     pub unchanged: bool,
+    /// The stamp of the stat cache, if this scan wrote one.
+    pub saved: Option<Stamp>,
+}
+
+/// Answers a scan that need not tell what its caller knows.
+#[derive(Debug, Clone)]
+pub enum Rescan {
+    /// Everything: there was no usable stat cache, or nobody left a note about it.
+    All(ScanReport),
+    /// What differs from the state the note is about.
+    Since {
+        /// The bytes given to [`note`](super::note).
+        note: Vec<u8>,
+        /// What is new or other, and what is gone since.
+        changes: PathsReport,
+        /// The stamp of the stat cache, if this scan wrote one.
+        saved: Option<Stamp>,
+    },
 }
 
 /// Answers a look at dirty paths.

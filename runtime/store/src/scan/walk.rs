@@ -2,17 +2,21 @@
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::cache::{RowKind, StatCache};
-use super::dirs::{Attributes, decode_attributes, open_below, readable, user_attributes};
+use super::cache::{RowKind, StatCache, StatKey, is_racy};
+use super::dirs::{
+    Attributes, decode_attributes, open_below, read_ignore_file, readable, user_attributes,
+};
 use super::queue::Queue;
 use super::types::{Filter, Note, NoteReason, Scanned, ScannedKind};
 use super::visit::Visit;
+use crate::segment::lock;
 use crate::stat::FileStat;
 use crate::{Error, Result, Store};
 
@@ -24,8 +28,14 @@ pub(super) struct Walk<'a> {
     pub(super) cache: Option<&'a StatCache>,
     /// Nothing was removed from the store since the cache was saved.
     pub(super) blobs_are_there: bool,
+    /// The filter has the rules of its own that it had when the cache was saved.
+    pub(super) same_rules: bool,
+    /// What is as in the cache is left out of the answer.
+    pub(super) only_changes: bool,
     pub(super) start_ns: i64,
     pub(super) next: AtomicU32,
+    /// Directories that the filter entered for the sake of something below them.
+    pub(super) entered: Mutex<HashSet<Vec<u8>>>,
 }
 
 /// A directory that waits to be looked at.
@@ -37,6 +47,10 @@ pub(super) struct Task {
     pub(super) cached: Option<u32>,
     /// Encoded attributes the cache has for this directory.
     pub(super) attributes: Vec<u8>,
+    /// No rule above this directory changed since the cache was saved.
+    pub(super) same_rules: bool,
+    /// The filter has entered every directory above this one.
+    pub(super) entered: bool,
 }
 
 /// A directory that was looked at.
@@ -44,10 +58,21 @@ pub(super) struct Task {
 pub(super) struct Found {
     pub(super) id: u32,
     pub(super) path: Vec<u8>,
-    pub(super) stat: FileStat,
-    /// The directory itself; `None` when it went away or may not be read.
+    /// Its number in the cache.
+    pub(super) cached: Option<u32>,
+    pub(super) key: StatKey,
+    /// It may have changed after it was looked at, or it could not be looked at.
+    pub(super) racy: bool,
+    /// It went away or may not be read.
+    pub(super) failed: bool,
+    /// The directory itself, unless it failed, or is as in the cache and that is left out.
     pub(super) scanned: Option<Scanned>,
-    pub(super) rows: Vec<FoundRow>,
+    /// Its names; `None` when all are as in the cache and that is left out.
+    pub(super) rows: Option<Vec<FoundRow>>,
+    /// The numbers of the directories in it, in the order of their names.
+    pub(super) children: Vec<u32>,
+    /// Paths that the cache has, and that are no more.
+    pub(super) gone: Vec<Vec<u8>>,
     pub(super) notes: Vec<Note>,
     pub(super) listed: bool,
     pub(super) stated: u64,
@@ -60,9 +85,14 @@ impl Found {
         Found {
             id,
             path,
-            stat: FileStat::default(),
+            cached: None,
+            key: StatKey::default(),
+            racy: true,
+            failed: true,
             scanned: None,
-            rows: Vec::new(),
+            rows: Some(Vec::new()),
+            children: Vec::new(),
+            gone: Vec::new(),
             notes: Vec::new(),
             listed: false,
             stated: 1,
@@ -74,13 +104,14 @@ impl Found {
 /// A name in a directory that was looked at.
 #[derive(Debug)]
 pub(super) struct FoundRow {
+    /// Empty when the answer or the cache has it.
     pub(super) name: Vec<u8>,
     pub(super) kind: RowKind,
     pub(super) is_dir: bool,
-    pub(super) stat: FileStat,
+    pub(super) key: StatKey,
     pub(super) racy: bool,
-    /// The number of the directory, when it is one.
-    pub(super) child: u32,
+    /// Its place among the rows of the cached directory, when it is exactly as there.
+    pub(super) as_cached: Option<usize>,
     /// Complete, unless `wanted`; `None` for what is not part of the answer or answered elsewhere.
     pub(super) scanned: Option<Scanned>,
     /// The content has to be read.
@@ -88,13 +119,32 @@ pub(super) struct FoundRow {
 }
 
 impl<'a> Walk<'a> {
-    /// Walks everything below `path`; answers the directories by their number.
+    /// A walk that answers everything, knowing nothing.
+    pub(super) fn new(store: &'a Store, root: BorrowedFd<'a>, filter: &'a dyn Filter) -> Walk<'a> {
+        Walk {
+            store,
+            root,
+            filter,
+            cache: None,
+            blobs_are_there: false,
+            same_rules: false,
+            only_changes: false,
+            start_ns: now_ns(),
+            next: AtomicU32::new(0),
+            entered: Mutex::default(),
+        }
+    }
+
+    /// Walks everything below `path`, whose parents the filter has entered; answers the
+    /// directories by their number.
     pub(super) fn run(&self, path: &[u8]) -> Result<Vec<Found>> {
         let first = Task {
-            id: self.next.fetch_add(1, Ordering::Relaxed),
+            id: self.new_number(),
             path: path.to_vec(),
             cached: path.is_empty().then_some(0),
             attributes: Vec::new(),
+            same_rules: self.same_rules,
+            entered: true,
         };
         let queue = Queue::new(first);
         let threads = std::thread::available_parallelism()
@@ -119,6 +169,10 @@ impl<'a> Walk<'a> {
         );
         found.sort_unstable_by_key(|dir| dir.id);
         Ok(found)
+    }
+
+    pub(super) fn new_number(&self) -> u32 {
+        self.next.fetch_add(1, Ordering::Relaxed)
     }
 
     fn work(&self, queue: &Queue<Task>) -> Result<Vec<Found>> {
@@ -150,30 +204,28 @@ impl<'a> Walk<'a> {
 
     fn directory(&self, task: Task, more: &mut Vec<Task>) -> Result<Found> {
         let mut found = Found::none(task.id, task.path.clone());
-        let filled = self.look_into(&task, &mut found, more);
-        if let Err(error) = filled {
-            found.scanned = None;
-            found.rows.clear();
+        if let Err(error) = self.look_into(&task, &mut found, more) {
+            let stated = found.stated;
+            found = Found::none(task.id, task.path);
+            found.stated = stated;
+            found.gone.push(found.path.clone());
             more.clear();
-            found.changed = true;
-            self.note_failure(&task.path, &mut found.notes, error)?;
+            self.note_failure(&mut found, error)?;
         }
         Ok(found)
     }
 
     /// A file or directory that cannot be looked at is a note, a sick system is an error.
-    fn note_failure(&self, path: &[u8], notes: &mut Vec<Note>, error: Errno) -> Result<()> {
+    fn note_failure(&self, found: &mut Found, error: Errno) -> Result<()> {
         let reason = match error {
             Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE => NoteReason::Vanished,
             Errno::ACCESS | Errno::PERM | Errno::IO => NoteReason::Unreadable {
                 message: std::io::Error::from(error).to_string(),
             },
-            error => return Err(Error::io("scan", display_path(path))(error)),
+            error => return Err(Error::io("scan", display_path(&found.path))(error)),
         };
-        notes.push(Note {
-            path: path.to_vec(),
-            reason,
-        });
+        let path = found.path.clone();
+        found.notes.push(Note { path, reason });
         Ok(())
     }
 
@@ -184,42 +236,57 @@ impl<'a> Walk<'a> {
         more: &mut Vec<Task>,
     ) -> rustix::io::Result<()> {
         let dir = open_below(self.root, &task.path, OFlags::PATH | OFlags::DIRECTORY)?;
-        found.stat = FileStat::of(&dir)?;
+        let stat = FileStat::of(&dir)?;
+        found.key = StatKey::of(&stat);
+        found.racy = is_racy(&stat, self.start_ns);
+        found.failed = false;
         let cache = self
             .cache
             .and_then(|cache| Some((cache, cache.dir(task.cached?)?)));
-        let same = cache.filter(|(_, cached)| cached.stat.is_same(&found.stat));
+        found.cached = cache.and(task.cached);
+        let same = cache.filter(|(_, cached)| cached.key == found.key);
         found.changed = same.is_none();
-        // A directory whose attributes are not in the cache is opened to ask for them.
-        let fresh = same.is_none_or(|(_, cached)| cached.racy) || task.path.is_empty();
-        let opened = if fresh {
-            Some(readable(dir.as_fd())?)
-        } else {
-            None
-        };
-        let attributes = match &opened {
-            Some(opened) => user_attributes(opened)?,
-            None => decode_attributes(&task.attributes).unwrap_or_default(),
-        };
-        found.scanned = Some(scanned(
-            &task.path,
-            &found.stat,
-            ScannedKind::Dir,
-            attributes,
-        ));
         let usable = same.filter(|(_, cached)| !cached.racy);
-        let mut visit = Visit {
-            walk: self,
-            task,
-            dir,
-            found,
-            more,
-        };
+        // A directory whose attributes are not in the cache is opened to ask for them.
+        let ask = usable.is_none() || (task.path.is_empty() && !self.only_changes);
+        let opened = ask.then(|| readable(dir.as_fd())).transpose()?;
+        if !(self.only_changes && usable.is_some()) {
+            let attributes = match &opened {
+                Some(opened) => user_attributes(opened)?,
+                None => decode_attributes(&task.attributes).unwrap_or_default(),
+            };
+            let itself = scanned(&task.path, &stat, ScannedKind::Dir, attributes);
+            found.scanned = Some(itself);
+        }
+        let mut visit = Visit::new(self, task, dir, found, more);
         match (usable, opened) {
             (Some((cache, cached)), _) => visit.cached_names(cache, &cached),
             (None, Some(opened)) => visit.listed_names(&opened, cache),
             (None, None) => Ok(()),
         }
+    }
+
+    /// Makes the filter know the directories above `path`, the outermost first.
+    pub(super) fn enter_above(&self, path: &[u8]) -> rustix::io::Result<()> {
+        let mut entered = lock(&self.entered);
+        let slashes = (0..path.len()).filter(|at| path[*at] == b'/');
+        for end in std::iter::once(0).chain(slashes) {
+            let above = &path[..end];
+            if path.is_empty() || entered.contains(above) {
+                continue;
+            }
+            let dir = open_below(self.root, above, OFlags::PATH | OFlags::DIRECTORY)?;
+            let names = self.filter.ignore_file_names().iter();
+            let ignore: Vec<_> = names
+                .filter_map(|name| {
+                    let bytes = read_ignore_file(dir.as_fd(), name.as_bytes())?;
+                    Some((name.clone(), bytes))
+                })
+                .collect();
+            drop(self.filter.enter(above, &ignore));
+            entered.insert(above.to_vec());
+        }
+        Ok(())
     }
 }
 

@@ -11,18 +11,36 @@ use hd_store::scan::{
 use hd_store::{Id, Store};
 
 /// Leaves out `node_modules` directories and every name that an ignore file of its directory has.
-pub struct Rules(Vec<String>);
+pub struct Rules {
+    names: Vec<String>,
+    fingerprint: Option<Id>,
+}
 pub struct DirRules(Vec<u8>);
 
 impl Rules {
     pub fn new() -> Rules {
-        Rules(vec![".ignore".into()])
+        Rules {
+            names: vec![".ignore".into()],
+            fingerprint: None,
+        }
+    }
+
+    /// Rules that say that they are always the same.
+    pub fn named() -> Rules {
+        Rules {
+            fingerprint: Some(Id::of(b"rules")),
+            ..Rules::new()
+        }
     }
 }
 
 impl Filter for Rules {
     fn ignore_file_names(&self) -> &[String] {
-        &self.0
+        &self.names
+    }
+
+    fn fingerprint(&self) -> Option<Id> {
+        self.fingerprint
     }
 
     fn enter(&self, dir: &[u8], ignore_files: &[(String, Vec<u8>)]) -> Box<dyn DirFilter + '_> {
