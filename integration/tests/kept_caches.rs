@@ -1,0 +1,105 @@
+//! Tools that decide by time what to make again, over a kept directory: right after edits, reverts
+//! and switches of branch. `make` is in observed.rs, with an edit while it runs.
+
+use hd_integration::{Env, files, needs, skip_unless};
+
+/// A project whose file `path` says a word, with another word on the branch `other`.
+struct Words<'a> {
+    env: &'a Env,
+    path: &'a str,
+    /// Prints what was built last.
+    run: &'a [&'a str],
+}
+
+impl Words<'_> {
+    /// Builds, then compares what was built with what the file says now.
+    #[track_caller]
+    fn are_built(&self, word: &str) {
+        self.env.once();
+        let run = ["run"].iter().chain(self.run);
+        let said = self.env.hd(run).finish().ok().stdout;
+        assert_eq!(said.trim(), word);
+    }
+
+    fn edit(&self, from: &str, to: &str) {
+        files::replace(&self.env.path(self.path), from, to);
+    }
+
+    /// Edits, reverts with an old time, switches branches there and back.
+    fn survive(&self) {
+        let time = files::mtime(&self.env.path(self.path));
+        self.are_built("one");
+        self.edit("one", "two");
+        self.are_built("two");
+        self.edit("two", "one");
+        self.are_built("one");
+
+        // As a backup is put back: other bytes with a time from before the last build.
+        self.edit("one", "six");
+        files::set_mtime(&self.env.path(self.path), time);
+        self.are_built("six");
+
+        self.env.git(&["checkout", "--quiet", "-b", "other"]);
+        self.env.git(&["commit", "--quiet", "--all", "-m", "six"]);
+        for (branch, word) in [("-", "one"), ("-", "six"), ("-", "one")] {
+            self.env.git(&["checkout", "--quiet", branch]);
+            self.are_built(word);
+        }
+    }
+}
+
+#[test]
+fn cargo_builds_what_the_sources_say() {
+    skip_unless!(needs::fuse(), needs::program("cargo"));
+    let toml = "[environment]\nname = \"rust\"\n\n[build]\nsteps = [\"cargo build --offline --quiet && mkdir -p bin && cp target/debug/words bin\"]\ncache = [\"target\"]\n";
+    let manifest = "[package]\nname = \"words\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
+    let env = Env::project(&[
+        ("hd.toml", toml),
+        ("Cargo.toml", manifest),
+        (
+            "src/main.rs",
+            "mod word;\nfn main() {\n    println!(\"{}\", word::WORD);\n}\n",
+        ),
+        ("src/word.rs", "pub const WORD: &str = \"one\";\n"),
+        (".gitignore", "/target/\n/bin/\nCargo.lock\n"),
+    ]);
+    let words = Words {
+        env: &env,
+        path: "src/word.rs",
+        run: &["bin/words"],
+    };
+    words.survive();
+}
+
+#[test]
+fn tsc_builds_what_the_sources_say() {
+    skip_unless!(needs::fuse(), needs::program("npm"), needs::package_index());
+    let toml = "[environment]\nname = \"types\"\n\n[build]\nsteps = [\"npm ci --silent\", \"npx tsc -b && mkdir -p bin && cp built/*.js bin\"]\ncache = [\"built\"]\n";
+    let example = hd_integration::env::workspace().join("examples/node-web");
+    let (package, lock) = (
+        files::read(&example.join("package.json")),
+        files::read(&example.join("package-lock.json")),
+    );
+    let config = r#"{"compilerOptions":{"outDir":"built","rootDir":"src","module":"commonjs","incremental":true,"composite":true,"skipLibCheck":true,"types":["node"]},"include":["src"]}"#;
+    let env = Env::project(&[
+        ("hd.toml", toml),
+        (
+            "package.json",
+            &package.replace("\"type\": \"module\"", "\"type\": \"commonjs\""),
+        ),
+        ("package-lock.json", &lock),
+        ("tsconfig.json", config),
+        (
+            "src/main.ts",
+            "import { word } from './word';\nconsole.log(word);\n",
+        ),
+        ("src/word.ts", "export const word: string = 'one';\n"),
+        (".gitignore", "/node_modules/\n/built/\n/bin/\n"),
+    ]);
+    let words = Words {
+        env: &env,
+        path: "src/word.ts",
+        run: &["node", "bin/main.js"],
+    };
+    words.survive();
+}
