@@ -58,6 +58,13 @@ pub fn is_armed(binary: &Path) -> bool {
     bytes.windows(mark.len()).any(|window| window == mark)
 }
 
+/// `xtask` itself, which writes the monorepo of [`crate::samples::monorepo`].
+pub fn xtask() -> Result<PathBuf, String> {
+    std::env::var_os("HD_XTASK")
+        .map(PathBuf::from)
+        .ok_or_else(|| "HD_XTASK is not set: run `cargo xtask test`".to_owned())
+}
+
 /// The registry with the base images: `127.0.0.1:PORT`.
 pub fn registry() -> Result<String, String> {
     std::env::var("HD_TEST_REGISTRY").map_err(|_| {

@@ -1,5 +1,7 @@
 //! Small projects that need no network: most tests want steps and services, not packages.
 
+use std::ffi::OsStr;
+
 use crate::env::Env;
 
 const SERVE_PY: &str = r#"
@@ -90,6 +92,17 @@ pub fn observing(step: &str, files: &[(&str, &str)]) -> Env {
     ];
     all.extend(files);
     Env::project(&all)
+}
+
+/// The monorepo of `cargo xtask monorepo`, of at least so many files.
+pub fn monorepo(xtask: &std::path::Path, files: usize) -> Env {
+    let env = Env::project(&[]);
+    let place = env.path("");
+    let written = crate::run::Run::new(xtask)
+        .args([OsStr::new("monorepo"), place.as_os_str()])
+        .args(["--files", &files.to_string()]);
+    written.finish().ok();
+    env
 }
 
 /// Many small files and one step, so that a cold start takes long enough to be killed within.

@@ -5,6 +5,7 @@
 mod bench;
 mod dist;
 mod images;
+mod monorepo;
 mod setup;
 mod shell;
 mod test;
@@ -28,6 +29,8 @@ usage: cargo xtask COMMAND
   bench projection [--rounds N] [--cold-rounds N] [--only MEASURE]... [--target NAME]...
                             views beside ext4, overlayfs and fuse-overlayfs on a real root, warm
                             and cold, mounts and capture; a table and one JSON object (root)
+  monorepo DIR [--files N] [--seed N]
+                            write a made-up monorepo of 20,000 files with five build steps
   dist                      the release recipe: one static binary, checked
 ";
 
@@ -49,6 +52,7 @@ fn run(args: &[&str]) -> Result<(), Failure> {
         Some((&"setup", [])) => setup::run().map(|_| ()),
         Some((&"images", rest)) => images::run(rest),
         Some((&"bench", rest)) => bench::run(rest),
+        Some((&"monorepo", rest)) => monorepo::run(rest),
         Some((&"dist", [])) => dist::run(),
         Some((&("help" | "-h" | "--help"), _)) => {
             print!("{USAGE}");

@@ -31,6 +31,10 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
         .args(&features)
         .env("HD_PLAIN_BIN", build_hd(&target, &[], "hd-plain")?)
         .env("HD_BIN", build_hd(&target, &features, "hd")?)
+        .env(
+            "HD_XTASK",
+            std::env::current_exe().doing(|| "where xtask is".to_owned())?,
+        )
         .env("HD_TEST_SKIPS", &skips);
     if let Err(why) = package_index() {
         tests.env("HD_TEST_OFFLINE", why);
