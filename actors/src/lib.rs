@@ -20,6 +20,7 @@ pub mod one_off;
 pub mod recheck;
 pub mod runtime;
 pub mod service_supervisor;
+pub mod session;
 pub mod shared;
 pub mod step_runner;
 pub mod trees;

@@ -19,7 +19,6 @@
 //! | [`StartService`] | control → ServiceSupervisor | command | 4 · *Await* | – |
 //! | [`MountPointLost`] | Watcher → MountServer | event | 8 · *Rescan* | – |
 //! | [`PinRoot`] | Invalidator → ChunkStore | command | 4 · *Await* | done |
-//! | [`CollectGarbage`] | control → ChunkStore | command | 4 · *Await* | report |
 //! | [`Rebuild`] | control → Invalidator | command | 1 · *Await* | [`Settled`] |
 
 use std::collections::BTreeSet;
@@ -37,6 +36,7 @@ pub use crate::model::error::BatchError;
 use crate::model::project_tree::{ProjectTree, Size};
 use crate::model::report::ServiceState;
 use crate::mount_server::view::ServiceView;
+use crate::session::AtWork;
 use crate::step_runner::chain::ChainOutcome;
 
 /// Where a chain of messages began: one batch of file events, or the boot.
@@ -81,7 +81,6 @@ messages! {
     StartService => (),
     MountPointLost => (),
     PinRoot => Result<(), BatchError>,
-    CollectGarbage => Result<hd_store::GcReport, BatchError>,
     Rebuild => Result<Settled, BatchError>,
 }
 
@@ -210,6 +209,8 @@ pub struct RunSteps {
     pub changed: Vec<Change>,
     /// Steps (`step-1` or slug) to run even if a result is valid.
     pub rerun: Vec<String>,
+    /// The work that found the project tree; it goes on until the outcome is pinned.
+    pub work: Arc<AtWork>,
 }
 
 impl Merge for RunSteps {
@@ -235,6 +236,8 @@ pub struct StepsDone {
     pub generation: u64,
     /// What became of them.
     pub outcome: Result<Arc<ChainOutcome>, BatchError>,
+    /// The work of [`RunSteps`].
+    pub work: Arc<AtWork>,
 }
 
 /// Keep what a root needs from being collected.
@@ -250,13 +253,8 @@ pub struct PinRoot {
     pub saved: Option<Stamp>,
     /// The base, whose tree is pinned as well.
     pub base: Arc<Base>,
-}
-
-/// Remove what no root needs.
-#[derive(Clone, Debug)]
-pub struct CollectGarbage {
-    /// Say what would go, remove nothing.
-    pub dry_run: bool,
+    /// The work that found it all, over once it is pinned.
+    pub work: Arc<AtWork>,
 }
 
 // ---- invalidator → world --------------------------------------------------------------------

@@ -17,6 +17,7 @@ use crate::events::Events;
 use crate::messages::{BatchError, PrepareView};
 use crate::model::process_book::ProcessBook;
 use crate::model::settings::Settings;
+use crate::session::Session;
 use crate::trees::WorkTrees;
 
 /// Bytes of decoded directories kept for FUSE threads.
@@ -39,6 +40,8 @@ pub struct Shared {
     pub events: Events,
     /// Sandboxes that run, written down for the command that finds this process killed.
     pub book: ProcessBook,
+    /// What this process needs of the store.
+    pub session: Arc<Session>,
     /// What a runtime that only builds has built, once it is done.
     pub built: OnceLock<PrepareView>,
     launcher: OnceLock<(Launcher, Guardian)>,
@@ -59,6 +62,7 @@ impl Shared {
         let nodes = Arc::new(NodeCache::new(trees.clone(), DIRECTORY_BYTES));
         Ok(Self {
             book: ProcessBook::new(settings.paths.processes()),
+            session: Session::new(store.clone(), settings.project_dir.display().to_string()),
             settings,
             store,
             trees,
@@ -123,6 +127,12 @@ impl Shared {
         writer.commit().map_err(|e| BatchError::new("store", e))?;
         self.trees.flushed(&flushed);
         Ok(())
+    }
+
+    /// Makes all tree nodes that are new durable.
+    pub fn flush(&self) -> Result<(), BatchError> {
+        let writer = self.store.writer();
+        self.commit(&mut writer.map_err(|e| BatchError::new("store", e))?)
     }
 
     /// Gives owner and group of the project directory.

@@ -1,7 +1,7 @@
 //! The ChunkStore actor.
 //!
 //! - **Owns** the right to delete from the store, and the jobs that read the project into it.
-//! - **Receives** `IngestPaths`, `PinRoot`, `CollectGarbage`.
+//! - **Receives** `IngestPaths`, `PinRoot`.
 //! - **Sends** nothing; it answers.
 //! - **When full** the asker waits (*Await*): jobs run in a bounded pool.
 //! - **After restart** it has lost nothing: the store is on disk, jobs are asked for again.
@@ -13,8 +13,8 @@ use hd_supervision::actix::{Actor, Context, Handler, ResponseFuture};
 use hd_supervision::{Pool, Status};
 
 use super::filter::ProjectFilter;
-use super::{collect, ingest, pins};
-use crate::messages::{BatchError, CollectGarbage, IngestPaths, Ingested, PinRoot};
+use super::{ingest, pins};
+use crate::messages::{BatchError, IngestPaths, Ingested, PinRoot};
 use crate::mount_server::mount_points::MountPoints;
 use crate::shared::Shared;
 
@@ -61,19 +61,6 @@ impl Handler<PinRoot> for ChunkStore {
     fn handle(&mut self, message: PinRoot, _: &mut Self::Context) -> Self::Result {
         let (shared, pool) = (self.shared.clone(), self.pool.clone());
         Box::pin(async move { job(pool.run(move || pins::pin(&shared, &message)).await) })
-    }
-}
-
-impl Handler<CollectGarbage> for ChunkStore {
-    type Result = ResponseFuture<Result<hd_store::GcReport, BatchError>>;
-
-    fn handle(&mut self, message: CollectGarbage, _: &mut Self::Context) -> Self::Result {
-        let (store, pool) = (self.shared.store.clone(), self.pool.clone());
-        Box::pin(async move {
-            job(pool
-                .run(move || collect::collect(&store, message.dry_run))
-                .await)
-        })
     }
 }
 

@@ -1,13 +1,11 @@
 //! What an instance keeps from being collected.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use hd_dag::Rooted;
 use hd_store::scan::note;
 use hd_store::{Link, NodeKind, RefRecord};
 
 use crate::base::Base;
 use crate::messages::{BatchError, PinRoot};
+use crate::session::{links_of, unix_ms};
 use crate::shared::Shared;
 use crate::step_runner::kept::KeptStates;
 
@@ -31,16 +29,13 @@ pub fn pin(shared: &Shared, pin: &PinRoot) -> Result<(), BatchError> {
     }
     trees.extend(KeptStates::load(paths).contents());
     links.extend(trees.into_iter().flat_map(links_of));
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
     let record = RefRecord {
         links,
         project: shared.settings.project_dir.display().to_string(),
-        at_unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        at_unix_ms: unix_ms(),
     };
     // The writer lives until the reference stands, so that no collection comes between.
-    let name = format!("instance-{}", paths.id());
+    let name = paths.reference();
     if !is_pinned(shared, &name, &record) {
         shared.store.put_ref(&name, &record).map_err(failed)?;
     }
@@ -61,11 +56,4 @@ fn is_pinned(shared: &Shared, name: &str, record: &RefRecord) -> bool {
             && stands.project == record.project
             && age_ms.is_some_and(|age| age < SAME_USE_MS)
     })
-}
-
-fn links_of(rooted: Rooted) -> [Link; 2] {
-    [
-        Link::Node(NodeKind::Tree, rooted.tree),
-        Link::Node(NodeKind::Times, rooted.times),
-    ]
 }

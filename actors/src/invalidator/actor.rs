@@ -17,16 +17,17 @@ use hd_supervision::actix::{
 use hd_supervision::{AskError, Status};
 
 use super::knows::{Edges, Knows, Purpose};
-use super::{ask, batch, impact};
+use super::{ask, batch};
 use crate::events::Event;
 use crate::finish::{End, Finish};
 use crate::messages::{
     Applied, BatchError, FetchImage, Origin, Paths, PathsSettled, PinRoot, PrepareView, Rebuild,
-    RestartFor, RootAdvanced, RunSteps, Settled, StepsDone,
+    RootAdvanced, RunSteps, Settled, StepsDone,
 };
 use crate::model::project_tree::ProjectTree;
 use crate::model::state::{Failure, StateBoard};
 use crate::mount_server::view::ServiceView;
+use crate::session::AtWork;
 use crate::shared::Shared;
 use crate::step_runner::chain::ChainOutcome;
 
@@ -62,12 +63,16 @@ impl Actor for Invalidator {
 impl Invalidator {
     fn fetch_base(&mut self, ctx: &mut Context<Self>) {
         self.status.idle("waiting for the base");
+        let work = match self.shared.session.work() {
+            Ok(work) => work,
+            Err(error) => return self.cannot_go_on(&error),
+        };
         let fetch = self.edges.fetch.clone();
         let asked = async move { fetch.ask(FetchImage, ask::ENGINE_WITHIN).await };
         ctx.spawn(
             asked
                 .into_actor(self)
-                .map(|answer, this, ctx| match answer {
+                .map(move |answer, this, ctx| match answer {
                     Ok(Ok(base)) => {
                         this.knows.base = Some(Arc::new(base));
                         let origin = Origin {
@@ -75,6 +80,7 @@ impl Invalidator {
                             seen_at: this.shared.settings.started,
                         };
                         let batch = this.advance(origin, Paths::Rescan, true);
+                        drop(work);
                         ctx.spawn(batch.map(|outcome, this, _| {
                             if let Err(error) = outcome {
                                 this.cannot_go_on(&error);
@@ -110,6 +116,10 @@ impl Invalidator {
                 "the base is not there yet",
             ))));
         };
+        let work = match self.shared.session.work() {
+            Ok(work) => work,
+            Err(error) => return Box::pin(ready(Err(error))),
+        };
         let edges = self.edges.clone();
         let paths = if batch::changes_filter(&paths, &self.shared.settings.project) {
             Paths::Rescan
@@ -123,12 +133,18 @@ impl Invalidator {
                 notes
                     .into_iter()
                     .for_each(|note| this.shared.events.tell(Event::Note(note)));
-                Ok(this.applied(origin, applied, boot))
+                Ok(this.applied(origin, applied, boot, work))
             },
         ))
     }
 
-    fn applied(&mut self, origin: Origin, applied: Applied, boot: bool) -> Settled {
+    fn applied(
+        &mut self,
+        origin: Origin,
+        applied: Applied,
+        boot: bool,
+        work: Arc<AtWork>,
+    ) -> Settled {
         let changed = !applied.changed.is_empty();
         let settled = Settled {
             root: applied.root,
@@ -150,13 +166,19 @@ impl Invalidator {
                 Vec::new()
             };
             self.knows.pending.extend(applied.changed.iter().cloned());
-            self.ask_for_steps(origin, &applied, rerun);
+            self.ask_for_steps(origin, &applied, rerun, work);
         }
         self.knows.applied = Some(applied);
         settled
     }
 
-    fn ask_for_steps(&mut self, origin: Origin, applied: &Applied, rerun: Vec<String>) {
+    fn ask_for_steps(
+        &mut self,
+        origin: Origin,
+        applied: &Applied,
+        rerun: Vec<String>,
+        work: Arc<AtWork>,
+    ) {
         let Some(base) = self.knows.base.clone() else {
             return;
         };
@@ -171,6 +193,7 @@ impl Invalidator {
             project: applied.project,
             changed,
             rerun,
+            work,
         });
     }
 
@@ -180,9 +203,15 @@ impl Invalidator {
         }
         tracing::debug!(batch = done.origin.batch, since_event = ?done.origin.seen_at.elapsed(), "steps done");
         match done.outcome {
-            Err(error) => self.steps_broken(done.origin, &error),
-            Ok(outcome) if outcome.failure.is_some() => self.step_failed(done.origin, &outcome),
-            Ok(outcome) => self.steps_succeeded(done.origin, outcome, ctx),
+            Err(error) => {
+                self.pin_last_good(done.work);
+                self.steps_broken(done.origin, &error);
+            }
+            Ok(outcome) if outcome.failure.is_some() => {
+                self.pin_last_good(done.work);
+                self.step_failed(done.origin, &outcome);
+            }
+            Ok(outcome) => self.steps_succeeded(done.origin, outcome, done.work, ctx),
         }
     }
 
@@ -239,6 +268,7 @@ impl Invalidator {
         &mut self,
         origin: Origin,
         outcome: Arc<ChainOutcome>,
+        work: Arc<AtWork>,
         ctx: &mut Context<Self>,
     ) {
         let (Some(base), Some(applied)) = (self.knows.base.clone(), self.knows.applied.clone())
@@ -254,6 +284,7 @@ impl Invalidator {
             },
             saved: applied.saved,
             base: base.clone(),
+            work: work.clone(),
         };
         let edges = self.edges.clone();
         let once = self.purpose == Purpose::Once;
@@ -280,7 +311,11 @@ impl Invalidator {
         };
         ctx.spawn(prepared.into_actor(self).map(
             move |prepared: Result<_, BatchError>, this, _| match prepared {
-                Ok((view, outcome)) => this.publish(origin, &outcome, view),
+                Ok((view, outcome)) => {
+                    this.publish(origin, &outcome, view);
+                    // Only now does the view say by itself what it needs.
+                    drop(work);
+                }
                 Err(error) => this.steps_broken(origin, &error),
             },
         ));
@@ -310,55 +345,6 @@ impl Invalidator {
         if self.purpose == Purpose::Once {
             self.finish.end(End::Done);
         }
-    }
-
-    /// Keeps what a view is made of for whoever continues when this runtime has only built.
-    fn keep_for_a_view(&self, origin: Origin, outcome: &Arc<ChainOutcome>) {
-        if let (Purpose::Once, Some(base), Some(applied)) =
-            (self.purpose, &self.knows.base, &self.knows.applied)
-        {
-            // Only one generation is made; a restarted conductor finds the same again.
-            let _ = self.shared.built.set(PrepareView {
-                origin,
-                base: base.clone(),
-                outcome: outcome.clone(),
-                project: applied.project,
-            });
-        }
-    }
-
-    /// Restarts those concerned and names them.
-    fn restart(
-        &mut self,
-        origin: Origin,
-        outcome: &ChainOutcome,
-        view: Arc<ServiceView>,
-    ) -> Vec<String> {
-        let before = self.knows.view.replace(view.clone());
-        let seen = impact::View {
-            before: before.map(|view| view.lower.tree),
-            now: view.lower.tree,
-        };
-        let changed: Vec<_> = self
-            .knows
-            .pending
-            .iter()
-            .map(|change| change.path.clone())
-            .collect();
-        let services = &self.shared.settings.project.services;
-        let causes = impact::causes(services, &seen, &outcome.steps, &changed);
-        let names = causes.keys().cloned().collect();
-        for (name, cause) in causes {
-            if let Some(port) = self.edges.services.get(&name) {
-                let view = view.clone();
-                port.put(RestartFor {
-                    origin,
-                    cause,
-                    view,
-                });
-            }
-        }
-        names
     }
 }
 

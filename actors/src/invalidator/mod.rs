@@ -5,4 +5,5 @@ mod ask;
 pub mod batch;
 pub mod impact;
 pub mod knows;
+mod outcome;
 mod repeats;

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// What the names of the references of instances start with.
+pub const REFERENCE_PREFIX: &str = "instance-";
+
 /// Paths of one running or past environment of one project directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstancePaths {
@@ -45,6 +48,11 @@ impl InstancePaths {
     /// The directory of all state: `HD_HOME`.
     pub fn home(&self) -> &Path {
         &self.home
+    }
+
+    /// Name of the store's reference to what the instance needs.
+    pub fn reference(&self) -> String {
+        format!("{REFERENCE_PREFIX}{}", self.id)
     }
 
     /// The content-addressed store, shared by all instances.

@@ -100,6 +100,7 @@ pub fn view(
     })?;
     let session = session.ok_or_else(|| BatchError::new("fuse", "the view was not mounted"))?;
     Ok(ServiceView {
+        _needed: shared.session.need(&[wish.outcome.lower]),
         lower: wish.outcome.lower,
         plan,
         account,

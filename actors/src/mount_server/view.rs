@@ -23,6 +23,7 @@ use crate::base::account::Account;
 use crate::base::mounts::{bind, common, inside};
 use crate::base::{Base, ROOT_STAGED};
 use crate::messages::BatchError;
+use crate::session::Needed;
 use crate::shared::Shared;
 use crate::step_runner::environment;
 use crate::step_runner::plan::Plan;
@@ -49,6 +50,8 @@ pub struct ServiceView {
     pub(super) dir: String,
     pub(super) overlays: Mutex<HashSet<String>>,
     pub(super) _session: Served,
+    /// Keeps what the view is made of from being collected.
+    pub(super) _needed: Needed,
 }
 
 /// A sandbox whose command executes.

@@ -18,6 +18,7 @@ use super::prepare;
 use super::wanted::Wanted;
 use crate::chunk_store::actor::job;
 use crate::messages::{BatchError, Origin, RunSteps, StepsDone};
+use crate::session::AtWork;
 use crate::shared::Shared;
 
 /// Runs chains, one after the other.
@@ -97,18 +98,19 @@ impl StepRunner {
             .map(|step| asked(step, &wish.rerun))
             .collect();
         let (origin, generation) = (wish.origin, wish.generation);
+        let work = wish.work.clone();
         let chain = async move {
             job(pool
                 .run(move || {
                     let plan = prepare::plan(&shared, &wish.base)?;
-                    make_true(&shared, &wish.base, &plan, wish.project, &steps, &cancel)
+                    make_true(&shared, &wish, &plan, &steps, &cancel)
                 })
                 .await)
         };
         ctx.spawn(
             chain
                 .into_actor(self)
-                .map(move |outcome, this, ctx| this.ended(origin, generation, outcome, ctx)),
+                .map(move |outcome, this, ctx| this.ended(origin, generation, work, outcome, ctx)),
         );
     }
 
@@ -116,6 +118,7 @@ impl StepRunner {
         &mut self,
         origin: Origin,
         generation: u64,
+        work: Arc<AtWork>,
         outcome: Result<Option<ChainOutcome>, BatchError>,
         ctx: &mut Context<Self>,
     ) {
@@ -134,6 +137,7 @@ impl StepRunner {
             origin,
             generation,
             outcome,
+            work,
         }) {
             tracing::warn!(%refused, "nobody takes the outcome of the steps; they will be asked for again");
         }

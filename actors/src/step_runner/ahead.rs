@@ -57,6 +57,7 @@ pub fn look_ahead(
             None => {
                 let job = Job {
                     shared,
+                    work: shared.session.work()?,
                     base,
                     plan,
                     step,
@@ -99,6 +100,7 @@ pub(super) fn true_below(
     for below in &wanted[index].upstream {
         let job = Job {
             shared,
+            work: shared.session.work()?,
             base,
             plan,
             step: &wanted[*below],

@@ -2,9 +2,9 @@
 //! compose the view.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use hd_dag::{Meta, Rooted, TreePath};
 use hd_supervision::describe;
@@ -18,8 +18,9 @@ use super::step::{Done, Job, Made};
 use super::traces::StepTraces;
 use super::wanted::Wanted;
 use crate::base::{Base, skeleton};
-use crate::messages::BatchError;
+use crate::messages::{BatchError, RunSteps};
 use crate::model::report::StepReport;
+use crate::session::{AtWork, Needed};
 use crate::shared::Shared;
 
 /// Why a chain stopped.
@@ -79,18 +80,19 @@ pub struct ChainOutcome {
 /// that run come to their end, and their results are kept.
 pub fn make_true(
     shared: &Shared,
-    base: &Base,
+    wish: &RunSteps,
     plan: &Plan,
-    project: Rooted,
     wanted: &[Wanted],
     cancel: &Cancel,
 ) -> Result<Option<ChainOutcome>, BatchError> {
-    let start = start(shared, base, plan, project)?;
+    let start = start(shared, &wish.base, plan, wish.project)?;
     let mut chain = Chain {
         shared,
-        base,
+        base: &wish.base,
+        work: &wish.work,
+        needed: Vec::new(),
         plan,
-        project,
+        project: wish.project,
         wanted,
         cancel,
         standing: Standing::new(&*shared.trees, wanted, start),
@@ -129,11 +131,16 @@ pub(super) fn start(
     })
 }
 
-type Answer = (usize, Result<Made, BatchError>);
+/// What became of a step, and the work that found it: over only once the chain is at work again.
+type Answer = (usize, Result<Made, BatchError>, Arc<AtWork>);
 
 struct Chain<'a> {
     shared: &'a Shared,
     base: &'a Base,
+    /// The work that all this is found in; rests while only the jobs work.
+    work: &'a AtWork,
+    /// The outputs, meanwhile.
+    needed: Vec<Needed>,
     plan: &'a Plan,
     project: Rooted,
     wanted: &'a [Wanted],
@@ -180,7 +187,7 @@ impl<'a> Chain<'a> {
                 (None, 0) => return Ok(()),
                 // Alone, a step needs no thread of its own.
                 (Some((index, job)), 1) => {
-                    let made = guarded(&job, self.cancel);
+                    let made = self.work.rest(|| guarded(&job, self.cancel))?;
                     schedule.done(index);
                     self.done(index, made?)?;
                     continue;
@@ -188,17 +195,17 @@ impl<'a> Chain<'a> {
                 (last, _) => begun.extend(last),
             }
             for (index, job) in begun {
-                let (answer, cancel) = (answer.clone(), self.cancel);
+                let (answer, cancel, work) = (answer.clone(), self.cancel, job.work.clone());
                 let run = move || {
                     // Nobody listens any more only when the chain has ended with an error.
-                    let _ = answer.send((index, guarded(&job, cancel)));
+                    let _ = answer.send((index, guarded(&job, cancel), work));
                 };
                 let named = std::thread::Builder::new().name(self.wanted[index].name.clone());
                 named
                     .spawn_scoped(scope, run)
                     .map_err(|e| BatchError::new("io", format!("cannot start a thread: {e}")))?;
             }
-            if let Ok((index, made)) = answers.recv() {
+            if let Ok((index, made, _work)) = self.work.rest(|| answers.recv())? {
                 schedule.done(index);
                 self.done(index, made?)?;
             }
@@ -218,6 +225,7 @@ impl<'a> Chain<'a> {
             shared: self.shared,
             base: self.base,
             plan: self.plan,
+            work: self.shared.session.work()?,
             step: &self.wanted[index],
             project: self.project,
             stand: self.standing.below(index)?,
@@ -244,6 +252,7 @@ impl<'a> Chain<'a> {
         self.failures[index] = failure;
         if let Some(output) = output {
             self.standing.add(index, output);
+            self.needed.push(self.shared.session.need(&[output]));
         }
         if let Some(trace) = trace {
             let name = self.wanted[index].name.clone();
@@ -290,12 +299,4 @@ fn guarded(job: &Job<'_>, cancel: &Cancel) -> Result<Made, BatchError> {
             format!("the job of a step panicked: {why}"),
         ))
     })
-}
-
-/// Milliseconds since 1970.
-pub(super) fn unix_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

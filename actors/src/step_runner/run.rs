@@ -29,6 +29,7 @@ use super::work_dir::WorkDir;
 use crate::base::{Base, ROOT_STAGED};
 use crate::messages::BatchError;
 use crate::model::process_book::Entry;
+use crate::session::AtWork;
 use crate::shared::Shared;
 
 /// How long a step's view may take to be made.
@@ -97,6 +98,7 @@ pub struct RunDone {
 pub fn run(
     shared: &Shared,
     step: &StepRun<'_>,
+    at_work: &AtWork,
     cancel: &Cancel,
 ) -> Result<Option<RunDone>, BatchError> {
     let recorder = Arc::new(Recorder::default());
@@ -108,9 +110,11 @@ pub fn run(
     let pump = pump(ours.into(), &log, &step.wanted.name, &shared.events)
         .map_err(|e| BatchError::new("io", e).at(log.display().to_string()))?;
     let running = cancel.begin(recorder.clone());
-    let ended = both(theirs.into())
-        .and_then(|stdio| start(shared, step, &spec, stdio, Some(&recorder)))
-        .and_then(|started| wait(&started.sandbox, &running, step.wanted.options.timeout));
+    let ended = at_work.rest(|| {
+        both(theirs.into())
+            .and_then(|stdio| start(shared, step, &spec, stdio, Some(&recorder)))
+            .and_then(|started| wait(&started.sandbox, &running, step.wanted.options.timeout))
+    });
     drop(running);
     let tail = pump.join().unwrap_or_default();
     let mut writer = shared
@@ -118,7 +122,7 @@ pub fn run(
         .writer()
         .map_err(|e| BatchError::new("store", e))?;
     let trace = recorder.trace();
-    let code = match ended? {
+    let code = match ended?? {
         Ended::Code(code) => code,
         Ended::Cancelled => return Ok(None),
         Ended::TimedOut(after) => return Ok(Some(timed_out(step, after, tail, trace, writer))),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::Instant;
 
 use hd_dag::{Meta, Rooted, StepResult};
@@ -9,7 +10,7 @@ use hd_sandbox::{Stdio, TtySize};
 use hd_store::{Id, NodeKind};
 
 use super::cancel::Cancel;
-use super::chain::{StepFailure, unix_ms};
+use super::chain::StepFailure;
 use super::hit::{Search, search};
 use super::kept::{KeptName, KeptStates};
 use super::plan::Plan;
@@ -23,6 +24,7 @@ use crate::base::Base;
 use crate::events::Event;
 use crate::messages::BatchError;
 use crate::model::report::{StepOutcome, StepReport};
+use crate::session::{AtWork, Needed, unix_ms};
 use crate::shared::Shared;
 
 /// Code of a version check that found another version, as of any failed check.
@@ -35,6 +37,8 @@ pub(super) struct Job<'a> {
     pub(super) shared: &'a Shared,
     pub(super) base: &'a Base,
     pub(super) plan: &'a Plan,
+    /// The work it is done in; rests while its command runs.
+    pub(super) work: Arc<AtWork>,
     pub(super) step: &'a Wanted,
     /// The project's own tree.
     pub(super) project: Rooted,
@@ -95,12 +99,27 @@ impl Job<'_> {
             lower: self.kept.raise(trees, &names, self.stand.view, unix_ms())?,
             ..run_of
         };
-        let Some(done) = run(self.shared, &run_of, cancel)? else {
+        let _needed = self.name_needs(&run_of)?;
+        let Some(done) = run(self.shared, &run_of, &self.work, cancel)? else {
             return Ok(Made::Cancelled);
         };
         hidden::tell(self.shared, self.plan, &self.step.slug, &done);
         self.tell_undeclared(&done)?;
         self.after(key, done, began, reason)
+    }
+
+    /// A command may run for long, and a collection need not wait for it: makes durable all that it
+    /// stands on, and names that.
+    fn name_needs(&self, run_of: &StepRun<'_>) -> Result<Needed, BatchError> {
+        self.shared.flush()?;
+        let mut trees = vec![
+            self.project,
+            self.stand.view,
+            self.stand.lower,
+            run_of.lower,
+        ];
+        trees.extend(run_of.kept.iter().map(|kept| kept.content));
+        Ok(self.shared.session.need(&trees))
     }
 
     /// Gives the output of a valid result, else why the command would run. Runs nothing.
@@ -120,14 +139,18 @@ impl Job<'_> {
         argv: Vec<OsString>,
         tty: Option<TtySize>,
         stdio: Stdio,
-    ) -> Result<(Started, WorkDir), BatchError> {
-        open(self.shared, &self.run_of(self.kept()?), argv, tty, stdio)
+    ) -> Result<(Started, WorkDir, Needed), BatchError> {
+        let run_of = self.run_of(self.kept()?);
+        let needed = self.name_needs(&run_of)?;
+        let (started, work) = open(self.shared, &run_of, argv, tty, stdio)?;
+        Ok((started, work, needed))
     }
 
     /// Runs the command and gives its output; stores no result and no kept directory.
     pub(super) fn anew(&self, cancel: &Cancel) -> Result<Result<Rooted, StepFailure>, BatchError> {
         let run_of = self.run_of(self.kept()?);
-        let Some(done) = run(self.shared, &run_of, cancel)? else {
+        let _needed = self.name_needs(&run_of)?;
+        let Some(done) = run(self.shared, &run_of, &self.work, cancel)? else {
             return Err(BatchError::new("gone", "the run was cancelled"));
         };
         let wrong = self.wrong(&done);

@@ -36,6 +36,7 @@ pub fn twice(
     let stand = true_below(shared, base, plan, project, wanted, index)?;
     let job = Job {
         shared,
+        work: shared.session.work()?,
         base,
         plan,
         step: &wanted[index],

@@ -14,6 +14,7 @@ use super::wanted::Wanted;
 use super::work_dir::WorkDir;
 use crate::base::Base;
 use crate::messages::BatchError;
+use crate::session::Needed;
 use crate::shared::Shared;
 
 /// Runs the command of a step again where the step ran, then a shell in what it left.
@@ -38,6 +39,7 @@ pub struct Within {
 pub struct Behind {
     _serving: Serving,
     _work: WorkDir,
+    _needed: Needed,
 }
 
 /// Opens a shell in the view of a step whose steps below are true. Blocks.
@@ -52,6 +54,7 @@ pub fn within(
     let step = &wanted[index];
     let job = Job {
         shared,
+        work: shared.session.work()?,
         base,
         plan,
         step,
@@ -68,13 +71,14 @@ pub fn within(
         &step.name,
     ];
     let argv = words.map(OsString::from).to_vec();
-    let (started, work) = job.open(argv, tty, stdio)?;
+    let (started, work, needed) = job.open(argv, tty, stdio)?;
     Ok(Within {
         sandbox: started.sandbox,
         terminal: started.terminal,
         behind: Behind {
             _serving: started.serving,
             _work: work,
+            _needed: needed,
         },
     })
 }

@@ -1,9 +1,10 @@
 //! `hd cas stats`, `hd cas gc`, `hd cas verify`.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use hd_actors::chunk_store::collect;
 use hd_dag::StoreLinks;
-use hd_store::{Damage, GcOptions, GcReport, Stats, Store, VerifyOptions, VerifyReport};
+use hd_store::{Damage, GcReport, Stats, Store, VerifyOptions, VerifyReport};
 use serde_json::{Value, json};
 
 use crate::args::CasVerb;
@@ -13,10 +14,8 @@ use crate::output::human::{bytes, count, plural};
 use crate::output::style::{Style, Tint};
 use crate::project;
 
-/// Results kept per step, the newest.
-const HISTORY_PER_KEY: usize = 32;
-/// Results older than this are not kept.
-const HISTORY_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long a collection waits for commands that are just at work; one that runs a step is not.
+const WAIT: Duration = Duration::from_secs(30);
 
 /// `verify`: something is damaged.
 const DAMAGED: i32 = 1;
@@ -41,7 +40,7 @@ fn open() -> Result<Store, CliError> {
 fn failed(error: &hd_store::Error) -> CliError {
     let hint = match error {
         hd_store::Error::Busy { .. } => {
-            "try again when the other command is done; `hd down` ends a running instance"
+            "try again when the other command is done: it pulls an image or reads a project"
         }
         hd_store::Error::Damaged { .. } => "`hd cas verify` names all that is damaged",
         hd_store::Error::Io { .. } => "HD_HOME names another place for all state",
@@ -124,18 +123,8 @@ fn stats_text(stats: &Stats, style: Style) -> String {
 }
 
 fn gc(dry_run: bool, output: Output) -> Outcome {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let options = GcOptions {
-        // A running instance may hold the store for hours: better to say so than to wait.
-        wait: false,
-        dry_run,
-        now_unix_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
-        history_per_key: HISTORY_PER_KEY,
-        history_max_age: Some(HISTORY_MAX_AGE),
-    };
-    let report = open()?.gc(&StoreLinks, &options).map_err(|e| failed(&e))?;
+    let options = collect::options(WAIT, dry_run);
+    let report = collect::collect(&open()?, &options).map_err(|e| failed(&e))?;
     if output.json {
         output.value(&gc_json(&report, dry_run))?;
     } else {

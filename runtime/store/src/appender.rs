@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -158,6 +158,10 @@ impl Active {
             if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
                 continue;
             }
+            if is_removed(&file) {
+                // A collection unlinked it between the listing and the lock.
+                continue;
+            }
             segment.refresh()?;
             if roomy(segment) {
                 return Active::take_over(Arc::clone(segment), file);
@@ -283,21 +287,18 @@ impl Active {
     }
 }
 
-/// Takes objects of a segment back, durably. The caller keeps all writers out.
-pub(crate) fn append_forget(segment: &Arc<Segment>, spots: &[Spot]) -> Result<()> {
-    if spots.is_empty() {
-        return Ok(());
-    }
-    let path = &segment.path;
-    let opened = OpenOptions::new().read(true).write(true).open(path);
-    let file = opened.map_err(Error::io("open", path))?;
-    // Whoever opens the store may hold the lock for the moment of writing an index.
-    flock(&file, FlockOperation::LockExclusive).map_err(Error::io("lock", path))?;
+/// Takes objects of a segment back, durably. The caller holds the segment's lock by `file`.
+pub(crate) fn append_forget(segment: &Arc<Segment>, file: &File, spots: &[Spot]) -> Result<()> {
     segment.refresh()?;
+    let file = file.try_clone().map_err(Error::io("open", &segment.path))?;
     let mut active = Active::take_over(Arc::clone(segment), file)?;
     active.append(&forget_record(spots))?;
     active.commit()?;
     segment.write_index()
+}
+
+fn is_removed(file: &File) -> bool {
+    file.metadata().is_ok_and(|meta| meta.nlink() == 0)
 }
 
 fn random_segment_id() -> SegmentId {

@@ -94,11 +94,14 @@ pub enum Error {
     /// A writer failed before; what it wrote since its last commit is void.
     #[error("this store writer failed before and takes nothing more; open a new one")]
     WriterFailed,
-    /// Other processes are writing, or a collection runs, and the caller did not want to wait.
-    #[error("the store {} is in use by another command", path.display())]
+    /// Another command works on what it found in the store, or another collection runs, for
+    /// longer than the caller wanted to wait.
+    #[error("the store is in use by another command{}: {} is locked", named(holders), path.display())]
     Busy {
         /// The lock that is held.
         path: PathBuf,
+        /// Processes that hold it, as far as the kernel tells.
+        holders: Vec<u32>,
     },
     /// A live node cannot be understood, so a collection stopped before it deleted anything.
     #[error("cannot follow the links of {id}, reached from `{root}`: {reason}")]
@@ -113,6 +116,16 @@ pub enum Error {
     /// A worker thread ended unexpectedly.
     #[error("a store worker ended unexpectedly")]
     WorkerLost,
+}
+
+fn named(holders: &[u32]) -> String {
+    match holders {
+        [] => String::new(),
+        pids => {
+            let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+            format!(" (process {})", pids.join(", "))
+        }
+    }
 }
 
 impl Error {

@@ -3,15 +3,17 @@
 //! Everything lies in append-only segments that describe themselves; indexes are derived. A record
 //! counts once a COMMIT record behind it is durable, so no crash needs a repair. Reads hash what
 //! they serve. Many processes share a store by `flock` alone: each [`Writer`] appends to a segment
-//! of its own, a collection ([`Store::gc`]) waits until no writer lives.
+//! of its own; a collection ([`Store::gc`]) works beside them and waits only for those that began
+//! before it said what it is about to remove.
 //!
 //! ```text
 //! cas/FORMAT                      version and cut parameters, frozen      (module `format`)
 //! cas/objects/<2hex>/<id>.seg     records: objects, COMMIT, FORGET        (`record`, `control`)
 //! cas/objects/<2hex>/<id>.idx     derived, checksummed, memory-mapped     (`index`)
 //! cas/refs/<hash of the name>     what must stay                          (`refs`)
+//! cas/leases/<process>            what a running command needs            (`lease`)
 //! cas/scan/<project>              stat cache of a project scan            (`scan`)
-//! cas/lock/gc, cas/lock/epoch     shared by writers, alone for gc         (`locks`)
+//! cas/lock/…                      locks, and what is about to go          (`locks`)
 //! ```
 
 mod appender;
@@ -25,10 +27,12 @@ mod error;
 mod format;
 mod frame;
 mod gc;
+mod hold;
 mod id;
 mod idhash;
 mod index;
 mod ingest;
+mod lease;
 mod list;
 mod locks;
 mod node;
@@ -47,9 +51,11 @@ mod walk;
 mod writer;
 
 pub use error::{Error, Result};
-pub use gc::{GcOptions, GcReport};
+pub use gc::{Budget, GcOptions, GcReport};
+pub use hold::Hold;
 pub use id::{Id, ParseIdError};
 pub use ingest::{Ingested, ingest_files};
+pub use lease::Lease;
 pub use node::{Link, Links, NodeKind};
 pub use read::HistoryEntry;
 pub use refs::RefRecord;

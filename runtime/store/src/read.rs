@@ -100,14 +100,15 @@ impl Store {
         Ok(self.object(id, Want::Node(kind))?.bytes().to_vec())
     }
 
-    /// Lists what was appended under a key, the newest first; damaged entries are left out.
+    /// Lists what was appended under a key, the newest first; damaged entries are left out, and so
+    /// are those about to be collected.
     ///
     /// # Errors
     /// I/O errors.
     pub fn history(&self, key: &Id) -> Result<Vec<HistoryEntry>> {
         self.refresh()?;
         let mut entries = Vec::new();
-        for copy in self.inner.shelf.locate(key, Want::History)? {
+        for copy in self.inner.shelf.locate_usable(key, Want::History)? {
             match self.object_at(&copy, key) {
                 Ok(object) => entries.extend(decode_history(object.bytes())),
                 Err(Error::Damaged { .. }) => {}
@@ -225,11 +226,22 @@ impl Store {
         if *id == empty_blob() || self.inner.shelf.has_sound(id, Want::Chunk)? {
             return Ok(true);
         }
-        match self.object(id, Want::Blob) {
-            Ok(object) => self.pieces_are_sound(&object),
-            Err(Error::NotFound { .. } | Error::Damaged { .. }) => Ok(false),
-            Err(error) => Err(error),
+        match self.usable(id, Want::Blob)? {
+            Some(object) => self.pieces_are_sound(&object),
+            None => Ok(false),
         }
+    }
+
+    /// Reads an object that may be relied on; `None` when no copy is sound.
+    fn usable(&self, id: &Id, want: Want) -> Result<Option<Object>> {
+        for copy in self.inner.shelf.locate_usable(id, want)? {
+            match self.object_at(&copy, id) {
+                Ok(object) => return Ok(Some(object)),
+                Err(Error::Damaged { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     fn pieces_are_sound(&self, list: &Object) -> Result<bool> {
@@ -240,10 +252,9 @@ impl Store {
         for id in list.ids() {
             let sound = match list.level() {
                 Level::Chunks => self.inner.shelf.has_sound(&id, Want::Chunk)?,
-                Level::Parts => match self.object(&id, Want::ListPart) {
-                    Ok(part) => self.pieces_are_sound(&part)?,
-                    Err(Error::NotFound { .. } | Error::Damaged { .. }) => false,
-                    Err(error) => return Err(error),
+                Level::Parts => match self.usable(&id, Want::ListPart)? {
+                    Some(part) => self.pieces_are_sound(&part)?,
+                    None => false,
                 },
             };
             if !sound {

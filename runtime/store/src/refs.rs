@@ -42,16 +42,16 @@ struct Stored {
 impl Store {
     /// Puts or replaces a reference; on return it is durable.
     ///
-    /// Keep the [`crate::Writer`] that committed the targets alive until this returns, else a
-    /// collection may take them in between.
+    /// Keep the [`crate::Writer`] that committed the targets, or the [`crate::Hold`] under which
+    /// they were found, alive until this returns, else a collection may take them in between.
     ///
     /// # Errors
     /// [`Error::DanglingRef`] when a target is not stored, and I/O errors.
     pub fn put_ref(&self, name: &str, record: &RefRecord) -> Result<()> {
-        let _gc_stays_out = self.inner.locks.keep_gc_out()?;
         self.refresh()?;
         for link in &record.links {
-            if !self.contains(&link.id())? {
+            // What is condemned counts: whoever holds it makes the collection keep it.
+            if !self.is_stored(&link.id())? {
                 return Err(Error::DanglingRef {
                     name: name.to_owned(),
                     id: link.id(),
@@ -61,6 +61,7 @@ impl Store {
         // The targets may have been committed by another process a moment ago.
         self.inner.shelf.make_durable()?;
         let path = self.ref_path(name);
+        let _not_dropped_now = self.inner.locks.change_refs()?;
         replace(&path, &encode(name, record, &path)?, Durability::Synced)
     }
 
@@ -73,6 +74,20 @@ impl Store {
             true => sync_dir(&self.refs_dir()),
             false => Ok(()),
         }
+    }
+
+    /// Drops references, unless they were put again since they were read.
+    pub(crate) fn drop_unused_refs(&self, refs: &[(String, RefRecord)]) -> Result<()> {
+        if refs.is_empty() {
+            return Ok(());
+        }
+        let _nobody_puts = self.inner.locks.drop_refs()?;
+        for (name, record) in refs {
+            if self.get_ref(name)?.as_ref() == Some(record) {
+                remove_if_there(&self.ref_path(name))?;
+            }
+        }
+        sync_dir(&self.refs_dir())
     }
 
     /// Reads one reference.
@@ -109,7 +124,7 @@ impl Store {
     }
 }
 
-fn encode(name: &str, record: &RefRecord, path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn encode(name: &str, record: &RefRecord, path: &Path) -> Result<Vec<u8>> {
     let RefRecord {
         links,
         project,
@@ -131,7 +146,7 @@ fn encode(name: &str, record: &RefRecord, path: &Path) -> Result<Vec<u8>> {
 }
 
 /// Reads a reference file; one that went away meanwhile is no error.
-fn read(path: &Path) -> Result<Option<(String, RefRecord)>> {
+pub(crate) fn read(path: &Path) -> Result<Option<(String, RefRecord)>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -3,11 +3,12 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::control::SegmentId;
+use crate::control::{SegmentId, Spot};
 use crate::durable::names_in;
 use crate::index::IndexEntry;
+use crate::locks::condemned::Condemned;
 use crate::record::{RecordKind, TAG_PART, TAG_WHOLE};
 use crate::segment::{Segment, lock};
 use crate::{Id, NodeKind, Result};
@@ -55,21 +56,33 @@ pub(crate) struct Located {
     pub(crate) len: u32,
 }
 
+impl Located {
+    pub(crate) fn spot(&self) -> Spot {
+        (self.entry.place, self.entry.slot)
+    }
+}
+
 /// The segments that are known to this handle.
 #[derive(Debug)]
 pub(crate) struct Shelf {
     objects: PathBuf,
+    /// Where a collection says what it is about to remove.
+    condemned_path: PathBuf,
     segments: RwLock<Arc<Vec<Arc<Segment>>>>,
     refreshing: Mutex<()>,
+    /// What a collection is about to remove: to be read, but not to be relied on any more.
+    condemned: RwLock<Arc<Condemned>>,
     next_number: AtomicU64,
 }
 
 impl Shelf {
-    pub(crate) fn open(objects: PathBuf) -> Result<Shelf> {
+    pub(crate) fn open(objects: PathBuf, condemned_path: PathBuf) -> Result<Shelf> {
         let shelf = Shelf {
             objects,
+            condemned_path,
             segments: RwLock::default(),
             refreshing: Mutex::default(),
+            condemned: RwLock::default(),
             next_number: AtomicU64::new(0),
         };
         shelf.refresh()?;
@@ -78,7 +91,7 @@ impl Shelf {
 
     /// The segments known now.
     pub(crate) fn segments(&self) -> Arc<Vec<Arc<Segment>>> {
-        Arc::clone(&self.segments.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&read(&self.segments))
     }
 
     /// Where a segment lies: `<first two digits>/<id>.seg`.
@@ -94,6 +107,11 @@ impl Shelf {
     /// Looks at the directory again: takes in new segments and new commits, lets go of removed ones.
     pub(crate) fn refresh(&self) -> Result<()> {
         let _one_at_a_time = lock(&self.refreshing);
+        // In this order: what is condemned no more has left the directory before.
+        let condemned = Condemned::read(&self.condemned_path)?;
+        if **read(&self.condemned) != condemned {
+            *write(&self.condemned) = Arc::new(condemned);
+        }
         let known = self.segments();
         let mut now = Vec::with_capacity(known.len() + 1);
         for shard in names_in(&self.objects)? {
@@ -110,10 +128,7 @@ impl Shelf {
                 }
             }
         }
-        *self
-            .segments
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(now);
+        *write(&self.segments) = Arc::new(now);
         Ok(())
     }
 
@@ -134,10 +149,7 @@ impl Shelf {
         };
         let mut now = known.as_ref().clone();
         now.push(Arc::clone(&segment));
-        *self
-            .segments
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(now);
+        *write(&self.segments) = Arc::new(now);
         Ok(Some(segment))
     }
 
@@ -161,15 +173,29 @@ impl Shelf {
         Ok(copies)
     }
 
+    /// Finds the copies of an object that may be relied on.
+    pub(crate) fn locate_usable(&self, id: &Id, want: Want) -> Result<Vec<Located>> {
+        let mut copies = self.locate(id, want)?;
+        let condemned = read(&self.condemned);
+        if !condemned.is_empty() {
+            copies.retain(|copy| condemned.allows(&copy.segment.id, copy.spot()));
+        }
+        Ok(copies)
+    }
+
+    /// Says whether a copy of an object is stored that may be relied on.
+    pub(crate) fn has_usable(&self, id: &Id, want: Want) -> Result<bool> {
+        Ok(!self.locate_usable(id, want)?.is_empty())
+    }
+
     /// Says whether a sound copy of an object exists, so that writing it again is not needed.
     pub(crate) fn has_sound(&self, id: &Id, want: Want) -> Result<bool> {
-        for copy in self.locate(id, want)? {
+        for copy in self.locate_usable(id, want)? {
             if copy.segment.trusts(copy.entry.place)? {
                 return Ok(true);
             }
-            let spot = (copy.entry.place, copy.entry.slot);
             copy.segment
-                .suspect(spot, "its stored bytes do not match their checksum");
+                .suspect(copy.spot(), "its stored bytes do not match their checksum");
         }
         Ok(false)
     }
@@ -180,6 +206,15 @@ impl Shelf {
             .iter()
             .try_for_each(|segment| segment.make_durable())
     }
+}
+
+/// What these locks guard is replaced whole, so a panic elsewhere leaves none half-made.
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn names_in_shard(shard: &Path) -> Result<Vec<std::ffi::OsString>> {

@@ -1,6 +1,6 @@
 //! Counts what a store holds.
 
-use crate::gc::mark::{Marks, mark_all};
+use crate::gc::mark::{Marker, Marks};
 use crate::record::{RecordKind, TAG_WHOLE};
 use crate::segment::Segment;
 use crate::{GcOptions, Links, Result, Store};
@@ -56,10 +56,11 @@ impl Store {
     /// # Errors
     /// As [`Store::gc`].
     pub fn stats_with_live(&self, links: &dyn Links, options: &GcOptions) -> Result<Stats> {
-        let _gc_stays_out = self.inner.locks.keep_gc_out()?;
+        let _hold = self.hold()?;
         let mut stats = self.stats()?;
-        let marks = mark_all(self, links, options)?;
-        stats.live_bytes = Some(live_bytes(self, &marks)?);
+        let mut marker = Marker::new(self, links, options);
+        marker.mark_at_first()?;
+        stats.live_bytes = Some(live_bytes(self, &marker.marks)?);
         Ok(stats)
     }
 }

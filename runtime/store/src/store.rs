@@ -39,17 +39,18 @@ impl Store {
     pub fn open(cas: &Path) -> Result<Store> {
         // A later change of the working directory must not move the store.
         let cas = &std::path::absolute(cas).map_err(Error::io("find", cas))?;
-        for name in ["objects", "refs", "scan", "lock"] {
+        for name in ["objects", "refs", "leases", "scan", "lock"] {
             make_private_dir(&cas.join(name))?;
         }
         // The sync that comes with a new format file makes the directories durable too.
         let format = Format::open_or_create(cas)?;
+        let locks = Locks::open(cas.join("lock"))?;
         let inner = Inner {
             cas: cas.to_owned(),
             format,
-            shelf: Shelf::open(cas.join("objects"))?,
+            shelf: Shelf::open(cas.join("objects"), locks.condemned_path())?,
             frames: FrameCache::new(),
-            locks: Locks::open(cas.join("lock"))?,
+            locks,
         };
         Ok(Store {
             inner: Arc::new(inner),
@@ -61,20 +62,18 @@ impl Store {
         &self.inner.cas
     }
 
-    /// Opens a writer; no collection runs while it lives, and it waits for one that does.
+    /// Opens a writer: a [`Hold`](crate::Hold) that can put things.
     ///
     /// Cheap as long as nothing is put: a segment is claimed by the first record.
     ///
     /// # Errors
     /// I/O errors.
     pub fn writer(&self) -> Result<Writer> {
-        let held = self.inner.locks.keep_gc_out()?;
-        // What a collection removed before we got the lock must not be built upon.
-        self.refresh()?;
-        Ok(Writer::new(self.clone(), held))
+        Ok(Writer::new(self.clone(), self.hold()?))
     }
 
-    /// Takes in what other processes have committed, and lets go of what they removed.
+    /// Takes in what other processes have committed, lets go of what they removed, and learns what
+    /// is about to be.
     ///
     /// Reads do this by themselves when they miss something.
     ///
@@ -84,16 +83,22 @@ impl Store {
         self.inner.shelf.refresh()
     }
 
-    /// Says whether a blob or node is stored.
+    /// Says whether a blob or node is stored, and not about to be collected.
     ///
     /// # Errors
     /// I/O errors.
     pub fn contains(&self, id: &Id) -> Result<bool> {
-        if *id == empty_blob() || !self.inner.shelf.locate(id, Want::Anything)?.is_empty() {
+        let is_there = || self.inner.shelf.has_usable(id, Want::Anything);
+        if *id == empty_blob() || is_there()? {
             return Ok(true);
         }
         self.refresh()?;
-        Ok(!self.inner.shelf.locate(id, Want::Anything)?.is_empty())
+        is_there()
+    }
+
+    /// Says whether any copy of a blob or node is there.
+    pub(crate) fn is_stored(&self, id: &Id) -> Result<bool> {
+        Ok(*id == empty_blob() || !self.inner.shelf.locate(id, Want::Anything)?.is_empty())
     }
 
     /// A number that changes whenever something stored was removed or found damaged.

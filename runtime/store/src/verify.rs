@@ -68,8 +68,7 @@ impl Store {
     /// # Errors
     /// [`Error::DamagedRef`] and I/O errors; damage to content is an answer, not an error.
     pub fn verify(&self, options: &VerifyOptions<'_>) -> Result<VerifyReport> {
-        let _gc_stays_out = self.inner.locks.keep_gc_out()?;
-        self.refresh()?;
+        let _hold = self.hold()?;
         let mut report = check_segments(self, options.read_data)?;
         for damage in &mut report.damages {
             if let Some(id) = &damage.id {

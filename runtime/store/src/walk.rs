@@ -67,6 +67,8 @@ pub(crate) struct Walk<'a> {
     store: &'a Store,
     links: &'a dyn Links,
     whole: Items,
+    /// What became whole since [`Walk::remember`].
+    newly: Option<Vec<Item>>,
 }
 
 impl<'a> Walk<'a> {
@@ -75,6 +77,19 @@ impl<'a> Walk<'a> {
             store,
             links,
             whole: Items::default(),
+            newly: None,
+        }
+    }
+
+    /// Remembers what becomes whole from now on, so that it can be taken back.
+    pub(crate) fn remember(&mut self) {
+        self.newly = Some(Vec::new());
+    }
+
+    /// Forgets what became whole since [`Walk::remember`].
+    pub(crate) fn take_back(&mut self) {
+        for item in self.newly.take().into_iter().flatten() {
+            self.whole.remove(&item);
         }
     }
 
@@ -111,6 +126,9 @@ impl<'a> Walk<'a> {
         }
         if !lost {
             // With a loss somewhere below, nothing seen can be called whole.
+            if let Some(newly) = &mut self.newly {
+                newly.extend(seen.iter().filter(|item| !self.whole.contains(item)));
+            }
             self.whole.extend(seen);
         }
         Ok(!lost)
@@ -134,7 +152,12 @@ impl<'a> Walk<'a> {
         item: Item,
     ) -> Result<std::result::Result<(Located, Option<Object>), Option<Error>>> {
         let id = item.id();
-        let copies = self.store.inner.shelf.locate(&id, item.want())?;
+        let mut copies = self.store.inner.shelf.locate(&id, item.want())?;
+        if copies.is_empty() {
+            // Another process may have committed it a moment ago.
+            self.store.refresh()?;
+            copies = self.store.inner.shelf.locate(&id, item.want())?;
+        }
         let mut why = None;
         for copy in &copies {
             if copy.entry.kind == RecordKind::Chunks.code() {

@@ -6,8 +6,8 @@ use std::io::{self, Read};
 use crate::appender::{Appender, Place, now_unix_ms};
 use crate::assemble::{Assembler, NamedList};
 use crate::frame::{FRAME_SIZE, FrameBuilder, record_of};
+use crate::hold::Hold;
 use crate::idhash::IdBuildHasher;
-use crate::locks::Held;
 use crate::record::{OBJECT_LIMIT, Record, RecordKind, TAG_PART, TAG_WHOLE, TableEntry};
 use crate::segment::LoadError;
 use crate::shelf::Want;
@@ -21,12 +21,13 @@ const WINDOW: usize = 1 << 20;
 
 /// Writes to a store; what it wrote counts, durably and for everyone, after [`Writer::commit`].
 ///
-/// While it lives no collection runs, so keep it until the references to what it wrote are put,
-/// and no longer. Dropping it without a commit takes back everything since the last one.
+/// While it lives nothing it found or wrote is collected, so keep it until the references to what
+/// it wrote are put, and no longer. Dropping it without a commit takes back everything since the
+/// last one.
 #[derive(Debug)]
 pub struct Writer {
     pub(crate) store: Store,
-    _gc_stays_out: Held,
+    _hold: Hold,
     pub(crate) out: Appender,
     blobs: FrameBuilder,
     nodes: FrameBuilder,
@@ -48,10 +49,10 @@ pub(crate) enum Spot {
 }
 
 impl Writer {
-    pub(crate) fn new(store: Store, gc_stays_out: Held) -> Writer {
+    pub(crate) fn new(store: Store, hold: Hold) -> Writer {
         Writer {
             store,
-            _gc_stays_out: gc_stays_out,
+            _hold: hold,
             out: Appender::new(),
             blobs: FrameBuilder::new(RecordKind::Chunks),
             nodes: FrameBuilder::new(RecordKind::Nodes),
@@ -145,7 +146,7 @@ impl Writer {
     pub fn contains(&self, id: &Id) -> Result<bool> {
         let shelf = &self.store.inner.shelf;
         let known = self.pending.contains_key(id) || *id == empty_blob();
-        Ok(known || !shelf.locate(id, Want::Anything)?.is_empty())
+        Ok(known || shelf.has_usable(id, Want::Anything)?)
     }
 
     /// Reads a node that is stored, or that this writer put without committing it yet.

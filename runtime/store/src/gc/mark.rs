@@ -1,15 +1,17 @@
-//! What stays: everything that references and the kept part of histories lead to.
+//! What stays: everything that references, leases and the kept part of histories lead to.
 
 use std::collections::{HashMap, HashSet};
 
-use super::GcOptions;
+use super::budget::{self, Item, Sizes};
+use super::{GcOptions, GcReport};
 use crate::control::Spot;
 use crate::idhash::IdBuildHasher;
+use crate::locks::condemned::Condemned;
 use crate::read::decode_history;
 use crate::record::RecordKind;
 use crate::shelf::Located;
 use crate::walk::{Visitor, Walk};
-use crate::{Error, Id, Links, Result, Store};
+use crate::{Error, Id, Link, Links, RefRecord, Result, Store};
 
 /// The copies of objects that stay.
 #[derive(Debug, Default)]
@@ -17,13 +19,34 @@ pub(crate) struct Marks {
     live: HashMap<u64, HashSet<Spot>>,
     pub(crate) roots: u64,
     pub(crate) history_dropped: u64,
+    /// References that have no room in the budget.
+    pub(crate) refs_dropped: Vec<(String, RefRecord)>,
     pub(crate) missing: Vec<Id>,
+    /// How much they take; only added up while a budget asks.
+    sizes: Sizes,
+    /// What was marked since it is asked for.
+    added: Option<Vec<Located>>,
+    counts_bytes: bool,
 }
 
 impl Marks {
     fn add(&mut self, copy: &Located) {
         let spots = self.live.entry(copy.segment.number).or_default();
-        spots.insert((copy.entry.place, copy.entry.slot));
+        if spots.insert(copy.spot()) && self.counts_bytes {
+            self.sizes.add(copy);
+            if let Some(added) = &mut self.added {
+                added.push(copy.clone());
+            }
+        }
+    }
+
+    fn take_back(&mut self, copies: Vec<Located>) {
+        for copy in copies {
+            if let Some(spots) = self.live.get_mut(&copy.segment.number) {
+                spots.remove(&copy.spot());
+            }
+            self.sizes.bytes -= self.sizes.of(&copy).unwrap_or_default();
+        }
     }
 
     pub(crate) fn is_live(&self, segment: u64, spot: Spot) -> bool {
@@ -80,34 +103,192 @@ impl Visitor for FromHistory<'_> {
     }
 }
 
-/// Marks everything that stays. The caller keeps writers or collections out.
-pub(crate) fn mark_all(store: &Store, links: &dyn Links, options: &GcOptions) -> Result<Marks> {
-    let mut marks = Marks::default();
-    let mut walk = Walk::new(store, links);
-    for (name, record) in store.refs()? {
-        marks.roots += 1;
-        walk.visit(
-            &record.links,
-            &mut FromRef {
-                marks: &mut marks,
-                name: &name,
+/// Marks once or twice, and knows what it marked.
+pub(crate) struct Marker<'a> {
+    store: &'a Store,
+    options: &'a GcOptions,
+    links: &'a dyn Links,
+    walk: Walk<'a>,
+    pub(crate) marks: Marks,
+}
+
+impl<'a> Marker<'a> {
+    pub(crate) fn new(
+        store: &'a Store,
+        links: &'a dyn Links,
+        options: &'a GcOptions,
+    ) -> Marker<'a> {
+        Marker {
+            store,
+            options,
+            links,
+            walk: Walk::new(store, links),
+            marks: Marks {
+                counts_bytes: options.budget.is_some(),
+                ..Marks::default()
             },
-        )?;
-    }
-    marks.missing.sort_unstable();
-    marks.missing.dedup();
-    for (_, mut entries) in histories(store)? {
-        entries.sort_by_key(|entry| std::cmp::Reverse(entry.at_unix_ms));
-        for (age_rank, entry) in entries.iter().enumerate() {
-            let kept = age_rank < options.history_per_key
-                && is_young(entry.at_unix_ms, options)
-                && keep_entry(store, links, &mut walk, &mut marks, entry)?;
-            if !kept {
-                marks.history_dropped += 1;
-            }
         }
     }
-    Ok(marks)
+
+    /// Marks what stays, within the limits of the options.
+    pub(crate) fn mark_at_first(&mut self) -> Result<()> {
+        for (name, record) in self.store.leases()? {
+            self.mark_root(&name, &record.links)?;
+        }
+        let refs = self.store.refs()?.into_iter();
+        let mut items: Vec<Item> = refs.map(|(name, record)| Item::Ref(name, record)).collect();
+        items.extend(self.young_histories()?.into_iter().map(Item::Entry));
+        let (must, may) = budget::in_order(self.options, items);
+        for item in &must {
+            self.mark_item(item)?;
+        }
+        match &self.options.budget {
+            Some(budget) => self.mark_within(budget.max_bytes, may),
+            None => Ok(()),
+        }
+    }
+
+    /// Marks item after item as long as they fit; those after the last one that fits are dropped.
+    fn mark_within(&mut self, max_bytes: u64, items: Vec<Item>) -> Result<()> {
+        let mut is_full = false;
+        for item in items {
+            if !is_full {
+                self.walk.remember();
+                self.marks.added = Some(Vec::new());
+                self.mark_item(&item)?;
+                is_full = self.marks.sizes.bytes > max_bytes;
+                let added = self.marks.added.take();
+                if !is_full {
+                    continue;
+                }
+                self.walk.take_back();
+                self.marks.take_back(added.unwrap_or_default());
+            }
+            match item {
+                Item::Ref(name, record) => {
+                    self.marks.missing.clear();
+                    self.marks.refs_dropped.push((name, record));
+                }
+                Item::Entry(_) => self.marks.history_dropped += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn mark_item(&mut self, item: &Item) -> Result<()> {
+        match item {
+            Item::Ref(name, record) => self.mark_root(name, &record.links),
+            Item::Entry(entry) => self.mark_entry(entry),
+        }
+    }
+
+    /// Marks what became a root meanwhile, and every history entry that is not condemned.
+    pub(crate) fn mark_again(&mut self, condemned: &Condemned) -> Result<()> {
+        self.marks.roots = 0;
+        self.marks.missing.clear();
+        let roots = self.store.leases()?.into_iter().chain(self.store.refs()?);
+        for (name, record) in roots {
+            self.mark_root(&name, &record.links)?;
+        }
+        for entry in self.histories()? {
+            let (segment, spot) = (&entry.copy.segment, entry.copy.spot());
+            if condemned.allows(&segment.id, spot) && !self.marks.is_live(segment.number, spot) {
+                self.mark_entry(&entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn mark_root(&mut self, name: &str, links: &[Link]) -> Result<()> {
+        self.marks.roots += 1;
+        let marks = &mut self.marks;
+        self.walk.visit(links, &mut FromRef { marks, name })?;
+        self.marks.missing.sort_unstable();
+        self.marks.missing.dedup();
+        Ok(())
+    }
+
+    /// Marks an entry and all it leads to, if that is whole.
+    fn mark_entry(&mut self, entry: &Entry) -> Result<()> {
+        let marks = &mut self.marks;
+        let object = self.store.object_at(&entry.copy, &entry.key)?;
+        let links = decode_history(object.bytes())
+            .and_then(|entry| self.links.history_links(&entry.payload).ok());
+        let whole = match links {
+            Some(links) => self.walk.visit(&links, &mut FromHistory { marks })?,
+            None => false,
+        };
+        match whole {
+            true => self.marks.add(&entry.copy),
+            false => self.marks.history_dropped += 1,
+        }
+        Ok(())
+    }
+
+    /// The entries of all histories that are neither too many nor too old.
+    fn young_histories(&mut self) -> Result<Vec<Entry>> {
+        let mut by_key: HashMap<Id, Vec<Entry>, IdBuildHasher> = HashMap::default();
+        for entry in self.histories()? {
+            by_key.entry(entry.key).or_default().push(entry);
+        }
+        let mut young = Vec::new();
+        for (_, mut entries) in by_key {
+            let count = entries.len();
+            entries.sort_by_key(|entry| std::cmp::Reverse(entry.at_unix_ms));
+            entries.truncate(self.options.history_per_key);
+            entries.retain(|entry| is_young(entry.at_unix_ms, self.options));
+            self.marks.history_dropped += (count - entries.len()) as u64;
+            young.append(&mut entries);
+        }
+        Ok(young)
+    }
+
+    fn histories(&self) -> Result<Vec<Entry>> {
+        let mut found = Vec::new();
+        for segment in self.store.inner.shelf.segments().iter() {
+            let entries = segment.entries().into_iter();
+            for entry in entries.filter(|entry| entry.kind == RecordKind::History.code()) {
+                let Some(outline) = segment.outline(entry.place)? else {
+                    continue;
+                };
+                let Some(line) = outline.table.first() else {
+                    continue;
+                };
+                let (key, len) = (line.id, line.len);
+                let copy = Located {
+                    segment: segment.clone(),
+                    entry,
+                    len,
+                };
+                // A damaged entry is dropped by not being marked.
+                if let Ok(object) = self.store.object_at(&copy, &key)
+                    && let Some(entry) = decode_history(object.bytes())
+                {
+                    let at_unix_ms = entry.at_unix_ms;
+                    found.push(Entry {
+                        at_unix_ms,
+                        copy,
+                        key,
+                    });
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// What can be said before anything is removed.
+    pub(crate) fn report(&self, live_bytes: u64) -> GcReport {
+        let dropped = self.marks.refs_dropped.iter();
+        GcReport {
+            roots: self.marks.roots,
+            live_objects: self.marks.objects(),
+            live_bytes,
+            history_dropped: self.marks.history_dropped,
+            refs_dropped: dropped.map(|(name, _)| name.clone()).collect(),
+            missing: self.marks.missing.clone(),
+            ..GcReport::default()
+        }
+    }
 }
 
 fn is_young(at_unix_ms: u64, options: &GcOptions) -> bool {
@@ -118,67 +299,8 @@ fn is_young(at_unix_ms: u64, options: &GcOptions) -> bool {
 }
 
 /// A history entry, without its payload: there may be very many.
-struct Entry {
-    at_unix_ms: u64,
-    copy: Located,
-    key: Id,
-}
-
-type Histories = HashMap<Id, Vec<Entry>, IdBuildHasher>;
-
-fn histories(store: &Store) -> Result<Histories> {
-    let mut found = Histories::default();
-    for segment in store.inner.shelf.segments().iter() {
-        for entry in segment.entries() {
-            if entry.kind != RecordKind::History.code() {
-                continue;
-            }
-            let Some(outline) = segment.outline(entry.place)? else {
-                continue;
-            };
-            let Some(line) = outline.table.first() else {
-                continue;
-            };
-            let (key, len) = (line.id, line.len);
-            let copy = Located {
-                segment: segment.clone(),
-                entry,
-                len,
-            };
-            // A damaged entry is dropped by not being marked.
-            if let Ok(object) = store.object_at(&copy, &key)
-                && let Some(entry) = decode_history(object.bytes())
-            {
-                let at_unix_ms = entry.at_unix_ms;
-                found.entry(key).or_default().push(Entry {
-                    at_unix_ms,
-                    copy,
-                    key,
-                });
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// Marks an entry and all it leads to, if that is whole.
-fn keep_entry(
-    store: &Store,
-    links: &dyn Links,
-    walk: &mut Walk<'_>,
-    marks: &mut Marks,
-    entry: &Entry,
-) -> Result<bool> {
-    let object = store.object_at(&entry.copy, &entry.key)?;
-    let Some(decoded) = decode_history(object.bytes()) else {
-        return Ok(false);
-    };
-    let Ok(links) = links.history_links(&decoded.payload) else {
-        return Ok(false);
-    };
-    let whole = walk.visit(&links, &mut FromHistory { marks })?;
-    if whole {
-        marks.add(&entry.copy);
-    }
-    Ok(whole)
+pub(crate) struct Entry {
+    pub(crate) at_unix_ms: u64,
+    pub(crate) copy: Located,
+    pub(crate) key: Id,
 }

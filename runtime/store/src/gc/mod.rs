@@ -1,24 +1,43 @@
-//! Garbage collection: mark from the roots, rewrite thin segments, remove dead ones.
+//! Garbage collection beside everything else: mark, condemn, wait, mark again, rewrite, remove.
 //!
-//! A collection is alone: every writer holds the lock it takes exclusively, so nothing it did not
-//! mark can become live while it runs. Its order makes every crash harmless: nodes, lists and history
-//! that are dead but lie in segments that stay are taken back by FORGET records, lest somebody
-//! builds on them after their targets went; copies of what lives in a segment that goes are
-//! committed; then the epoch moves, so that stat caches ask again; only then are segments removed.
+//! 1. Mark what references, leases and the kept part of histories lead to.
+//! 2. Condemn what is dead: thin segments whole, single objects in segments that stay. The list is
+//!    published, then the page is turned: a transaction that begins from here on relies on no
+//!    condemned copy, and writes again what it would have found there.
+//! 3. Wait until the transactions of the page before have ended. They may have relied on anything,
+//!    but by then their references or leases say so.
+//! 4. Mark again, from what was a root at first and what is one now. What is condemned and marked
+//!    stays after all: nothing that was not condemned is ever touched, so what the newer
+//!    transactions build upon stays too, whatever they are doing now.
+//! 5. Commit copies of what lives in segments that go, take dead nodes, lists and history in
+//!    segments that stay back by FORGET records, remove the segments, withdraw the list.
+//!
+//! A crash in between leaves duplicates and a stale list, which costs duplicates again until the
+//! next collection; never a hole. Readers take no lock: open segments stay readable.
 
+mod budget;
+mod copier;
+mod leftovers;
 pub(crate) mod mark;
 pub(crate) mod plan;
 mod sweep;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::locks::condemned::Condemned;
 use crate::{Id, Links, Result, Store};
+pub use budget::Budget;
+use mark::Marker;
+
+/// How long a collection waits, unless told otherwise, for commands that began before it.
+const USUAL_WAIT: Duration = Duration::from_secs(60);
 
 /// Says what a collection may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GcOptions {
-    /// Wait for writers to end; otherwise a busy store is [`crate::Error::Busy`].
-    pub wait: bool,
+    /// How long to wait for another collection, and for commands that began before this one; a
+    /// store that is busy for longer is [`crate::Error::Busy`].
+    pub wait: Duration,
     /// Only tell what would be done.
     pub dry_run: bool,
     /// The time that ages are counted from, in milliseconds since the epoch.
@@ -27,17 +46,20 @@ pub struct GcOptions {
     pub history_per_key: usize,
     /// Age from which history entries go, however few there are.
     pub history_max_age: Option<Duration>,
+    /// How much may stay; without one, all that is needed does.
+    pub budget: Option<Budget>,
 }
 
 impl GcOptions {
-    /// The usual budget: 16 entries per key of any age; waits for writers.
+    /// The usual budget: 32 entries per key, none older than 30 days; waits for a minute.
     pub fn new(now_unix_ms: u64) -> GcOptions {
         GcOptions {
-            wait: true,
+            wait: USUAL_WAIT,
             dry_run: false,
             now_unix_ms,
-            history_per_key: 16,
-            history_max_age: None,
+            history_per_key: 32,
+            history_max_age: Some(Duration::from_secs(30 * 24 * 3600)),
+            budget: None,
         }
     }
 }
@@ -45,7 +67,7 @@ impl GcOptions {
 /// Tells what a collection did, or with `dry_run` would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GcReport {
-    /// References followed.
+    /// References and leases followed.
     pub roots: u64,
     /// Objects that stay.
     pub live_objects: u64,
@@ -59,36 +81,76 @@ pub struct GcReport {
     pub segments_rewritten: u64,
     /// History entries beyond the budget, or no longer whole.
     pub history_dropped: u64,
+    /// References dropped to keep within the budget, by name.
+    pub refs_dropped: Vec<String>,
     /// What a reference leads to and is not stored.
     pub missing: Vec<Id>,
     /// Segments that would have gone, but hold damaged objects that are live.
     pub segments_kept_damaged: u64,
+    /// Segments with dead objects that a writer is using: left for the next collection.
+    pub segments_busy: u64,
 }
 
 impl Store {
-    /// Deletes what no reference and no history entry within the budget leads to.
+    /// Deletes what no reference, no lease and no history entry within the budget leads to. Runs
+    /// beside readers and writers of any process; see the module for why nothing is lost.
     ///
     /// # Errors
     /// [`crate::Error::Busy`], [`crate::Error::Unfollowable`] when a live node is damaged,
     /// [`crate::Error::DamagedRef`]; nothing was deleted then. And I/O errors.
     pub fn gc(&self, links: &dyn Links, options: &GcOptions) -> Result<GcReport> {
-        let _alone = self.inner.locks.be_alone(options.wait)?;
+        let locks = &self.inner.locks;
+        let deadline = Instant::now() + options.wait;
+        let _only_one = locks.collect(deadline)?;
         self.refresh()?;
-        let marks = mark::mark_all(self, links, options)?;
-        let plan = plan::plan(self, &marks)?;
-        let mut report = GcReport {
-            roots: marks.roots,
-            live_objects: marks.objects(),
-            live_bytes: plan.live_bytes(),
-            history_dropped: marks.history_dropped,
-            missing: marks.missing.clone(),
-            ..GcReport::default()
-        };
+        let segments = self.inner.shelf.segments();
+        let mut marker = Marker::new(self, links, options);
+        marker.mark_at_first()?;
+        let mut plan = plan::plan(&segments, &marker.marks)?;
         if options.dry_run {
+            let mut report = marker.report(plan.live_bytes());
             plan.foretell(&mut report);
             return Ok(report);
         }
-        sweep::sweep(self, &marks, plan, &mut report)?;
+        leftovers::sweep(self)?;
+        let busy = plan.lock()?;
+        let condemned = plan.condemned();
+        let mut report = if condemned.is_empty() && marker.marks.refs_dropped.is_empty() {
+            marker.report(plan.live_bytes())
+        } else {
+            self.remove(&mut marker, plan, &condemned, deadline)?
+        };
+        report.segments_busy = busy;
+        locks.fill_reserve();
+        Ok(report)
+    }
+
+    fn remove(
+        &self,
+        marker: &mut Marker<'_>,
+        plan: plan::Plan,
+        condemned: &Condemned,
+        deadline: Instant,
+    ) -> Result<GcReport> {
+        let locks = &self.inner.locks;
+        let path = locks.condemned_path();
+        // A full disk has to be written to before it gets emptier.
+        locks.use_reserve()?;
+        locks.wait_for_stragglers(deadline)?;
+        self.drop_unused_refs(&marker.marks.refs_dropped)?;
+        condemned.publish(&path)?;
+        let removed = locks
+            .advance_epoch()
+            .and_then(|()| locks.turn(deadline))
+            .and_then(|()| self.refresh())
+            .and_then(|()| marker.mark_again(condemned))
+            .and_then(|()| sweep::sweep(self, &marker.marks, plan, condemned));
+        // The newcomers of this page wrote again what was condemned, so it may be trusted again.
+        Condemned::withdraw(&path)?;
+        let swept = removed?;
+        self.refresh()?;
+        let mut report = marker.report(swept.live_bytes);
+        swept.tell(&mut report);
         Ok(report)
     }
 }

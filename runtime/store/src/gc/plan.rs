@@ -1,13 +1,18 @@
 //! Which segments go, which stay, and what is taken back in those that stay.
 
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
 use std::sync::Arc;
+
+use rustix::fs::{FlockOperation, flock};
 
 use super::GcReport;
 use super::mark::Marks;
 use crate::control::Spot;
+use crate::locks::condemned::Condemned;
 use crate::record::RecordKind;
 use crate::segment::Segment;
-use crate::{Result, Store};
+use crate::{Error, Result};
 
 /// How much of a segment is live.
 #[derive(Debug)]
@@ -20,50 +25,109 @@ pub(crate) struct Survey {
     pub(crate) live_records: Vec<u32>,
     /// A live object lies in a record that does not check.
     pub(crate) has_damaged_live: bool,
+    /// The segment's file, locked against writers; none yet, or one of them has it.
+    pub(crate) lock: Option<File>,
 }
 
 /// What a sweep does.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    pub(crate) condemned: Vec<Survey>,
-    pub(crate) kept: Vec<Survey>,
+    /// Segments to be removed.
+    pub(crate) going: Vec<Survey>,
+    pub(crate) staying: Vec<Survey>,
 }
 
 impl Plan {
     pub(crate) fn live_bytes(&self) -> u64 {
-        self.condemned
-            .iter()
-            .chain(&self.kept)
-            .map(|survey| survey.live_bytes)
-            .sum()
+        let all = self.going.iter().chain(&self.staying);
+        all.map(|survey| survey.live_bytes).sum()
     }
 
     /// Fills in what a sweep would probably do.
     pub(crate) fn foretell(&self, report: &mut GcReport) {
-        for survey in &self.condemned {
+        for survey in &self.going {
             report.segments_removed += 1;
             report.segments_rewritten += u64::from(!survey.live_records.is_empty());
             report.freed_bytes += survey.segment.committed().saturating_sub(survey.live_bytes);
         }
     }
+
+    /// Keeps writers out of all segments that are to be changed. Those that a writer has now are
+    /// left as they are; answers how many.
+    pub(crate) fn lock(&mut self) -> Result<u64> {
+        let mut busy = Vec::new();
+        for survey in std::mem::take(&mut self.going) {
+            match survey.locked()? {
+                (survey, true) => self.going.push(survey),
+                (survey, false) => busy.push(survey),
+            }
+        }
+        for survey in std::mem::take(&mut self.staying) {
+            if survey.to_forget.is_empty() {
+                self.staying.push(survey);
+                continue;
+            }
+            match survey.locked()? {
+                (survey, true) => self.staying.push(survey),
+                (survey, false) => busy.push(survey),
+            }
+        }
+        let count = busy.len() as u64;
+        self.staying.extend(busy.into_iter().map(|survey| Survey {
+            to_forget: Vec::new(),
+            ..survey
+        }));
+        Ok(count)
+    }
+
+    /// What nobody may begin to rely on from now on.
+    pub(crate) fn condemned(&self) -> Condemned {
+        let spots = self
+            .staying
+            .iter()
+            .filter(|survey| !survey.to_forget.is_empty());
+        Condemned {
+            segments: self.going.iter().map(|survey| survey.segment.id).collect(),
+            spots: spots
+                .map(|survey| {
+                    let spots: HashSet<Spot> = survey.to_forget.iter().copied().collect();
+                    (survey.segment.id, spots)
+                })
+                .collect(),
+        }
+    }
 }
 
 /// Decides about every segment: less than half live means that the rest is copied elsewhere.
-pub(crate) fn plan(store: &Store, marks: &Marks) -> Result<Plan> {
+pub(crate) fn plan(segments: &[Arc<Segment>], marks: &Marks) -> Result<Plan> {
     let mut plan = Plan {
-        condemned: Vec::new(),
-        kept: Vec::new(),
+        going: Vec::new(),
+        staying: Vec::new(),
     };
-    for segment in store.inner.shelf.segments().iter() {
+    for segment in segments {
         let survey = survey(segment, marks)?;
         let thin = survey.live_bytes * 2 < segment.committed();
         if thin && !survey.has_damaged_live {
-            plan.condemned.push(survey);
+            plan.going.push(survey);
         } else {
-            plan.kept.push(survey);
+            plan.staying.push(survey);
         }
     }
     Ok(plan)
+}
+
+impl Survey {
+    /// Takes the lock of the segment unless a writer has it; answers whether it did.
+    fn locked(mut self) -> Result<(Survey, bool)> {
+        let path = &self.segment.path;
+        let opened = OpenOptions::new().read(true).write(true).open(path);
+        let file = opened.map_err(Error::io("open", path))?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Ok((self, false));
+        }
+        self.lock = Some(file);
+        Ok((self, true))
+    }
 }
 
 /// Measures one segment.
@@ -74,6 +138,7 @@ pub(crate) fn survey(segment: &Arc<Segment>, marks: &Marks) -> Result<Survey> {
         to_forget: Vec::new(),
         live_records: Vec::new(),
         has_damaged_live: false,
+        lock: None,
     };
     let entries = segment.entries();
     for record in entries.chunk_by(|a, b| a.place == b.place) {

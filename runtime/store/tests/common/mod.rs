@@ -10,7 +10,7 @@ pub mod project;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hd_store::{Link, Links, NodeKind, RefRecord, Store};
+use hd_store::{Id, Link, Links, NodeKind, RefRecord, Store};
 
 /// Bytes that look random and are the same everywhere.
 pub fn noise(seed: u64, len: usize) -> Vec<u8> {
@@ -94,4 +94,32 @@ pub fn pin(store: &Store, name: &str, links: &[Link]) {
         at_unix_ms: 1,
     };
     store.put_ref(name, &record).unwrap();
+}
+
+/// Bytes of all segment files.
+pub fn disk(cas: &Path) -> u64 {
+    segments(cas)
+        .iter()
+        .map(|path| fs::metadata(path).unwrap().len())
+        .sum()
+}
+
+/// A tree of one level: `count` blobs of the seed.
+pub fn put_tree(store: &Store, seed: u64, count: u64, len: usize) -> (Id, Vec<Id>) {
+    let mut writer = store.writer().unwrap();
+    let blobs: Vec<Id> = (0..count)
+        .map(|number| writer.put_blob(&noise(seed * 1000 + number, len)).unwrap())
+        .collect();
+    let lines: String = blobs.iter().map(|blob| format!("blob {blob}\n")).collect();
+    let node = writer.put_node(NodeKind::Tree, lines.as_bytes()).unwrap();
+    writer.commit().unwrap();
+    (node, blobs)
+}
+
+/// Reads a tree of [`put_tree`] and all its blobs.
+pub fn assert_whole(store: &Store, seed: u64, node: &Id, blobs: &[Id], len: usize) {
+    assert!(store.read_node(NodeKind::Tree, node).is_ok());
+    for (number, blob) in blobs.iter().enumerate() {
+        assert!(store.read_blob(blob).unwrap() == noise(seed * 1000 + number as u64, len));
+    }
 }
