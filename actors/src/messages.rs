@@ -25,6 +25,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use hd_config::WatchAction;
 use hd_dag::{Change, Rooted, TreePath};
 use hd_store::Id;
 use hd_store::scan::{PathsReport, Scanned, Stamp};
@@ -279,6 +280,13 @@ pub enum RestartCause {
     Boot,
     /// Watched files changed.
     Watched(Vec<TreePath>),
+    /// Watched files changed that ask for something gentler than a restart.
+    Acted {
+        /// The files.
+        paths: Vec<TreePath>,
+        /// What is done, each once, in the order of the files.
+        actions: Vec<WatchAction>,
+    },
     /// The view it sees has changed: an output of these steps, or the base.
     View(Vec<String>),
     /// The host removed a mount point of its view.
@@ -303,6 +311,21 @@ impl Merge for RestartFor {
         let older = std::mem::replace(self, newer);
         match (older.cause, &mut self.cause) {
             (RestartCause::Boot, cause) => *cause = RestartCause::Boot,
+            (
+                RestartCause::Acted { paths, actions },
+                RestartCause::Acted {
+                    paths: newer_paths,
+                    actions: newer_actions,
+                },
+            ) => {
+                newer_paths.splice(0..0, paths);
+                let fresh = actions
+                    .into_iter()
+                    .filter(|one| !newer_actions.contains(one));
+                newer_actions.splice(0..0, fresh.collect::<Vec<_>>());
+            }
+            // A restart reads all anew: nothing gentler is left to do.
+            (cause, RestartCause::Acted { .. }) => self.cause = cause,
             (RestartCause::Watched(mut paths), RestartCause::Watched(newer)) => {
                 paths.append(newer);
                 *newer = paths;

@@ -62,7 +62,7 @@ fn view(shared: &Shared, wish: &PrepareView) -> Result<ServiceView, BatchError> 
 
 impl OneOff {
     /// Gives the surroundings of a service, or of none, for a command that has no words yet.
-    pub fn command(&self, service: Option<&str>) -> Command {
+    pub fn command(&self, service: Option<&str>) -> Result<Command, BatchError> {
         let shared = self.running.shared();
         let service = service.and_then(|name| shared.settings.project.service(name));
         let none: [&str; 0] = [];

@@ -1,5 +1,7 @@
 //! Which project is meant, and what its hd.toml says in this environment.
 
+mod ports;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +23,8 @@ pub(crate) struct Located {
     pub(crate) directory: PathBuf,
     /// Path of the hd.toml.
     pub(crate) config: PathBuf,
+    /// Profiles asked for: `--profile`, else `HD_PROFILE`.
+    pub(crate) profiles: Vec<String>,
     /// Paths of the instance.
     pub(crate) paths: InstancePaths,
 }
@@ -62,8 +66,22 @@ pub(crate) fn locate(place: &Place, path: Option<&Path>) -> Result<Located, CliE
     Ok(Located {
         directory,
         config: canonical,
+        profiles: profiles(place),
         paths,
     })
+}
+
+/// The profiles of the command line, else those of `HD_PROFILE`, separated by commas.
+fn profiles(place: &Place) -> Vec<String> {
+    if !place.profile.is_empty() {
+        return place.profile.clone();
+    }
+    let set = std::env::var("HD_PROFILE").unwrap_or_default();
+    let names = set.split(',').map(str::trim);
+    names
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn upward(start: &Path) -> Result<PathBuf, CliError> {
@@ -121,17 +139,28 @@ impl Located {
         let text = std::fs::read_to_string(&self.config)
             .map_err(|e| CliError::io("read", &self.config, &e))?;
         let name = shown(&self.config);
-        let mut project = hd_config::parse(&text, &name)?;
+        let mut project = hd_config::parse_with(&text, &name, &self.profiles)?;
+        if let Some(unknown) = self
+            .profiles
+            .iter()
+            .find(|one| !project.profiles.contains(one))
+        {
+            return Err(no_profile(unknown, &project, &name));
+        }
+        ports::assign(&mut project, &self.paths);
         let mut declared = BTreeMap::new();
         for (index, file) in project.env_file.iter().enumerate() {
             let key = format!("environment.env_file[{index}]");
             let place = project
                 .place(&key)
                 .or_else(|| project.place("environment.env_file"));
-            declared.extend(self.env_file(file, place, &text, &host_env)?);
+            declared.extend(self.env_file(file, &key, place, &text, &host_env)?);
         }
-        let from_files = declared.clone();
-        let lookup = |name: &str| host_env.get(name).or_else(|| from_files.get(name)).cloned();
+        let (from_files, ports) = (declared.clone(), ports::variables(&project));
+        let lookup = |name: &str| {
+            let known = host_env.get(name).or_else(|| ports.get(name));
+            known.or_else(|| from_files.get(name)).cloned()
+        };
         let expanded = |project: &Project, key: String, value: &str| {
             expand(value, &lookup)
                 .map_err(|e| at(project.place(&key), &text, &key, e.to_string(), ""))
@@ -149,13 +178,16 @@ impl Located {
         }
         for index in 0..project.services.len() {
             let service = &project.services[index];
-            let mut env = service.env.clone();
-            for (name, value) in &mut env {
-                *value = expanded(
-                    &project,
-                    format!("services.{}.env.{name}", service.name),
-                    value,
-                )?;
+            let mut env = ports::of_service(service, &ports);
+            for (at, file) in service.env_file.iter().enumerate() {
+                let key = format!("services.{}.env_file", service.name);
+                let one = project.place(&format!("{key}[{at}]"));
+                let place = one.or_else(|| project.place(&key));
+                env.extend(self.env_file(file, &key, place, &text, &host_env)?);
+            }
+            for (name, value) in &service.env {
+                let key = format!("services.{}.env.{name}", service.name);
+                env.insert(name.clone(), expanded(&project, key, value)?);
             }
             project.services[index].env = env;
         }
@@ -169,6 +201,7 @@ impl Located {
     fn env_file(
         &self,
         file: &str,
+        key: &str,
         place: Option<&At>,
         text: &str,
         host_env: &BTreeMap<String, String>,
@@ -179,7 +212,7 @@ impl Located {
             at(
                 place,
                 text,
-                "environment.env_file",
+                key,
                 message,
                 "make it, or take it out of `env_file`",
             )
@@ -191,6 +224,17 @@ impl Located {
             &lookup,
         )?)
     }
+}
+
+fn no_profile(name: &str, project: &Project, file: &str) -> CliError {
+    let hint = match project.profiles.as_slice() {
+        [] => "no service has `profiles`, and there is no [profiles.NAME]".to_owned(),
+        known => format!("there are {}", known.join(", ")),
+    };
+    let message = format!("there is no profile `{name}`");
+    CliError::new("usage", exit::USAGE, message)
+        .at(file)
+        .hint(hint)
 }
 
 /// Makes an error of something that shows only after the file was parsed.
@@ -210,98 +254,5 @@ fn at(place: Option<&At>, text: &str, key: &str, message: String, hint: &str) ->
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn project(files: &[(&str, &str)]) -> (tempfile::TempDir, Located) {
-        let place = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            std::fs::write(place.path().join(name), text).unwrap();
-        }
-        let directory = place.path().canonicalize().unwrap();
-        let paths = InstancePaths::new(Path::new("/h"), &directory);
-        let config = directory.join(FILE);
-        (
-            place,
-            Located {
-                directory,
-                config,
-                paths,
-            },
-        )
-    }
-
-    const TOML: &str = r#"
-[environment]
-name = "x"
-env_file = ["a.env"]
-env = { GREETING = "${WHO:-nobody} ${FROM_FILE}" }
-
-[services.web]
-command = "true"
-env = { PORT = "${PORT:-8000}" }
-"#;
-
-    #[test]
-    fn variables_come_from_the_caller_and_the_env_file() {
-        let (_place, located) =
-            project(&[(FILE, TOML), ("a.env", "FROM_FILE=file\nWHO=shadowed\n")]);
-        let host = BTreeMap::from([("WHO".to_owned(), "me".to_owned())]);
-        let loaded = located.load_with(host).unwrap();
-        assert_eq!(loaded.declared_env["GREETING"], "me file");
-        assert_eq!(loaded.declared_env["FROM_FILE"], "file");
-        assert_eq!(loaded.project.services[0].env["PORT"], "8000");
-    }
-
-    #[test]
-    fn a_missing_env_file_is_shown_where_it_is_named() {
-        let (_place, located) = project(&[(FILE, TOML)]);
-        let error = located.load_with(BTreeMap::new()).unwrap_err();
-        assert_eq!(error.exit(), 2);
-        assert!(
-            error.report().place.ends_with("hd.toml:4:13"),
-            "{:?}",
-            error.report()
-        );
-        let text = error.text(false, 100);
-        assert!(
-            text.contains("env_file = [\"a.env\"]") && text.contains("a.env"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn a_required_variable_is_shown_where_it_is_used() {
-        let toml = "[environment]\nname = \"x\"\nenv = { A = \"${NOPE:?say what}\" }\n";
-        let (_place, located) = project(&[(FILE, toml)]);
-        let error = located.load_with(BTreeMap::new()).unwrap_err();
-        assert_eq!(
-            error.report().message,
-            "variable `NOPE` is required: say what"
-        );
-        assert!(
-            error.report().place.contains("hd.toml:3:"),
-            "{:?}",
-            error.report()
-        );
-    }
-
-    #[test]
-    fn the_file_is_found_upward_or_named() {
-        let (place, located) = project(&[(FILE, TOML), ("other.toml", TOML)]);
-        let below = place.path().join("a/b");
-        std::fs::create_dir_all(&below).unwrap();
-        let from = |directory: &Path, file: Option<&str>| {
-            let place = Place {
-                directory: Some(directory.to_owned()),
-                file: file.map(PathBuf::from),
-            };
-            locate(&place, None)
-        };
-        assert_eq!(from(&below, None).unwrap().config, located.config);
-        let other = from(place.path(), Some("other.toml")).unwrap();
-        assert_eq!(other.config, located.directory.join("other.toml"));
-        assert_eq!(from(place.path(), Some("none.toml")).unwrap_err().exit(), 2);
-        assert_eq!(from(Path::new("/proc/self"), None).unwrap_err().exit(), 2);
-    }
-}
+#[path = "project_tests.rs"]
+mod tests;

@@ -18,14 +18,27 @@ pub(crate) const ROOT: Keys = Keys {
         "services",
         "files",
         "options",
+        "profiles",
     ],
     later: &[
         ("secrets", "pass values by `env` or `env_file` for now"),
         ("volumes", "write below the project directory for now"),
-        ("profiles", TABLE_HINT),
         ("include", "keep everything in one hd.toml for now"),
         ("remote", TABLE_HINT),
     ],
+};
+
+/// What a profile lays over the rest of the file.
+pub(crate) const PROFILE: Keys = Keys {
+    known: &[
+        "environment",
+        "dependencies",
+        "build",
+        "services",
+        "files",
+        "options",
+    ],
+    later: &[],
 };
 
 pub(crate) const ENVIRONMENT: Keys = Keys {
@@ -64,32 +77,39 @@ pub(crate) const SERVICE: Keys = Keys {
         "env",
         "kind",
         "healthcheck",
+        "env_file",
+        "working_dir",
+        "user",
+        "stop_signal",
+        "stop_grace",
+        "socket",
+        "pre_start",
+        "post_start",
+        "pre_stop",
+        "restart",
+        "profiles",
     ],
     later: &[
-        ("env_file", "`[environment] env_file` works"),
-        ("working_dir", "begin the command with `cd DIR &&` for now"),
-        ("user", "`[environment] user` works"),
         ("volumes", "write below the project directory for now"),
         (
             "ports",
             "name the one port it listens on as `port = 3000` for now",
         ),
-        ("profiles", TABLE_HINT),
         ("resources", TABLE_HINT),
         ("network", "services use the host's network for now"),
-        ("stop_signal", "services are stopped by SIGTERM for now"),
-        ("stop_grace", "`[options] restart_grace` works"),
-        ("socket", TABLE_HINT),
         ("replicas", "declare the service twice for now"),
         ("logs", TABLE_HINT),
-        (
-            "pre_start",
-            "use a service with `kind = \"oneshot\"` for now",
-        ),
-        ("post_start", TABLE_HINT),
-        ("pre_stop", TABLE_HINT),
-        ("restart", "`restart_policy = \"on_failure\"` works"),
     ],
+};
+
+pub(crate) const RESTART: Keys = Keys {
+    known: &["max", "min_delay", "max_delay", "factor", "reset_after"],
+    later: &[],
+};
+
+pub(crate) const WATCH_RULE: Keys = Keys {
+    known: &["files", "action", "exec"],
+    later: &[],
 };
 
 pub(crate) const DEPENDS_ON: Keys = Keys {
@@ -102,6 +122,7 @@ pub(crate) const HEALTHCHECK: Keys = Keys {
         "test",
         "http",
         "tcp",
+        "log",
         "interval",
         "timeout",
         "retries",
@@ -219,7 +240,7 @@ mod tests {
         assert_eq!(ROOT.advice("port"), "`port` belongs in [services.NAME]");
         assert_eq!(
             ROOT.advice("zzzz"),
-            "known here: environment, dependencies, build, services, files, options"
+            "known here: environment, dependencies, build, services, files, options, profiles"
         );
     }
 }

@@ -19,6 +19,8 @@ mod parse;
 mod path;
 pub mod project;
 mod read;
+pub mod service;
+pub mod signal;
 pub mod size;
 pub mod slug;
 mod source;
@@ -29,10 +31,11 @@ pub mod watch;
 
 pub use error::{ConfigError, Place, Problem, Report};
 pub use files::{DirFilter, FileFilter, Files, FilterStack, HiddenBy, Verdict};
-pub use parse::parse;
-pub use project::{
-    Command, Condition, Dependency, DependencyKind, DependsOn, Healthcheck, Kind, Options, Probe,
-    Project, ProjectMode, Provider, RestartPolicy, Service,
+pub use parse::{parse, parse_with};
+pub use project::{Dependency, DependencyKind, Options, Project, ProjectMode, Provider};
+pub use service::{
+    Backoff, Command, Condition, DependsOn, Healthcheck, Kind, Probe, RestartPolicy, Service,
 };
+pub use signal::Signal;
 pub use step::{NamedCache, Step, StepNetwork};
-pub use watch::WatchSet;
+pub use watch::{WatchAction, WatchRule, WatchSet};

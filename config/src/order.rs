@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use crate::project::Service;
+use crate::service::Service;
 
 /// Services that wait for each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -96,7 +96,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::start_order;
-    use crate::project::{Condition, DependsOn, Service};
+    use crate::service::{Condition, DependsOn, Service};
 
     fn service(name: &str, on: &[&str]) -> Service {
         let mut service = Service::new(name, "true");

@@ -6,8 +6,11 @@ mod depends_on;
 mod environment;
 mod files;
 mod healthcheck;
+mod life;
 mod options;
+mod profiles;
 mod services;
+mod watch;
 
 use std::collections::BTreeMap;
 
@@ -26,8 +29,18 @@ use crate::source::Source;
 /// The first problem found, with its place. Keys are checked table by table in the order of the
 /// reference, values after keys, what concerns several services last.
 pub fn parse(text: &str, file_name: &str) -> Result<Project, ConfigError> {
+    parse_with(text, file_name, &[])
+}
+
+/// Does the same with these profiles laid over the file, later ones over earlier ones.
+///
+/// A name that is no profile changes nothing: [`Project::profiles`] lists those there are.
+///
+/// # Errors
+/// As [`parse`]; what a profile says is checked when it is laid over.
+pub fn parse_with(text: &str, file_name: &str, active: &[String]) -> Result<Project, ConfigError> {
     let source = Source::new(file_name, text);
-    let document = DeTable::parse(text).map_err(|error| {
+    let mut document = DeTable::parse(text).map_err(|error| {
         let span = error.span().unwrap_or(0..0);
         let mut message = error.message().replace('\n', ", ");
         if message == "duplicate key" {
@@ -36,6 +49,8 @@ pub fn parse(text: &str, file_name: &str) -> Result<Project, ConfigError> {
         }
         source.error(span, Problem::Syntax { message })
     })?;
+    let named = profiles::read(&Section::root(&source, &document))?;
+    profiles::lay_over(document.get_mut(), active);
     let root = Section::root(&source, &document);
     root.check(&keys::ROOT)?;
     let hint = "begin with a table [environment] that has a `name`";
@@ -45,6 +60,7 @@ pub fn parse(text: &str, file_name: &str) -> Result<Project, ConfigError> {
     let services = root.optional("services", services::read)?;
     let files = root.optional("files", files::read)?;
     let options = root.optional("options", options::read)?;
+    let services = services.unwrap_or_default();
     Ok(Project {
         name: environment.name,
         base: environment.base,
@@ -56,7 +72,8 @@ pub fn parse(text: &str, file_name: &str) -> Result<Project, ConfigError> {
         steps: build.steps,
         cache: build.cache,
         caches: build.caches,
-        services: services.unwrap_or_default(),
+        profiles: profiles::all(named, &services),
+        services,
         files: files.unwrap_or_default(),
         options: options.unwrap_or_default(),
         places: places(&source, document.get_ref()),

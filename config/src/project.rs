@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::error::Place;
 use crate::files::{FileFilter, Files};
+use crate::service::Service;
 use crate::step::{NamedCache, Step};
-use crate::watch::WatchSet;
 
 /// Everything an `hd.toml` says, with defaults filled in.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub struct Project {
     pub caches: Vec<NamedCache>,
     /// Services in declared order; [`crate::order::start_order`] sorts them (it cannot fail here).
     pub services: Vec<Service>,
+    /// Names of all profiles, of `[profiles]` and of services; sorted.
+    pub profiles: Vec<String>,
     /// `[files]`.
     pub files: Files,
     /// `[options]`.
@@ -68,24 +70,6 @@ impl Project {
     #[must_use]
     pub fn file_filter(&self) -> FileFilter {
         FileFilter::new(&self.files)
-    }
-}
-
-/// A command as written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// A string: for `sh -c`.
-    Shell(String),
-    /// A list: program and arguments, no shell; never empty.
-    Exec(Vec<String>),
-}
-
-impl fmt::Display for Command {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Shell(line) => f.write_str(line),
-            Self::Exec(words) => f.write_str(&words.join(" ")),
-        }
     }
 }
 
@@ -155,136 +139,6 @@ pub enum DependencyKind {
     Version(String),
     /// A manifest, relative to the project.
     File(String),
-}
-
-/// One service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Service {
-    /// Its name: `a-z`, `0-9`, `_`, `-`.
-    pub name: String,
-    /// What runs.
-    pub command: Command,
-    /// Which files restart it; by default none.
-    pub watch: WatchSet,
-    /// The TCP port it listens on.
-    pub port: Option<u16>,
-    /// What must be so before it starts; each service at most once.
-    pub depends_on: Vec<DependsOn>,
-    /// What happens when it ends by itself.
-    pub restart: RestartPolicy,
-    /// Its own environment, unexpanded; beats that of the project.
-    pub env: BTreeMap<String, String>,
-    /// Long-running or one-shot.
-    pub kind: Kind,
-    /// How readiness is probed, where `port` is not enough.
-    pub healthcheck: Option<Healthcheck>,
-}
-
-impl Service {
-    /// Makes a service that only has a shell command.
-    #[must_use]
-    pub fn new(name: &str, command: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            command: Command::Shell(command.to_owned()),
-            watch: WatchSet::default(),
-            port: None,
-            depends_on: Vec::new(),
-            restart: RestartPolicy::Always,
-            env: BTreeMap::new(),
-            kind: Kind::Service,
-            healthcheck: None,
-        }
-    }
-}
-
-/// What a service waits for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DependsOn {
-    /// The other service.
-    pub service: String,
-    /// What must be so.
-    pub condition: Condition,
-}
-
-/// When a dependency is satisfied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition {
-    /// Its process runs.
-    Started,
-    /// It is ready: the probe passed, else the port accepts, else it runs. What the list form means.
-    Healthy,
-    /// It ended with exit code 0. What the list form means for a one-shot.
-    Completed,
-}
-
-/// What happens when a service ends by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RestartPolicy {
-    /// It starts again; the default.
-    Always,
-    /// It starts again unless it ended with exit code 0.
-    OnFailure,
-    /// It stays ended; the default of a one-shot.
-    Never,
-}
-
-/// Whether a service is meant to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// It runs until stopped.
-    Service,
-    /// It runs once, exit code 0 is success.
-    Oneshot,
-}
-
-/// How readiness is probed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Healthcheck {
-    /// What is tried.
-    pub test: Probe,
-    /// Time between two probes.
-    pub interval: Duration,
-    /// A probe that takes longer has failed.
-    pub timeout: Duration,
-    /// So many failures in a row, after `start_period`, make the service unhealthy; at least 1.
-    pub retries: u32,
-    /// Failures in this time after the start do not count.
-    pub start_period: Duration,
-}
-
-impl Healthcheck {
-    /// Default of `interval`.
-    pub const INTERVAL: Duration = Duration::from_secs(5);
-    /// Default of `timeout`.
-    pub const TIMEOUT: Duration = Duration::from_secs(5);
-    /// Default of `retries`.
-    pub const RETRIES: u32 = 3;
-    /// Default of `start_period`.
-    pub const START_PERIOD: Duration = Duration::from_secs(30);
-}
-
-/// One way to find out whether a service is ready.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Probe {
-    /// A command in the service's view; exit code 0 is success.
-    Exec(Command),
-    /// `GET`; a status below 400 is success.
-    Http {
-        /// Host name or address.
-        host: String,
-        /// TCP port.
-        port: u16,
-        /// Path and query, begins with `/`.
-        path: String,
-    },
-    /// A TCP connection that is accepted.
-    Tcp {
-        /// Host name or address.
-        host: String,
-        /// TCP port.
-        port: u16,
-    },
 }
 
 /// `[options]`.

@@ -1,9 +1,11 @@
-//! Which changed files restart a service.
+//! Which changed files concern a service, and what is done about them.
 
 use std::sync::Arc;
 
 use crate::glob::{Dialect, Rules, RulesBuilder};
 use crate::path::ancestors;
+use crate::service::Command;
+use crate::signal::Signal;
 
 /// A glob of a watch list that does not compile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +19,28 @@ pub struct WatchError {
     pub why: String,
 }
 
+/// What is done when a watched file has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WatchAction {
+    /// The service is restarted.
+    Restart,
+    /// The service gets a signal, most often to read its configuration again.
+    Signal(Signal),
+    /// A command is run beside it.
+    Exec(Command),
+    /// Nothing: the file is taken back from what earlier globs cover.
+    None,
+}
+
+/// A glob with what is done about files it covers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchRule {
+    /// The glob.
+    pub glob: String,
+    /// What is done.
+    pub action: WatchAction,
+}
+
 /// The `watch` globs of a service, relative to the project, gitignore-style.
 ///
 /// A glob that matches a directory covers all below it; one that begins with `!` takes files back;
@@ -25,23 +49,40 @@ pub struct WatchError {
 #[derive(Debug, Clone, Default)]
 pub struct WatchSet {
     globs: Vec<String>,
+    actions: Vec<WatchAction>,
     rules: Option<Arc<Rules>>,
 }
 
 impl PartialEq for WatchSet {
     fn eq(&self, other: &Self) -> bool {
-        self.globs == other.globs
+        self.globs == other.globs && self.actions == other.actions
     }
 }
 
 impl Eq for WatchSet {}
 
 impl WatchSet {
-    /// Compiles the globs.
+    /// Compiles globs that restart the service.
     ///
     /// # Errors
     /// The first glob that does not compile, with its position.
     pub fn new(globs: Vec<String>) -> Result<Self, WatchError> {
+        let rule = |glob| WatchRule {
+            glob,
+            action: WatchAction::Restart,
+        };
+        Self::with_actions(globs.into_iter().map(rule).collect())
+    }
+
+    /// Compiles globs with what each of them does; the last one that covers a path decides.
+    ///
+    /// # Errors
+    /// The first glob that does not compile, with its position.
+    pub fn with_actions(rules: Vec<WatchRule>) -> Result<Self, WatchError> {
+        let (globs, actions): (Vec<String>, Vec<WatchAction>) = rules
+            .into_iter()
+            .map(|rule| (rule.glob, rule.action))
+            .unzip();
         let fail = |index: usize, why: String| WatchError {
             index,
             glob: globs.get(index).cloned().unwrap_or_default(),
@@ -57,7 +98,11 @@ impl WatchSet {
         } else {
             Some(Arc::new(builder.build().map_err(|why| fail(0, why))?))
         };
-        Ok(Self { globs, rules })
+        Ok(Self {
+            globs,
+            actions,
+            rules,
+        })
     }
 
     /// The globs as written.
@@ -75,19 +120,30 @@ impl WatchSet {
     /// Tells whether a change of the file at `path` (raw bytes, relative) concerns the service.
     #[must_use]
     pub fn matches(&self, path: &[u8]) -> bool {
-        self.matched_by(path).is_some()
+        self.action(path).is_some()
     }
 
-    /// The glob that makes the service watch `path`, for explanations.
+    /// What is done when the file at `path` changes, if anything is.
+    #[must_use]
+    pub fn action(&self, path: &[u8]) -> Option<&WatchAction> {
+        let action = self.actions.get(self.deciding(path)?)?;
+        (*action != WatchAction::None).then_some(action)
+    }
+
+    /// The glob that decides about `path`, for explanations.
     #[must_use]
     pub fn matched_by(&self, path: &[u8]) -> Option<&str> {
+        self.globs.get(self.deciding(path)?).map(String::as_str)
+    }
+
+    fn deciding(&self, path: &[u8]) -> Option<usize> {
         let rules = self.rules.as_deref()?;
         let mut last = rules.last_match(path, false, &[]);
         for ancestor in ancestors(path) {
             last = last.max(rules.last_match(ancestor, true, &[]));
         }
         let rule = rules.get(last?).filter(|rule| !rule.negated)?;
-        self.globs.get(rule.place as usize).map(String::as_str)
+        Some(rule.place as usize)
     }
 
     /// The paths up to the first wildcard of those globs that name one: `dist` of `dist/**/*.js`,
@@ -113,7 +169,8 @@ fn literal_root(glob: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::WatchSet;
+    use super::{WatchAction, WatchRule, WatchSet};
+    use crate::signal::Signal;
 
     fn set(globs: &[&str]) -> WatchSet {
         WatchSet::new(globs.iter().map(|glob| (*glob).to_owned()).collect()).unwrap()
@@ -162,6 +219,25 @@ mod tests {
         assert_eq!(set.matched_by(b"src/x.html"), Some("src"));
         assert_eq!(set.matched_by(b"x.html"), Some("*.html"));
         assert_eq!(set.matched_by(b"src/x.md"), None);
+    }
+
+    #[test]
+    fn the_last_rule_that_covers_a_path_says_what_is_done() {
+        let rule = |glob: &str, action| WatchRule {
+            glob: glob.to_owned(),
+            action,
+        };
+        let set = WatchSet::with_actions(vec![
+            rule("conf", WatchAction::Restart),
+            rule("*.css", WatchAction::None),
+            rule("conf/nginx.conf", WatchAction::Signal(Signal::Hup)),
+        ])
+        .unwrap();
+        let hup = WatchAction::Signal(Signal::Hup);
+        assert_eq!(set.action(b"conf/a"), Some(&WatchAction::Restart));
+        assert_eq!(set.action(b"conf/nginx.conf"), Some(&hup));
+        assert_eq!(set.action(b"conf/a.css"), None);
+        assert!(!set.matches(b"conf/a.css") && set.matches(b"conf/nginx.conf"));
     }
 
     #[test]

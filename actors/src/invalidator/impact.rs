@@ -2,31 +2,37 @@
 
 use std::collections::BTreeMap;
 
-use hd_config::{Service, WatchSet};
+use hd_config::{Service, WatchAction, WatchSet};
 use hd_dag::TreePath;
 use hd_store::Id;
 
 use crate::messages::RestartCause;
 use crate::model::report::{StepOutcome, StepReport};
 
-/// Services whose watch patterns match something that changed, each with what matched, in the
-/// order of their names.
-pub fn concerned<'a>(
-    watches: impl IntoIterator<Item = (&'a str, &'a WatchSet)>,
-    changed: &[TreePath],
-) -> BTreeMap<String, Vec<TreePath>> {
-    let mut concerned = BTreeMap::new();
-    for (service, watch) in watches {
-        let matched: Vec<TreePath> = changed
-            .iter()
-            .filter(|path| watch.matches(path.as_bytes()))
-            .cloned()
-            .collect();
-        if !matched.is_empty() {
-            concerned.insert(service.to_owned(), matched);
+/// What a service is to do about the paths that changed, if it watches any: a restart beats all
+/// that is gentler.
+pub fn concerned(watch: &WatchSet, changed: &[TreePath]) -> Option<RestartCause> {
+    let (mut restarting, mut acting) = (Vec::new(), Vec::new());
+    let mut actions: Vec<WatchAction> = Vec::new();
+    for path in changed {
+        match watch.action(path.as_bytes()) {
+            None | Some(WatchAction::None) => {}
+            Some(WatchAction::Restart) => restarting.push(path.clone()),
+            Some(action) => {
+                acting.push(path.clone());
+                if !actions.contains(action) {
+                    actions.push(action.clone());
+                }
+            }
         }
     }
-    concerned
+    if !restarting.is_empty() {
+        return Some(RestartCause::Watched(restarting));
+    }
+    (!acting.is_empty()).then_some(RestartCause::Acted {
+        paths: acting,
+        actions,
+    })
 }
 
 /// Trees that services see below the project: before, if any were started, and now.
@@ -61,20 +67,54 @@ pub fn causes(
             all(&|| RestartCause::View(ran.clone()))
         }
         Some(_) => {
-            let watches = services
-                .iter()
-                .map(|service| (service.name.as_str(), &service.watch));
-            let concerned = concerned(watches, changed).into_iter();
-            concerned
-                .map(|(name, paths)| (name, RestartCause::Watched(paths)))
-                .collect()
+            let cause = |service: &Service| {
+                let cause = concerned(&service.watch, changed)?;
+                Some((service.name.clone(), cause))
+            };
+            services.iter().filter_map(cause).collect()
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use hd_config::{Signal, WatchRule};
+
     use super::*;
+
+    #[test]
+    fn a_restart_beats_what_is_gentler_and_each_action_is_taken_once() {
+        let rule = |glob: &str, action: &WatchAction| WatchRule {
+            glob: glob.to_owned(),
+            action: action.clone(),
+        };
+        let hup = WatchAction::Signal(Signal::Hup);
+        let rules = vec![
+            rule("*.conf", &hup),
+            rule("*.py", &WatchAction::Restart),
+            rule("skip.py", &WatchAction::None),
+        ];
+        let watch = WatchSet::with_actions(rules).unwrap();
+        let paths = |names: &[&str]| {
+            let path = |name: &&str| TreePath::new(name.as_bytes()).unwrap();
+            names.iter().map(path).collect::<Vec<_>>()
+        };
+        let acted = RestartCause::Acted {
+            paths: paths(&["a.conf", "b.conf"]),
+            actions: vec![hup],
+        };
+        let cases = [
+            (paths(&["skip.py", "notes"]), None),
+            (paths(&["a.conf", "skip.py", "b.conf"]), Some(acted)),
+            (
+                paths(&["a.conf", "x.py"]),
+                Some(RestartCause::Watched(paths(&["x.py"]))),
+            ),
+        ];
+        for (changed, cause) in cases {
+            assert_eq!(concerned(&watch, &changed), cause, "{changed:?}");
+        }
+    }
 
     #[test]
     fn a_new_view_concerns_all_and_an_edit_those_who_watch_it() {

@@ -25,8 +25,8 @@ use crate::base::{Base, ROOT_STAGED};
 use crate::messages::BatchError;
 use crate::session::Needed;
 use crate::shared::Shared;
-use crate::step_runner::environment;
 use crate::step_runner::plan::Plan;
+use crate::step_runner::{environment, prepare};
 
 /// How long a service's view may take to be made.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -94,7 +94,15 @@ impl ServiceView {
                 .into(),
             hd_config::Command::Exec(argv) => argv.iter().map(OsString::from).collect(),
         };
-        let command = self.command(shared, Some(service), argv);
+        let mut command = self.command(shared, Some(service), argv)?;
+        if !stdio.extra.is_empty() {
+            // sd_listen_fds(3); the sandbox adds LISTEN_PID, which nobody knows before.
+            let variables = [
+                ("LISTEN_FDS", stdio.extra.len().to_string()),
+                ("LISTEN_FDNAMES", service.name.clone()),
+            ];
+            command.set_env(variables.map(|(name, value)| (name.into(), value.into())));
+        }
         self.launch(shared, &service.name, command, stdio)
             .map_err(|error| match error {
                 NotStarted::Command(failure) => {
@@ -142,11 +150,16 @@ impl ServiceView {
         shared: &Shared,
         service: Option<&Service>,
         argv: impl IntoIterator<Item = T>,
-    ) -> Command {
+    ) -> Result<Command, BatchError> {
+        let account = match service.and_then(|service| Some((service, service.user.as_deref()?))) {
+            None => self.account.clone(),
+            Some((service, user)) => prepare::named_account(shared, &self.base, user)
+                .map_err(|error| error.at(format!("services.{}.user", service.name)))?,
+        };
         let mut env = self.plan.passed.clone();
         env.extend(environment::of_service(
             &self.base,
-            &self.account,
+            &account,
             &shared.settings.declared_env,
         ));
         if let Some(service) = service {
@@ -163,8 +176,12 @@ impl ServiceView {
             .map(|(name, value)| (name.into(), value.into()))
             .collect();
         command.cwd = PathBuf::from(&self.plan.workdir);
-        (command.uid, command.gid) = (self.account.uid, self.account.gid);
-        command
+        if let Some(dir) = service.and_then(|service| service.working_dir.as_deref()) {
+            // An absolute one replaces it.
+            command.cwd.push(dir);
+        }
+        (command.uid, command.gid) = (account.uid, account.gid);
+        Ok(command)
     }
 
     /// Makes the overlay of a service once; its upper outlives restarts.

@@ -9,9 +9,9 @@
 //! - **After restart** it starts its service anew in the view it was last told, and counts that.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use hd_config::Kind;
+use hd_config::{Command, Kind, WatchAction};
 use hd_supervision::actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, Running,
     SpawnHandle, WrapFuture,
@@ -20,13 +20,16 @@ use hd_supervision::{JobError, Status};
 use tokio::sync::oneshot;
 
 use super::dependencies;
+use super::hooks::{Beside, Meanwhile, UNHURRIED};
 use super::lifecycle::{Action, Input, Lifecycle};
 use super::memory::{Wish, told};
 use super::ports::Parts;
 use super::publish::Publisher;
 use super::run::{NotStarted, Run, Start, Started};
 use super::schedule::Plan;
-use super::spawner::ViewSpawner;
+use super::seen::Seen;
+use super::spawner::{Process, ViewSpawner};
+use crate::events::Event;
 use crate::messages::{
     DependencyReady, Origin, Probed, ProcessExited, RestartCause, RestartFor, StartService,
     StopService,
@@ -41,7 +44,7 @@ pub struct ServiceSupervisor {
     life: Lifecycle,
     run: Option<Run>,
     /// A start is under way; what was to be done to its process meanwhile.
-    spawning: Option<Option<Action>>,
+    spawning: Option<(Option<Action>, Meanwhile)>,
     timer: Option<SpawnHandle>,
     /// Who waits for it to be gone.
     stops: Vec<oneshot::Sender<()>>,
@@ -116,6 +119,12 @@ impl ServiceSupervisor {
             })
         });
         if self.is_idle() {
+            if matches!(
+                self.life.state(),
+                ServiceState::Exited | ServiceState::Failed
+            ) {
+                self.parts.memory.release_socket();
+            }
             self.answer_stops();
             if self.leaving {
                 ctx.stop();
@@ -135,9 +144,12 @@ impl ServiceSupervisor {
     fn act(&mut self, action: Action, now: Instant, ctx: &mut Context<Self>) {
         match (action, &self.run, &mut self.spawning) {
             (Action::Spawn, ..) => self.spawn(now, ctx),
-            (Action::Signal, Some(run), _) => run.process().terminate(),
+            (Action::Signal, Some(_), _) => self.ask_to_stop(),
             (Action::Kill, Some(run), _) => run.process().kill(),
-            (action, None, Some(meanwhile)) => *meanwhile = Some(action),
+            (action, None, Some(meanwhile)) => {
+                meanwhile.1.end(action);
+                meanwhile.0 = Some(action);
+            }
             (_, None, None) => {}
         }
     }
@@ -153,15 +165,17 @@ impl ServiceSupervisor {
         let Some(wish) = self.parts.memory.last_wish() else {
             return;
         };
+        let meanwhile = Meanwhile::default();
         let start = Start {
             run,
             because: self.life.because().to_owned(),
-            port: self.parts.service.port,
+            service: self.parts.service.clone(),
+            meanwhile: meanwhile.clone(),
             spawner: wish.spawner,
             log: self.parts.log.clone(),
             memory: self.parts.memory.clone(),
         };
-        self.spawning = Some(None);
+        self.spawning = Some((None, meanwhile));
         let pool = self.parts.pool.clone();
         let job = async move { pool.run(move || start.start()).await };
         ctx.spawn(
@@ -176,12 +190,14 @@ impl ServiceSupervisor {
         outcome: Result<Result<Started, NotStarted>, JobError>,
         ctx: &mut Context<Self>,
     ) {
-        let meanwhile = self.spawning.take().flatten();
-        let plan = Plan::of(&self.parts.service);
-        let ready_at_once = plan.is_none() && self.parts.service.kind == Kind::Service;
+        let meanwhile = self.spawning.take().and_then(|(action, _)| action);
+        let service = self.parts.service.clone();
+        let ready_at_once =
+            service.kind == Kind::Service && Plan::of(&service, &Seen::default()).is_none();
         let outcome = outcome.unwrap_or_else(|error| Err(NotStarted::Failed(error.to_string())));
         let news = self.parts.news();
         let watched = outcome.and_then(|started| {
+            let plan = Plan::of(&service, started.seen());
             Run::watch(run, started, plan, &news)
                 .map_err(|error| NotStarted::Failed(error.to_string()))
         });
@@ -191,11 +207,75 @@ impl ServiceSupervisor {
             Ok(run) => self.run = Some(run),
         }
         self.feed(Input::Spawned, ctx);
+        let after = self.parts.service.post_start.clone();
+        self.beside("post_start", after, UNHURRIED, |_| {});
         match meanwhile {
             Some(action) => self.act(action, now(), ctx),
             None if ready_at_once => self.feed(Input::Healthy, ctx),
             None => {}
         }
+    }
+
+    /// Sends the stop signal, after the commands that come before it.
+    fn ask_to_stop(&self) {
+        let before = self.parts.service.pre_stop.clone();
+        // The grace is for all of it: when it is over the sandbox is killed, and they with it.
+        let within = self.parts.rules.grace;
+        self.beside("pre_stop", before, within, |process| process.terminate());
+    }
+
+    /// Runs commands beside the process, then does the rest; at once where there is no command.
+    fn beside(
+        &self,
+        what: &'static str,
+        commands: Vec<Command>,
+        within: Duration,
+        then: impl FnOnce(&dyn Process) + Send + 'static,
+    ) {
+        let Some(run) = &self.run else {
+            return;
+        };
+        if commands.is_empty() {
+            return then(&**run.process());
+        }
+        Beside {
+            what,
+            service: self.parts.service.name.clone(),
+            commands,
+            process: run.process().clone(),
+            log: self.parts.log.clone(),
+            events: self.parts.shared.events.clone(),
+            within,
+        }
+        .spawn(then);
+    }
+
+    /// Does what watch rules say; false when it takes a restart, since a start is under way that may
+    /// have read the files already.
+    fn acted(&mut self, told: &str, actions: &[WatchAction], ctx: &mut Context<Self>) -> bool {
+        if self.spawning.is_some() {
+            return false;
+        }
+        let Some(run) = &self.run else {
+            // What does not run has nothing to do; a later start reads all anew.
+            return true;
+        };
+        for action in actions {
+            match action {
+                WatchAction::Signal(signal) => {
+                    run.process().signal(*signal);
+                    let text = format!("{signal} sent: {told}");
+                    let note = format!("{}: {text}", self.parts.service.name);
+                    self.parts.shared.events.tell(Event::Note(note));
+                    self.remark(text, ctx);
+                }
+                WatchAction::Exec(command) => {
+                    self.beside("watch", vec![command.clone()], UNHURRIED, |_| {});
+                }
+                WatchAction::Restart | WatchAction::None => {}
+            }
+        }
+        true
     }
 
     fn is_idle(&self) -> bool {
@@ -285,6 +365,11 @@ impl Handler<RestartFor> for ServiceSupervisor {
             cause,
             view,
         } = message;
+        if let RestartCause::Acted { actions, .. } = &cause
+            && self.acted(&told(&cause), actions, ctx)
+        {
+            return;
+        }
         let spawner = ViewSpawner {
             shared: self.parts.shared.clone(),
             service: self.parts.service.clone(),

@@ -1,12 +1,13 @@
 //! Processes that do what a test says, and a place to supervise them in.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use hd_config::{Command, Service};
+use hd_config::{Command, Service, Signal};
 use hd_supervision::testkit::until;
 use hd_supervision::{Lane, Runtime};
 use tempfile::TempDir;
@@ -99,7 +100,11 @@ impl Fakes {
 }
 
 impl Spawner for Fakes {
-    fn spawn(&self, output: Output) -> Result<Arc<dyn Process>, BatchError> {
+    fn before(&self, _: &Command, output: Output) -> Result<Arc<dyn Process>, BatchError> {
+        self.spawn(output, None)
+    }
+
+    fn spawn(&self, output: Output, _: Option<OwnedFd>) -> Result<Arc<dyn Process>, BatchError> {
         drop(
             self.0
                 .opened
@@ -187,7 +192,11 @@ impl Process for Fake {
         pid == std::process::id()
     }
 
-    fn check(&self, _: &Command, _: Duration) -> Result<(), String> {
+    fn signal(&self, signal: Signal) {
+        self.0.did.lock().unwrap().push(signal.name());
+    }
+
+    fn beside(&self, _: &Command, _: Option<Output>, _: Duration) -> Result<(), String> {
         self.1
             .0
             .answers

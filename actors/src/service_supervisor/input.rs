@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hd_config::RestartPolicy;
+use hd_config::{Backoff, RestartPolicy};
 
 use crate::messages::Ended;
 use crate::model::report::ServiceState;
@@ -16,14 +16,8 @@ pub struct Rules {
     pub oneshot: bool,
     /// Time between the stop signal and the kill.
     pub grace: Duration,
-    /// First delay after a crash.
-    pub delay_min: Duration,
-    /// Longest delay after a crash.
-    pub delay_max: Duration,
-    /// A run that lasted this long makes the next crash the first one again.
-    pub reset_after: Duration,
-    /// Crashes in a row after which it is given up.
-    pub crashes_max: u32,
+    /// How often it is started again after a crash, and how long that waits.
+    pub backoff: Backoff,
 }
 
 /// Something that happened.

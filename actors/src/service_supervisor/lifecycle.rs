@@ -295,23 +295,20 @@ impl Lifecycle {
         let lasted = self
             .started_at
             .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        if lasted >= self.rules.reset_after {
+        if lasted >= self.rules.backoff.reset_after {
             self.crashes = 0;
         }
         self.crashes += 1;
         self.because.clone_from(&why);
-        if self.crashes > self.rules.crashes_max {
+        let backoff = &self.rules.backoff;
+        if backoff.max.is_some_and(|max| self.crashes > max) {
             self.enter(
                 ServiceState::Failed,
                 &format!("{why}; given up after {} tries", self.crashes),
             );
             return None;
         }
-        let doubled = self
-            .rules
-            .delay_min
-            .saturating_mul(1 << (self.crashes - 1).min(16));
-        let delay = doubled.min(self.rules.delay_max);
+        let delay = backoff.delay(self.crashes);
         self.enter(
             ServiceState::Backoff,
             &format!("{why}; starting again in {} ms", delay.as_millis()),

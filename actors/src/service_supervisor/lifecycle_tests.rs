@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use hd_config::RestartPolicy;
+use hd_config::{Backoff, RestartPolicy};
 
 use super::lifecycle::{Action, Input, Lifecycle, Past, Rules};
 use crate::messages::Ended;
@@ -13,10 +13,11 @@ fn rules(policy: RestartPolicy, oneshot: bool) -> Rules {
         policy,
         oneshot,
         grace: Duration::from_secs(5),
-        delay_min: Duration::from_millis(100),
-        delay_max: Duration::from_secs(2),
-        reset_after: Duration::from_secs(10),
-        crashes_max: 4,
+        backoff: Backoff {
+            max: Some(4),
+            max_delay: Duration::from_secs(2),
+            ..Backoff::default()
+        },
     }
 }
 

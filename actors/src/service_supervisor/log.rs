@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::log_file::{FILE_MAX, LogFile};
+use super::seen::Seen;
 use super::split::Splitter;
 use crate::events::{Event, Events};
 use crate::model::log_line::{LogLine, Stream};
@@ -75,15 +76,16 @@ impl ServiceLog {
         self.write(Stream::Hd, vec![text.to_owned()]);
     }
 
-    /// Makes the pipes of a process and reads them, each on a thread, until all writers are gone.
-    pub(crate) fn pipes(&self) -> io::Result<(Output, Drained)> {
+    /// Makes the pipes of a process and reads them, each on a thread, until all writers are gone;
+    /// `seen` looks at the lines.
+    pub(crate) fn pipes(&self, seen: &Seen) -> io::Result<(Output, Drained)> {
         let (done, drained) = bounded(0);
-        let stdout = self.pump(Stream::Out, done.clone())?;
-        let stderr = self.pump(Stream::Err, done)?;
+        let stdout = self.pump(Stream::Out, done.clone(), seen.clone())?;
+        let stderr = self.pump(Stream::Err, done, seen.clone())?;
         Ok((Output { stdout, stderr }, Drained(drained)))
     }
 
-    fn pump(&self, stream: Stream, done: Sender<()>) -> io::Result<OwnedFd> {
+    fn pump(&self, stream: Stream, done: Sender<()>, seen: Seen) -> io::Result<OwnedFd> {
         let (ours, theirs) = io::pipe()?;
         // A larger pipe rides out a slow disk; a refusal changes nothing else.
         let _ = rustix::pipe::fcntl_setpipe_size(&theirs, PIPE_BYTES);
@@ -92,22 +94,23 @@ impl ServiceLog {
         thread::Builder::new()
             .name(format!("log {}", self.0.service))
             .spawn(move || {
-                log.read(reader, stream);
+                log.read(reader, stream, &seen);
                 drop(done);
             })?;
         Ok(theirs.into())
     }
 
-    fn read(&self, mut pipe: File, stream: Stream) {
+    fn read(&self, mut pipe: File, stream: Stream, seen: &Seen) {
         let mut splitter = Splitter::default();
         let mut bytes = vec![0; READ_MAX];
         loop {
             match pipe.read(&mut bytes) {
                 Ok(0) => break,
-                Ok(count) => self.write(
-                    stream,
-                    splitter.take(bytes.get(..count).unwrap_or_default()),
-                ),
+                Ok(count) => {
+                    let lines = splitter.take(bytes.get(..count).unwrap_or_default());
+                    seen.look(&lines);
+                    self.write(stream, lines);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
             }

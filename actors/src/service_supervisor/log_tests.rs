@@ -24,7 +24,7 @@ fn both_streams_and_remarks_reach_the_file_and_the_listener() {
         Events::new(Arc::new(heard.clone())),
     );
     log.remark("started, pid 1");
-    let (output, drained) = log.pipes().unwrap();
+    let (output, drained) = log.pipes(&Default::default()).unwrap();
     let (mut out, mut err) = (File::from(output.stdout), File::from(output.stderr));
     out.write_all(b"hello\nhalf").unwrap();
     err.write_all(b"warning\n").unwrap();
@@ -65,7 +65,7 @@ fn a_flood_is_taken_whole_and_the_disk_stays_bounded() {
         "web",
         Events::new(Arc::new(crate::events::Silence)),
     );
-    let (output, drained) = log.pipes().unwrap();
+    let (output, drained) = log.pipes(&Default::default()).unwrap();
     let mut out = File::from(output.stdout);
     let block = "0123456789abcdef\n".repeat(4096);
     for _ in 0..120 {
@@ -92,7 +92,7 @@ fn a_disk_that_refuses_does_not_stop_the_service_and_the_gap_is_told() {
         Events::new(Arc::new(heard.clone())),
     );
     std::fs::create_dir(dir.path().join("web.log")).unwrap();
-    let (output, drained) = log.pipes().unwrap();
+    let (output, drained) = log.pipes(&Default::default()).unwrap();
     let mut out = File::from(output.stdout);
     out.write_all(b"a\nb\n").unwrap();
     drop((out, output.stderr));

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use hd_store::Id;
 
 use super::lifecycle::Past;
+use super::socket::HeldSocket;
 use super::spawner::{Process, Spawner};
 use crate::messages::{Origin, RestartCause};
 
@@ -31,6 +32,7 @@ struct Remembered {
     past: Past,
     watch_restarts: u64,
     process: Option<Weak<dyn Process>>,
+    socket: Option<HeldSocket>,
 }
 
 impl Memory {
@@ -76,6 +78,25 @@ impl Memory {
         self.lock().process.as_ref()?.upgrade()
     }
 
+    /// Gives the listening socket that hd holds for it, made by `hold` when there is none yet.
+    pub(crate) fn socket(
+        &self,
+        hold: impl FnOnce() -> Result<HeldSocket, String>,
+    ) -> Result<HeldSocket, String> {
+        let mut held = self.lock();
+        if let Some(socket) = &held.socket {
+            return Ok(socket.clone());
+        }
+        let socket = hold()?;
+        held.socket = Some(socket.clone());
+        Ok(socket)
+    }
+
+    /// Gives the listening socket up: who connects to a service that stays stopped is refused.
+    pub(crate) fn release_socket(&self) {
+        self.lock().socket = None;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Remembered> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,11 +106,13 @@ impl Memory {
 pub(crate) fn told(cause: &RestartCause) -> String {
     match cause {
         RestartCause::Boot => String::new(),
-        RestartCause::Watched(paths) => match paths.as_slice() {
-            [] => "watched files changed".to_owned(),
-            [path] => format!("{path} changed"),
-            [path, more @ ..] => format!("{path} and {} more changed", more.len()),
-        },
+        RestartCause::Watched(paths) | RestartCause::Acted { paths, .. } => {
+            match paths.as_slice() {
+                [] => "watched files changed".to_owned(),
+                [path] => format!("{path} changed"),
+                [path, more @ ..] => format!("{path} and {} more changed", more.len()),
+            }
+        }
         RestartCause::View(steps) if steps.is_empty() => "its view changed".to_owned(),
         RestartCause::View(steps) => format!("output of {} changed", steps.join(", ")),
         RestartCause::MountPoint(path) => format!("{path} was removed on the host"),

@@ -4,6 +4,7 @@ pub mod actor;
 pub mod board;
 mod dependencies;
 mod holder;
+mod hooks;
 mod input;
 pub mod lifecycle;
 mod log;
@@ -14,6 +15,8 @@ mod probe;
 mod publish;
 mod run;
 mod schedule;
+mod seen;
+mod socket;
 mod spawner;
 mod split;
 

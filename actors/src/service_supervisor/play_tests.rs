@@ -42,9 +42,9 @@ impl Play {
         let mut tree = TreeSpec::new("services", Strategy::OneForOne).stop_together();
         for service in &services {
             let mut parts = ports::parts(&world.context, service).unwrap();
-            parts.rules.delay_min = Duration::from_millis(5);
-            parts.rules.delay_max = Duration::from_millis(20);
-            parts.rules.crashes_max = 3;
+            parts.rules.backoff.min_delay = Duration::from_millis(5);
+            parts.rules.backoff.max_delay = Duration::from_millis(20);
+            parts.rules.backoff.max = Some(3);
             let wish = Port::new("wish", 4, WhenFull::Await);
             tree = tree.child(ports::spec(parts, world.context.lane).serves(&wish));
             fakes.insert(service.name.clone(), Fakes::default());

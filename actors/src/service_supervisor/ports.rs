@@ -21,14 +21,6 @@ use crate::messages::{
 use crate::model::process_book::ProcessBook;
 use crate::shared::Shared;
 
-/// First delay after a crash.
-const DELAY_MIN: Duration = Duration::from_millis(100);
-/// Longest delay after a crash.
-const DELAY_MAX: Duration = Duration::from_secs(10);
-/// A run that lasted this long makes the next crash the first one again.
-const RESET_AFTER: Duration = Duration::from_secs(10);
-/// Crashes in a row after which a service is given up: about 25 s of trying.
-const CRASHES_MAX: u32 = 8;
 /// What a supervisor may take to stop beyond the grace of its process.
 const STOP_SLACK: Duration = Duration::from_secs(2);
 
@@ -164,7 +156,7 @@ pub(crate) fn parts(context: &ServiceContext, service: &Service) -> Result<Parts
                 ))
             })
             .collect(),
-        dependants_grace: (grace + STOP_SLACK).saturating_mul(depth(all, &service.name)),
+        dependants_grace: dependants_grace(all, &service.name, grace),
         board: context.board.clone(),
         book: context.book.clone(),
         pool: pool.map_err(|e| BatchError::new("internal", e))?,
@@ -197,11 +189,8 @@ fn rules(service: &Service, grace: Duration) -> Rules {
     Rules {
         policy: service.restart,
         oneshot: service.kind == Kind::Oneshot,
-        grace,
-        delay_min: DELAY_MIN,
-        delay_max: DELAY_MAX,
-        reset_after: RESET_AFTER,
-        crashes_max: CRASHES_MAX,
+        grace: service.stop_grace.unwrap_or(grace),
+        backoff: service.backoff.clone(),
     }
 }
 
@@ -210,12 +199,15 @@ fn dependants<'a>(all: &'a [Service], service: &'a str) -> impl Iterator<Item = 
         .filter(move |one| one.depends_on.iter().any(|need| need.service == service))
 }
 
-/// Counts the longest chain of dependants; the parser has refused cycles.
-fn depth(all: &[Service], service: &str) -> u32 {
+/// Adds up what the slowest chain of dependants may take; the parser has refused cycles.
+fn dependants_grace(all: &[Service], service: &str, default: Duration) -> Duration {
     dependants(all, service)
-        .map(|one| 1 + depth(all, &one.name))
+        .map(|one| {
+            let own = one.stop_grace.unwrap_or(default) + STOP_SLACK;
+            own + dependants_grace(all, &one.name, default)
+        })
         .max()
-        .unwrap_or(0)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -224,7 +216,7 @@ mod tests {
     use hd_config::{Condition, DependsOn};
 
     #[test]
-    fn a_service_waits_for_the_longest_chain_of_its_dependants() {
+    fn a_service_waits_for_the_slowest_chain_of_its_dependants() {
         let service = |name: &str, needs: &[&str]| {
             let mut service = Service::new(name, "true");
             let need = |need: &&str| DependsOn {
@@ -234,14 +226,15 @@ mod tests {
             service.depends_on = needs.iter().map(need).collect();
             service
         };
-        let all = [
+        let mut all = [
             service("db", &[]),
             service("web", &["db", "job"]),
             service("job", &["db"]),
         ];
-        assert_eq!(
-            ["db", "job", "web"].map(|name| depth(&all, name)),
-            [2, 1, 0]
-        );
+        all[2].stop_grace = Some(Duration::from_secs(9));
+        let graces = ["db", "job", "web"]
+            .map(|name| dependants_grace(&all, name, Duration::from_secs(1)).as_secs());
+        // Each has its own grace and two seconds more.
+        assert_eq!(graces, [3 + 11, 3, 0]);
     }
 }

@@ -71,7 +71,13 @@ fn probe(
 fn check(plan: &Plan, process: &dyn Process) -> Result<(), String> {
     match &plan.check {
         Check::Port(port) => own_port(*port, plan.timeout, process),
-        Check::Health(Probe::Exec(command)) => process.check(command, plan.timeout),
+        Check::Held(port) => holder::accepted(*port, plan.timeout),
+        Check::Log(seen) => seen.check(),
+        // It is looked for in what the service prints: the plan has made it `Check::Log`.
+        Check::Health(Probe::Log(_)) => Err("no line was looked for".to_owned()),
+        Check::Health(Probe::Exec(command)) => process
+            .beside(command, None, plan.timeout)
+            .map_err(|why| format!("healthcheck {why}")),
         Check::Health(Probe::Tcp { host, port }) => connect(host, *port, plan.timeout).map(drop),
         Check::Health(Probe::Http { host, port, path }) => get(host, *port, path, plan.timeout),
     }

@@ -5,11 +5,13 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hd_config::{Command, Probe, Service};
+use hd_config::{Command, Probe, Service, Signal};
 use hd_supervision::testkit::recorder;
 
 use super::*;
 use crate::messages::Ended;
+use crate::service_supervisor::log::Output;
+use crate::service_supervisor::seen::Seen;
 
 const SOON: Duration = Duration::from_secs(20);
 const MS: Duration = Duration::from_millis(1);
@@ -35,7 +37,9 @@ impl Process for Owner {
         self.0
     }
 
-    fn check(&self, _: &Command, _: Duration) -> Result<(), String> {
+    fn signal(&self, _: Signal) {}
+
+    fn beside(&self, _: &Command, _: Option<Output>, _: Duration) -> Result<(), String> {
         Ok(())
     }
 }
@@ -130,7 +134,7 @@ fn a_port_is_seen_soon_after_it_opens() {
         let mut service = Service::new("web", "serve");
         service.port = Some(port);
         let (probed, tape) = recorder("probed", 8, |_: &Probed| ());
-        let plan = || Plan::of(&service).unwrap();
+        let plan = || Plan::of(&service, &Seen::default()).unwrap();
         let probing = Probing::start(plan(), 7, Arc::new(Owner(true)), probed.clone()).unwrap();
         assert!(tape.is_empty());
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -150,17 +154,20 @@ fn a_port_is_seen_soon_after_it_opens() {
 
 #[test]
 fn a_check_that_ended_with_its_run_says_nothing() {
-    let plan = Plan::of(&{
-        let mut service = Service::new("web", "serve");
-        service.healthcheck = Some(hd_config::Healthcheck {
-            test: Probe::Exec(Command::Shell("true".to_owned())),
-            interval: SOON,
-            timeout: SOON,
-            retries: 1,
-            start_period: SOON,
-        });
-        service
-    })
+    let plan = Plan::of(
+        &{
+            let mut service = Service::new("web", "serve");
+            service.healthcheck = Some(hd_config::Healthcheck {
+                test: Probe::Exec(Command::Shell("true".to_owned())),
+                interval: SOON,
+                timeout: SOON,
+                retries: 1,
+                start_period: SOON,
+            });
+            service
+        },
+        &Seen::default(),
+    )
     .unwrap();
     let (over, is_over) = bounded(0);
     drop(over);

@@ -1,18 +1,23 @@
 //! One run of a service: how its process is started, watched and ended.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use hd_config::Service;
 use hd_supervision::{Port, Refused};
 
 use super::holder;
+use super::hooks::{self, Meanwhile};
 use super::lifecycle::describe;
 use super::log::{Drained, ServiceLog};
 use super::memory::Memory;
 use super::probe::Probing;
 use super::schedule::Plan;
+use super::seen::Seen;
+use super::socket::HeldSocket;
 use super::spawner::{Process, Spawner};
 use crate::messages::{Probed, ProcessExited};
 
@@ -29,7 +34,9 @@ pub(crate) struct Start {
     pub(crate) run: u64,
     /// Why, for the log.
     pub(crate) because: String,
-    pub(crate) port: Option<u16>,
+    pub(crate) service: Arc<Service>,
+    /// What may be wanted of it before it is done.
+    pub(crate) meanwhile: Meanwhile,
     pub(crate) spawner: Arc<dyn Spawner>,
     pub(crate) log: ServiceLog,
     pub(crate) memory: Memory,
@@ -49,6 +56,7 @@ pub(crate) enum NotStarted {
 pub(crate) struct Started {
     process: Arc<dyn Process>,
     drained: Drained,
+    seen: Seen,
 }
 
 impl Start {
@@ -62,17 +70,14 @@ impl Start {
                 before.pid()
             )));
         }
-        if let Some(who) = self.port.and_then(holder::in_use) {
-            return Err(NotStarted::InTheWay(who));
-        }
-        let (output, drained) = self
-            .log
-            .pipes()
-            .map_err(|e| NotStarted::Failed(e.to_string()))?;
-        let process = self
-            .spawner
-            .spawn(output)
-            .map_err(|e| NotStarted::Failed(e.to_string()))?;
+        let failed = |e: &dyn std::fmt::Display| NotStarted::Failed(e.to_string());
+        let socket = self.socket()?;
+        let before = &self.service.pre_start;
+        hooks::before_start(before, &*self.spawner, &self.log, &self.meanwhile)
+            .map_err(NotStarted::Failed)?;
+        let seen = Seen::of(&self.service);
+        let (output, drained) = self.log.pipes(&seen).map_err(|e| failed(&e))?;
+        let process = self.spawner.spawn(output, socket).map_err(|e| failed(&e))?;
         self.memory.set_process(&process);
         let because = if self.because.is_empty() {
             String::new()
@@ -82,7 +87,37 @@ impl Start {
         self.log
             .remark(&format!("started, pid {}{because}", process.pid()));
         tracing::debug!(run = self.run, pid = process.pid(), "service started");
-        Ok(Started { process, drained })
+        Ok(Started {
+            process,
+            drained,
+            seen,
+        })
+    }
+
+    /// Gives the socket to hand over; where none is held, the port must be free.
+    fn socket(&self) -> Result<Option<OwnedFd>, NotStarted> {
+        let Some(port) = self.service.port else {
+            return Ok(None);
+        };
+        let Some(address) = self.service.socket else {
+            let who = holder::in_use(port);
+            return who.map_or(Ok(None), |who| Err(NotStarted::InTheWay(who)));
+        };
+        let held = self
+            .memory
+            .socket(|| HeldSocket::listen(address, port))
+            .map_err(NotStarted::InTheWay)?;
+        let descriptor = held.descriptor();
+        descriptor
+            .map(Some)
+            .map_err(|e| NotStarted::Failed(e.to_string()))
+    }
+}
+
+impl Started {
+    /// Gives the line it is waited for, if one is.
+    pub(crate) fn seen(&self) -> &Seen {
+        &self.seen
     }
 }
 
@@ -110,7 +145,9 @@ impl Run {
         plan: Option<Plan>,
         news: &News,
     ) -> io::Result<Self> {
-        let Started { process, drained } = started;
+        let Started {
+            process, drained, ..
+        } = started;
         let mut run = Self {
             number,
             process: process.clone(),
@@ -137,8 +174,8 @@ impl Run {
     }
 
     /// Gives its process.
-    pub(crate) fn process(&self) -> &dyn Process {
-        &*self.process
+    pub(crate) fn process(&self) -> &Arc<dyn Process> {
+        &self.process
     }
 }
 

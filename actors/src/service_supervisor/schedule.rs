@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use hd_config::{Healthcheck, Kind, Probe, Service};
 
+use super::seen::Seen;
+
 /// Delay of the first probe after the start.
 const FIRST: Duration = Duration::from_millis(10);
 /// Longest delay before the first success.
 const EAGER_MAX: Duration = Duration::from_millis(100);
+/// The same where a look costs nothing.
+const FREE_MAX: Duration = Duration::from_millis(10);
 /// Longest delay before the first success of a probe that gave up.
 const PATIENT_MAX: Duration = Duration::from_secs(1);
 /// How long one look at a port may take.
@@ -20,6 +24,10 @@ pub(crate) enum Check {
     Health(Probe),
     /// The port of the service accepts.
     Port(u16),
+    /// Somebody accepts from the socket on this port that hd holds.
+    Held(u16),
+    /// A line was printed.
+    Log(Seen),
 }
 
 /// How readiness of a service is found out.
@@ -35,23 +43,39 @@ pub(crate) struct Plan {
     retries: u32,
     /// Failures in this time after the start do not count.
     start_period: Duration,
+    /// Longest delay before the first success.
+    eager_max: Duration,
 }
 
 impl Plan {
-    /// Decides how a service is probed; nothing when it is ready as soon as it runs.
-    pub(crate) fn of(service: &Service) -> Option<Self> {
+    /// Decides how a run of a service is probed; nothing when it is ready as soon as it runs.
+    pub(crate) fn of(service: &Service, seen: &Seen) -> Option<Self> {
         if let Some(health) = &service.healthcheck {
+            let waits = matches!(health.test, Probe::Log(_));
+            let check = if waits {
+                Check::Log(seen.clone())
+            } else {
+                Check::Health(health.test.clone())
+            };
             return Some(Self {
-                check: Check::Health(health.test.clone()),
+                check,
                 timeout: health.timeout,
-                again: Some(health.interval),
+                // What was printed stays printed.
+                again: (!waits).then_some(health.interval),
                 retries: health.retries.max(1),
                 start_period: health.start_period,
+                eager_max: if waits { FREE_MAX } else { EAGER_MAX },
             });
         }
         let port = service.port.filter(|_| service.kind == Kind::Service)?;
+        let check = if service.socket.is_some() {
+            Check::Held(port)
+        } else {
+            Check::Port(port)
+        };
         Some(Self {
-            check: Check::Port(port),
+            check,
+            eager_max: EAGER_MAX,
             timeout: PORT_TIMEOUT,
             again: None,
             retries: 1,
@@ -75,6 +99,7 @@ pub(crate) struct Schedule {
     again: Option<Duration>,
     retries: u32,
     start_period: Duration,
+    eager_max: Duration,
     delay: Duration,
     failures: u32,
     /// When the last failure that counts was, since the start.
@@ -90,6 +115,7 @@ impl Schedule {
             again: plan.again,
             retries: plan.retries,
             start_period: plan.start_period,
+            eager_max: plan.eager_max,
             delay: FIRST,
             failures: 0,
             counted_at: None,
@@ -149,7 +175,7 @@ impl Schedule {
         let longest = if self.told_failure {
             PATIENT_MAX
         } else {
-            EAGER_MAX
+            self.eager_max
         };
         self.delay = (self.delay * 2).min(longest);
         self.delay
@@ -174,7 +200,7 @@ mod tests {
             retries,
             start_period: 30_000 * MS,
         });
-        Plan::of(&service).unwrap()
+        Plan::of(&service, &Seen::default()).unwrap()
     }
 
     fn failed() -> Result<(), String> {
@@ -184,11 +210,22 @@ mod tests {
     #[test]
     fn what_a_service_says_decides_how_it_is_probed() {
         let mut service = Service::new("web", "serve");
-        assert_eq!(Plan::of(&service), None, "it is ready when it runs");
+        assert_eq!(
+            Plan::of(&service, &Seen::default()),
+            None,
+            "it is ready when it runs"
+        );
         service.port = Some(5000);
-        assert_eq!(Plan::of(&service).unwrap().check, Check::Port(5000));
+        assert_eq!(
+            Plan::of(&service, &Seen::default()).unwrap().check,
+            Check::Port(5000)
+        );
         service.kind = Kind::Oneshot;
-        assert_eq!(Plan::of(&service), None, "it is ready when it is done");
+        assert_eq!(
+            Plan::of(&service, &Seen::default()),
+            None,
+            "it is ready when it is done"
+        );
         assert!(matches!(health(3).check, Check::Health(Probe::Tcp { .. })));
     }
 
@@ -217,7 +254,7 @@ mod tests {
     fn a_port_is_not_looked_at_again() {
         let mut service = Service::new("web", "serve");
         service.port = Some(5000);
-        let mut schedule = Schedule::new(&Plan::of(&service).unwrap());
+        let mut schedule = Schedule::new(&Plan::of(&service, &Seen::default()).unwrap());
         assert_eq!(schedule.answered(29_000 * MS, failed()).tell, None);
         assert_eq!(
             schedule.answered(30_000 * MS, failed()).tell,

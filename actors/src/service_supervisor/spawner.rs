@@ -1,23 +1,31 @@
 //! Processes of a service: what a supervisor asks of one, and those in a view.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hd_config::{Command, Service};
+use hd_config::{Command, Service, Signal};
 use hd_sandbox::{End, Record, Sandbox, Spec, Stdio};
 
 use super::log::Output;
 use crate::messages::{BatchError, Ended};
 use crate::model::process_book::{Entry, ProcessBook};
 use crate::model::surroundings::Surroundings;
-use crate::mount_server::view::{Launched, ServiceView};
+use crate::mount_server::view::{Launched, NotStarted, ServiceView};
 use crate::shared::Shared;
 
 /// Starts processes of one service.
 pub(crate) trait Spawner: std::fmt::Debug + Send + Sync {
-    /// Starts one and waits until it executes. Blocks.
-    fn spawn(&self, output: Output) -> Result<Arc<dyn Process>, BatchError>;
+    /// Starts one, with the socket hd holds for it, and waits until it executes. Blocks.
+    fn spawn(
+        &self,
+        output: Output,
+        socket: Option<OwnedFd>,
+    ) -> Result<Arc<dyn Process>, BatchError>;
+
+    /// Starts a command in a sandbox like that of the service, before it. Blocks.
+    fn before(&self, command: &Command, output: Output) -> Result<Arc<dyn Process>, BatchError>;
 }
 
 /// A started process with all it has started itself. Dropping it kills all of them.
@@ -28,6 +36,9 @@ pub(crate) trait Process: std::fmt::Debug + Send + Sync {
     /// Sends the stop signal to the whole group.
     fn terminate(&self);
 
+    /// Sends a signal to the whole group.
+    fn signal(&self, signal: Signal);
+
     /// Kills all of it.
     fn kill(&self);
 
@@ -37,8 +48,14 @@ pub(crate) trait Process: std::fmt::Debug + Send + Sync {
     /// Tells whether a process belongs to it.
     fn owns(&self, pid: u32) -> bool;
 
-    /// Runs a command beside it, in its surroundings; exit code 0 is success. Blocks.
-    fn check(&self, command: &Command, within: Duration) -> Result<(), String>;
+    /// Runs a command beside it, in its surroundings; exit code 0 is success, the error goes on
+    /// after the command's name. Without output it is silent. Blocks.
+    fn beside(
+        &self,
+        command: &Command,
+        output: Option<Output>,
+        within: Duration,
+    ) -> Result<(), String>;
 }
 
 /// Starts a service in a view.
@@ -51,40 +68,75 @@ pub(crate) struct ViewSpawner {
 }
 
 impl Spawner for ViewSpawner {
-    fn spawn(&self, output: Output) -> Result<Arc<dyn Process>, BatchError> {
-        let Output { stdout, stderr } = output;
-        let stdio = Stdio {
-            stdin: None,
-            stdout: Some(stdout),
-            stderr: Some(stderr),
-            extra: Vec::new(),
-        };
+    fn spawn(
+        &self,
+        output: Output,
+        socket: Option<OwnedFd>,
+    ) -> Result<Arc<dyn Process>, BatchError> {
+        let stdio = stdio(Some(output), socket);
         let Launched { sandbox, spec, .. } = self.view.start(&self.shared, &self.service, stdio)?;
         // It may have ended already: then there is nothing to write down.
-        let record = sandbox.record().ok();
-        if let Some(record) = &record {
-            self.tell_how_to_enter(record, &spec);
+        if let Ok(record) = sandbox.record() {
+            self.tell_how_to_enter(&record, spec);
         }
-        let entry = record.map(|record| self.book.enter(record));
-        let namespace = std::fs::read_link(pid_namespace(sandbox.pid())).ok();
-        let (shared, service, view) =
-            (self.shared.clone(), self.service.clone(), self.view.clone());
-        Ok(Arc::new(ViewProcess {
-            sandbox,
-            _entry: entry,
-            namespace,
-            shared,
-            service,
-            view,
-        }))
+        Ok(self.process(sandbox))
+    }
+
+    fn before(&self, command: &Command, output: Output) -> Result<Arc<dyn Process>, BatchError> {
+        let (shared, service) = (&self.shared, &self.service);
+        let command = self.view.command(shared, Some(service), argv(command))?;
+        let launched = self
+            .view
+            .launch(shared, &service.name, command, stdio(Some(output), None));
+        match launched {
+            Ok(launched) => Ok(self.process(launched.sandbox)),
+            Err(NotStarted::Command(failure)) => Err(BatchError::new("service", failure)),
+            Err(NotStarted::Sandbox(error)) => Err(error),
+        }
+    }
+}
+
+fn stdio(output: Option<Output>, socket: Option<OwnedFd>) -> Stdio {
+    let (stdout, stderr) = output.map_or((None, None), |output| {
+        (Some(output.stdout), Some(output.stderr))
+    });
+    Stdio {
+        stdin: None,
+        stdout,
+        stderr,
+        extra: socket.into_iter().collect(),
+    }
+}
+
+fn argv(command: &Command) -> Vec<String> {
+    match command {
+        Command::Shell(line) => ["/bin/sh", "-c", line].map(str::to_owned).into(),
+        Command::Exec(argv) => argv.clone(),
     }
 }
 
 impl ViewSpawner {
+    fn process(&self, sandbox: Sandbox) -> Arc<dyn Process> {
+        let entry = sandbox.record().ok().map(|record| self.book.enter(record));
+        let namespace = std::fs::read_link(pid_namespace(sandbox.pid())).ok();
+        Arc::new(ViewProcess {
+            sandbox,
+            _entry: entry,
+            namespace,
+            shared: self.shared.clone(),
+            service: self.service.clone(),
+            view: self.view.clone(),
+        })
+    }
+
     /// A disk that refuses is no reason not to run it: it cannot be entered then.
-    fn tell_how_to_enter(&self, record: &Record, spec: &Spec) {
+    fn tell_how_to_enter(&self, record: &Record, mut spec: Spec) {
+        // Its socket is handed to itself only.
+        spec.command
+            .env
+            .retain(|(name, _)| !name.as_encoded_bytes().starts_with(b"LISTEN_FD"));
         let path = self.shared.settings.paths.service(&self.service.name);
-        if let Err(error) = Surroundings::new(record.clone(), spec).write(&path) {
+        if let Err(error) = Surroundings::new(record.clone(), &spec).write(&path) {
             tracing::warn!(path = %path.display(), %error, "cannot write down how to enter a service");
         }
     }
@@ -110,8 +162,12 @@ impl Process for ViewProcess {
     }
 
     fn terminate(&self) {
-        if let Err(error) = self.sandbox.signal(libc::SIGTERM) {
-            tracing::debug!(service = self.service.name, %error, "the stop signal did not arrive");
+        self.signal(self.service.stop_signal);
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Err(error) = self.sandbox.signal(signal.number()) {
+            tracing::debug!(service = self.service.name, %signal, %error, "a signal did not arrive");
         }
     }
 
@@ -142,21 +198,26 @@ impl Process for ViewProcess {
             .is_none_or(|(of, own)| of == *own)
     }
 
-    fn check(&self, command: &Command, within: Duration) -> Result<(), String> {
-        let argv = match command {
-            Command::Shell(line) => ["/bin/sh", "-c", line].map(str::to_owned).into(),
-            Command::Exec(argv) => argv.clone(),
-        };
-        let command = self.view.command(&self.shared, Some(&self.service), argv);
-        let launcher = self.shared.launcher().map_err(|e| e.to_string())?;
+    fn beside(
+        &self,
+        command: &Command,
+        output: Option<Output>,
+        within: Duration,
+    ) -> Result<(), String> {
+        let told = |error: BatchError| format!("cannot be run: {error}");
+        let command = self
+            .view
+            .command(&self.shared, Some(&self.service), argv(command))
+            .map_err(told)?;
+        let launcher = self.shared.launcher().map_err(told)?;
+        let broken = |error: hd_sandbox::SandboxError| format!("cannot be run: {error}");
         let entered = launcher
-            .enter(&self.sandbox, &command, Stdio::default())
-            .map_err(|e| e.to_string())?;
-        match entered.wait(Some(within)) {
-            Ok(Some(status)) if status.success() => Ok(()),
-            Ok(Some(status)) => Err(format!("healthcheck exited with code {}", status.code())),
-            Ok(None) => Err(format!("healthcheck took longer than {within:?}")),
-            Err(error) => Err(error.to_string()),
+            .enter(&self.sandbox, &command, stdio(output, None))
+            .map_err(broken)?;
+        match entered.wait(Some(within)).map_err(broken)? {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(format!("exited with code {}", status.code())),
+            None => Err(format!("took longer than {within:?}")),
         }
     }
 }

@@ -149,6 +149,21 @@ pub fn service_account(shared: &Shared, base: &Base, plan: &Plan) -> Result<Acco
     }
 }
 
+/// Gives the account of a service's own `user`: of the image, or of this machine.
+pub fn named_account(shared: &Shared, base: &Base, user: &str) -> Result<Account, BatchError> {
+    if base.is_image() {
+        return account_in(shared, base, user);
+    }
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let account = resolve(user, &read("/etc/passwd"), &read("/etc/group")).map_err(|e| {
+        BatchError::new("config", e.replace("the image", "this machine"))
+            .hint("name a user of this machine, or a number")
+    })?;
+    // The home that the view has belongs to who runs the project.
+    let home = "/tmp".to_owned();
+    Ok(Account { home, ..account })
+}
+
 /// The owner of the project directory when hd is root, else the one who runs hd.
 fn runner(shared: &Shared) -> (u32, u32) {
     if rustix::process::geteuid().is_root() {

@@ -37,6 +37,7 @@ impl LogsArgs {
         Place {
             directory: self.directory.clone(),
             file: self.file.clone(),
+            profile: Vec::new(),
         }
     }
 }

@@ -55,6 +55,9 @@ pub(crate) struct Place {
     /// Use this file; its directory is the project
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+    /// With this profile; can be given again [default: HD_PROFILE]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Vec<String>,
 }
 
 impl Place {
@@ -63,6 +66,7 @@ impl Place {
         Place {
             directory: self.directory.or(outer.directory),
             file: self.file.or(outer.file),
+            profile: [outer.profile, self.profile].concat(),
         }
     }
 }

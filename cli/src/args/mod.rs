@@ -167,6 +167,7 @@ mod tests {
         let place = up.place.or(Place {
             directory: Some("a".into()),
             file: None,
+            profile: Vec::new(),
         });
         assert_eq!(place.directory, Some("z".into()));
     }

@@ -7,8 +7,8 @@ use toml::de::DeValue;
 use crate::error::Problem;
 use crate::keys;
 use crate::order::start_order;
-use crate::project::{Condition, DependsOn, Kind, RestartPolicy, Service};
 use crate::read::{Item, Result};
+use crate::service::{Condition, DependsOn, Kind, RestartPolicy, Service};
 
 /// A name in `depends_on` and, in table form, its condition.
 struct Wish<'a> {
@@ -114,7 +114,7 @@ fn dependency(wish: Wish<'_>, service: &str, services: &[Service]) -> Result<Dep
 /// Refuses a condition its service can never reach.
 fn possible(item: &Item<'_>, target: &Service, condition: Condition) -> Result<()> {
     let name = &target.name;
-    let probed = target.port.is_some() || target.healthcheck.is_some();
+    let probed = target.has_port() || target.healthcheck.is_some();
     match condition {
         Condition::Completed if target.restart == RestartPolicy::Always => {
             let why = format!("`{name}` restarts whenever it ends, so it never completes");

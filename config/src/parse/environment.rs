@@ -71,14 +71,14 @@ fn workdir(item: &Item<'_>) -> Result<String> {
     }
 }
 
-fn env_file(item: &Item<'_>) -> Result<Vec<String>> {
+pub(super) fn env_file(item: &Item<'_>) -> Result<Vec<String>> {
     if let DeValue::String(_) = item.value() {
         return Ok(vec![item.path_inside()?]);
     }
     item.elements()?.iter().map(Item::path_inside).collect()
 }
 
-fn user(item: &Item<'_>) -> Result<String> {
+pub(super) fn user(item: &Item<'_>) -> Result<String> {
     if let DeValue::Integer(_) = item.value() {
         let number = item.integer()?;
         let fits = u32::try_from(number);

@@ -4,10 +4,10 @@ use toml::de::DeValue;
 
 use super::services::{command, port};
 use crate::keys;
-use crate::project::{Command, Healthcheck, Probe};
 use crate::read::{Item, Result, Section};
+use crate::service::{Command, Healthcheck, Probe};
 
-/// Reads a healthcheck; `service_port` is where `http = "/path"` goes.
+/// Reads a healthcheck; `service_port` is where `http = "/path"` goes, 0 while it is not known.
 pub(super) fn read(item: &Item<'_>, service_port: Option<u16>) -> Result<Healthcheck> {
     let DeValue::Table(_) = item.value() else {
         return Ok(Healthcheck {
@@ -34,20 +34,21 @@ pub(super) fn read(item: &Item<'_>, service_port: Option<u16>) -> Result<Healthc
 }
 
 fn probe(item: &Item<'_>, section: &Section<'_>, service_port: Option<u16>) -> Result<Probe> {
-    let probes = ["test", "http", "tcp"];
+    let probes = ["test", "http", "tcp", "log"];
     let given: Vec<Item<'_>> = probes.iter().filter_map(|key| section.get(key)).collect();
     match given.as_slice() {
         [one] => match one.key() {
             "http" => http(one, service_port),
             "tcp" => tcp(one),
+            "log" => log(one),
             _ => test(one),
         },
         [] => {
-            let hint = "test = \"curl -f localhost:3000\", http = \"/healthz\" or tcp = 5432";
-            Err(item.invalid("it lacks `test`, `http` or `tcp`", hint))
+            let hint = "test = \"curl -f localhost:3000\", http = \"/healthz\", tcp = 5432 or log = \"listening\"";
+            Err(item.invalid("it lacks `test`, `http`, `tcp` or `log`", hint))
         }
         [_, second, ..] => {
-            Err(second.invalid_key("only one of `test`, `http`, `tcp` is tried", ""))
+            Err(second.invalid_key("only one of `test`, `http`, `tcp`, `log` is tried", ""))
         }
     }
 }
@@ -94,6 +95,23 @@ fn http(item: &Item<'_>, service_port: Option<u16>) -> Result<Probe> {
         .ok_or_else(|| item.invalid(format!("{text:?} is no URL"), example))?;
     let path = path.to_owned();
     Ok(Probe::Http { host, port, path })
+}
+
+fn log(item: &Item<'_>) -> Result<Probe> {
+    let text = item.text()?;
+    match regex::Regex::new(text) {
+        Ok(_) => Ok(Probe::Log(text.to_owned())),
+        Err(error) => {
+            let why = error.to_string();
+            // The last line says what is wrong; those before draw the place.
+            let why = why.lines().last().unwrap_or_default();
+            let why = format!(
+                "{text:?} is no regular expression: {}",
+                why.trim_start_matches("error: ")
+            );
+            Err(item.invalid(why, "e.g. log = \"ready to accept connections\""))
+        }
+    }
 }
 
 fn tcp(item: &Item<'_>) -> Result<Probe> {

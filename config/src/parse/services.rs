@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
-use super::{depends_on, environment, healthcheck};
+use super::{depends_on, environment, healthcheck, life, watch};
 use crate::error::Problem;
 use crate::keys;
-use crate::project::{Command, Kind, RestartPolicy, Service};
+use crate::path::inside_project;
 use crate::read::{Item, Result, Section};
-use crate::watch::WatchSet;
+use crate::service::{Command, Kind, RestartPolicy, Service};
+use crate::signal::Signal;
 
 pub(super) fn read(item: &Item<'_>) -> Result<Vec<Service>> {
     let declared = item.section()?.items();
@@ -31,20 +32,47 @@ fn service(item: &Item<'_>) -> Result<Service> {
     let kinds = [("service", Kind::Service), ("oneshot", Kind::Oneshot)];
     let kind = section.optional("kind", |item| item.one_of(&kinds))?;
     let kind = kind.unwrap_or(Kind::Service);
-    let port = section.optional("port", port)?;
+    let wanted = section.optional("port", wanted_port)?;
+    let port = match wanted {
+        Some(Wanted::Fixed(port)) => Some(port),
+        Some(Wanted::Auto) | None => None,
+    };
+    let own_port = wanted.map(|_| port.unwrap_or(0));
+    let commands = |key| {
+        section
+            .optional(key, commands)
+            .map(Option::unwrap_or_default)
+    };
+    let env_file = section.optional("env_file", environment::env_file)?;
+    let profiles = section.optional("profiles", super::profiles::names)?;
+    let signal = section.optional("stop_signal", life::signal)?;
     Ok(Service {
         name,
         command,
-        watch: section.optional("watch", watch)?.unwrap_or_default(),
+        watch: section.optional("watch", watch::read)?.unwrap_or_default(),
         port,
+        auto_port: matches!(wanted, Some(Wanted::Auto)),
+        socket: life::socket(&section, wanted.is_some(), kind)?,
         // Filled in when all services are known.
         depends_on: Vec::new(),
         restart: restart(&section, kind)?,
+        backoff: section
+            .optional("restart", life::backoff)?
+            .unwrap_or_default(),
         env: section
             .optional("env", environment::env)?
             .unwrap_or_default(),
+        env_file: env_file.unwrap_or_default(),
+        working_dir: section.optional("working_dir", working_dir)?,
+        user: section.optional("user", environment::user)?,
+        stop_signal: signal.unwrap_or(Signal::Term),
+        stop_grace: section.optional("stop_grace", Item::duration)?,
+        pre_start: commands("pre_start")?,
+        post_start: commands("post_start")?,
+        pre_stop: commands("pre_stop")?,
+        profiles: profiles.unwrap_or_default(),
         kind,
-        healthcheck: section.optional("healthcheck", |item| healthcheck::read(item, port))?,
+        healthcheck: section.optional("healthcheck", |item| healthcheck::read(item, own_port))?,
     })
 }
 
@@ -103,26 +131,41 @@ fn argument(item: &Item<'_>) -> Result<String> {
     }
 }
 
-fn watch(item: &Item<'_>) -> Result<WatchSet> {
-    if let DeValue::String(text) = item.value()
-        && text == "auto"
-    {
-        return Err(item.not_yet("\"auto\"", "list globs: watch = [\"src/**\"]"));
+/// One command, or a list of them; each a string for the shell, or a list without.
+fn commands(item: &Item<'_>) -> Result<Vec<Command>> {
+    match item.value() {
+        DeValue::Array(_) => item.elements()?.iter().map(command).collect(),
+        _ => Ok(vec![command(item)?]),
     }
-    globs(item)
 }
 
-/// A list of gitignore-style globs.
-pub(super) fn globs(item: &Item<'_>) -> Result<WatchSet> {
-    let elements = item.elements()?;
-    WatchSet::new(item.texts()?).map_err(|error| {
-        let element = elements.get(error.index).unwrap_or(item);
-        element.error(Problem::BadGlob {
-            key: element.path().to_owned(),
-            glob: error.glob,
-            why: error.why,
-        })
-    })
+/// A directory inside, or below the project.
+fn working_dir(item: &Item<'_>) -> Result<String> {
+    let text = item.text()?;
+    let (root, relative) = match text.strip_prefix('/') {
+        Some(rest) => ("/", rest),
+        None => ("", text),
+    };
+    if relative.is_empty() {
+        return Ok("/".to_owned());
+    }
+    let path = inside_project(relative).map_err(|why| item.invalid(why, ""))?;
+    Ok(format!("{root}{path}"))
+}
+
+/// What `port` asks for.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Fixed(u16),
+    Auto,
+}
+
+fn wanted_port(item: &Item<'_>) -> Result<Wanted> {
+    match item.value() {
+        DeValue::String(text) if text == "auto" => Ok(Wanted::Auto),
+        DeValue::String(_) => Err(item.wrong_type("a whole number or \"auto\"", "port = 3000")),
+        _ => port(item).map(Wanted::Fixed),
+    }
 }
 
 /// A TCP port somebody can connect to.

@@ -36,7 +36,7 @@ pub struct Stdio {
     pub stdout: Option<OwnedFd>,
     /// Descriptor 2.
     pub stderr: Option<OwnedFd>,
-    /// Descriptors 3 and on.
+    /// Descriptors 3 and on. A command whose environment says `LISTEN_FDS` gets its own id as `LISTEN_PID` besides.
     pub extra: Vec<OwnedFd>,
 }
 

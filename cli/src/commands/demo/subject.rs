@@ -261,6 +261,7 @@ depends_on = ["worker"]
         let at = Place {
             directory: Some(place.path().join("from")),
             file: None,
+            profile: Vec::new(),
         };
         let located = crate::project::locate(&at, None).unwrap();
         let subject = Subject::read(&located).unwrap();

@@ -62,7 +62,7 @@ pub(super) fn run(located: Located, wish: Wish, output: Output, started: Instant
 }
 
 fn within(one: &OneOff, wish: &Wish, service: Option<&str>, conductor: &Conductor) -> Outcome {
-    let command = wish.within(one.command(service));
+    let command = wish.within(one.command(service)?);
     let (launched, _entry) = one
         .launch(command, wish.stdio()?)
         .map_err(|error| match error {

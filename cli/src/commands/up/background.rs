@@ -26,7 +26,7 @@ const TAIL: u64 = 4096;
 pub(super) fn start(plan: &Plan, wait: bool, output: Output) -> Outcome {
     // What is wrong with the file is said here, not in a log.
     let mut loaded = plan.located.load()?;
-    targets::keep(&mut loaded.project, &plan.services)?;
+    targets::keep(&mut loaded.project, &plan.services, &plan.located.profiles)?;
     let (mut child, log) = spawn(plan)?;
     let client = answering(plan, &mut child, &log, output)?;
     if wait {
@@ -80,6 +80,9 @@ fn spawn(plan: &Plan) -> Result<(Child, PathBuf), CliError> {
     }
     if let Some(jobs) = plan.jobs {
         command.args(["--jobs", &jobs.to_string()]);
+    }
+    for profile in &plan.located.profiles {
+        command.args(["--profile", profile]);
     }
     command.arg("--").args(&plan.services);
     command

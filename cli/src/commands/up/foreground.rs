@@ -59,7 +59,7 @@ fn run(
 
 pub(in crate::commands) fn settings(plan: &Plan) -> Result<Settings, CliError> {
     let mut loaded = plan.located.load()?;
-    targets::keep(&mut loaded.project, &plan.services)?;
+    targets::keep(&mut loaded.project, &plan.services, &plan.located.profiles)?;
     Ok(Settings {
         project: loaded.project,
         project_dir: plan.located.directory.clone(),

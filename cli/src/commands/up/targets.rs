@@ -36,13 +36,22 @@ pub(super) fn split(words: &[String]) -> Result<Targets, CliError> {
     Ok(targets)
 }
 
-/// Keeps the services named and what they depend on; all when none is named.
-pub(super) fn keep(project: &mut Project, names: &[String]) -> Result<(), CliError> {
-    if names.is_empty() {
-        return Ok(());
-    }
+/// Keeps the services named and what they depend on; when none is named, those that the profiles
+/// leave in. A service that is needed starts whatever its profiles are.
+pub(super) fn keep(
+    project: &mut Project,
+    names: &[String],
+    profiles: &[String],
+) -> Result<(), CliError> {
     let mut kept: Vec<String> = Vec::new();
     let mut rest: Vec<String> = names.to_vec();
+    if names.is_empty() {
+        let enabled = project
+            .services
+            .iter()
+            .filter(|one| one.is_enabled(profiles));
+        rest = enabled.map(|service| service.name.clone()).collect();
+    }
     while let Some(name) = rest.pop() {
         let Some(service) = project.service(&name) else {
             let known = project.services.iter().map(|service| service.name.as_str());
@@ -116,14 +125,14 @@ mod tests {
         let toml = "[environment]\nname = \"x\"\n[services.a]\ncommand = \"a\"\ndepends_on = [\"b\"]\n\
                     [services.b]\ncommand = \"b\"\n[services.c]\ncommand = \"c\"\n";
         let mut project = hd_config::parse(toml, FILE).unwrap();
-        keep(&mut project, &[]).unwrap();
+        keep(&mut project, &[], &[]).unwrap();
         assert_eq!(project.services.len(), 3);
-        let error = keep(&mut project, &["aa".to_owned()]).unwrap_err();
+        let error = keep(&mut project, &["aa".to_owned()], &[]).unwrap_err();
         assert_eq!(
             (error.exit(), error.report().hint.as_str()),
             (2, "did you mean `a`?")
         );
-        keep(&mut project, &["a".to_owned()]).unwrap();
+        keep(&mut project, &["a".to_owned()], &[]).unwrap();
         let names: Vec<&str> = project
             .services
             .iter()

@@ -1,7 +1,7 @@
 //! `[[build.step]]`.
 
 use crate::keys;
-use crate::parse::{environment, services};
+use crate::parse::{environment, services, watch};
 use crate::path::is_at_or_below;
 use crate::read::{Item, Result, Section};
 use crate::step::{NamedCache, Step, StepNetwork};
@@ -32,7 +32,7 @@ fn step(item: &Item<'_>, number: usize, above: &[Step], caches: &[NamedCache]) -
         slug: name(&named, above)?,
         run: run.text()?.to_owned(),
         needs: section.optional("needs", |item| needs(item, above))?,
-        inputs: section.optional("inputs", services::globs)?,
+        inputs: section.optional("inputs", watch::globs)?,
         outputs: section.optional("outputs", outputs)?.unwrap_or_default(),
         env: section
             .optional("env", environment::env)?

@@ -37,7 +37,7 @@ pub(super) fn start(
     rights: Rights,
     fds: Descriptors,
 ) -> Outcome<Started> {
-    let program = Program::new(command)?;
+    let mut program = Program::new(command)?;
     let terminal = command
         .tty
         .map(|size| open_terminal(channel, size, command))
@@ -46,6 +46,7 @@ pub(super) fn start(
     let (read, mut write) = pipe_with(PipeFlags::CLOEXEC).tried(Stage::Helper, "make a pipe")?;
     match sys::fork().tried(Stage::Helper, "fork")? {
         Fork::Child => {
+            program.tell_own_id();
             let failure = become_command(command, &program, rights, fds, terminal, &mut write);
             let text = serde_json::to_vec(&failure).unwrap_or_default();
             // Nobody is left to tell when this fails; the exit code says it as well.
@@ -199,6 +200,17 @@ impl Program {
             environment: environment.collect::<Outcome<_>>()?,
             name,
         })
+    }
+
+    /// Adds `LISTEN_PID` where `LISTEN_FDS` announces sockets: `sd_listen_fds(3)` takes them only with it, and only
+    /// the process itself knows its id in its namespace.
+    fn tell_own_id(&mut self) {
+        let announced = |entry: &CString| entry.as_bytes().starts_with(b"LISTEN_FDS=");
+        if self.environment.iter().any(announced)
+            && let Ok(entry) = CString::new(format!("LISTEN_PID={}", std::process::id()))
+        {
+            self.environment.push(entry);
+        }
     }
 
     /// Executes the first candidate there is; answers why none could be.

@@ -1,0 +1,113 @@
+//! `port = "auto"`: a free port, the same one as last time where it is still free.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, TcpListener};
+
+use hd_actors::model::instance::InstancePaths;
+use hd_actors::model::report::Report;
+use hd_config::{Project, Service};
+
+/// Gives each service that wants one a port: that of the last run, else a free one.
+///
+/// The port of a running instance is the one of its last state; nobody else is asked to leave it.
+pub(super) fn assign(project: &mut Project, paths: &InstancePaths) {
+    if !project.services.iter().any(|service| service.auto_port) {
+        return;
+    }
+    let last = last(paths);
+    let fixed = project.services.iter().filter_map(|service| service.port);
+    let mut taken: BTreeSet<u16> = fixed.collect();
+    for service in project.services.iter_mut().filter(|one| one.auto_port) {
+        let before = last.get(&service.name).copied();
+        let wanted = before.filter(|port| !taken.contains(port));
+        // Without any free port the service is told of a port by nobody, and fails by itself.
+        if let Some(port) = wanted.or_else(|| free(&taken)) {
+            taken.insert(port);
+            service.assign_port(port);
+        }
+    }
+}
+
+/// Gives what every service is told of the ports of all: `HD_PORT_WEB=3000`.
+pub(super) fn variables(project: &Project) -> BTreeMap<String, String> {
+    let told = |service: &Service| Some((service.port_variable(), service.port?.to_string()));
+    project.services.iter().filter_map(told).collect()
+}
+
+/// Gives what one service is told: the ports of all, and its own as `PORT` when hd chose it.
+pub(super) fn of_service(
+    service: &Service,
+    ports: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut env = ports.clone();
+    if let Some(port) = service.port.filter(|_| service.auto_port) {
+        env.insert("PORT".to_owned(), port.to_string());
+    }
+    env
+}
+
+fn last(paths: &InstancePaths) -> BTreeMap<String, u16> {
+    let state = std::fs::read(paths.state()).ok();
+    let report = state.and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok());
+    let services = report.map(|report| report.services).unwrap_or_default();
+    let known = services.into_iter();
+    known
+        .filter_map(|service| Some((service.name, service.port?)))
+        .collect()
+}
+
+fn free(taken: &BTreeSet<u16>) -> Option<u16> {
+    // Each try gets another port from the kernel, which hands them out over a wide range.
+    (0..16).find_map(|_| {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+        let port = listener.local_addr().ok()?.port();
+        (!taken.contains(&port)).then_some(port)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use hd_actors::model::report::{Report, ServiceReport};
+
+    use super::*;
+
+    const TOML: &str = "[environment]\nname = \"x\"\n\
+        [services.a]\ncommand = \"a\"\nport = \"auto\"\n\
+        [services.b-c]\ncommand = \"b\"\nport = \"auto\"\nhealthcheck = { http = \"/\" }\n\
+        [services.d]\ncommand = \"d\"\nport = 4711\n";
+
+    #[test]
+    fn ports_are_free_told_to_all_and_the_same_next_time() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = InstancePaths::new(home.path(), Path::new("/project"));
+        std::fs::create_dir_all(paths.dir()).unwrap();
+        let mut project = hd_config::parse(TOML, "hd.toml").unwrap();
+        assign(&mut project, &paths);
+        let ports: Vec<u16> = project.services.iter().filter_map(|one| one.port).collect();
+        assert!(ports.len() == 3 && ports[0] != ports[1] && ports[2] == 4711);
+        let told = variables(&project);
+        assert_eq!(told["HD_PORT_B_C"], ports[1].to_string());
+        let env = of_service(&project.services[0], &told);
+        assert_eq!(
+            (env["PORT"].as_str(), env["HD_PORT_D"].as_str()),
+            (&*ports[0].to_string(), "4711")
+        );
+
+        let services = project.services.iter().map(|one| ServiceReport {
+            name: one.name.clone(),
+            port: one.port,
+            ..ServiceReport::default()
+        });
+        let report = Report {
+            services: services.collect(),
+            ..Report::default()
+        };
+        std::fs::write(paths.state(), serde_json::to_vec(&report).unwrap()).unwrap();
+        let mut again = hd_config::parse(TOML, "hd.toml").unwrap();
+        assign(&mut again, &paths);
+        let second: Vec<u16> = again.services.iter().filter_map(|one| one.port).collect();
+        assert_eq!(second, ports);
+    }
+}

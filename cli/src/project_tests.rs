@@ -1,0 +1,94 @@
+use super::*;
+
+fn project(files: &[(&str, &str)]) -> (tempfile::TempDir, Located) {
+    let place = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(place.path().join(name), text).unwrap();
+    }
+    let directory = place.path().canonicalize().unwrap();
+    let paths = InstancePaths::new(Path::new("/h"), &directory);
+    let config = directory.join(FILE);
+    (
+        place,
+        Located {
+            directory,
+            config,
+            profiles: Vec::new(),
+            paths,
+        },
+    )
+}
+
+const TOML: &str = r#"
+[environment]
+name = "x"
+env_file = ["a.env"]
+env = { GREETING = "${WHO:-nobody} ${FROM_FILE}" }
+
+[services.web]
+command = "true"
+env = { PORT = "${PORT:-8000}" }
+"#;
+
+#[test]
+fn variables_come_from_the_caller_and_the_env_file() {
+    let (_place, located) = project(&[(FILE, TOML), ("a.env", "FROM_FILE=file\nWHO=shadowed\n")]);
+    let host = BTreeMap::from([("WHO".to_owned(), "me".to_owned())]);
+    let loaded = located.load_with(host).unwrap();
+    assert_eq!(loaded.declared_env["GREETING"], "me file");
+    assert_eq!(loaded.declared_env["FROM_FILE"], "file");
+    assert_eq!(loaded.project.services[0].env["PORT"], "8000");
+}
+
+#[test]
+fn a_missing_env_file_is_shown_where_it_is_named() {
+    let (_place, located) = project(&[(FILE, TOML)]);
+    let error = located.load_with(BTreeMap::new()).unwrap_err();
+    assert_eq!(error.exit(), 2);
+    assert!(
+        error.report().place.ends_with("hd.toml:4:13"),
+        "{:?}",
+        error.report()
+    );
+    let text = error.text(false, 100);
+    assert!(
+        text.contains("env_file = [\"a.env\"]") && text.contains("a.env"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_required_variable_is_shown_where_it_is_used() {
+    let toml = "[environment]\nname = \"x\"\nenv = { A = \"${NOPE:?say what}\" }\n";
+    let (_place, located) = project(&[(FILE, toml)]);
+    let error = located.load_with(BTreeMap::new()).unwrap_err();
+    assert_eq!(
+        error.report().message,
+        "variable `NOPE` is required: say what"
+    );
+    assert!(
+        error.report().place.contains("hd.toml:3:"),
+        "{:?}",
+        error.report()
+    );
+}
+
+#[test]
+fn the_file_is_found_upward_or_named() {
+    let (place, located) = project(&[(FILE, TOML), ("other.toml", TOML)]);
+    let below = place.path().join("a/b");
+    std::fs::create_dir_all(&below).unwrap();
+    let from = |directory: &Path, file: Option<&str>| {
+        let place = Place {
+            directory: Some(directory.to_owned()),
+            file: file.map(PathBuf::from),
+            profile: Vec::new(),
+        };
+        locate(&place, None)
+    };
+    assert_eq!(from(&below, None).unwrap().config, located.config);
+    let other = from(place.path(), Some("other.toml")).unwrap();
+    assert_eq!(other.config, located.directory.join("other.toml"));
+    assert_eq!(from(place.path(), Some("none.toml")).unwrap_err().exit(), 2);
+    assert_eq!(from(Path::new("/proc/self"), None).unwrap_err().exit(), 2);
+}
