@@ -21,6 +21,8 @@
 //! | [`PinRoot`] | Invalidator → ChunkStore | command | 4 · *Await* | done |
 //! | [`Rebuild`] | control → Invalidator | command | 1 · *Await* | [`Settled`] |
 
+mod merge;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
@@ -304,36 +306,6 @@ pub struct RestartFor {
     pub cause: RestartCause,
     /// The view to start in.
     pub view: Arc<ServiceView>,
-}
-
-impl Merge for RestartFor {
-    fn merge(&mut self, newer: Self) {
-        let older = std::mem::replace(self, newer);
-        match (older.cause, &mut self.cause) {
-            (RestartCause::Boot, cause) => *cause = RestartCause::Boot,
-            (
-                RestartCause::Acted { paths, actions },
-                RestartCause::Acted {
-                    paths: newer_paths,
-                    actions: newer_actions,
-                },
-            ) => {
-                newer_paths.splice(0..0, paths);
-                let fresh = actions
-                    .into_iter()
-                    .filter(|one| !newer_actions.contains(one));
-                newer_actions.splice(0..0, fresh.collect::<Vec<_>>());
-            }
-            // A restart reads all anew: nothing gentler is left to do.
-            (cause, RestartCause::Acted { .. }) => self.cause = cause,
-            (RestartCause::Watched(mut paths), RestartCause::Watched(newer)) => {
-                paths.append(newer);
-                *newer = paths;
-            }
-            _ => {}
-        }
-        self.origin = older.origin;
-    }
 }
 
 /// The host removed a directory on which an output is mounted.

@@ -131,6 +131,8 @@ fn is_beside_actor(path: &str) -> bool {
     };
     ACTORS.contains(&folder)
         && !matches!(file, "actor.rs" | "mod.rs")
+        // Parts of the shell itself.
+        && !file.starts_with("actor/")
         && !file.ends_with("tests.rs")
         && SHELLS_BESIDE_ACTORS.iter().all(|(shell, _)| *shell != path)
 }

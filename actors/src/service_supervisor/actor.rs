@@ -8,10 +8,12 @@
 //!   `DependencyReady` is not needed: the one that waits leads to the same look at the board.
 //! - **After restart** it starts its service anew in the view it was last told, and counts that.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod beside;
 
-use hd_config::{Command, Kind, WatchAction};
+use std::sync::Arc;
+use std::time::Instant;
+
+use hd_config::Kind;
 use hd_supervision::actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, Running,
     SpawnHandle, WrapFuture,
@@ -20,7 +22,7 @@ use hd_supervision::{JobError, Status};
 use tokio::sync::oneshot;
 
 use super::dependencies;
-use super::hooks::{Beside, Meanwhile, UNHURRIED};
+use super::hooks::{Meanwhile, UNHURRIED};
 use super::lifecycle::{Action, Input, Lifecycle};
 use super::memory::{Wish, told};
 use super::ports::Parts;
@@ -28,8 +30,7 @@ use super::publish::Publisher;
 use super::run::{NotStarted, Run, Start, Started};
 use super::schedule::Plan;
 use super::seen::Seen;
-use super::spawner::{Process, ViewSpawner};
-use crate::events::Event;
+use super::spawner::ViewSpawner;
 use crate::messages::{
     DependencyReady, Origin, Probed, ProcessExited, RestartCause, RestartFor, StartService,
     StopService,
@@ -216,77 +217,8 @@ impl ServiceSupervisor {
         }
     }
 
-    /// Sends the stop signal, after the commands that come before it.
-    fn ask_to_stop(&self) {
-        let before = self.parts.service.pre_stop.clone();
-        // The grace is for all of it: when it is over the sandbox is killed, and they with it.
-        let within = self.parts.rules.grace;
-        self.beside("pre_stop", before, within, |process| process.terminate());
-    }
-
-    /// Runs commands beside the process, then does the rest; at once where there is no command.
-    fn beside(
-        &self,
-        what: &'static str,
-        commands: Vec<Command>,
-        within: Duration,
-        then: impl FnOnce(&dyn Process) + Send + 'static,
-    ) {
-        let Some(run) = &self.run else {
-            return;
-        };
-        if commands.is_empty() {
-            return then(&**run.process());
-        }
-        Beside {
-            what,
-            service: self.parts.service.name.clone(),
-            commands,
-            process: run.process().clone(),
-            log: self.parts.log.clone(),
-            events: self.parts.shared.events.clone(),
-            within,
-        }
-        .spawn(then);
-    }
-
-    /// Does what watch rules say; false when it takes a restart, since a start is under way that may
-    /// have read the files already.
-    fn acted(&mut self, told: &str, actions: &[WatchAction], ctx: &mut Context<Self>) -> bool {
-        if self.spawning.is_some() {
-            return false;
-        }
-        let Some(run) = &self.run else {
-            // What does not run has nothing to do; a later start reads all anew.
-            return true;
-        };
-        for action in actions {
-            match action {
-                WatchAction::Signal(signal) => {
-                    run.process().signal(*signal);
-                    let text = format!("{signal} sent: {told}");
-                    let note = format!("{}: {text}", self.parts.service.name);
-                    self.parts.shared.events.tell(Event::Note(note));
-                    self.remark(text, ctx);
-                }
-                WatchAction::Exec(command) => {
-                    self.beside("watch", vec![command.clone()], UNHURRIED, |_| {});
-                }
-                WatchAction::Restart | WatchAction::None => {}
-            }
-        }
-        true
-    }
-
     fn is_idle(&self) -> bool {
         self.run.is_none() && self.spawning.is_none()
-    }
-
-    fn answer_stops(&mut self) {
-        for stop in self.stops.drain(..) {
-            // Who asked may have gone.
-            let _ = stop.send(());
-        }
     }
 
     fn publish(&mut self, now: Instant, ctx: &mut Context<Self>) {
@@ -305,16 +237,6 @@ impl ServiceSupervisor {
         if let Some(remark) = news.remark {
             self.remark(remark, ctx);
         }
-    }
-
-    /// Writes a remark into the log of the service, from the pool: a disk may block.
-    fn remark(&self, text: String, ctx: &mut Context<Self>) {
-        let (pool, log) = (self.parts.pool.clone(), self.parts.log.clone());
-        let job = async move {
-            // A pool that is closed means the end of the runtime.
-            let _ = pool.run(move || log.remark(&text)).await;
-        };
-        ctx.spawn(job.into_actor(self));
     }
 }
 

@@ -2,10 +2,8 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 /// State of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
@@ -20,36 +18,6 @@ pub(crate) struct Listener {
     /// Connections that wait to be accepted.
     pub(crate) waiting: u32,
 }
-
-/// Pause before the queue of a socket is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
-
-/// Tells whether somebody accepts on a port that hd listens on itself: a connection of our own, on
-/// which nothing is sent, is answered or ended, or the queue of the socket shrinks.
-pub(crate) fn accepted(port: u16, within: Duration) -> Result<(), String> {
-    let waiting = || listeners(port).first().map(|listener| listener.waiting);
-    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let failed = |e: io::Error| format!("{local}: {e}");
-    let mut stream = TcpStream::connect_timeout(&local, within).map_err(failed)?;
-    stream.shutdown(Shutdown::Write).map_err(failed)?;
-    stream.set_read_timeout(Some(LOOK_AGAIN)).map_err(failed)?;
-    let (deadline, mut before) = (Instant::now() + within.min(ACCEPTED_WITHIN), waiting());
-    while Instant::now() < deadline {
-        let silent = stream.read(&mut [0]).is_err_and(|error| {
-            use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
-            matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
-        });
-        let now = waiting();
-        if !silent || now == Some(0) || now < before {
-            return Ok(());
-        }
-        before = now;
-    }
-    Err(format!("nobody accepts on port {port} yet"))
-}
-
-/// How long one look at the queue of a held socket takes at most: each leaves a connection in it.
-const ACCEPTED_WITHIN: Duration = Duration::from_millis(500);
 
 /// A process that holds a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Finds out whether a service is ready: a thread per run that ends with the run.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +17,10 @@ use crate::messages::Probed;
 
 /// Longest head of an HTTP answer that is read.
 const HEAD_MAX: usize = 8 * 1024;
+/// Pause before the queue of a socket is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// How long one look at the queue of a held socket takes at most: each leaves a connection in it.
+const ACCEPTED_WITHIN: Duration = Duration::from_millis(500);
 /// How long the supervisor may take to accept an answer before it is tried again.
 const TELL_WITHIN: Duration = Duration::from_secs(5);
 
@@ -71,7 +75,7 @@ fn probe(
 fn check(plan: &Plan, process: &dyn Process) -> Result<(), String> {
     match &plan.check {
         Check::Port(port) => own_port(*port, plan.timeout, process),
-        Check::Held(port) => holder::accepted(*port, plan.timeout),
+        Check::Held(port) => accepted(*port, plan.timeout),
         Check::Log(seen) => seen.check(),
         // It is looked for in what the service prints: the plan has made it `Check::Log`.
         Check::Health(Probe::Log(_)) => Err("no line was looked for".to_owned()),
@@ -104,6 +108,34 @@ fn own_port(port: u16, within: Duration, process: &dyn Process) -> Result<(), St
         // A holder that may not be looked up is taken for the service: the port was free before it.
         _ => Ok(()),
     }
+}
+
+/// Tells whether somebody accepts on a port that hd listens on itself: a connection of our own, on
+/// which nothing is sent, is answered or ended, or the queue of the socket shrinks.
+fn accepted(port: u16, within: Duration) -> Result<(), String> {
+    let waiting = || {
+        holder::listeners(port)
+            .first()
+            .map(|listener| listener.waiting)
+    };
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let failed = |e: io::Error| format!("{local}: {e}");
+    let mut stream = TcpStream::connect_timeout(&local, within).map_err(failed)?;
+    stream.shutdown(Shutdown::Write).map_err(failed)?;
+    stream.set_read_timeout(Some(LOOK_AGAIN)).map_err(failed)?;
+    let (deadline, mut before) = (Instant::now() + within.min(ACCEPTED_WITHIN), waiting());
+    while Instant::now() < deadline {
+        let silent = stream.read(&mut [0]).is_err_and(|error| {
+            use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+            matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
+        });
+        let now = waiting();
+        if !silent || now == Some(0) || now < before {
+            return Ok(());
+        }
+        before = now;
+    }
+    Err(format!("nobody accepts on port {port} yet"))
 }
 
 fn connect(host: &str, port: u16, within: Duration) -> Result<TcpStream, String> {
