@@ -22,7 +22,7 @@ use crate::events::Event;
 use crate::finish::{End, Finish};
 use crate::messages::{
     Applied, BatchError, FetchImage, Origin, Paths, PathsSettled, PinRoot, PrepareView, Rebuild,
-    RestartCause, RestartFor, RootAdvanced, RunSteps, Settled, StepsDone,
+    RootAdvanced, RunSteps, Settled, StepsDone,
 };
 use crate::model::project_tree::ProjectTree;
 use crate::model::state::{Failure, StateBoard};
@@ -345,58 +345,6 @@ impl Invalidator {
         if self.purpose == Purpose::Once {
             self.finish.end(End::Done);
         }
-    }
-
-    /// Keeps what a view is made of for whoever continues when this runtime has only built.
-    fn keep_for_a_view(&self, origin: Origin, outcome: &Arc<ChainOutcome>) {
-        if let (Purpose::Once, Some(base), Some(applied)) =
-            (self.purpose, &self.knows.base, &self.knows.applied)
-        {
-            // Only one generation is made; a restarted conductor finds the same again.
-            let _ = self.shared.built.set(PrepareView {
-                origin,
-                base: base.clone(),
-                outcome: outcome.clone(),
-                project: applied.project,
-            });
-        }
-    }
-
-    /// Restarts those concerned and names them.
-    fn restart(
-        &mut self,
-        origin: Origin,
-        outcome: &ChainOutcome,
-        view: Arc<ServiceView>,
-    ) -> Vec<String> {
-        let before = self.knows.view.replace(view.clone());
-        let seen = impact::View {
-            before: before.map(|view| view.lower.tree),
-            now: view.lower.tree,
-        };
-        let changed: Vec<_> = self
-            .knows
-            .pending
-            .iter()
-            .map(|change| change.path.clone())
-            .collect();
-        let services = &self.shared.settings.project.services;
-        let causes = impact::causes(services, &seen, &outcome.steps, &changed);
-        let restarts = causes
-            .iter()
-            .filter(|(_, cause)| !matches!(cause, RestartCause::Acted { .. }));
-        let names = restarts.map(|(name, _)| name.clone()).collect();
-        for (name, cause) in causes {
-            if let Some(port) = self.edges.services.get(&name) {
-                let view = view.clone();
-                port.put(RestartFor {
-                    origin,
-                    cause,
-                    view,
-                });
-            }
-        }
-        names
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::actor::Invalidator;
 use super::impact;
 use super::knows::Purpose;
-use crate::messages::{Origin, PinRoot, PrepareView, RestartFor};
+use crate::messages::{Origin, PinRoot, PrepareView, RestartCause, RestartFor};
 use crate::model::project_tree::ProjectTree;
 use crate::mount_server::view::ServiceView;
 use crate::session::AtWork;
@@ -72,7 +72,10 @@ impl Invalidator {
             .collect();
         let services = &self.shared.settings.project.services;
         let causes = impact::causes(services, &seen, &outcome.steps, &changed);
-        let names = causes.keys().cloned().collect();
+        let restarts = causes
+            .iter()
+            .filter(|(_, cause)| !matches!(cause, RestartCause::Acted { .. }));
+        let names = restarts.map(|(name, _)| name.clone()).collect();
         for (name, cause) in causes {
             if let Some(port) = self.edges.services.get(&name) {
                 let view = view.clone();
