@@ -1,0 +1,46 @@
+//! What one step leaves, the next one finds unchanged: captured, stored, composed, projected and
+//! read back through the mount; and programs may do with it what they do on a disk.
+
+use hd_integration::{Env, needs, skip_unless};
+
+const TOML: &str = r#"
+[environment]
+name = "fidelity"
+
+[build]
+steps = [
+    "python3 -I tree.py make tree",
+    "python3 -I tree.py check tree",
+]
+"#;
+
+const USE_TOML: &str = r#"
+[environment]
+name = "fidelity"
+
+[build]
+steps = [
+    "python3 -I tree.py make tree && echo 'echo from the lower' > tree/script.sh",
+    "python3 -I use.py tree && cp tree/large copy",
+    "test $(head -c 1004 copy | tail -c 4) = ours && test -d 'tree/hard link' && ! test -e tree/new",
+]
+"#;
+
+#[test]
+fn every_kind_of_entry_comes_back_as_it_was_left() {
+    skip_unless!(needs::fuse(), needs::root(), needs::program("python3"));
+    let tree = include_str!("fidelity/tree.py");
+    let env = Env::project(&[("hd.toml", TOML), ("tree.py", tree)]);
+    env.once().ran(&["step-1", "step-2"]);
+}
+
+#[test]
+fn programs_use_and_change_a_lower_as_they_do_a_disk() {
+    skip_unless!(needs::fuse(), needs::root(), needs::program("python3"));
+    let (tree, usage) = (
+        include_str!("fidelity/tree.py"),
+        include_str!("fidelity/use.py"),
+    );
+    let env = Env::project(&[("hd.toml", USE_TOML), ("tree.py", tree), ("use.py", usage)]);
+    env.once().ran(&["step-1", "step-2", "step-3"]);
+}
