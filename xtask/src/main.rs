@@ -20,6 +20,7 @@ usage: cargo xtask COMMAND
   test [FILTER] [--strict]  set up, build hd, prepare base images, run every test (or those whose
                             name contains FILTER); --strict makes a skipped test a failure
   setup                     install the Debian packages that tests need (as root), else name them
+  suites                    build the POSIX suites pjdfstest and fsx, which a test then runs
   images [up|stop|env]      build and serve the base images; `env` prints what tests read, for eval
   bench [NAME] [--files N] [--runs N]
                             hd beside a peer in the same run; one JSON object on stdout
@@ -46,9 +47,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// The suites belong to no crate here: programs of the registry, in versions of their own.
+fn suites() -> Result<(), Failure> {
+    let place = shell::target_dir()?.join("suites");
+    let mut install = shell::cargo();
+    install.args(["install", "--quiet", "--locked", "--root"]);
+    shell::run(install.arg(place).args(["pjdfstest@0.2.2", "fsx@0.3.2"]))
+}
+
 fn run(args: &[&str]) -> Result<(), Failure> {
     match args.split_first() {
         Some((&"test", rest)) => test::run(rest),
+        Some((&"suites", [])) => suites(),
         Some((&"setup", [])) => setup::run().map(|_| ()),
         Some((&"images", rest)) => images::run(rest),
         Some((&"bench", rest)) => bench::run(rest),
