@@ -293,6 +293,8 @@ pub enum RestartCause {
     View(Vec<String>),
     /// The host removed a mount point of its view.
     MountPoint(TreePath),
+    /// The FUSE connection of its view ended: what it has not read yet, it cannot read any more.
+    ViewLost,
     /// A person asked.
     Asked,
 }

@@ -304,6 +304,7 @@ impl Wiring {
             status: birth.status.clone(),
             namespace: None,
             view: None,
+            wish: None,
             built: 0,
         });
         Ok(spec

@@ -292,7 +292,7 @@ impl Invalidator {
             .knows
             .view
             .as_ref()
-            .filter(|view| view.lower.tree == outcome.lower.tree)
+            .filter(|view| view.lower.tree == outcome.lower.tree && view.is_served())
             .cloned();
         let wish = (!once && same_view.is_none()).then(|| PrepareView {
             origin,

@@ -2,27 +2,33 @@
 //!
 //! - **Owns** the namespace in which views are mounted, and the mount points in the project.
 //! - **Receives** `PrepareView`, `RootAdvanced`, `MountPointLost`.
-//! - **Sends** `RestartFor` (a lost mount point) to the services.
+//! - **Sends** `RestartFor` (a lost mount point, a lost view) to the services.
 //! - **When full** the Invalidator waits (*Await*); of roots only the newest counts (*Latest*).
 //! - **After restart** it makes a new namespace; services keep their old view until the next one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hd_sandbox::MountNamespace;
 use hd_supervision::actix::fut::wrap_future;
-use hd_supervision::actix::{Actor, ActorFutureExt, Context, Handler, ResponseActFuture};
+use hd_supervision::actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture,
+};
 use hd_supervision::{Coalesce, Latest, Pool, Status};
 
 use super::mount_points::MountPoints;
 use super::prepare;
 use super::view::ServiceView;
 use crate::chunk_store::actor::job;
+use crate::events::Event;
 use crate::messages::{
     BatchError, MountPointLost, Origin, PrepareView, RestartCause, RestartFor, RootAdvanced,
 };
 use crate::shared::Shared;
+
+/// How often it looks whether the view of the services still answers.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Builds views and keeps their mount points.
 #[derive(Debug)]
@@ -43,6 +49,8 @@ pub struct MountServer {
     pub namespace: Option<Arc<MountNamespace>>,
     /// The newest view.
     pub view: Option<Arc<ServiceView>>,
+    /// What it was made of.
+    pub wish: Option<PrepareView>,
     /// Views built so far.
     pub built: u64,
 }
@@ -52,6 +60,7 @@ impl Actor for MountServer {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.roots.clone().attach(ctx);
+        ctx.run_interval(LOOK_EVERY, Self::look_after_view);
     }
 }
 
@@ -68,6 +77,7 @@ impl Handler<PrepareView> for MountServer {
     type Result = ResponseActFuture<Self, Result<Arc<ServiceView>, BatchError>>;
 
     fn handle(&mut self, wish: PrepareView, _: &mut Self::Context) -> Self::Result {
+        let made_of = wish.clone();
         self.built += 1;
         let (shared, pool, points) = (self.shared.clone(), self.pool.clone(), self.points.clone());
         let (number, namespace) = (self.built, self.namespace.clone());
@@ -87,6 +97,7 @@ impl Handler<PrepareView> for MountServer {
             let (namespace, view) = built?;
             this.namespace = Some(namespace);
             this.view = Some(view.clone());
+            this.wish = Some(made_of);
             this.status
                 .idle(format!("view {}", view.lower.tree.short()));
             Ok(view)
@@ -109,17 +120,44 @@ impl Handler<MountPointLost> for MountServer {
             tracing::warn!(%error, path = %lost.path, "a mount point is gone and cannot be made again");
             return;
         }
+        self.restart_all(&RestartCause::MountPoint(lost.path), &view);
+    }
+}
+
+impl MountServer {
+    fn restart_all(&self, cause: &RestartCause, view: &Arc<ServiceView>) {
         let origin = Origin {
             batch: 0,
             seen_at: Instant::now(),
         };
         for service in self.services.values() {
-            let cause = RestartCause::MountPoint(lost.path.clone());
             service.put(RestartFor {
                 origin,
-                cause,
+                cause: cause.clone(),
                 view: view.clone(),
             });
         }
+    }
+
+    /// Makes the view anew when its FUSE connection has ended though nobody unmounted it.
+    fn look_after_view(&mut self, ctx: &mut Context<Self>) {
+        if self.view.as_ref().is_none_or(|view| view.is_served()) {
+            return;
+        }
+        // Looked at again only when there is a new view; the Invalidator keeps none that is lost.
+        self.view = None;
+        let Some(wish) = self.wish.clone() else {
+            return;
+        };
+        let note = "the view of the services was lost (its FUSE connection ended); making it anew";
+        self.shared.events.tell(Event::Note(note.to_owned()));
+        let made = self.handle(wish, ctx);
+        ctx.spawn(made.map(|made, this, _| match made {
+            Ok(view) => this.restart_all(&RestartCause::ViewLost, &view),
+            Err(error) => {
+                tracing::error!(%error, "the view cannot be made anew");
+                this.status.idle(format!("view lost: {error}"));
+            }
+        }));
     }
 }

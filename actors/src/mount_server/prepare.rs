@@ -109,7 +109,7 @@ pub fn view(
         namespace,
         dir,
         overlays: Mutex::default(),
-        _session: session,
+        session,
     })
 }
 

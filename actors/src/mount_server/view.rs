@@ -49,7 +49,7 @@ pub struct ServiceView {
     /// Directory of the view in the stage of the namespace.
     pub(super) dir: String,
     pub(super) overlays: Mutex<HashSet<String>>,
-    pub(super) _session: Served,
+    pub(super) session: Served,
     /// Keeps what the view is made of from being collected.
     pub(super) _needed: Needed,
 }
@@ -81,6 +81,11 @@ impl From<BatchError> for NotStarted {
 }
 
 impl ServiceView {
+    /// Tells whether its lower still answers.
+    pub fn is_served(&self) -> bool {
+        self.session.is_alive()
+    }
+
     /// Starts a service in this view and waits until its command executes. Blocks.
     pub fn start(
         &self,

@@ -116,6 +116,7 @@ pub(crate) fn told(cause: &RestartCause) -> String {
         RestartCause::View(steps) if steps.is_empty() => "its view changed".to_owned(),
         RestartCause::View(steps) => format!("output of {} changed", steps.join(", ")),
         RestartCause::MountPoint(path) => format!("{path} was removed on the host"),
+        RestartCause::ViewLost => "its view was lost and is made anew".to_owned(),
         RestartCause::Asked => "asked for".to_owned(),
     }
 }

@@ -1,0 +1,100 @@
+//! The server of a view dies, or stands still, while services run.
+
+use std::fs;
+use std::path::Path;
+
+use hd_integration::{LONG, Run, SHORT, leftovers, needs, samples, skip_unless};
+use rustix::process::Signal;
+
+/// The FUSE connections that a process serves, by the `fdinfo` of its descriptors (Linux 6.16).
+fn connections(pid: i32) -> Vec<String> {
+    let Ok(infos) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else {
+        return Vec::new();
+    };
+    let texts = infos
+        .flatten()
+        .filter_map(|info| fs::read_to_string(info.path()).ok());
+    let mut found: Vec<String> = texts
+        .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+        .filter_map(|line| {
+            line.strip_prefix("fuse_connection:")
+                .map(|id| id.trim().to_owned())
+        })
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Aborts a connection through the control file system, mounted for this alone.
+fn abort(connection: &str) {
+    let script = format!(
+        "mount -t fusectl fusectl /sys/fs/fuse/connections && echo 1 > /sys/fs/fuse/connections/{connection}/abort"
+    );
+    let unshare = Run::new(Path::new("unshare"));
+    unshare.args(["--mount", "sh", "-c", &script]).finish().ok();
+}
+
+#[test]
+fn a_view_whose_connection_ends_is_made_anew_and_its_services_with_it() {
+    skip_unless!(needs::fuse(), needs::root());
+    let env = samples::server_with_output();
+    let mut up = env.up();
+    up.wait_http(env.port(0), "/", "one");
+    let before = connections(up.pid());
+    assert_eq!(before.len(), 1, "one view, one connection: {before:?}");
+    let pid = env.status().service("web")["pid"].clone();
+    abort(&before[0]);
+    up.until("another view, and the service started in it", || {
+        let status = env.status();
+        (status.service("web")["pid"] != pid && status.service("web")["state"] == "ready")
+            .then_some(())
+    });
+    up.wait_http(env.port(0), "/", "one");
+    let now = connections(up.pid());
+    assert!(now.len() == 1 && now != before, "{before:?}, then {now:?}");
+    let reason = env.status().service("web")["reason"].to_string();
+    assert!(reason.contains("view"), "{reason}");
+    // An edit after it finds a view that lives.
+    hd_integration::files::write(&env.path("source.txt"), "two\n");
+    up.wait_http(env.port(0), "/", "two");
+    up.interrupt();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
+fn a_step_whose_view_ends_fails_and_leaves_nothing() {
+    skip_unless!(needs::fuse(), needs::root());
+    let nap = format!("sleep 1.{}", std::process::id());
+    let env = samples::observing(
+        &format!("mkdir out && cat one && {nap} && cat late > out/late"),
+        &[("one", "1\n"), ("late", "late\n")],
+    );
+    let mut running = env.up_with(&["--once"]);
+    running.until("the step naps", || leftovers::command_is(&nap).pop());
+    let mut aborted = 0;
+    for connection in connections(running.pid()) {
+        abort(&connection);
+        aborted += 1;
+    }
+    assert_eq!(aborted, 1, "one step, one view");
+    assert!(!running.wait_exit(LONG).success(), "{}", running.said());
+    leftovers::expect_none(env.mark(), SHORT);
+    env.once().ran(&["step-1"]);
+}
+
+#[test]
+fn a_server_that_stands_still_is_told_by_status_and_ended_by_the_next_command() {
+    skip_unless!(needs::fuse(), needs::root());
+    let env = samples::server_with_output();
+    let mut up = env.up();
+    up.wait_http(env.port(0), "/", "one");
+    leftovers::signal(up.pid(), Signal::STOP);
+    let status = env.hd(["status"]).deadline(SHORT).finish();
+    assert!(!status.said().is_empty());
+    up.kill();
+    env.hd(["status"]).finish();
+    leftovers::expect_none(env.mark(), SHORT);
+    let mut again = env.up();
+    again.wait_http(env.port(0), "/", "one");
+}
