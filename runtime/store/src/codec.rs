@@ -68,6 +68,7 @@ pub(crate) fn decompress(codec: Codec, stored: Vec<u8>, raw: usize) -> Option<Ve
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn gains_below_six_percent_stay_raw() {
@@ -77,6 +78,33 @@ mod tests {
         assert_eq!(compress(&[7; 20]), None);
         let packed = compress(&[7; 65536]).unwrap();
         assert_eq!(decompress(Codec::Zstd, packed, 65536), Some(vec![7; 65536]));
+    }
+
+    proptest! {
+        /// Bytes of every kind from noise to runs; whatever is packed is restored to the byte.
+        #[test]
+        fn any_bytes_are_restored(
+            pieces in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..300), 1_usize..400), 0..12)
+        ) {
+            let body: Vec<u8> = pieces.iter().flat_map(|(piece, times)| piece.repeat(*times)).collect();
+            match compress(&body) {
+                Some(packed) => {
+                    prop_assert!(packed.len() * 100 <= body.len() * 94);
+                    prop_assert_eq!(decompress(Codec::Zstd, packed, body.len()), Some(body));
+                }
+                None => prop_assert_eq!(decompress(Codec::Raw, body.clone(), body.len()), Some(body)),
+            }
+        }
+
+        /// Stored bytes that are none of ours are refused or give just the length asked for.
+        #[test]
+        fn arbitrary_stored_bytes_never_panic(stored in prop::collection::vec(any::<u8>(), 0..400), raw in 0_usize..100_000) {
+            for codec in [Codec::Raw, Codec::Zstd] {
+                if let Some(body) = decompress(codec, stored.clone(), raw) {
+                    prop_assert_eq!(body.len(), raw);
+                }
+            }
+        }
     }
 
     #[test]

@@ -61,6 +61,49 @@ mod tests {
         bytes
     }
 
+    /// "Akashita" by Toriyama Sekien (1712-1788), the picture on which implementations of FastCDC
+    /// publish their cut points.
+    const PICTURE: &[u8] = include_bytes!("../tests/fixtures/SekienAkashita.jpg");
+
+    /// Vectors of the crate fastcdc (module `v2020`): hashes and lengths.
+    #[test]
+    fn the_published_vectors_of_fastcdc_2020_hold() {
+        let check = |data: &[u8], [min, avg, max]: [usize; 3], seed, expected: &[(u64, usize)]| {
+            let level = Normalization::Level1;
+            let chunker = FastCDC::with_level_and_seed(data, min, avg, max, level, seed);
+            let mut start = 0;
+            for (hash, len) in expected {
+                assert_eq!(chunker.cut(start, data.len() - start), (*hash, start + len));
+                start += len;
+            }
+            assert_eq!(start, data.len());
+        };
+        let published = [
+            (17_968_276_318_003_433_923, 21_325),
+            (8_197_189_939_299_398_838, 17_140),
+            (13_019_990_849_178_155_730, 28_084),
+            (4_509_236_223_063_678_303, 18_217),
+            (2_504_464_741_100_432_583, 24_700),
+        ];
+        check(PICTURE, [4096, 16_384, 65_534], 0, &published);
+        let seeded = [
+            (9_312_357_714_466_240_148, 10_605),
+            (226_910_853_333_574_584, 55_745),
+            (12_271_755_243_986_371_352, 11_346),
+            (14_153_975_939_352_546_047, 5883),
+            (5_890_158_701_071_314_778, 11_586),
+            (7_825_381_280_837_793_533, 14_301),
+        ];
+        check(PICTURE, [4096, 16_384, 65_534], 666, &seeded);
+        let larger = [
+            (15_733_367_461_443_853_673, 66_549),
+            (2_504_464_741_100_432_583, 42_917),
+        ];
+        check(PICTURE, [8192, 32_768, 131_072], 0, &larger);
+        let zeros = [(14_169_102_344_523_991_076, 1024); 10];
+        check(&[0; 10_240], [64, 256, 1024], 0, &zeros);
+    }
+
     #[test]
     fn golden_cut_points() {
         let ends = |data: &[u8], sizes: CutSizes| -> Vec<usize> {

@@ -131,6 +131,48 @@ mod tests {
         assert_eq!(Id::of(b"").short(), "af1349b9f5f9");
     }
 
+    /// From `test_vectors.json` of the BLAKE3 reference: the bytes 0, 1, … 250, 0, 1, … of a length.
+    #[test]
+    fn the_published_vectors_of_blake3_hold() {
+        let input: Vec<u8> = (0..102_400_u32).map(|at| (at % 251) as u8).collect();
+        let published = [
+            (
+                1,
+                "2d3adedff11b61f14c886e35afa036736dcd87a74d27b5c1510225d0f592e213",
+            ),
+            (
+                1023,
+                "10108970eeda3eb932baac1428c7a2163b0e924c9a9e25b35bba72b28f70bd11",
+            ),
+            (
+                1024,
+                "42214739f095a406f3fc83deb889744ac00df831c10daa55189b5d121c855af7",
+            ),
+            (
+                1025,
+                "d00278ae47eb27b34faecf67b4fe263f82d5412916c1ffd97c8cb7fb814b8444",
+            ),
+            (
+                2048,
+                "e776b6028c7cd22a4d0ba182a8bf62205d2ef576467e838ed6f2529b85fba24a",
+            ),
+            (
+                31_744,
+                "62b6960e1a44bcc1eb1a611a8d6235b6b4b78f32e7abc4fb4c6cdcce94895c47",
+            ),
+            (
+                102_400,
+                "bc3e3d41a1146b069abffad3c0d44860cf664390afce4d9661f7902e7943e085",
+            ),
+        ];
+        for (len, hash) in published {
+            assert_eq!(Id::of(&input[..len]).to_string(), hash, "{len} bytes");
+        }
+        let context = "BLAKE3 2019-12-27 16:29:52 test vectors context";
+        let derived = "b3e2e340a117a499c6cf2398a19ee0d29cca2bb7404c73063382693bf66cb06c";
+        assert_eq!(Id::derive(context, &input[..1]).to_string(), derived);
+    }
+
     #[test]
     fn a_domain_changes_the_name() {
         assert_ne!(Id::derive("a", b"x"), Id::derive("b", b"x"));

@@ -64,6 +64,7 @@ pub(super) struct Listed {
     pub(super) name: Vec<u8>,
     /// `None` when the file system does not tell.
     pub(super) is_dir: Option<bool>,
+    pub(super) is_regular: bool,
 }
 
 /// Opens a directory (given by an `O_PATH` descriptor) for reading.
@@ -92,6 +93,7 @@ pub(super) fn list(dir: BorrowedFd<'_>) -> rustix::io::Result<Vec<Listed>> {
             names.push(Listed {
                 name: name.to_vec(),
                 is_dir,
+                is_regular: entry.file_type() == FileType::RegularFile,
             });
         }
     }

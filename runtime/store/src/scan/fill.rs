@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use rustix::io::Errno;
 
-use super::cache::StatKey;
+use super::cache::{StatKey, is_racy};
 use super::dirs::{Attributes, open_content, user_attributes};
 use super::types::{Note, NoteReason, ScanCounts, Scanned, ScannedKind};
 use crate::{Ingested, Result, Store, Writer, ingest_files};
@@ -15,6 +15,7 @@ use crate::{Ingested, Result, Store, Writer, ingest_files};
 #[derive(Debug)]
 pub(super) struct Wanted<'a> {
     pub(super) scanned: &'a mut Option<Scanned>,
+    /// The default says that nobody has asked.
     pub(super) key: &'a mut StatKey,
     pub(super) racy: &'a mut bool,
 }
@@ -28,13 +29,14 @@ pub(super) struct Tally {
     pub(super) lost: Vec<Vec<u8>>,
 }
 
-/// Stores the content of all wanted files and completes their answers; one that went away or may
+/// Stores the content of all wanted files, in a scan that began at `start_ns`, and completes their answers; one that went away or may
 /// not be read loses its answer and gets a note.
 pub(super) fn fill(
     store: &Store,
     writer: &mut Writer,
     root: BorrowedFd<'_>,
     mut wanted: Vec<Wanted<'_>>,
+    start_ns: i64,
     tally: &mut Tally,
 ) -> Result<()> {
     let paths: Vec<Vec<u8>> = wanted
@@ -67,7 +69,7 @@ pub(super) fn fill(
                 tally.counts.hashed += 1;
                 tally.counts.bytes += done.size;
                 let attributes = attributes[number].get().cloned().unwrap_or_default();
-                complete(file, &done, attributes);
+                complete(file, &done, attributes, start_ns);
                 if !done.stable {
                     tally.notes.push(Note {
                         path: path(),
@@ -88,10 +90,12 @@ pub(super) fn fill(
     ingest_files(store, writer, files, &mut sink)
 }
 
-fn complete(file: &mut Wanted<'_>, done: &Ingested, attributes: Attributes) {
+fn complete(file: &mut Wanted<'_>, done: &Ingested, attributes: Attributes, start_ns: i64) {
     // What was read may be newer than what the walk saw.
     let key = StatKey::of(&done.stat);
-    *file.racy |= !done.stable || *file.key != key;
+    let asked_before = *file.key != StatKey::default();
+    let changed = !done.stable || (asked_before && *file.key != key);
+    *file.racy = changed || is_racy(&done.stat, start_ns);
     *file.key = key;
     if let Some(scanned) = file.scanned {
         scanned.kind = ScannedKind::Regular {

@@ -147,7 +147,7 @@ impl<'a> Run<'a> {
         };
         let mut dirs = walk.run(b"")?;
         check_root(&dirs, self.root)?;
-        self.tally = complete(self.store, writer, opened.as_fd(), &mut dirs)?;
+        self.tally = complete(self.store, writer, opened.as_fd(), &mut dirs, walk.start_ns)?;
         self.unchanged = loaded.is_some() && dirs.iter().all(|dir| !dir.changed);
         let changed = dirs.iter().filter(|dir| dir.changed).count();
         let rows = loaded.map_or(0, |loaded| loaded.rows);
@@ -201,6 +201,7 @@ fn complete(
     writer: &mut Writer,
     root: BorrowedFd<'_>,
     dirs: &mut [Found],
+    start_ns: i64,
 ) -> Result<Tally> {
     let mut tally = Tally::default();
     for dir in dirs.iter_mut() {
@@ -221,7 +222,7 @@ fn complete(
     if !wanted.is_empty() {
         // Neighbours in the tree become neighbours in a frame.
         wanted.sort_by(|a, b| path_of(a).cmp(&path_of(b)));
-        fill(store, writer, root, wanted, &mut tally)?;
+        fill(store, writer, root, wanted, start_ns, &mut tally)?;
     }
     tally.notes.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(tally)

@@ -12,7 +12,7 @@ use super::cache::{RowKind, StatKey};
 use super::dirs::{open_below, read_ignore_file, read_link, readable, stat_name, user_attributes};
 use super::fill::{Tally, Wanted, fill};
 use super::types::{DirFilter, Filter, Note, NoteReason, PathsReport, Scanned, ScannedKind};
-use super::walk::{Walk, join, leaf_kind, scanned};
+use super::walk::{Walk, join, leaf_kind, now_ns, scanned};
 use super::{complete, open_root};
 use crate::stat::FileStat;
 use crate::{Error, Result, Store, Writer};
@@ -200,8 +200,9 @@ impl Look<'_> {
     }
 
     fn walk(&mut self, writer: &mut Writer, path: &[u8]) -> Result<()> {
-        let mut dirs = Walk::new(self.store, self.root, self.filter).run(path)?;
-        let tally = complete(self.store, writer, self.root, &mut dirs)?;
+        let walk = Walk::new(self.store, self.root, self.filter);
+        let mut dirs = walk.run(path)?;
+        let tally = complete(self.store, writer, self.root, &mut dirs, walk.start_ns)?;
         self.take(tally);
         let entries = in_order(dirs);
         if entries.is_empty() {
@@ -280,7 +281,7 @@ impl Look<'_> {
             .map(|(scanned, key, racy)| Wanted { scanned, key, racy })
             .collect();
         let mut tally = Tally::default();
-        fill(self.store, writer, self.root, wanted, &mut tally)?;
+        fill(self.store, writer, self.root, wanted, now_ns(), &mut tally)?;
         self.take(tally);
         for ((scanned, ..), path) in files.into_iter().zip(paths) {
             match scanned {

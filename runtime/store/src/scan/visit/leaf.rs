@@ -1,5 +1,6 @@
 //! Looks at anything but a directory: is it as it was, and what is it?
 
+use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 
 use rustix::io::Errno;
@@ -32,7 +33,6 @@ impl Visit<'_, '_> {
             self.pass(kind, number);
             return Ok(());
         }
-        // What has to be read gets its id later.
         let mut blob = crate::store::empty_blob();
         let known = match known {
             Some((_, row)) if kind == RowKind::Regular => {
@@ -42,6 +42,15 @@ impl Visit<'_, '_> {
             }
             known => known,
         };
+        if known.is_none()
+            && let Some((_, row)) = row.filter(|(_, row)| row.kind != kind)
+        {
+            self.gone(&row);
+        }
+        if kind == RowKind::Regular && known.is_none() {
+            self.unread(name, &stat, key);
+            return Ok(());
+        }
         if kind == RowKind::Socket {
             self.note(name, NoteReason::Socket);
         }
@@ -55,9 +64,6 @@ impl Visit<'_, '_> {
         };
         if known.is_none() {
             self.differs();
-            if let Some((_, row)) = row.filter(|(_, row)| row.kind != kind) {
-                self.gone(&row);
-            }
         }
         let attributes = known.filter(|_| kind == RowKind::Regular);
         let attributes = attributes.and_then(|(_, row)| decode_attributes(row.extra));
@@ -78,9 +84,28 @@ impl Visit<'_, '_> {
             racy,
             as_cached: known.map(|(number, _)| number),
             scanned,
-            wanted: kind == RowKind::Regular && known.is_none(),
+            wanted: false,
         });
         Ok(())
+    }
+
+    /// A file whose content has to be read; what is not known of it yet is found out then.
+    pub(super) fn unread(&mut self, name: &[u8], stat: &FileStat, key: StatKey) {
+        self.differs();
+        let path = join(&self.task.path, name);
+        let blob = crate::store::empty_blob();
+        let size = stat.size;
+        let kind = ScannedKind::Regular { blob, size };
+        self.told().push(FoundRow {
+            name: Vec::new(),
+            kind: RowKind::Regular,
+            is_dir: false,
+            key,
+            racy: true,
+            as_cached: None,
+            scanned: Some(scanned(&path, stat, kind, BTreeMap::new())),
+            wanted: true,
+        });
     }
 
     fn content(

@@ -86,13 +86,17 @@ impl<'w, 'a> Visit<'w, 'a> {
         let known: Vec<Row<'_>> = rows.clone().map(|(_, row)| row).collect();
         self.found.changed |= known.len() != names.len();
         self.rules_of_listing(&names, &known);
-        for Listed { name, is_dir } in &names {
+        for listed in &names {
+            let Listed { name, is_dir, .. } = listed;
             // Both are sorted: what the cache has before this name is there no more.
             while let Some((_, row)) = rows.next_if(|(_, row)| row.name < name.as_slice()) {
                 self.gone(&row);
             }
             let row = rows.next_if(|(_, row)| row.name == name.as_slice());
-            self.name(name, *is_dir, row)?;
+            match row {
+                None if listed.is_regular => self.new_file(name)?,
+                row => self.name(name, *is_dir, row)?,
+            }
         }
         rows.for_each(|(_, row)| self.gone(&row));
         self.finish();
@@ -157,6 +161,16 @@ impl<'w, 'a> Visit<'w, 'a> {
         let kept = filter.keep(name, is_dir);
         self.filter = Some(filter);
         Ok(kept)
+    }
+
+    /// A file that the cache does not have: whoever reads it asks about it too.
+    fn new_file(&mut self, name: &[u8]) -> rustix::io::Result<()> {
+        if self.keeps(name, false, None)? {
+            self.unread(name, &FileStat::default(), StatKey::default());
+        } else {
+            self.excluded(name, false, None);
+        }
+        Ok(())
     }
 
     fn name(
