@@ -6,6 +6,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
 
 use rustix::fs::{
     FileType, Mode, OFlags, RawDir, ResolveFlags, fgetxattr, flistxattr, flistxattr_query, openat,
@@ -110,13 +111,40 @@ pub(super) fn read_link(dir: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<
     readlinkat(dir, name, Vec::new()).map(CString::into_bytes)
 }
 
-/// Opens a file whose content is wanted: never waits, not even if it has become a FIFO.
-pub(super) fn open_content(root: BorrowedFd<'_>, path: &[u8]) -> io::Result<OwnedFd> {
-    Ok(open_below(
-        root,
-        path,
-        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
-    )?)
+/// A directory below the root from which files are opened; its descriptor lives as long as it does.
+///
+/// Going down from the root for each file would cost more than reading a small one.
+#[derive(Debug)]
+pub(super) struct Door<'r> {
+    root: BorrowedFd<'r>,
+    path: &'r [u8],
+    dir: OnceLock<OwnedFd>,
+}
+
+impl<'r> Door<'r> {
+    pub(super) fn new(root: BorrowedFd<'r>, path: &'r [u8]) -> Door<'r> {
+        let dir = OnceLock::new();
+        Door { root, path, dir }
+    }
+
+    pub(super) fn leads_to(&self, path: &[u8]) -> bool {
+        self.path == path
+    }
+
+    /// Opens a file whose content is wanted: never waits, not even if it has become a FIFO.
+    pub(super) fn open(&self, name: &[u8]) -> io::Result<OwnedFd> {
+        let dir = match self.dir.get() {
+            Some(dir) => dir,
+            None => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY;
+                let opened = open_below(self.root, self.path, flags)?;
+                self.dir.get_or_init(|| opened)
+            }
+        };
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(openat(dir, name, flags, Mode::empty())?)
+    }
 }
 
 /// Reads an ignore file; `None` when it is not a regular file that can be read.

@@ -2,12 +2,13 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use rustix::io::Errno;
 
 use super::cache::{StatKey, is_racy};
-use super::dirs::{Attributes, open_content, user_attributes};
+use super::dirs::{Attributes, Door, user_attributes};
+use super::paths::split;
 use super::types::{Note, NoteReason, ScanCounts, Scanned, ScannedKind};
 use crate::{Ingested, Result, Store, Writer, ingest_files};
 
@@ -48,13 +49,20 @@ pub(super) fn fill(
         })
         .collect();
     let attributes: Vec<OnceLock<Attributes>> = paths.iter().map(|_| OnceLock::new()).collect();
+    let mut last: Option<Arc<Door<'_>>> = None;
     let files = paths
         .iter()
         .zip(&attributes)
         .enumerate()
         .map(|(number, (path, slot))| {
+            let (dir, name) = split(path);
+            // Neighbours come one after the other, so few directories are open at any time.
+            let door = match &last {
+                Some(door) if door.leads_to(dir) => Arc::clone(door),
+                _ => Arc::clone(last.insert(Arc::new(Door::new(root, dir)))),
+            };
             let open = move || {
-                let file = open_content(root, path)?;
+                let file = door.open(name)?;
                 // Set once: each file is opened by one worker.
                 slot.set(user_attributes(&file)?).ok();
                 Ok(file)

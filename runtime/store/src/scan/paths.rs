@@ -73,7 +73,7 @@ fn dirty(paths: &[Vec<u8>], filter: &dyn Filter) -> Vec<Vec<u8>> {
     dirty
 }
 
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(slash) => (&path[..slash], &path[slash + 1..]),
         None => (b"", path),
