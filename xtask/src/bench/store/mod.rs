@@ -38,10 +38,14 @@ pub(super) fn run(args: &[&str]) -> Result<(), Failure> {
     for set in &options.sets {
         let project = set.make(&target.join("bench-sets"))?;
         let place = Place::new(&target, project)?;
-        rows.extend(of_set(*set, &place, &options)?);
-        remove_dir(&place.scratch)?;
+        let of_set = of_set(*set, &place, &options)?;
+        print_table(&of_set);
+        rows.extend(of_set);
+        // What is left goes before the next set, or run; figures are not lost for it.
+        if let Err(failure) = remove_dir(&place.scratch) {
+            eprintln!("xtask: {failure}");
+        }
     }
-    print_table(&rows);
     let report = json!({
         "schema": 1,
         "machine": machine::describe(),

@@ -65,7 +65,9 @@ fn equal_saves(place: &Place, project: &Path, home: &Path) -> Result<Vec<f64>, F
     let lines = lines_of(&mut running)?;
     let times = after_boot(project, &lines);
     stop(place, project, home)?;
-    times
+    // It goes by itself; what it still writes then is not in anybody's way later.
+    let ended = running.0.wait().doing(|| "waiting for hd up".into());
+    ended.and(times)
 }
 
 fn after_boot(project: &Path, lines: &Receiver<String>) -> Result<Vec<f64>, Failure> {
