@@ -258,3 +258,58 @@ fn the_observations_miss_nothing_that_strace_sees() {
     }
     assert!(compared >= 6, "strace saw only {seen:?}");
 }
+
+/// Enough directories for names to be given away ahead of their look-up.
+fn wide(step: &str) -> Env {
+    let files: Vec<(String, String)> = (0..300)
+        .map(|n| (format!("tree/d{}/f{n}.txt", n / 10), format!("{n}\n")))
+        .collect();
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(path, text)| (path.as_str(), text.as_str()))
+        .collect();
+    samples::observing(step, &files)
+}
+
+#[test]
+fn a_walk_over_many_directories_observes_all_it_looked_up() {
+    skip_unless!(needs::fuse(), needs::program("strace"));
+    let script = "mkdir -p out; find tree -type f -ls > out/list; find tree -type f -exec cat {} + > out/all";
+    let env = wide(script);
+    env.once();
+    let why = env.hd(["why", "step-1", "--json"]).finish().ok();
+    let copy = tempfile::tempdir().expect("a copy to trace");
+    files::copy_tree(&env.path(""), copy.path(), &[".git"]);
+    let root = copy.path().canonicalize().expect("the copy's path");
+    let seen = hd_integration::strace::paths_of(script, &root);
+    let looked_up = seen.iter().filter_map(|path| path.strip_prefix(&root).ok());
+    let names: Vec<_> = looked_up.filter_map(|path| path.to_str()).collect();
+    let names: Vec<_> = names
+        .iter()
+        .filter(|name| name.starts_with("tree/"))
+        .collect();
+    assert!(names.len() >= 330, "strace saw only {}", names.len());
+    for name in names {
+        let observed = why.stdout.contains(&format!("\"path\":\"{name}\""));
+        assert!(observed, "{name} was looked up, not observed");
+    }
+    for file in ["tree/d0/f0.txt", "tree/d17/f175.txt", "tree/d29/f299.txt"] {
+        files::write(&env.path(file), "changed\n");
+        env.once().ran(&["step-1"]);
+    }
+}
+
+#[test]
+fn names_that_were_listed_but_not_looked_up_are_no_observation_of_their_content() {
+    skip_unless!(needs::fuse());
+    let env = wide("mkdir -p out; find tree -type f > out/list; cat tree/d3/*.txt > out/all");
+    env.once().ran(&["step-1"]);
+    for file in ["tree/d0/f0.txt", "tree/d29/f299.txt"] {
+        files::write(&env.path(file), "changed\n");
+        env.once().ran(&[]);
+    }
+    files::write(&env.path("tree/d3/f33.txt"), "changed\n");
+    env.once().ran(&["step-1"]);
+    files::write(&env.path("tree/d29/f300.txt"), "a new name\n");
+    env.once().ran(&["step-1"]);
+}

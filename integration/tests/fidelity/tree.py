@@ -34,6 +34,8 @@ def make(top):
     write(at(b"attributes"), b"x")
     os.setxattr(at(b"attributes"), b"user.hd", b"\0value\xff")
     os.setxattr(at(b"dir"), b"user.dir", b"d")
+    for number in range(40):
+        os.setxattr(at(b"dir"), b"user.a-name-of-some-length-%03d" % number, b"v")
     write(at(b"capable"), b"x", 0o755)
     os.setxattr(at(b"capable"), b"security.capability", CAPABILITY)
     write(at(b"large"), bytes(range(256)) * 20_000)

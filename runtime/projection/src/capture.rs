@@ -24,6 +24,11 @@ use crate::composite::{Composite, Owner};
 use crate::error::ProjectionError;
 use crate::lower::Source;
 
+/// Longest list of names, and longest value, of extended attributes (`XATTR_LIST_MAX`).
+const XATTR_MAX: usize = 64 * 1024;
+/// Room for the names that most files have.
+const XATTR_FEW: usize = 512;
+
 /// What a capture must know besides the upper directory.
 #[derive(Debug)]
 pub struct CaptureRules<'a> {
@@ -203,18 +208,24 @@ fn is_captured_xattr(name: &[u8]) -> bool {
 }
 
 fn read_xattrs(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
-    let mut names = vec![0u8; 64 * 1024];
-    let len = match rustix::fs::llistxattr(path, &mut names[..]) {
-        Ok(len) => len,
-        Err(rustix::io::Errno::NOTSUP) => 0,
-        Err(errno) => return Err(errno.into()),
-    };
     let mut xattrs = BTreeMap::new();
+    // Nearly always there are none, or few: no need to clear a large buffer for each file.
+    let mut names = vec![0u8; XATTR_FEW];
+    let len = loop {
+        match rustix::fs::llistxattr(path, &mut names[..]) {
+            Ok(len) => break len,
+            Err(rustix::io::Errno::NOTSUP) => break 0,
+            Err(rustix::io::Errno::RANGE) if names.len() < XATTR_MAX => {
+                names.resize(XATTR_MAX, 0);
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    };
     for name in names[..len]
         .split(|byte| *byte == 0)
         .filter(|name| !name.is_empty())
     {
-        let mut value = vec![0u8; 64 * 1024];
+        let mut value = vec![0u8; XATTR_MAX];
         match rustix::fs::lgetxattr(path, OsStr::from_bytes(name), &mut value[..]) {
             Ok(len) => {
                 value.truncate(len);

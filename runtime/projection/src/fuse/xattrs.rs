@@ -1,6 +1,6 @@
 //! Finds out whether a lower has extended attributes at all.
 //!
-//! overlayfs asks for some of every file it looks up, and the kernel keeps no such answer. ENOSYS
+//! overlayfs asks for one of every file it looks up, and the kernel keeps no such answer. ENOSYS
 //! is the one answer that ends the questions, so it must be true of the whole lower. That is
 //! found out in the background, once enough was asked to make it worth the while.
 
@@ -13,7 +13,7 @@ use crate::lower::Lower;
 /// Questions before the lower is searched.
 const ASKED_MIN: u32 = 64;
 
-const UNKNOWN: u8 = 0;
+/// The state when nothing has an attribute; 0 while that is not known.
 const ABSENT: u8 = 1;
 
 /// What is known of the attributes of one lower.
@@ -48,5 +48,3 @@ impl Xattrs {
         let _ = thread::Builder::new().name("xattrs".into()).spawn(search);
     }
 }
-
-const _: () = assert!(UNKNOWN == 0, "the default of an atomic");
