@@ -25,6 +25,10 @@ const SHELLS_BESIDE_ACTORS: &[(&str, &str)] = &[
         "asks other actors and waits for them",
     ),
     (
+        "actors/src/invalidator/outcome.rs",
+        "handlers of the conductor; sets the timer of another try",
+    ),
+    (
         "actors/src/service_supervisor/board.rs",
         "wakes who waits for a state",
     ),

@@ -133,6 +133,27 @@ fn a_failing_step_keeps_the_last_good_view() {
 }
 
 #[test]
+fn steps_that_could_not_run_are_tried_again_without_another_edit() {
+    skip_unless!(needs::fuse());
+    let env = samples::server_with_output();
+    let mut up = env.up();
+    up.wait_http(env.port(0), "/", "one");
+    // A file where the write layers of steps belong.
+    let instances = fs::read_dir(env.home().join("instances")).expect("instances");
+    let instance = instances.flatten().next().expect("the instance").path();
+    let work = instance.join("work");
+    let _ = fs::remove_dir_all(&work);
+    files::write(&work, "in the way\n");
+    let from = up.so_far();
+    files::write(&env.path("source.txt"), "two\n");
+    up.wait_line(from, &["the steps could not run"]);
+    let body = http::get(env.port(0), "/").map(|answer| answer.body);
+    assert_eq!(body.as_deref(), Some("one\n"), "the last good view stays");
+    fs::remove_file(&work).expect("clear the way");
+    up.wait_http(env.port(0), "/", "two");
+}
+
+#[test]
 fn a_mount_point_removed_by_the_host_comes_back() {
     skip_unless!(needs::fuse());
     let env = samples::server_with_output();

@@ -104,7 +104,7 @@ impl Invalidator {
     }
 
     /// Ingest, apply, publish, ask for the steps.
-    fn advance(
+    pub(super) fn advance(
         &mut self,
         origin: Origin,
         paths: Paths,
@@ -182,8 +182,9 @@ impl Invalidator {
         let Some(base) = self.knows.base.clone() else {
             return;
         };
-        self.knows.generation += 1;
-        let generation = self.knows.generation;
+        // Counted on over a restart of this actor, lest an answer to its predecessor fits.
+        let generation = self.state.get().generations.0 + 1;
+        self.knows.generation = generation;
         self.state.update(|state| state.generations.0 = generation);
         let changed = applied.changed.clone();
         self.edges.steps.put(RunSteps {
@@ -205,24 +206,13 @@ impl Invalidator {
         match done.outcome {
             Err(error) => {
                 self.pin_last_good(done.work);
-                self.steps_broken(done.origin, &error);
+                self.steps_broken(done.origin, &error, ctx);
             }
             Ok(outcome) if outcome.failure.is_some() => {
                 self.pin_last_good(done.work);
                 self.step_failed(done.origin, &outcome);
             }
             Ok(outcome) => self.steps_succeeded(done.origin, outcome, done.work, ctx),
-        }
-    }
-
-    fn steps_broken(&mut self, origin: Origin, error: &BatchError) {
-        let failure = Failure::from(error);
-        self.finish_generation(|state| state.error = Some(failure.clone()));
-        self.shared
-            .events
-            .tell(Event::Note(format!("the steps could not run: {error}")));
-        if self.purpose == Purpose::Once || origin.batch == 0 {
-            self.finish.end(End::Failed(failure));
         }
     }
 
@@ -244,7 +234,10 @@ impl Invalidator {
         }
     }
 
-    fn finish_generation(&mut self, change: impl FnOnce(&mut crate::model::state::State)) {
+    pub(super) fn finish_generation(
+        &mut self,
+        change: impl FnOnce(&mut crate::model::state::State),
+    ) {
         let generation = self.knows.generation;
         self.state.update(|state| {
             state.generations.1 = generation;
@@ -310,13 +303,13 @@ impl Invalidator {
             .map(|view| (view, outcome))
         };
         ctx.spawn(prepared.into_actor(self).map(
-            move |prepared: Result<_, BatchError>, this, _| match prepared {
+            move |prepared: Result<_, BatchError>, this, ctx| match prepared {
                 Ok((view, outcome)) => {
                     this.publish(origin, &outcome, view);
                     // Only now does the view say by itself what it needs.
                     drop(work);
                 }
-                Err(error) => this.steps_broken(origin, &error),
+                Err(error) => this.steps_broken(origin, &error, ctx),
             },
         ));
     }
@@ -337,6 +330,7 @@ impl Invalidator {
             state.error = None;
         });
         self.tell_batch(origin, outcome, restarting);
+        self.knows.broken = 0;
         self.knows.pending.clear();
         self.keep_for_a_view(origin, outcome);
         self.knows.outcome = Some(outcome.clone());

@@ -56,6 +56,8 @@ pub struct Knows {
     pub(super) generation: u64,
     /// Changes since the last generation whose outcome was acted on.
     pub(super) pending: Vec<Change>,
+    /// Generations in a row whose steps could not run.
+    pub(super) broken: u32,
     /// The view services were started in last.
     pub(super) view: Option<Arc<ServiceView>>,
     /// The batches told last.

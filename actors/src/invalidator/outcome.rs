@@ -1,15 +1,26 @@
 //! What the conductor does with the outcome of a generation of steps.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use hd_supervision::actix::{ActorFutureExt, AsyncContext, Context};
 
 use super::actor::Invalidator;
 use super::impact;
 use super::knows::Purpose;
-use crate::messages::{Origin, PinRoot, PrepareView, RestartCause, RestartFor};
+use crate::events::Event;
+use crate::finish::End;
+use crate::messages::{BatchError, Origin, Paths, PinRoot, PrepareView, RestartCause, RestartFor};
 use crate::model::project_tree::ProjectTree;
+use crate::model::state::Failure;
 use crate::mount_server::view::ServiceView;
 use crate::session::AtWork;
 use crate::step_runner::chain::ChainOutcome;
+
+/// Pause before steps that could not run are tried again; doubled each time.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// Most doublings of it: 32 seconds.
+const DOUBLINGS_MAX: u32 = 7;
 
 impl Invalidator {
     /// After a failure: the project as it is now stays, and so does what the services run on.
@@ -35,6 +46,44 @@ impl Invalidator {
         if let Err(refused) = self.edges.pin.offer(pin) {
             tracing::warn!(%refused, "the root is not pinned; the next one will be");
         }
+    }
+
+    /// Something but a step went wrong: told, and tried again while hd serves, so that an edit is
+    /// never left behind; what needs another edit (a configuration, two steps that disagree) waits
+    /// for it. At the first start it ends hd.
+    pub(super) fn steps_broken(
+        &mut self,
+        origin: Origin,
+        error: &BatchError,
+        ctx: &mut Context<Self>,
+    ) {
+        let failure = Failure::from(error);
+        self.finish_generation(|state| state.error = Some(failure.clone()));
+        let note = format!("the steps could not run: {error}");
+        self.shared.events.tell(Event::Note(note));
+        let was_up = self.state.get().view.is_some();
+        if self.purpose == Purpose::Once || !was_up {
+            self.finish.end(End::Failed(failure));
+        } else if !matches!(error.code, "config" | "step") {
+            self.try_again(origin, ctx);
+        }
+    }
+
+    fn try_again(&mut self, origin: Origin, ctx: &mut Context<Self>) {
+        let after = TRY_AGAIN_AFTER.saturating_mul(1 << self.knows.broken.min(DOUBLINGS_MAX));
+        self.knows.broken += 1;
+        let generation = self.knows.generation;
+        ctx.run_later(after, move |this, ctx| {
+            if this.knows.generation != generation {
+                return;
+            }
+            let again = this.advance(origin, Paths::Rescan, true);
+            ctx.spawn(again.map(move |outcome, this, ctx| {
+                if let Err(error) = outcome {
+                    this.steps_broken(origin, &error, ctx);
+                }
+            }));
+        });
     }
 
     /// Keeps what a view is made of for whoever continues when this runtime has only built.
