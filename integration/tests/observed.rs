@@ -300,6 +300,21 @@ fn a_walk_over_many_directories_observes_all_it_looked_up() {
 }
 
 #[test]
+fn each_name_of_a_hard_link_is_observed() {
+    skip_unless!(needs::fuse());
+    let env = samples::observing("true", &[]);
+    // The files of a project are no links of each other; those of a step's output are.
+    let toml = "[environment]\nname = \"links\"\n\n[build]\nsteps = [\"mkdir made && cp aside.txt made/one && ln made/one made/two\", \"ls made && cat made/one made/two\"]\n";
+    files::write(&env.path("hd.toml"), toml);
+    env.once().ran(&["step-1", "step-2"]);
+    let why = env.hd(["why", "step-2", "--json"]).finish().ok();
+    for name in ["made/one", "made/two"] {
+        let observed = why.stdout.contains(&format!("\"path\":\"{name}\""));
+        assert!(observed, "{name}: {}", why.said());
+    }
+}
+
+#[test]
 fn names_that_were_listed_but_not_looked_up_are_no_observation_of_their_content() {
     skip_unless!(needs::fuse());
     let env = wide("mkdir -p out; find tree -type f > out/list; cat tree/d3/*.txt > out/all");

@@ -27,8 +27,16 @@ pub(super) struct Inode {
 /// What a directory knows of the names in it.
 #[derive(Debug, Default)]
 struct Dir {
-    children: Mutex<HashMap<Box<[u8]>, u64>>,
+    children: Mutex<HashMap<Box<[u8]>, Child>>,
     listing: Mutex<Option<Arc<Listing>>>,
+}
+
+/// A name with a number. Names of one hard-link group share a number, and each of them must be
+/// looked up for itself: to know the one is not to have observed the other.
+#[derive(Clone, Copy, Debug)]
+struct Child {
+    number: u64,
+    looked_up: bool,
 }
 
 /// The names of a directory as they were when it was listed first, with their numbers.
@@ -58,7 +66,7 @@ impl Inode {
         }
     }
 
-    fn children(&self) -> Option<MutexGuard<'_, HashMap<Box<[u8]>, u64>>> {
+    fn children(&self) -> Option<MutexGuard<'_, HashMap<Box<[u8]>, Child>>> {
         let dir = self.dir.as_ref()?;
         Some(lock(&dir.children))
     }
@@ -110,10 +118,13 @@ impl Inodes {
         slots.get(slot)?.clone()
     }
 
-    /// Gives the inode already known for a name.
+    /// Gives the inode of a name that was looked up before.
     pub(super) fn known(&self, dir: &Inode, name: &[u8]) -> Option<(u64, Arc<Inode>)> {
-        let number = *dir.children()?.get(name)?;
-        Some((number, self.get(number)?))
+        let child = *dir.children()?.get(name)?;
+        if !child.looked_up {
+            return None;
+        }
+        Some((child.number, self.get(child.number)?))
     }
 
     /// Numbers a resolved node.
@@ -125,6 +136,11 @@ impl Inodes {
         node: Node,
     ) -> (u64, Arc<Inode>) {
         let number = self.reserve(dir, name, node.attr.link_group);
+        if let Some(mut children) = dir.children()
+            && let Some(child) = children.get_mut(name)
+        {
+            child.looked_up = true;
+        }
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
         let slot = &mut slots[number as usize - 1];
         let inode = slot.get_or_insert_with(|| Arc::new(Inode::new(node, parent)));
@@ -136,8 +152,8 @@ impl Inodes {
         let Some(mut children) = dir.children() else {
             return ROOT;
         };
-        if let Some(number) = children.get(name) {
-            return *number;
+        if let Some(child) = children.get(name) {
+            return child.number;
         }
         let number = match group {
             Some(group) => *lock(&self.groups)
@@ -145,7 +161,8 @@ impl Inodes {
                 .or_insert_with(|| self.fresh()),
             None => self.fresh(),
         };
-        children.insert(Box::from(name), number);
+        let looked_up = false;
+        children.insert(Box::from(name), Child { number, looked_up });
         number
     }
 
