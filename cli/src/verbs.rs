@@ -21,7 +21,6 @@ const LATER: &[(&str, &str)] = &[
     ("events", "`hd up` beside a running instance prints them"),
     ("export", "`hd up` shows what steps made to services"),
     ("image", "`hd up` pulls the base"),
-    ("ingest", "`hd build` reads the project into the store"),
     ("kill", "`hd down --now` kills the services"),
     (
         "lock",

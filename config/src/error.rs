@@ -35,6 +35,14 @@ pub enum Problem {
         /// What the parser expected.
         message: String,
     },
+    /// A Dockerfile or Compose file says what cannot be read.
+    #[error("{message}")]
+    Import {
+        /// What is wrong.
+        message: String,
+        /// What would be accepted, or empty.
+        hint: String,
+    },
     /// A key that no version of `hd` knows at this place.
     #[error("unknown key `{key}` in {section}")]
     UnknownKey {
@@ -137,6 +145,7 @@ impl Problem {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Syntax { .. } => "config.syntax",
+            Self::Import { .. } => "config.import",
             Self::UnknownKey { .. } => "config.unknown_key",
             Self::NotYet { .. } => "config.not_yet",
             Self::MissingKey { .. } => "config.missing_key",
@@ -155,7 +164,8 @@ impl Problem {
     pub fn hint(&self) -> Option<&str> {
         let hint = match self {
             Self::Syntax { .. } => "",
-            Self::UnknownKey { hint, .. }
+            Self::Import { hint, .. }
+            | Self::UnknownKey { hint, .. }
             | Self::NotYet { hint, .. }
             | Self::MissingKey { hint, .. }
             | Self::WrongType { hint, .. }

@@ -7,12 +7,15 @@
 //!
 //! The crate is pure: no file, clock, environment or network is read here.
 
+pub mod compose;
+pub mod dockerfile;
 pub mod duration;
 pub mod env_file;
 pub mod error;
 pub mod expand;
 pub mod files;
 mod glob;
+pub mod ingest;
 mod keys;
 pub mod order;
 mod parse;

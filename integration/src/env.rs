@@ -35,6 +35,14 @@ impl Env {
         env
     }
 
+    /// A copy of a directory, committed to git.
+    pub fn copy(directory: &Path) -> Self {
+        let env = Self::empty();
+        files::copy_tree(directory, &env.project, &[]);
+        env.git_init();
+        env
+    }
+
     /// A project made of these files.
     pub fn project(files: &[(&str, &str)]) -> Self {
         let mut env = Self::empty();

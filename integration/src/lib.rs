@@ -17,6 +17,7 @@ pub mod run;
 pub mod samples;
 pub mod source;
 pub mod strace;
+pub mod tree;
 pub mod up;
 
 pub use env::Env;

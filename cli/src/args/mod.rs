@@ -3,6 +3,7 @@
 mod cas;
 mod dag;
 mod demo;
+mod ingest;
 mod inside;
 mod lifecycle;
 mod logs;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use cas::CasVerb;
 pub(crate) use dag::{DagDiffArgs, DagVerb};
 pub(crate) use demo::DemoArgs;
+pub(crate) use ingest::IngestArgs;
 pub(crate) use inside::{DebugArgs, ExecArgs, HowArgs, RunArgs, ShellArgs};
 pub(crate) use lifecycle::{BuildArgs, DownArgs, InitArgs, UpArgs};
 pub(crate) use logs::LogsArgs;
@@ -45,6 +47,8 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Write an hd.toml for this directory
     Init(InitArgs),
+    /// Translate a Dockerfile or compose.yaml to an hd.toml
+    Ingest(IngestArgs),
     /// Build what must be built, start the services, follow every edit
     Up(UpArgs),
     /// Stop the services and end hd; leaves nothing behind

@@ -5,6 +5,7 @@ mod cas;
 mod dag;
 mod demo;
 mod down;
+mod ingest;
 mod init;
 mod inside;
 mod logs;
@@ -29,6 +30,7 @@ pub(crate) fn run(cli: Cli, output: Output, started: Instant) -> Outcome {
     let outer = cli.place;
     match cli.verb {
         Verb::Init(args) => init::run(args.place.or(outer), args.path.as_deref(), output),
+        Verb::Ingest(args) => ingest::run(&args, &args.place.clone().or(outer), output),
         Verb::Up(mut args) => {
             args.place = args.place.or(outer);
             up::run(&args, output, started)

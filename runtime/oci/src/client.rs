@@ -96,6 +96,17 @@ impl Client {
         }
     }
 
+    /// Asks the registry what an image says about running it; no layer is fetched.
+    ///
+    /// # Errors
+    /// See [`PullError`].
+    pub async fn inspect(&self, image: &Reference) -> Result<ImageConfig, PullError> {
+        let digest = self.resolve(image).await?.to_string();
+        let served = self.inner.registry.manifest(image, &digest).await?;
+        let (_, manifest) = self.choose(image, served).await?;
+        Ok(self.config(image, &manifest).await?.1)
+    }
+
     /// Brings an image into the store, unless it is there.
     ///
     /// A tag is resolved by one request; an image pinned by digest that is known needs no network at all. Layers

@@ -1,0 +1,125 @@
+//! `hd ingest`: Dockerfiles and Compose files translated to an hd.toml.
+
+mod around;
+mod report;
+mod subject;
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use hd_config::compose;
+use hd_config::dockerfile::{Options, translate};
+use hd_config::ingest::Imported;
+
+use crate::args::{IngestArgs, Place};
+use crate::error::{CliError, Outcome, exit};
+use crate::output::Output;
+use crate::project::shown;
+
+use around::Around;
+use subject::Subject;
+
+/// Translates, says what became of each line, and writes.
+pub(crate) fn run(args: &IngestArgs, place: &Place, output: Output) -> Outcome {
+    let subject = subject::find(args, place)?;
+    let build_args = build_args(args)?;
+    let around = Around::new(&subject.context)?;
+    let imported = imported(args, &subject, build_args, &around)?;
+    if !args.check {
+        write(&subject.output, &imported.toml, args.force)?;
+    }
+    report::print(&imported, args.check, &subject.output, output)?;
+    Ok(if imported.is_complete() {
+        0
+    } else {
+        exit::USAGE
+    })
+}
+
+fn imported(
+    args: &IngestArgs,
+    subject: &Subject,
+    build_args: std::collections::BTreeMap<String, String>,
+    around: &Around,
+) -> Result<Imported, CliError> {
+    let name = subject
+        .context
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
+    let ignore = around.ignore(subject.dockerfile.as_deref())?;
+    let mut options = Options {
+        name: &name,
+        target: args.target.as_deref(),
+        build_args,
+        base: args.base.as_deref(),
+        ignore: ignore.as_deref(),
+        ..Options::default()
+    };
+    if let Some(path) = &subject.compose {
+        let file = shown(path);
+        let options = compose::Options {
+            file: &file,
+            build: options,
+            variables: around.variables(),
+        };
+        return Ok(compose::translate(&read(path)?, &options, around)?);
+    }
+    let path = subject.dockerfile.clone().unwrap_or_default();
+    let file = shown(&path);
+    options.file = &file;
+    Ok(translate(&read(&path)?, &options, around)?)
+}
+
+fn read(path: &Path) -> Result<String, CliError> {
+    std::fs::read_to_string(path).map_err(|e| CliError::io("read", path, &e).with_exit(exit::USAGE))
+}
+
+fn build_args(args: &IngestArgs) -> Result<std::collections::BTreeMap<String, String>, CliError> {
+    let mut all = std::collections::BTreeMap::new();
+    for text in &args.build_arg {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, value.to_owned()),
+            // As with Docker, a name alone takes the value of the caller's variable.
+            None => match std::env::var(text) {
+                Ok(value) => (text.as_str(), value),
+                Err(_) => continue,
+            },
+        };
+        if name.is_empty() {
+            return Err(CliError::new(
+                "usage",
+                exit::USAGE,
+                format!("--build-arg {text:?} has no name"),
+            )
+            .hint("--build-arg NAME=VALUE"));
+        }
+        all.insert(name.to_owned(), value);
+    }
+    Ok(all)
+}
+
+/// Writes the file whole; never over one that is there unless told to.
+fn write(path: &Path, text: &str, force: bool) -> Result<(), CliError> {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    if force {
+        options.create(true).truncate(true);
+    } else {
+        options.create_new(true);
+    }
+    let written = options
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|e| match e.kind() {
+        ErrorKind::AlreadyExists => CliError::new(
+            "exists",
+            exit::USAGE,
+            format!("{} is there already", path.display()),
+        )
+        .at(path.display().to_string())
+        .hint("`--force` writes over it, `-o FILE` writes elsewhere, `--check` only reports"),
+        _ => CliError::io("write", path, &e),
+    })
+}

@@ -1,0 +1,102 @@
+//! Which files are meant.
+
+use std::path::{Path, PathBuf};
+
+use crate::args::{IngestArgs, Place};
+use crate::error::{CliError, exit};
+use crate::project::FILE;
+
+const DOCKERFILES: [&str; 2] = ["Dockerfile", "Containerfile"];
+const COMPOSE_FILES: [&str; 4] = [
+    "compose.yaml",
+    "compose.yml",
+    "docker-compose.yaml",
+    "docker-compose.yml",
+];
+
+/// What is translated, and where to.
+#[derive(Debug)]
+pub(super) struct Subject {
+    /// The Dockerfile, if there is one.
+    pub(super) dockerfile: Option<PathBuf>,
+    /// The Compose file, if there is one.
+    pub(super) compose: Option<PathBuf>,
+    /// Absolute directory of the project.
+    pub(super) context: PathBuf,
+    /// The file to write.
+    pub(super) output: PathBuf,
+}
+
+/// Finds the files that the arguments name, or those of the directory.
+pub(super) fn find(args: &IngestArgs, place: &Place) -> Result<Subject, CliError> {
+    let here = std::env::current_dir().map_err(|e| CliError::io("find", Path::new("."), &e))?;
+    let here = place
+        .directory
+        .as_ref()
+        .map_or(here.clone(), |directory| here.join(directory));
+    let start = args
+        .path
+        .as_ref()
+        .map_or(here.clone(), |path| here.join(path));
+    let kind = std::fs::metadata(&start)
+        .map_err(|e| CliError::io("read", &start, &e).with_exit(exit::USAGE))?;
+    let (mut dockerfile, mut compose) = if kind.is_dir() {
+        (
+            first_of(&start, &DOCKERFILES),
+            first_of(&start, &COMPOSE_FILES),
+        )
+    } else if is_compose(&start) {
+        (None, Some(start.clone()))
+    } else {
+        (Some(start.clone()), None)
+    };
+    if let Some(named) = &args.compose {
+        compose = Some(here.join(named));
+    }
+    let directory = if kind.is_dir() {
+        start.clone()
+    } else {
+        parent(&start)
+    };
+    if dockerfile.is_none() && compose.is_none() {
+        let message = format!("no Dockerfile and no compose.yaml in {}", start.display());
+        return Err(CliError::new("usage", exit::USAGE, message)
+            .at(start.display().to_string())
+            .hint("name the file: hd ingest PATH; `hd init` writes an hd.toml without one"));
+    }
+    if dockerfile.is_none() && args.compose.is_some() {
+        dockerfile = first_of(&directory, &DOCKERFILES);
+    }
+    let context = args
+        .context
+        .as_ref()
+        .map_or(directory, |context| here.join(context));
+    let context = context
+        .canonicalize()
+        .map_err(|e| CliError::io("enter", &context, &e).with_exit(exit::USAGE))?;
+    let output = match (&args.output, &place.file) {
+        (Some(file), _) | (None, Some(file)) => here.join(file),
+        (None, None) => context.join(FILE),
+    };
+    Ok(Subject {
+        dockerfile,
+        compose,
+        context,
+        output,
+    })
+}
+
+fn parent(file: &Path) -> PathBuf {
+    file.parent()
+        .map_or_else(|| PathBuf::from("/"), Path::to_path_buf)
+}
+
+fn first_of(directory: &Path, names: &[&str]) -> Option<PathBuf> {
+    let mut files = names.iter().map(|name| directory.join(name));
+    files.find(|file| file.is_file())
+}
+
+fn is_compose(file: &Path) -> bool {
+    let extension = file.extension().unwrap_or_default();
+    extension == "yaml" || extension == "yml"
+}

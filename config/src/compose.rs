@@ -1,0 +1,339 @@
+//! Compose files translated to an `hd.toml`.
+//!
+//! Keys follow the Compose specification (compose-spec.io). An environment has one base, so it holds
+//! the services that are built here, or those of one image; others are named and left out.
+
+mod service;
+mod values;
+mod yaml;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::dockerfile;
+use crate::error::{ConfigError, Problem};
+use crate::expand::expand;
+use crate::ingest::draft::{Draft, DraftService, plain_name};
+use crate::ingest::report::{Book, Line};
+use crate::ingest::{Imported, Surroundings};
+use crate::service::Command;
+use crate::source::Source;
+
+use yaml::{Data, Key, Node};
+
+/// How a Compose file is translated.
+#[derive(Debug, Clone, Default)]
+pub struct Options<'a> {
+    /// How the file is called in errors and the report.
+    pub file: &'a str,
+    /// For the Dockerfile that services are built from; `file` is the one to take when none is named.
+    pub build: dockerfile::Options<'a>,
+    /// Variables for `${NAME}` outside of `environment`.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// How a service comes to its file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Build {
+    context: String,
+    dockerfile: String,
+    target: Option<String>,
+    args: BTreeMap<String, String>,
+}
+
+/// Translates a Compose file and the Dockerfile it builds.
+///
+/// # Errors
+/// What the files say wrong, with its place.
+pub fn translate(
+    text: &str,
+    options: &Options<'_>,
+    around: &dyn Surroundings,
+) -> Result<Imported, ConfigError> {
+    let source = Source::new(options.file, text);
+    let mut root = yaml::load(&source, text)?;
+    interpolate(&source, &mut root, &options.variables)?;
+    let services = root.get("services").map(Node::map).unwrap_or_default();
+    if services.is_empty() {
+        let message = "the file has no services".to_owned();
+        let hint = "e.g. services: { web: { build: . } }".to_owned();
+        return Err(source.error(0..0, Problem::Import { message, hint }));
+    }
+    let mut book = Book::new(&source, text);
+    top_level(&root, &mut book);
+    let chosen = choose(&source, services)?;
+    let project = services
+        .iter()
+        .filter(|(key, _)| chosen.names.contains(&key.name))
+        .find_map(|(_, node)| project_dir(node));
+    let (mut draft, lines) = base(&source, options, &chosen, project.as_deref(), around)?;
+    let own = draft.services.pop();
+    draft.head = vec![format!(
+        "Translated from {} by `hd ingest`.",
+        options.file.rsplit('/').next().unwrap_or_default()
+    )];
+    let completed = awaited_to_complete(services);
+    for (key, node) in services {
+        let line = book.open(key.span.clone());
+        if !chosen.names.contains(&key.name) {
+            left_out(&mut book, line, node, &chosen);
+            continue;
+        }
+        let made = service::Making {
+            book: &mut book,
+            name: &key.name,
+            node,
+            own: own.as_ref(),
+            project: draft.workdir.clone().or_else(|| project.clone()),
+            chosen: &chosen.names,
+            completes: completed.contains(&key.name),
+            around,
+        };
+        made.all(&mut draft);
+    }
+    service::settle(&mut draft.services);
+    let toml = draft.write()?;
+    let mut all = lines;
+    all.extend(book.finish());
+    Ok(Imported { toml, lines: all })
+}
+
+fn wrong(source: &Source, key: &Key, message: String) -> ConfigError {
+    source.error(
+        key.span.clone(),
+        Problem::Import {
+            message,
+            hint: String::new(),
+        },
+    )
+}
+
+/// Expands `${NAME}` everywhere but in `environment`, where `hd.toml` itself can.
+fn interpolate(
+    source: &Source,
+    node: &mut Node,
+    variables: &BTreeMap<String, String>,
+) -> Result<(), ConfigError> {
+    match &mut node.data {
+        Data::Null => {}
+        Data::Text(text) => {
+            let lookup = |name: &str| variables.get(name).cloned();
+            *text = expand(text, &lookup).map_err(|error| {
+                let hint = "a plain dollar sign is `$$`".to_owned();
+                source.error(
+                    node.span.clone(),
+                    Problem::Import {
+                        message: error.to_string(),
+                        hint,
+                    },
+                )
+            })?;
+        }
+        Data::List(nodes) => {
+            for node in nodes {
+                interpolate(source, node, variables)?;
+            }
+        }
+        Data::Map(pairs) => {
+            for (_, node) in pairs
+                .iter_mut()
+                .filter(|(key, _)| key.name != "environment")
+            {
+                interpolate(source, node, variables)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn top_level(root: &Node, book: &mut Book<'_>) {
+    for (key, _) in root.map() {
+        let note = match key.name.as_str() {
+            "services" => continue,
+            "version" | "name" => "of no effect",
+            "networks" => "services share the host's network",
+            "volumes" => "see the services that use them",
+            "secrets" | "configs" => "hd passes none to services yet",
+            "include" => "included files are not read",
+            name if name.starts_with("x-") => "read where it is referred to",
+            _ => "not known to hd",
+        };
+        let line = book.open(key.span.clone());
+        match key.name.as_str() {
+            "version" | "name" | "volumes" => book.translated(line, note),
+            "networks" => book.approximated(line, note),
+            "include" => book.missing(line, note),
+            name if name.starts_with("x-") => book.translated(line, note),
+            _ => book.left_out(line, note),
+        }
+    }
+}
+
+/// The services that one base can hold.
+#[derive(Debug)]
+struct Chosen {
+    names: BTreeSet<String>,
+    build: Option<Build>,
+    image: Option<String>,
+}
+
+fn choose(source: &Source, services: &[(Key, Node)]) -> Result<Chosen, ConfigError> {
+    let built = services.iter().find_map(|(_, node)| build(node));
+    let image = |node: &Node| node.get("image").and_then(Node::text).map(str::to_owned);
+    let first = services.iter().find_map(|(_, node)| image(node));
+    if built.is_none()
+        && first.is_none()
+        && let Some((key, _)) = services.first()
+    {
+        return Err(wrong(
+            source,
+            key,
+            format!("the service `{}` has neither `build` nor `image`", key.name),
+        ));
+    }
+    let fits = |node: &Node| match (&built, build(node)) {
+        (Some(built), own) => own.as_ref() == Some(built),
+        (None, _) => image(node) == first,
+    };
+    let names = services
+        .iter()
+        .filter(|(_, node)| fits(node))
+        .map(|(key, _)| key.name.clone());
+    Ok(Chosen {
+        names: names.collect(),
+        image: if built.is_some() { None } else { first.clone() },
+        build: built,
+    })
+}
+
+fn build(node: &Node) -> Option<Build> {
+    let build = node.get("build")?;
+    let text = |name: &str| build.get(name).and_then(Node::text).map(str::to_owned);
+    let context = build
+        .text()
+        .map(str::to_owned)
+        .or_else(|| text("context"))
+        .unwrap_or_else(|| ".".to_owned());
+    let context = context
+        .trim_start_matches("./")
+        .trim_matches('/')
+        .to_owned();
+    Some(Build {
+        context: if context == "." {
+            String::new()
+        } else {
+            context
+        },
+        dockerfile: text("dockerfile").unwrap_or_default(),
+        target: text("target"),
+        args: build
+            .get("args")
+            .map(values::environment)
+            .unwrap_or_default(),
+    })
+}
+
+fn left_out(book: &mut Book<'_>, line: usize, node: &Node, chosen: &Chosen) {
+    let what = match (node.get("image").and_then(Node::text), build(node)) {
+        (_, Some(_)) => "it is built otherwise than the first service".to_owned(),
+        (Some(image), None) => format!("it runs {image}"),
+        (None, None) => "it has neither `build` nor `image`".to_owned(),
+    };
+    let base = chosen.image.as_deref().unwrap_or("what is built");
+    book.missing(line, format!("{what}, and an environment has one base ({base}): run it beside hd, or install it in a step"));
+    for (key, _) in node.map() {
+        let line = book.open(key.span.clone());
+        book.left_out(line, "of a service that is left out");
+    }
+}
+
+/// Where a bind mount shows the project.
+fn project_dir(node: &Node) -> Option<String> {
+    let volumes = node
+        .get("volumes")?
+        .list()
+        .iter()
+        .filter_map(values::volume);
+    let mut whole = volumes.filter(|(source, _)| matches!(source.as_deref(), Some("." | "./")));
+    whole
+        .next()
+        .map(|(_, target)| target.trim_end_matches('/').to_owned())
+        .filter(|dir| dir.len() > 1)
+}
+
+/// Services that others wait for to end.
+fn awaited_to_complete(services: &[(Key, Node)]) -> BTreeSet<String> {
+    let all = services
+        .iter()
+        .filter_map(|(_, node)| node.get("depends_on"))
+        .flat_map(Node::map);
+    let awaited = all.filter(|(_, node)| {
+        node.get("condition").and_then(Node::text) == Some("service_completed_successfully")
+    });
+    awaited.map(|(key, _)| key.name.clone()).collect()
+}
+
+/// The draft that services stand on: of the Dockerfile, or of the image.
+fn base(
+    source: &Source,
+    options: &Options<'_>,
+    chosen: &Chosen,
+    project: Option<&str>,
+    around: &dyn Surroundings,
+) -> Result<(Draft, Vec<Line>), ConfigError> {
+    let Some(build) = &chosen.build else {
+        let image = chosen.image.clone().unwrap_or_default();
+        return Ok((of_image(image, options, project, around), Vec::new()));
+    };
+    let named = if build.dockerfile.is_empty() {
+        "Dockerfile"
+    } else {
+        &build.dockerfile
+    };
+    let path = if build.context.is_empty() {
+        named.to_owned()
+    } else {
+        format!("{}/{named}", build.context)
+    };
+    let Some(text) = around.read(&path) else {
+        let message = format!("there is no {path} to build from");
+        return Err(source.error(
+            0..0,
+            Problem::Import {
+                message,
+                hint: "`build: { context, dockerfile }` names it".to_owned(),
+            },
+        ));
+    };
+    let mut args = build.args.clone();
+    args.extend(options.build.build_args.clone());
+    let of_build = dockerfile::Options {
+        file: &path,
+        target: options.build.target.or(build.target.as_deref()),
+        build_args: args,
+        project,
+        prefix: &build.context,
+        ..options.build.clone()
+    };
+    let source = Source::new(&path, &text);
+    let mut book = Book::new(&source, &text);
+    let draft = dockerfile::draft(&source, &text, &of_build, around, &mut book)?;
+    Ok((draft, book.finish()))
+}
+
+fn of_image(
+    image: String,
+    options: &Options<'_>,
+    project: Option<&str>,
+    around: &dyn Surroundings,
+) -> Draft {
+    let said = around.image(&image).unwrap_or_default();
+    let words: Vec<String> = said.entrypoint.iter().chain(&said.cmd).cloned().collect();
+    let own = (!words.is_empty()).then(|| DraftService::new("own", Command::Exec(words)));
+    Draft {
+        name: plain_name(options.build.name, "app"),
+        base: Some(options.build.base.map_or(image, str::to_owned)),
+        workdir: project.map(str::to_owned),
+        services: own.into_iter().collect(),
+        ..Draft::default()
+    }
+}

@@ -1,0 +1,117 @@
+//! COPY and ADD: sources, destination and flags, variables expanded.
+
+use super::evaluate::{Walk, destination};
+use super::event::{Copy, Event, From, Item, What};
+use super::instruction::{Instruction, Kind};
+use super::stages::find;
+use super::state::{State, absolute};
+use super::variables;
+use crate::error::ConfigError;
+
+impl Walk<'_, '_> {
+    pub(super) fn copy(
+        &mut self,
+        line: usize,
+        one: &Instruction,
+        state: &State,
+    ) -> Result<(), ConfigError> {
+        let Kind::Copy { add, sources, dest } = &one.kind else {
+            return Ok(());
+        };
+        let from = match one.flag("from") {
+            None => From::Context,
+            Some(name) => {
+                let name = self.expand(one, state, name)?;
+                if find(self.stages, self.stage, &name).is_none() {
+                    let note = format!(
+                        "`{name}` is another image, and an environment has one: install what is copied in a RUN"
+                    );
+                    self.book.missing(line, note);
+                    return Ok(());
+                }
+                From::Stage
+            }
+        };
+        let mut items = Vec::new();
+        for source in sources {
+            items.push(self.item(one, state, &from, *add, source)?);
+        }
+        let dest = self.expand(one, state, dest)?;
+        let (dest, into) = destination(&state.cwd, &dest);
+        let into = into || items.len() > 1;
+        let text = |name: &str| {
+            one.flag(name)
+                .map(|value| self.expand(one, state, value))
+                .transpose()
+        };
+        let copy = Copy {
+            owner: text("chown")?,
+            mode: text("chmod")?,
+            checksum: text("checksum")?,
+            exclude: one.all("exclude").map(str::to_owned).collect(),
+            parents: one.is_set("parents"),
+            unpack: *add && one.flag("unpack").is_none_or(|value| value != "false"),
+            from,
+            items,
+            dest,
+            into,
+        };
+        self.events.push(Event {
+            line,
+            stage: self.stage,
+            what: What::Copy(Box::new(copy)),
+        });
+        Ok(())
+    }
+
+    /// A path of the context as one of the project.
+    fn in_context(&self, path: &str) -> String {
+        let prefix = self.options.prefix;
+        match (prefix.is_empty(), path.is_empty()) {
+            (true, _) => path.to_owned(),
+            (false, true) => prefix.to_owned(),
+            (false, false) => format!("{prefix}/{path}"),
+        }
+    }
+
+    fn item(
+        &self,
+        one: &Instruction,
+        state: &State,
+        from: &From,
+        add: bool,
+        source: &str,
+    ) -> Result<Item, ConfigError> {
+        let heredoc = one.heredocs.iter().find(|doc| {
+            let marker = source.trim_start_matches(|c: char| c.is_ascii_digit());
+            marker.starts_with("<<") && marker.contains(doc.name.as_str())
+        });
+        if let Some(doc) = heredoc {
+            let content = if doc.expand {
+                let lookup = |name: &str| state.variable(name);
+                variables::body(&doc.body, self.escape, &lookup).map_err(|message| {
+                    self.wrong(one, message, "quote the name of the heredoc to keep `$`")
+                })?
+            } else {
+                doc.body.clone()
+            };
+            return Ok(Item::Inline {
+                name: doc.name.clone(),
+                content,
+            });
+        }
+        let source = self.expand(one, state, source)?;
+        let remote = ["http://", "https://", "git://", "git@", "ssh://"];
+        if add && remote.iter().any(|scheme| source.starts_with(scheme)) {
+            return Ok(Item::Url(source));
+        }
+        // Both contexts are a root of their own: `..` cannot leave them.
+        let path = absolute("/", &source);
+        Ok(Item::Path(match from {
+            // `./` marks where --parents begins.
+            From::Context if one.is_set("parents") && source.contains("/./") => source,
+            From::Context => self.in_context(path.trim_start_matches('/')),
+            From::Stage => path,
+        }))
+    }
+}

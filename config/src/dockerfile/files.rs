@@ -1,0 +1,346 @@
+//! COPY and ADD as commands of a step.
+
+use super::event::{Copy, From, Item};
+use super::place;
+use crate::ingest::report::Book;
+use crate::ingest::shell::{is_glob, join, quote, quote_glob};
+use crate::ingest::{FileKind, Surroundings};
+
+/// What a source is known to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Dir,
+    File,
+    Glob,
+    Unknown,
+}
+
+/// Translates one COPY; its commands, none when all is in place already.
+pub(crate) struct Files<'a, 'b> {
+    pub(crate) book: &'b mut Book<'a>,
+    pub(crate) around: &'b dyn Surroundings,
+    /// Where the project stands.
+    pub(crate) project: &'b str,
+    /// Line of the report.
+    pub(crate) line: usize,
+    /// Whether a RUN came before it.
+    pub(crate) late: bool,
+}
+
+impl Files<'_, '_> {
+    pub(crate) fn commands(&mut self, copy: &Copy) -> Vec<String> {
+        let mut commands = Vec::new();
+        for item in &copy.items {
+            match item {
+                Item::Inline { name, content } => commands.push(inline(copy, name, content)),
+                Item::Url(url) => commands.push(self.download(copy, url)),
+                Item::Path(path) if copy.from == From::Context => {
+                    commands.extend(self.of_project(copy, path));
+                }
+                Item::Path(path) => commands.extend(self.of_stage(copy, path)),
+            }
+        }
+        commands
+    }
+
+    fn in_place(&self, copy: &Copy, path: &str) -> bool {
+        if path.is_empty() {
+            return copy.dest == self.project;
+        }
+        let target = place::target(copy, path, self.around);
+        target.is_some_and(|target| target == format!("{}/{path}", self.project))
+    }
+
+    fn of_project(&mut self, copy: &Copy, path: &str) -> Option<String> {
+        let kind = if path.is_empty() {
+            Some(FileKind::Dir)
+        } else {
+            self.around.file(path)
+        };
+        if kind.is_none() && !is_glob(path) && !path.contains("/./") {
+            let note = format!("there is no `{path}` in the project, or it is ignored");
+            self.book.missing(self.line, note);
+            return None;
+        }
+        if self.in_place(copy, path) {
+            self.told_in_place(copy, path, kind);
+            return None;
+        }
+        let source = if path.is_empty() { "." } else { path };
+        if let Some(FileKind::Archive { option }) = kind
+            && copy.unpack
+        {
+            self.book
+                .approximated(self.line, "unpacked by the `tar` of the base");
+            let dest = quote(&copy.dest);
+            let owner = copy
+                .owner
+                .as_ref()
+                .map_or_else(String::new, |_| " --no-same-owner".to_owned());
+            return Some(format!(
+                "mkdir -p {dest} && tar -x{option}f {} -C {dest}{owner}",
+                quote(source)
+            ));
+        }
+        if copy.parents {
+            return Some(self.parents(copy, source));
+        }
+        let known = match kind {
+            Some(FileKind::Dir) => Known::Dir,
+            Some(_) => Known::File,
+            None => {
+                self.book.approximated(
+                    self.line,
+                    "the shell expands the wildcard: names that begin with a dot do not match",
+                );
+                Known::Glob
+            }
+        };
+        Some(place_files(copy, source, known))
+    }
+
+    fn told_in_place(&mut self, copy: &Copy, path: &str, kind: Option<FileKind>) {
+        if self.late {
+            self.book.approximated(self.line, "the project is there already, for the steps above too: what they do not read does not run them again");
+        } else {
+            self.book
+                .translated(self.line, "the project is there already");
+        }
+        if !copy.exclude.is_empty() {
+            self.book
+                .approximated(self.line, "what --exclude names is there too");
+        }
+        if copy.owner.is_some() {
+            self.book
+                .approximated(self.line, "files of the project belong to who runs it");
+        }
+        let executable = matches!(kind, Some(FileKind::File { executable: true }));
+        let wanted = copy.mode.as_deref().is_some_and(grants_execution);
+        if wanted && !executable {
+            let note = format!(
+                "the mode is that of the project's file: chmod {} {path}",
+                copy.mode.as_deref().unwrap_or_default()
+            );
+            self.book.approximated(self.line, note);
+        }
+    }
+
+    /// `--parents`: the path below the destination is that of the source.
+    fn parents(&mut self, copy: &Copy, path: &str) -> String {
+        let (pivot, rest) = path.split_once("/./").unwrap_or((".", path));
+        let dest = quote(&copy.dest);
+        if !copy.exclude.is_empty() || copy.owner.is_some() || copy.mode.is_some() {
+            self.book
+                .approximated(self.line, "--parents without the other flags");
+        }
+        let cd = if pivot == "." {
+            String::new()
+        } else {
+            format!("cd {} && ", quote(pivot))
+        };
+        format!(
+            "mkdir -p {dest} && ({cd}cp -a --parents {} {dest})",
+            quote_glob(rest)
+        )
+    }
+
+    fn of_stage(&mut self, copy: &Copy, path: &str) -> Option<String> {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let below = format!("{}/{name}", copy.dest.trim_end_matches('/'));
+        let word = quote(path);
+        if path == copy.dest {
+            self.book.approximated(
+                self.line,
+                "it is there already: stages share one file system",
+            );
+            let flags = attributes(copy, &word);
+            return (!flags.is_empty()).then(|| flags.join(" && "));
+        }
+        if copy.into && path == below {
+            // A file is there already, a directory stands for its contents.
+            let dest = quote(&copy.dest);
+            let dest = dest.trim_end_matches('/');
+            return Some(format!("if [ -d {word} ]; then cp -a {word}/. {dest}/; fi"));
+        }
+        let known = if is_glob(path) {
+            Known::Glob
+        } else {
+            Known::Unknown
+        };
+        Some(place_files(copy, path, known))
+    }
+}
+
+/// Tells whether a mode lets the owner execute; a symbolic one with `x` counts.
+fn grants_execution(mode: &str) -> bool {
+    match u32::from_str_radix(mode, 8) {
+        Ok(bits) => bits & 0o100 != 0,
+        Err(_) => mode.contains('x'),
+    }
+}
+
+pub(super) fn parent(path: &str) -> &str {
+    match path.rsplit_once('/') {
+        Some(("", _)) | None => "/",
+        Some((parent, _)) => parent,
+    }
+}
+
+/// Directories above a copy that are not there yet get the owner of --chown, as BuildKit gives it.
+fn owned_parents(copy: &Copy) -> Option<String> {
+    let owner = quote(copy.owner.as_ref()?);
+    let dir = if copy.into {
+        copy.dest.as_str()
+    } else {
+        parent(&copy.dest)
+    };
+    let ends = dir
+        .char_indices()
+        .filter(|(at, c)| *c == '/' && *at > 0)
+        .map(|(at, _)| at);
+    let dirs: Vec<&str> = ends
+        .chain([dir.len()])
+        .filter_map(|end| dir.get(..end))
+        .collect();
+    let dirs = join(dirs);
+    (dir != "/").then(|| {
+        format!(
+            "for d in {dirs}; do [ -d \"$d\" ] || {{ mkdir \"$d\" && chown {owner} \"$d\"; }}; done"
+        )
+    })
+}
+
+/// `--chown` and `--chmod` as commands on a shell word.
+fn attributes(copy: &Copy, word: &str) -> Vec<String> {
+    let owner = copy
+        .owner
+        .as_ref()
+        .map(|owner| format!("chown -R {} {word}", quote(owner)));
+    let mode = copy
+        .mode
+        .as_ref()
+        .map(|mode| format!("chmod -R {} {word}", quote(mode)));
+    owner.into_iter().chain(mode).collect()
+}
+
+/// Copies a source to the destination, as Docker does: a directory stands for its contents.
+fn place_files(copy: &Copy, source: &str, known: Known) -> String {
+    let dest = quote(&copy.dest);
+    let flagged = copy.owner.is_some() || copy.mode.is_some() || !copy.exclude.is_empty();
+    if known == Known::File && copy.exclude.is_empty() {
+        return one_file(copy, source);
+    }
+    if !flagged {
+        let source = if known == Known::Glob {
+            quote_glob(source)
+        } else {
+            quote(source)
+        };
+        return spread(copy, &source, known);
+    }
+    // Flags concern what is copied and nothing that is there already, so they are applied aside.
+    let mut commands: Vec<String> = owned_parents(copy).into_iter().collect();
+    commands.push("t=$(mktemp -d)".to_owned());
+    let (aside, shape) = match known {
+        Known::Glob => {
+            commands.push(format!(
+                "mkdir \"$t/x\" && cp -a {} \"$t/x\"",
+                quote_glob(source)
+            ));
+            ("\"$t/x\"", Known::Dir)
+        }
+        _ => {
+            commands.push(format!("cp -a {} \"$t/x\"", quote(source)));
+            ("\"$t/x\"", known)
+        }
+    };
+    for pattern in &copy.exclude {
+        commands.push(format!("(cd {aside} && {})", remove(pattern)));
+    }
+    commands.extend(attributes(copy, aside));
+    if shape == Known::Dir {
+        commands.push(format!(
+            "mkdir -p {dest} && cp -a {aside}/. {}/",
+            dest.trim_end_matches('/')
+        ));
+    } else {
+        commands.push(spread(copy, aside, shape));
+    }
+    commands.join(" && ")
+}
+
+fn one_file(copy: &Copy, source: &str) -> String {
+    let name = source.rsplit('/').next().unwrap_or(source);
+    let target = if copy.into {
+        format!("{}/{name}", copy.dest.trim_end_matches('/'))
+    } else {
+        copy.dest.clone()
+    };
+    let mut commands: Vec<String> = owned_parents(copy).into_iter().collect();
+    commands.push(format!("mkdir -p {}", quote(parent(&target))));
+    commands.push(format!("cp -a {} {}", quote(source), quote(&target)));
+    commands.extend(
+        attributes(copy, &quote(&target))
+            .into_iter()
+            .map(|one| one.replace(" -R", "")),
+    );
+    commands.join(" && ")
+}
+
+/// Copies a shell word without regard to flags.
+fn spread(copy: &Copy, source: &str, known: Known) -> String {
+    let dest = quote(&copy.dest);
+    let dest = if dest == "/" { "" } else { &dest };
+    match known {
+        Known::Dir => format!("mkdir -p {dest}/ && cp -a {source}/. {dest}/"),
+        Known::Glob => format!("mkdir -p {dest}/ && cp -a {source} {dest}/"),
+        _ if copy.into => format!(
+            "mkdir -p {dest}/ && if [ -d {source} ]; then cp -a {source}/. {dest}/; else cp -a {source} {dest}/; fi"
+        ),
+        _ => format!(
+            "mkdir -p {} && if [ -d {source} ]; then mkdir -p {dest}/ && cp -a {source}/. {dest}/; else cp -a {source} {dest}; fi",
+            quote(parent(&copy.dest))
+        ),
+    }
+}
+
+/// Removes what an `--exclude` pattern names, in the directory at hand.
+fn remove(pattern: &str) -> String {
+    let pattern = pattern.trim_start_matches('/').trim_end_matches('/');
+    match pattern.strip_prefix("**/") {
+        Some(name) if !name.contains('/') => {
+            format!("find . -depth -name {} -exec rm -rf {{}} +", quote(name))
+        }
+        _ => format!("rm -rf -- {}", quote_glob(pattern)),
+    }
+}
+
+/// A file given by heredoc.
+fn inline(copy: &Copy, name: &str, content: &str) -> String {
+    let target = if copy.into {
+        format!("{}/{name}", copy.dest.trim_end_matches('/'))
+    } else {
+        copy.dest.clone()
+    };
+    let word = quote(&target);
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let end = if plain && !content.lines().any(|line| line == name) {
+        name
+    } else {
+        "END_OF_FILE"
+    };
+    let flags = attributes(copy, &word)
+        .into_iter()
+        .map(|one| one.replace(" -R", ""));
+    let mode = if copy.mode.is_none() {
+        Some(format!("chmod 644 {word}"))
+    } else {
+        None
+    };
+    let after: Vec<String> = mode.into_iter().chain(flags).collect();
+    format!(
+        "mkdir -p {} && cat > {word} <<'{end}' && {}\n{content}{end}\n",
+        quote(parent(&target)),
+        after.join(" && ")
+    )
+}

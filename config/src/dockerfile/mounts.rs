@@ -1,0 +1,217 @@
+//! `RUN --mount`: named caches, files brought along, and what cannot be had.
+
+use super::event::Run;
+use super::state::absolute;
+use crate::ingest::draft::plain_name;
+use crate::ingest::report::Book;
+use crate::ingest::shell::quote;
+use crate::ingest::{FileKind, Surroundings};
+use crate::path::is_at_or_below;
+use crate::step::NamedCache;
+
+/// Home of root, who carries steps out.
+const HOME: &str = "/root";
+
+/// Downloads below it that `hd` keeps without being told.
+const KEPT_BY_HD: [&str; 4] = [".cache", ".npm", ".cargo/registry", ".cargo/git"];
+
+/// What the mounts of one RUN come to.
+#[derive(Debug, Default)]
+pub(crate) struct Mounts {
+    /// Commands before it.
+    pub(crate) before: Vec<String>,
+    /// Commands after it.
+    pub(crate) after: Vec<String>,
+    /// Names of caches.
+    pub(crate) caches: Vec<String>,
+    /// Variables.
+    pub(crate) env: Vec<(String, String)>,
+}
+
+/// Translates mounts; collects the caches of the whole file.
+pub(crate) struct Mounting<'a, 'b> {
+    pub(crate) book: &'b mut Book<'a>,
+    pub(crate) around: &'b dyn Surroundings,
+    pub(crate) project: &'b str,
+    pub(crate) line: usize,
+    pub(crate) caches: &'b mut Vec<NamedCache>,
+}
+
+struct Mount<'m>(Vec<(&'m str, &'m str)>);
+
+impl<'m> Mount<'m> {
+    fn get(&self, names: &[&str]) -> Option<&'m str> {
+        let found = self.0.iter().find(|(name, _)| names.contains(name));
+        found.map(|(_, value)| *value)
+    }
+}
+
+impl Mounting<'_, '_> {
+    pub(crate) fn all(&mut self, run: &Run) -> Mounts {
+        let mut mounts = Mounts::default();
+        for text in &run.mounts {
+            let parts = text.split(',').map(str::trim);
+            let mount = Mount(
+                parts
+                    .map(|part| part.split_once('=').unwrap_or((part, "true")))
+                    .collect(),
+            );
+            let target = mount.get(&["target", "dst", "destination"]);
+            let target = target.map(|target| absolute(&run.cwd, target));
+            match mount.get(&["type"]).unwrap_or("bind") {
+                "cache" => self.cache(&mount, target, &mut mounts),
+                "bind" => self.bind(&mount, target, &run.cwd, &mut mounts),
+                "tmpfs" => self.tmpfs(target, &mut mounts),
+                "secret" | "ssh" => self.secret(&mount),
+                other => self
+                    .book
+                    .missing(self.line, format!("there is no mount of type `{other}`")),
+            }
+        }
+        mounts
+    }
+
+    fn cache(&mut self, mount: &Mount<'_>, target: Option<String>, mounts: &mut Mounts) {
+        let Some(target) = target else {
+            self.book
+                .missing(self.line, "the cache mount lacks its target");
+            return;
+        };
+        let below = |top: &&str| is_at_or_below(target.as_bytes(), top.as_bytes());
+        let home = target
+            .strip_prefix(HOME)
+            .and_then(|rest| rest.strip_prefix('/'));
+        let kept =
+            |top: &&str| home.is_some_and(|at| is_at_or_below(at.as_bytes(), top.as_bytes()));
+        if KEPT_BY_HD.iter().any(kept) {
+            self.book.translated(
+                self.line,
+                format!("hd keeps {target} between runs by itself"),
+            );
+            return;
+        }
+        if mount.get(&["from", "source", "src"]).is_some() {
+            self.book.approximated(self.line, "the cache begins empty");
+        }
+        let in_project = target
+            .strip_prefix(self.project)
+            .and_then(|rest| rest.strip_prefix('/'));
+        let path = in_project.unwrap_or(&target).to_owned();
+        if let Some(known) = self.caches.iter().find(|cache| cache.path == path) {
+            mounts.caches.push(known.name.clone());
+        } else {
+            let overlaps = |cache: &&NamedCache| {
+                let (a, b) = (cache.path.as_bytes(), path.as_bytes());
+                is_at_or_below(a, b) || is_at_or_below(b, a)
+            };
+            let kernel = ["/dev", "/proc", "/sys"].iter().any(below);
+            if self.caches.iter().any(|cache| overlaps(&cache))
+                || path.is_empty()
+                || target == "/"
+                || kernel
+            {
+                self.book.approximated(
+                    self.line,
+                    format!("{target} is not kept: no cache can lie there"),
+                );
+                return;
+            }
+            let id = mount.get(&["id"]).unwrap_or(&path);
+            let name = self.unused(&plain_name(id, "cache"));
+            mounts.caches.push(name.clone());
+            self.caches.push(NamedCache { name, path });
+        }
+        self.book
+            .translated(self.line, format!("{target} is a named cache"));
+    }
+
+    fn unused(&self, name: &str) -> String {
+        let taken = |name: &str| self.caches.iter().any(|cache| cache.name == name);
+        let numbered = (2..).map(|number| format!("{name}-{number}"));
+        let mut names = std::iter::once(name.to_owned()).chain(numbered);
+        names.find(|name| !taken(name)).unwrap_or_default()
+    }
+
+    fn bind(&mut self, mount: &Mount<'_>, target: Option<String>, cwd: &str, mounts: &mut Mounts) {
+        let source = mount.get(&["source", "src"]).unwrap_or(".");
+        let target = target.unwrap_or_else(|| cwd.to_owned());
+        let from = mount.get(&["from"]);
+        let origin = match from {
+            None => absolute(self.project, source.trim_start_matches('/')),
+            Some(_) => absolute("/", source),
+        };
+        if origin == target {
+            self.book
+                .translated(self.line, format!("{target} is there already"));
+            return;
+        }
+        if from.is_some() && origin == "/" {
+            self.book.missing(
+                self.line,
+                "the whole root of a stage cannot be brought along",
+            );
+            return;
+        }
+        let known = from
+            .is_none()
+            .then(|| self.around.file(source.trim_matches('/')))
+            .flatten();
+        let is_dir = source == "." || matches!(known, Some(FileKind::Dir)) || target.ends_with('/');
+        let (from, to) = (quote(&origin), quote(&target));
+        mounts.before.push(if is_dir {
+            format!("mkdir -p {to} && cp -a {from}/. {to}/")
+        } else {
+            let parent = target.rsplit_once('/').map_or("/", |(parent, _)| parent);
+            format!(
+                "mkdir -p {} && cp -a {from} {to}",
+                quote(if parent.is_empty() { "/" } else { parent })
+            )
+        });
+        // The place where a directory was mounted stays, empty, as under Docker.
+        mounts.after.push(if is_dir {
+            format!("rm -rf {to} && mkdir -p {to}")
+        } else {
+            format!("rm -f {to}")
+        });
+        self.book.approximated(
+            self.line,
+            format!("{target} is copied for the step and removed after it"),
+        );
+    }
+
+    fn tmpfs(&mut self, target: Option<String>, mounts: &mut Mounts) {
+        let Some(target) = target else { return };
+        let private = ["/tmp", "/var/tmp", "/run", "/dev/shm"];
+        if private
+            .iter()
+            .any(|top| is_at_or_below(target.as_bytes(), top.as_bytes()))
+        {
+            self.book
+                .translated(self.line, format!("{target} is no part of any result"));
+            return;
+        }
+        let word = quote(&target);
+        mounts.before.push(format!("mkdir -p {word}"));
+        mounts
+            .after
+            .push(format!("rm -rf {word} && mkdir -p {word}"));
+        self.book.approximated(
+            self.line,
+            format!("{target} is an ordinary directory, removed after the step"),
+        );
+    }
+
+    fn secret(&mut self, mount: &Mount<'_>) {
+        let what = mount.get(&["id"]).unwrap_or("default");
+        let kind = mount.get(&["type"]).unwrap_or_default();
+        let note = format!("the {kind} `{what}` is not passed to steps yet");
+        if mount
+            .get(&["required"])
+            .is_some_and(|value| value != "false")
+        {
+            self.book.missing(self.line, note);
+        } else {
+            self.book.approximated(self.line, format!("{note}; the command must do without, as it must under Docker when none is given"));
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Where the project stands inside.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::event::{Copy, Event, From, Item, What};
+use crate::ingest::shell::is_glob;
+use crate::ingest::{FileKind, Surroundings};
+
+/// A vote for a whole-context copy; it beats any number of single files.
+const WHOLE: usize = 1000;
+
+/// Where a project stands when nothing says so.
+pub(crate) const OTHERWISE: &str = "/workspace";
+
+/// Chooses the directory at which most COPYs find the project's files in place already.
+///
+/// A copy of single files counts only for directories that WORKDIR names: the project hides what
+/// the image has at its place.
+pub(crate) fn choose(
+    events: &[Event],
+    workdirs: &BTreeSet<String>,
+    around: &dyn Surroundings,
+) -> String {
+    let mut stages: BTreeMap<usize, BTreeMap<String, usize>> = BTreeMap::new();
+    for event in events {
+        let What::Copy(copy) = &event.what else {
+            continue;
+        };
+        for (dir, weight) in votes(copy, around) {
+            if weight == WHOLE || workdirs.contains(&dir) {
+                *stages
+                    .entry(event.stage)
+                    .or_default()
+                    .entry(dir)
+                    .or_default() += weight;
+            }
+        }
+    }
+    // The later a stage, the nearer it is to what runs.
+    let best = stages
+        .values()
+        .next_back()
+        .and_then(|votes| votes.iter().max_by_key(|(_, n)| **n));
+    if let Some((dir, _)) = best {
+        return dir.clone();
+    }
+    OTHERWISE.to_owned()
+}
+
+/// Directories at which a copy would find its files in place.
+fn votes(copy: &Copy, around: &dyn Surroundings) -> Vec<(String, usize)> {
+    if copy.from != From::Context {
+        return Vec::new();
+    }
+    let mut votes = Vec::new();
+    for item in &copy.items {
+        let Item::Path(path) = item else { continue };
+        if path.is_empty() {
+            votes.push((copy.dest.clone(), WHOLE));
+        } else if let Some(dir) = target(copy, path, around).and_then(|target| above(&target, path))
+        {
+            votes.push((dir, 1));
+        }
+    }
+    votes.retain(|(dir, _)| dir != "/");
+    votes
+}
+
+/// The project directory for which `target` is the place of `path`.
+fn above(target: &str, path: &str) -> Option<String> {
+    let dir = target.strip_suffix(path)?.strip_suffix('/')?;
+    Some(dir.to_owned()).filter(|dir| !dir.is_empty())
+}
+
+/// Where a copy of a project path ends up; a directory stands for its contents, a wildcard for
+/// itself.
+pub(crate) fn target(copy: &Copy, path: &str, around: &dyn Surroundings) -> Option<String> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    if copy.parents {
+        return Some(format!("{}/{path}", copy.dest.trim_end_matches('/')));
+    }
+    if is_glob(path) {
+        return Some(format!("{}/{name}", copy.dest.trim_end_matches('/')));
+    }
+    match around.file(path)? {
+        FileKind::Dir => Some(copy.dest.clone()),
+        FileKind::Archive { .. } if copy.unpack => None,
+        FileKind::File { .. } | FileKind::Archive { .. } if copy.into => {
+            Some(format!("{}/{name}", copy.dest.trim_end_matches('/')))
+        }
+        FileKind::File { .. } | FileKind::Archive { .. } => Some(copy.dest.clone()),
+    }
+}

@@ -1,0 +1,156 @@
+//! An `hd.toml` in the making.
+
+use std::collections::BTreeMap;
+
+use super::text;
+use crate::error::ConfigError;
+use crate::project::Dependency;
+use crate::service::{Command, Condition, RestartPolicy};
+use crate::step::NamedCache;
+
+/// What an importer found; values are plain, the writer escapes them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Draft {
+    /// Comment at the top, without `#`.
+    pub(crate) head: Vec<String>,
+    /// Name of the environment.
+    pub(crate) name: String,
+    /// Base image.
+    pub(crate) base: Option<String>,
+    /// Where the project stands inside.
+    pub(crate) workdir: Option<String>,
+    /// Who runs steps and services.
+    pub(crate) user: Option<String>,
+    /// Environment of all.
+    pub(crate) env: BTreeMap<String, String>,
+    /// Files of variables.
+    pub(crate) env_file: Vec<String>,
+    /// `[dependencies]`, in order.
+    pub(crate) dependencies: Vec<Dependency>,
+    /// Build steps: `[build] steps` when none says more than its command, else `[[build.step]]`.
+    pub(crate) steps: Vec<DraftStep>,
+    /// `[build] cache`.
+    pub(crate) cache: Vec<String>,
+    /// `[build.caches]`.
+    pub(crate) caches: Vec<NamedCache>,
+    /// Services.
+    pub(crate) services: Vec<DraftService>,
+    /// `[files] exclude`.
+    pub(crate) exclude: Vec<String>,
+}
+
+/// One step.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct DraftStep {
+    /// Comment before it, without `#`; may be empty.
+    pub(crate) comment: String,
+    /// A command its name is made of.
+    pub(crate) title: String,
+    /// The command.
+    pub(crate) run: String,
+    /// Its own environment.
+    pub(crate) env: BTreeMap<String, String>,
+    /// Names of its caches.
+    pub(crate) caches: Vec<String>,
+    /// Whether it has no network.
+    pub(crate) offline: bool,
+}
+
+impl DraftStep {
+    /// Tells whether it needs the long form.
+    pub(crate) fn says_more(&self) -> bool {
+        !self.env.is_empty() || !self.caches.is_empty() || self.offline
+    }
+}
+
+/// One service.
+#[derive(Debug, Clone)]
+pub(crate) struct DraftService {
+    /// Its name, fit for `hd.toml`.
+    pub(crate) name: String,
+    /// What runs.
+    pub(crate) command: Command,
+    /// Port that shows it is ready.
+    pub(crate) port: Option<u16>,
+    /// Its environment; values may hold `${VAR}` when `interpolate` is set.
+    pub(crate) env: BTreeMap<String, String>,
+    /// Whether `$` in `env` begins a variable.
+    pub(crate) interpolate: bool,
+    /// Files that restart it.
+    pub(crate) watch: Vec<String>,
+    /// `working_dir`, `user`, `stop_signal`, `stop_grace`: key and text, where it is said.
+    pub(crate) texts: BTreeMap<&'static str, String>,
+    /// `env_file` and `profiles`.
+    pub(crate) lists: BTreeMap<&'static str, Vec<String>>,
+    /// What must be so before it starts.
+    pub(crate) depends_on: Vec<(String, Condition)>,
+    /// What happens when it ends.
+    pub(crate) restart: RestartPolicy,
+    /// Whether it is meant to end.
+    pub(crate) oneshot: bool,
+    /// How readiness is probed.
+    pub(crate) healthcheck: Option<DraftHealth>,
+}
+
+/// A health check; times as text with a unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DraftHealth {
+    /// What is tried.
+    pub(crate) test: Command,
+    /// `interval`, `timeout`, `start_period`.
+    pub(crate) times: Vec<(&'static str, String)>,
+    /// Failures in a row.
+    pub(crate) retries: Option<u32>,
+}
+
+impl DraftService {
+    /// Makes a service that only has a command; it ends when its command ends well.
+    pub(crate) fn new(name: &str, command: Command) -> Self {
+        Self {
+            name: name.to_owned(),
+            command,
+            port: None,
+            env: BTreeMap::new(),
+            interpolate: false,
+            watch: Vec::new(),
+            texts: BTreeMap::new(),
+            lists: BTreeMap::new(),
+            depends_on: Vec::new(),
+            restart: RestartPolicy::OnFailure,
+            oneshot: false,
+            healthcheck: None,
+        }
+    }
+}
+
+impl Draft {
+    /// Writes the text and reads it back.
+    ///
+    /// # Errors
+    /// A value that `hd.toml` cannot hold, shown in the text that was made.
+    pub(crate) fn write(&self) -> Result<String, ConfigError> {
+        let text = text::write(self);
+        crate::parse(&text, "hd.toml (translated)")?;
+        Ok(text)
+    }
+}
+
+/// Makes a name of an environment or a service: `a-z`, `0-9`, `-`.
+pub(crate) fn plain_name(text: &str, otherwise: &str) -> String {
+    let mut name = String::new();
+    for c in text.chars().take(60) {
+        if c.is_ascii_alphanumeric() {
+            name.push(c.to_ascii_lowercase());
+        } else if c == '_' {
+            name.push('_');
+        } else if !name.is_empty() && !name.ends_with('-') {
+            name.push('-');
+        }
+    }
+    let name = name.trim_matches(['-', '_']);
+    if name.is_empty() {
+        otherwise.to_owned()
+    } else {
+        name.to_owned()
+    }
+}

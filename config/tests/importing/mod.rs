@@ -1,0 +1,98 @@
+//! What tests of importers share.
+#![allow(dead_code, reason = "each test uses a part")]
+#![allow(missing_docs, unreachable_pub, missing_debug_implementations)]
+
+use std::collections::BTreeMap;
+
+use hd_config::ingest::{BaseImage, FileKind, Imported, Surroundings};
+use hd_config::{compose, dockerfile};
+
+/// A context of these files; names that end in `/` are directories.
+pub struct Here(pub &'static [&'static str]);
+
+impl Surroundings for Here {
+    fn file(&self, path: &str) -> Option<FileKind> {
+        let has = |name: String| self.0.contains(&name.as_str());
+        match path {
+            path if has(format!("{path}/")) => Some(FileKind::Dir),
+            path if has(path.to_owned()) && path.ends_with(".tgz") => {
+                Some(FileKind::Archive { option: "z" })
+            }
+            path if has(path.to_owned()) => Some(FileKind::File {
+                executable: path.ends_with(".sh"),
+            }),
+            _ => None,
+        }
+    }
+
+    fn read(&self, path: &str) -> Option<String> {
+        (path == "Dockerfile")
+            .then(|| "FROM base:1\nWORKDIR /app\nCOPY . .\nCMD [\"serve\"]\n".to_owned())
+    }
+
+    fn image(&self, reference: &str) -> Result<BaseImage, String> {
+        if reference.starts_with("unknown") {
+            return Err("no such host".to_owned());
+        }
+        Ok(BaseImage {
+            env: BTreeMap::from([("PATH".to_owned(), "/bin".to_owned())]),
+            cmd: vec!["sh".to_owned()],
+            on_build: if reference.starts_with("onbuild") {
+                vec!["RUN touch /built".to_owned()]
+            } else {
+                vec![]
+            },
+            ..BaseImage::default()
+        })
+    }
+}
+
+pub const FILES: Here = Here(&[
+    "a.txt",
+    "start.sh",
+    "src/",
+    "requirements.txt",
+    "x.tgz",
+    "package.json",
+    "conf/",
+    ".env",
+]);
+
+pub fn options<'a>() -> dockerfile::Options<'a> {
+    dockerfile::Options {
+        file: "Dockerfile",
+        name: "My App",
+        ..dockerfile::Options::default()
+    }
+}
+
+pub fn imported(text: &str) -> Imported {
+    dockerfile::translate(text, &options(), &FILES).unwrap_or_else(|e| panic!("{e}\n{text}"))
+}
+
+pub fn composed(text: &str) -> Result<Imported, hd_config::ConfigError> {
+    let options = compose::Options {
+        file: "compose.yaml",
+        build: options(),
+        variables: BTreeMap::from([("PORT".to_owned(), "81".to_owned())]),
+    };
+    compose::translate(text, &options, &FILES)
+}
+
+pub const COMPOSE: &str = "services:
+  web:
+    build: .
+    ports: ['${PORT}:8000']
+    environment: [MODE=x, TOKEN]
+    depends_on:
+      init: { condition: service_completed_successfully }
+    healthcheck: { test: curl localhost, interval: 3s, retries: 2 }
+    restart: unless-stopped
+    volumes: ['.:/srv', './conf:/etc/conf', 'data:/data']
+    what: 1
+  init:
+    build: .
+    entrypoint: sh -c
+    command: ['echo \"$$HOME\"']
+  cache: { image: 'redis:7' }
+";

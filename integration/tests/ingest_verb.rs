@@ -1,0 +1,138 @@
+//! `hd ingest` as people use it: the examples, Compose, what is written and what is refused.
+
+use hd_integration::{Env, SHORT, files, leftovers, needs, skip_unless};
+
+/// The Dockerfiles of an example, translated over its own hd.toml, on the base of the registry.
+fn example(name: &str, file: &str, image: &str) -> Env {
+    let env = Env::example(name);
+    let base = format!(
+        "BASE={}/{image}",
+        needs::registry().expect("checked by skip_unless")
+    );
+    env.hd(["ingest", file, "--force", "--build-arg", &base])
+        .finish()
+        .ok();
+    let toml = files::read(&env.path("hd.toml"));
+    assert!(
+        toml.contains("workdir = \"/app\"") && toml.contains("[services.web]"),
+        "{toml}"
+    );
+    env
+}
+
+#[test]
+fn the_dockerfiles_of_flask_demo() {
+    skip_unless!(
+        needs::fuse(),
+        needs::root(),
+        needs::registry(),
+        needs::package_index()
+    );
+    let env = example("flask-demo", "Dockerfile", "python:3.11-slim");
+    env.once().ran(&["step-1", "step-2"]);
+    // The other order of the same instructions is the same environment.
+    let before = files::read(&env.path("hd.toml"));
+    let after = files::read(
+        &example("flask-demo", "Dockerfile.ordered", "python:3.11-slim").path("hd.toml"),
+    );
+    let steps = |toml: &str| {
+        toml.lines()
+            .filter(|line| !line.contains('#'))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(steps(&before), steps(&after));
+    files::replace(
+        &env.path("app.py"),
+        "\"status\": \"ok\"",
+        "\"status\": \"fine\"",
+    );
+    env.once().ran(&[]);
+}
+
+#[test]
+fn the_dockerfiles_of_node_web() {
+    skip_unless!(
+        needs::fuse(),
+        needs::root(),
+        needs::registry(),
+        needs::package_index()
+    );
+    example("node-web", "Dockerfile", "node:20-slim")
+        .once()
+        .ran(&["step-1"]);
+    let env = example("node-web", "Dockerfile.ordered", "node:20-slim");
+    env.once().ran(&["step-1", "step-2"]);
+    files::replace(&env.path("src/version.ts"), "1.0.0", "2.0.0");
+    env.once().ran(&["step-2"]);
+}
+
+#[test]
+fn nothing_is_written_by_check_nor_over_a_file() {
+    skip_unless!(needs::registry());
+    let env = Env::project(&[("Dockerfile", "FROM x\n")]);
+    let base = format!(
+        "{}/busybox:1",
+        needs::registry().expect("checked by skip_unless")
+    );
+    files::write(&env.path("Dockerfile"), &format!("FROM {base}\nRUN true\n"));
+    let checked = env.hd(["ingest", "--check", "--json"]).finish().ok().json();
+    assert_eq!(checked["file"], serde_json::Value::Null);
+    assert_eq!(checked["lines"][1]["verdict"], "translated");
+    assert!(!env.path("hd.toml").exists());
+    env.hd(["ingest"]).finish().ok();
+    let again = env.hd(["ingest"]).finish().expect_code(2);
+    assert!(
+        again.stderr.contains("is there already") && again.stderr.contains("--force"),
+        "{}",
+        again.said()
+    );
+    env.hd(["ingest", "-o", "other.toml"]).finish().ok();
+    assert_eq!(
+        files::read(&env.path("other.toml")),
+        files::read(&env.path("hd.toml"))
+    );
+}
+
+#[test]
+fn what_cannot_be_had_ends_with_2_and_names_its_line() {
+    skip_unless!(needs::registry());
+    let base = needs::registry().expect("checked by skip_unless");
+    let two =
+        format!("FROM {base}/busybox:1 AS a\nFROM {base}/debian:12-slim\nCOPY --from=a /x /x\n");
+    let env = Env::project(&[("Dockerfile", &two)]);
+    let refused = env.hd(["ingest"]).finish().expect_code(2);
+    for part in ["Dockerfile:2:1", "one base", "--target"] {
+        assert!(refused.stderr.contains(part), "{part}: {}", refused.said());
+    }
+    assert!(!env.path("hd.toml").exists());
+    files::write(
+        &env.path("Dockerfile"),
+        &format!("FROM {base}/busybox:1\nCOPY --from=other:1 /x /x\n"),
+    );
+    let partly = env.hd(["ingest"]).finish().expect_code(2);
+    assert!(
+        partly.stdout.contains("not supported  Dockerfile:2"),
+        "{}",
+        partly.said()
+    );
+    assert!(env.path("hd.toml").exists());
+}
+
+#[test]
+fn a_compose_file_runs_what_it_builds() {
+    skip_unless!(needs::fuse(), needs::root(), needs::registry());
+    let base = needs::registry().expect("checked by skip_unless");
+    let port = hd_integration::ports::Port::free();
+    let compose = format!(
+        "services:\n  web:\n    build: .\n    command: httpd -f -p 127.0.0.1:{0} -h /srv\n    ports: ['{0}:{0}']\n    depends_on: {{ page: {{ condition: service_completed_successfully }} }}\n  page:\n    build: .\n    command: sh -c 'echo from compose > index.html'\n",
+        port.number
+    );
+    let dockerfile = format!("FROM {base}/busybox:1\nWORKDIR /srv\nCOPY . .\nRUN true\n");
+    let env = Env::project(&[("Dockerfile", &dockerfile), ("compose.yaml", &compose)]);
+    env.hd(["ingest"]).finish().ok();
+    let mut up = env.up();
+    up.wait_http(port.number, "/", "from compose");
+    up.interrupt();
+    leftovers::expect_none(env.mark(), SHORT);
+}
