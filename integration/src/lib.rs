@@ -5,6 +5,8 @@
 //! Nothing here knows the inside of `hd`: only arguments, output, exit codes, HTTP and `/proc`.
 //! A helper that cannot go on panics with the reason, for that is how a test reports.
 
+pub mod damage;
+pub mod disk;
 pub mod env;
 pub mod files;
 pub mod http;

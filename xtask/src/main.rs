@@ -4,6 +4,7 @@
 
 mod bench;
 mod dist;
+mod faults;
 mod images;
 mod monorepo;
 mod setup;
@@ -32,6 +33,8 @@ usage: cargo xtask COMMAND
                             and cold, mounts and capture; a table and one JSON object (root)
   monorepo DIR [--files N] [--seed N]
                             write a made-up monorepo of 20,000 files with five build steps
+  faults [--full]           the fault suites of the store; --full with hundreds of kills, power cuts,
+                            damages and rounds; the result is kept in the target directory
   dist                      the release recipe: one static binary, checked
 ";
 
@@ -63,6 +66,7 @@ fn run(args: &[&str]) -> Result<(), Failure> {
         Some((&"images", rest)) => images::run(rest),
         Some((&"bench", rest)) => bench::run(rest),
         Some((&"monorepo", rest)) => monorepo::run(rest),
+        Some((&"faults", rest)) => faults::run(rest),
         Some((&"dist", [])) => dist::run(),
         Some((&("help" | "-h" | "--help"), _)) => {
             print!("{USAGE}");

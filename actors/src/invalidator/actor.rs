@@ -81,12 +81,15 @@ impl Invalidator {
                         };
                         let batch = this.advance(origin, Paths::Rescan, true);
                         drop(work);
-                        ctx.spawn(batch.map(|outcome, this, _| {
-                            if let Err(error) = outcome {
+                        ctx.spawn(batch.map(|outcome, this, ctx| {
+                            if let Err(error) = outcome
+                                && !this.heals(ctx)
+                            {
                                 this.cannot_go_on(&error);
                             }
                         }));
                     }
+                    Ok(Err(_)) if this.heals(ctx) => {}
                     Ok(Err(error)) => this.cannot_go_on(&error),
                     Err(AskError::Down { .. } | AskError::Died { .. }) => {
                         ctx.run_later(ask::AGAIN_AFTER, Self::fetch_base);
@@ -94,6 +97,15 @@ impl Invalidator {
                     Err(error) => this.cannot_go_on(&BatchError::new("image", error)),
                 }),
         );
+    }
+
+    /// Begins anew after a failure, if damage may be why.
+    fn heals(&mut self, ctx: &mut Context<Self>) -> bool {
+        let heals = self.met_damage();
+        if heals {
+            self.fetch_base(ctx);
+        }
+        heals
     }
 
     fn cannot_go_on(&mut self, error: &BatchError) {
@@ -203,6 +215,10 @@ impl Invalidator {
             return;
         }
         tracing::debug!(batch = done.origin.batch, since_event = ?done.origin.seen_at.elapsed(), "steps done");
+        let is_true = matches!(&done.outcome, Ok(outcome) if outcome.failure.is_none());
+        if !is_true && self.heals(ctx) {
+            return;
+        }
         match done.outcome {
             Err(error) => {
                 self.pin_last_good(done.work);
@@ -309,6 +325,7 @@ impl Invalidator {
                     // Only now does the view say by itself what it needs.
                     drop(work);
                 }
+                Err(_) if this.heals(ctx) => {}
                 Err(error) => this.steps_broken(origin, &error, ctx),
             },
         ));

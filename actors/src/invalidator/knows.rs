@@ -62,6 +62,10 @@ pub struct Knows {
     pub(super) view: Option<Arc<ServiceView>>,
     /// The batches told last.
     pub(super) repeats: Repeats,
+    /// Damaged copies met when it began anew last.
+    pub(super) damages: u64,
+    /// How often it began anew because of damage.
+    pub(super) healed: u32,
     /// The outcome acted on last.
     pub(super) outcome: Option<Arc<ChainOutcome>>,
 }

@@ -21,8 +21,24 @@ use crate::step_runner::chain::ChainOutcome;
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// Most doublings of it: 32 seconds.
 const DOUBLINGS_MAX: u32 = 7;
+/// How often the conductor begins anew because damage was met: each time less is left of it.
+const HEALS_MAX: u32 = 5;
 
 impl Invalidator {
+    /// Says whether a stored object turned out to be damaged since it was asked last: by now it is
+    /// out of sight, and base, project and outputs can be read, fetched or made again.
+    pub(super) fn met_damage(&mut self) -> bool {
+        let met = self.shared.store.damages_met();
+        if met == self.knows.damages || self.knows.healed == HEALS_MAX {
+            return false;
+        }
+        self.knows.damages = met;
+        self.knows.healed += 1;
+        let note = "the store is damaged; what is lost is read, fetched or made again";
+        self.shared.events.tell(Event::Note(note.to_owned()));
+        true
+    }
+
     /// After a failure: the project as it is now stays, and so does what the services run on.
     pub(super) fn pin_last_good(&self, work: Arc<AtWork>) {
         let (Some(base), Some(applied)) = (&self.knows.base, &self.knows.applied) else {

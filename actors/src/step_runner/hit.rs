@@ -1,7 +1,7 @@
 //! The hit rule: is a stored result of this key valid for this tree?
 
 use hd_dag::trace::{Miss, Verdict, check, touched_by};
-use hd_dag::{Rooted, StepResult, TreeError};
+use hd_dag::{Rooted, StepResult, StoreLinks, TreeError};
 use hd_projection::Composite;
 use hd_projection::world::CompositeWorld;
 use hd_store::Id;
@@ -19,6 +19,8 @@ pub enum Search {
     Valid(Box<StepResult>),
     /// None is; the newest one misses by this.
     Missed(Box<Miss>),
+    /// There is one, but what it made is no longer whole.
+    Broken,
     /// There is none.
     Nothing,
 }
@@ -38,17 +40,28 @@ pub fn search(
         .store
         .history(key)
         .map_err(|e| BatchError::new("store", e))?;
-    let mut newest_miss = None;
+    let (mut newest_miss, mut broken) = (None, false);
     for entry in history.iter().take(CANDIDATES_MAX) {
         let Ok(result) = StepResult::decode(&entry.payload) else {
             continue;
         };
         match miss(shared, &result, lower, &world)? {
+            None if !is_whole(shared, &result)? => broken = true,
             None => return Ok(Search::Valid(Box::new(result))),
             Some(miss) => newest_miss = newest_miss.or(Some(miss)),
         }
     }
+    if broken && newest_miss.is_none() {
+        return Ok(Search::Broken);
+    }
     Ok(newest_miss.map_or(Search::Nothing, |miss| Search::Missed(Box::new(miss))))
+}
+
+/// Damage may have cost a part of what a step made; then the result is of no use.
+fn is_whole(shared: &Shared, result: &StepResult) -> Result<bool, BatchError> {
+    let roots = hd_dag::links_of(&result.output);
+    let whole = shared.store.is_whole(&StoreLinks, &roots);
+    whole.map_err(|e| BatchError::new("store", e))
 }
 
 fn miss(

@@ -7,6 +7,9 @@ use hd_store::Id;
 /// A step whose results nobody has made yet.
 pub const FIRST: &str = "no earlier result of this command in this environment";
 
+/// A result was valid, but a part of it was damaged or lost.
+pub const BROKEN: &str = "what it made is damaged in the store, and is made again";
+
 /// A stored result is valid.
 pub const KEPT: &str = "nothing it read has changed";
 

@@ -190,6 +190,7 @@ impl Job<'_> {
         Ok(match search(self.shared, key, self.stand.view, &view)? {
             Search::Valid(result) => Look::Valid(result),
             Search::Missed(miss) => Look::Run(reason::missed(&miss, &self.plan.workdir_path)),
+            Search::Broken => Look::Run(reason::BROKEN.to_owned()),
             Search::Nothing => Look::Run(reason::FIRST.to_owned()),
         })
     }

@@ -12,6 +12,13 @@ pub(crate) enum CasVerb {
         #[arg(long, action = ArgAction::SetTrue)]
         dry_run: bool,
     },
-    /// Read everything and compare it with its id; exit code 0 clean, 1 damage, 2 could not check
-    Verify,
+    /// Look for damage, and for what it affects; exit code 0 clean, 1 damage, 2 could not check
+    Verify {
+        /// Read everything and compare it with its id; otherwise headers and links only
+        #[arg(long)]
+        read_data: bool,
+        /// Take what is damaged out of sight, so that the next `hd up` makes it again
+        #[arg(long)]
+        repair: bool,
+    },
 }

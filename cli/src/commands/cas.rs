@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hd_actors::chunk_store::collect;
 use hd_dag::StoreLinks;
-use hd_store::{Damage, GcReport, Stats, Store, VerifyOptions, VerifyReport};
+use hd_store::{Damage, GcReport, Repaired, Stats, Store, VerifyOptions, VerifyReport};
 use serde_json::{Value, json};
 
 use crate::args::CasVerb;
@@ -27,7 +27,7 @@ pub(crate) fn run(verb: &CasVerb, output: Output) -> Outcome {
     match verb {
         CasVerb::Stats => stats(output),
         CasVerb::Gc { dry_run } => gc(*dry_run, output),
-        CasVerb::Verify => verify(output),
+        CasVerb::Verify { read_data, repair } => verify(*read_data, *repair, output),
     }
 }
 
@@ -171,23 +171,62 @@ fn gc_text(report: &GcReport, dry_run: bool, style: Style) -> String {
     text
 }
 
-fn verify(output: Output) -> Outcome {
-    let options = VerifyOptions {
-        read_data: true,
-        links: Some(&StoreLinks),
-    };
-    let checked = open().and_then(|store| store.verify(&options).map_err(|e| failed(&e)));
-    let report = checked.map_err(|e| e.with_exit(UNCHECKED))?;
+fn verify(read_data: bool, repair: bool, output: Output) -> Outcome {
+    let checked = open().and_then(|store| check(&store, read_data, repair).map_err(|e| failed(&e)));
+    let repaired = checked.map_err(|e| e.with_exit(UNCHECKED))?;
+    let report = &repaired.report;
     if output.json {
-        output.value(&verify_json(&report))?;
+        let mut value = verify_json(report);
+        if repair {
+            value["repaired"] = json!({
+                "quarantined": repaired.quarantined,
+                "segments_rewritten": repaired.segments_rewritten,
+                "segments_left": repaired.segments_left,
+            });
+        }
+        output.value(&value)?;
     } else {
-        output.data(&verify_text(&report, output.out))?;
+        let mut text = verify_text(report, output.out);
+        if repair && !report.damages.is_empty() {
+            text.push_str(&repair_text(&repaired));
+        }
+        output.data(&text)?;
     }
     Ok(if report.damages.is_empty() {
         0
     } else {
         DAMAGED
     })
+}
+
+fn check(store: &Store, read_data: bool, repair: bool) -> hd_store::Result<Repaired> {
+    if repair {
+        return store.repair(&StoreLinks);
+    }
+    let options = VerifyOptions {
+        read_data,
+        links: Some(&StoreLinks),
+    };
+    let report = store.verify(&options)?;
+    Ok(Repaired {
+        report,
+        ..Repaired::default()
+    })
+}
+
+fn repair_text(repaired: &Repaired) -> String {
+    let mut text = format!(
+        "repaired: {} out of sight, {} rewritten\n",
+        plural(repaired.quarantined, "damaged copy").replace("copys", "copies"),
+        plural(repaired.segments_rewritten, "segment"),
+    );
+    if repaired.segments_left > 0 {
+        text.push_str(&format!(
+            "{} left as it is, another command writes there: repair again later\n",
+            plural(repaired.segments_left, "segment")
+        ));
+    }
+    text
 }
 
 fn verify_json(report: &VerifyReport) -> Value {

@@ -26,7 +26,7 @@ pub use canonical::CanonicalError;
 pub use cbor::DecodeError;
 pub use entry::{Entry, Kind, MODE_MASK, Meta, Target, link_group};
 pub use environment::{Environment, EnvironmentNodes, environment_root};
-pub use links::StoreLinks;
+pub use links::{StoreLinks, links_of};
 pub use map::{Child, Node as MapNode, SPLIT_ABOVE, TimesNode, TreeNode, empty_times, empty_tree};
 pub use name::{MAX_NAME, Name, NameError};
 pub use path::{PathError, TreePath};

@@ -52,6 +52,11 @@ fn times(id: Id) -> Option<Link> {
     (id != empty_times()).then_some(Link::Node(NodeKind::Times, id))
 }
 
+/// Lists what a tree and its times are kept by; nothing for empty ones.
+pub fn links_of(rooted: &Rooted) -> Vec<Link> {
+    both(rooted).collect()
+}
+
 fn both(rooted: &Rooted) -> impl Iterator<Item = Link> {
     tree(rooted.tree).into_iter().chain(times(rooted.times))
 }

@@ -6,7 +6,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hd_dag::trace::Trace;
-use hd_dag::{Rooted, StepResult, TreePath, empty_tree};
+use hd_dag::{Rooted, StepResult, StoreLinks, TreePath};
 use hd_store::{Id, NodeKind, Store, Writer};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -67,7 +67,7 @@ pub(crate) fn name_key(image: &Reference, platform: &Platform) -> Id {
     Id::derive(NAME, format!("{image} {platform}").as_bytes())
 }
 
-/// Looks a record up. A record whose notes or tree are gone counts as none.
+/// Looks a record up. A record whose notes or tree are gone, or not whole, counts as none.
 pub(crate) fn find<N: DeserializeOwned>(
     store: &Store,
     key: &Id,
@@ -79,9 +79,9 @@ pub(crate) fn find<N: DeserializeOwned>(
         let Some(notes) = result.log else {
             continue;
         };
-        let tree = result.output.tree;
-        let here = tree == empty_tree() || store.contains(&tree)?;
-        if !here || !store.contains(&notes)? {
+        // A record of something that was damaged, or lost in part, counts as none.
+        let roots = hd_dag::links_of(&result.output);
+        if !store.contains(&notes)? || !store.is_whole(&StoreLinks, &roots)? {
             continue;
         }
         if let Ok(notes) = serde_json::from_slice(&store.read_blob(&notes)?) {

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::{FlockOperation, fdatasync, flock};
 
 use crate::control::{Commit, SegmentId, Spot, extend_chain, forget_record};
-use crate::durable::{make_private_dir, sync_dir};
+use crate::durable::{make_private_dir, private, sync_dir};
 use crate::record::{Record, SEGMENT_HEADER_LEN, segment_header};
 use crate::segment::Segment;
 use crate::shelf::Shelf;
@@ -81,7 +81,7 @@ impl Appender {
         {
             // Records refer only to earlier ones, so a commit here leaves no hole.
             self.commit()?;
-            self.seal()?;
+            self.seal();
         }
         let active = match &mut self.active {
             Some(active) => active,
@@ -123,11 +123,10 @@ impl Appender {
     }
 
     /// Lets go of the segment and writes its index.
-    fn seal(&mut self) -> Result<()> {
+    fn seal(&mut self) {
         if let Some(active) = self.active.take() {
-            active.segment.write_index()?;
+            try_index(&active.segment);
         }
-        Ok(())
     }
 }
 
@@ -197,6 +196,7 @@ impl Active {
         let unnamed = path.with_extension("new");
         let file = options
             .open(&unnamed)
+            .and_then(private)
             .map_err(Error::io("create", &unnamed))?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(Error::io("lock", &unnamed))?;
@@ -277,7 +277,7 @@ impl Active {
         }
         self.segment.note_durable(self.end());
         if self.segment.wants_index() {
-            self.segment.write_index()?;
+            try_index(&self.segment);
         }
         Ok(())
     }
@@ -294,7 +294,15 @@ pub(crate) fn append_forget(segment: &Arc<Segment>, file: &File, spots: &[Spot])
     let mut active = Active::take_over(Arc::clone(segment), file)?;
     active.append(&forget_record(spots))?;
     active.commit()?;
-    segment.write_index()
+    try_index(segment);
+    Ok(())
+}
+
+/// Writes an index, which is derived: on a full disk the segment is read without one.
+fn try_index(segment: &Segment) {
+    if let Err(error) = segment.write_index() {
+        tracing::debug!(%error, "no index written");
+    }
 }
 
 fn is_removed(file: &File) -> bool {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,8 +13,21 @@ pub(crate) const TEMPORARY_PREFIX: &str = ".tmp-";
 
 /// Makes a directory (and its parents) that only its owner can enter, whatever the umask.
 pub(crate) fn make_private_dir(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(Error::io("create the directory", path))
+    // A umask may have taken rights that even the owner needs.
+    made.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o700)))
+        .map_err(Error::io("create the directory", path))
+}
+
+/// Gives a file that was just made the mode 0600, whatever the umask left of it.
+pub(crate) fn private(file: File) -> io::Result<File> {
+    if file.metadata()?.mode() & 0o7777 != 0o600 {
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(file)
 }
 
 /// Opens a private file (0600) for reading and writing, creating it when missing.
@@ -26,7 +39,8 @@ pub(crate) fn open_private(path: &Path) -> Result<File> {
         .create(true)
         .truncate(false)
         .mode(0o600);
-    options.open(path).map_err(Error::io("open", path))
+    let opened = options.open(path);
+    opened.and_then(private).map_err(Error::io("open", path))
 }
 
 /// Makes the names in a directory durable.
@@ -71,7 +85,8 @@ fn write_then_rename(
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(temporary)?;
+        .open(temporary)
+        .and_then(private)?;
     file.write_all(content)?;
     if durability == Durability::Synced {
         file.sync_all()?;

@@ -13,6 +13,7 @@
 //! cas/refs/<hash of the name>     what must stay                          (`refs`)
 //! cas/leases/<process>            what a running command needs            (`lease`)
 //! cas/scan/<project>              stat cache of a project scan            (`scan`)
+//! cas/whole                       roots that are known to be whole        (`whole`)
 //! cas/lock/…                      locks, and what is about to go          (`locks`)
 //! ```
 
@@ -36,9 +37,11 @@ mod lease;
 mod list;
 mod locks;
 mod node;
+mod quarantine;
 mod read;
 mod record;
 mod refs;
+mod repair;
 mod replay;
 pub mod scan;
 mod segment;
@@ -48,6 +51,7 @@ mod stats;
 mod store;
 mod verify;
 mod walk;
+mod whole;
 mod writer;
 
 pub use error::{Error, Result};
@@ -59,6 +63,7 @@ pub use lease::Lease;
 pub use node::{Link, Links, NodeKind};
 pub use read::HistoryEntry;
 pub use refs::RefRecord;
+pub use repair::Repaired;
 pub use stat::FileStat;
 pub use stats::Stats;
 pub use store::Store;

@@ -1,9 +1,11 @@
 //! Verified reads.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::frame::Frame;
 use crate::list::{Level, ListView};
+use crate::quarantine::Damaged;
 use crate::record::{RecordKind, u64_at};
 use crate::segment::LoadError;
 use crate::shelf::{Located, Want};
@@ -168,9 +170,8 @@ impl Store {
             Err(LoadError::Damaged(reason)) => reason,
         };
         self.inner.frames.remove(key);
-        if segment.suspect((entry.place, entry.slot), reason) {
-            // A stat cache that vouches for this object must ask again, so that it is healed.
-            self.inner.locks.advance_epoch()?;
+        if segment.suspect(entry, reason) {
+            self.met_damage(copy, reason)?;
         }
         let (segment, offset) = (segment.name(), entry.offset());
         Err(Error::Damaged {
@@ -179,6 +180,25 @@ impl Store {
             offset,
             reason,
         })
+    }
+
+    /// Tells everybody about a damaged copy, so that its object is healed from wherever it came.
+    fn met_damage(&self, copy: &Located, reason: &str) -> Result<()> {
+        let (segment, offset) = (copy.segment.name(), copy.entry.offset());
+        tracing::warn!(%segment, offset, reason, "a stored object is damaged");
+        self.inner.damages_met.fetch_add(1, Ordering::Relaxed);
+        // A stat cache that vouches for this object must ask again.
+        self.inner.locks.advance_epoch()?;
+        let mut damaged = Damaged::default();
+        // Once more from the disk: what is damaged in memory only is no reason to forget it.
+        if copy.is_damaged()? {
+            damaged.add(&copy.segment, copy.spot());
+        }
+        // A store that cannot be written to is passed over by this process alone.
+        if let Err(error) = self.quarantine(&damaged) {
+            tracing::debug!(%error, "a damaged object was not quarantined");
+        }
+        Ok(())
     }
 
     /// Tells why nothing sound is left of an object, if a copy was found damaged before.

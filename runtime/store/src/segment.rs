@@ -38,7 +38,7 @@ pub(crate) struct Segment {
     file: File,
     state: RwLock<State>,
     /// Objects that turned out to be damaged: passed over from then on.
-    suspects: Mutex<HashMap<Spot, &'static str>>,
+    suspects: Mutex<HashMap<Spot, (IndexEntry, &'static str)>>,
     /// Records whose stored bytes were checked by this process.
     trusted: Mutex<HashSet<u32>>,
 }
@@ -187,14 +187,10 @@ impl Segment {
 
     /// The entries of one id prefix that turned out to be damaged, and why.
     pub(crate) fn find_suspects(&self, prefix: u64) -> Vec<(IndexEntry, &'static str)> {
-        let mut entries = Vec::new();
-        self.find_all(prefix, &mut entries);
+        // Those that were quarantined since are among them.
         let suspects = lock(&self.suspects);
-        let reason = |entry: &IndexEntry| suspects.get(&(entry.place, entry.slot)).copied();
-        entries
-            .iter()
-            .filter_map(|entry| Some((*entry, reason(entry)?)))
-            .collect()
+        let all = suspects.values().copied();
+        all.filter(|(entry, _)| entry.prefix == prefix).collect()
     }
 
     fn find_all(&self, prefix: u64, out: &mut Vec<IndexEntry>) {
@@ -333,9 +329,11 @@ impl Segment {
     }
 
     /// Passes an object over from now on; answers whether that is news.
-    pub(crate) fn suspect(&self, spot: Spot, reason: &'static str) -> bool {
-        lock(&self.trusted).remove(&spot.0);
-        lock(&self.suspects).insert(spot, reason).is_none()
+    pub(crate) fn suspect(&self, entry: &IndexEntry, reason: &'static str) -> bool {
+        lock(&self.trusted).remove(&entry.place);
+        let spot = (entry.place, entry.slot);
+        let before = lock(&self.suspects).insert(spot, (*entry, reason));
+        before.is_none()
     }
 
     /// Writes the index file if the tail is long, unless a writer holds the segment.

@@ -10,7 +10,7 @@ use crate::durable::names_in;
 use crate::index::IndexEntry;
 use crate::locks::condemned::Condemned;
 use crate::record::{RecordKind, TAG_PART, TAG_WHOLE};
-use crate::segment::{Segment, lock};
+use crate::segment::{LoadError, Segment, lock};
 use crate::{Id, NodeKind, Result};
 
 /// What kind of object is looked for; an id alone does not say.
@@ -59,6 +59,15 @@ pub(crate) struct Located {
 impl Located {
     pub(crate) fn spot(&self) -> Spot {
         (self.entry.place, self.entry.slot)
+    }
+
+    /// Reads the copy from the disk; true when its bytes are not what they were.
+    pub(crate) fn is_damaged(&self) -> Result<bool> {
+        match self.segment.load(self.entry.place) {
+            Ok(frame) => Ok(frame.verified(self.entry.slot).is_none()),
+            Err(LoadError::Damaged(_)) => Ok(true),
+            Err(LoadError::Failed(error)) => Err(error),
+        }
     }
 }
 
@@ -195,7 +204,7 @@ impl Shelf {
                 return Ok(true);
             }
             copy.segment
-                .suspect(copy.spot(), "its stored bytes do not match their checksum");
+                .suspect(&copy.entry, "its stored bytes do not match their checksum");
         }
         Ok(false)
     }

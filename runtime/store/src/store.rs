@@ -1,13 +1,15 @@
 //! The handle on a store.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::cache::FrameCache;
 use crate::durable::make_private_dir;
 use crate::format::Format;
 use crate::locks::Locks;
 use crate::shelf::{Shelf, Want};
+use crate::whole::Whole;
 use crate::writer::Writer;
 use crate::{Error, Id, Result};
 
@@ -26,6 +28,8 @@ pub(crate) struct Inner {
     pub(crate) shelf: Shelf,
     pub(crate) frames: FrameCache,
     pub(crate) locks: Locks,
+    pub(crate) whole: Mutex<Whole>,
+    pub(crate) damages_met: AtomicU64,
 }
 
 impl Store {
@@ -39,18 +43,25 @@ impl Store {
     pub fn open(cas: &Path) -> Result<Store> {
         // A later change of the working directory must not move the store.
         let cas = &std::path::absolute(cas).map_err(Error::io("find", cas))?;
+        make_private_dir(cas)?;
         for name in ["objects", "refs", "leases", "scan", "lock"] {
             make_private_dir(&cas.join(name))?;
         }
+        let is_new = !cas.join("FORMAT").exists();
         // The sync that comes with a new format file makes the directories durable too.
         let format = Format::open_or_create(cas)?;
         let locks = Locks::open(cas.join("lock"))?;
+        if is_new {
+            locks.fill_reserve();
+        }
         let inner = Inner {
             cas: cas.to_owned(),
             format,
             shelf: Shelf::open(cas.join("objects"), locks.condemned_path())?,
             frames: FrameCache::new(),
             locks,
+            whole: Mutex::default(),
+            damages_met: AtomicU64::new(0),
         };
         Ok(Store {
             inner: Arc::new(inner),
@@ -99,6 +110,12 @@ impl Store {
     /// Says whether any copy of a blob or node is there.
     pub(crate) fn is_stored(&self, id: &Id) -> Result<bool> {
         Ok(*id == empty_blob() || !self.inner.shelf.locate(id, Want::Anything)?.is_empty())
+    }
+
+    /// How many damaged copies were met through this handle and its clones: whoever failed may have
+    /// failed because of that, and tries again with what is made anew.
+    pub fn damages_met(&self) -> u64 {
+        self.inner.damages_met.load(Ordering::Relaxed)
     }
 
     /// A number that changes whenever something stored was removed or found damaged.

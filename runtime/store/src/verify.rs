@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::idhash::IdBuildHasher;
 use crate::index::IndexEntry;
+use crate::quarantine::Damaged;
 use crate::segment::{LoadError, Segment};
 use crate::shelf::{Located, Want};
 use crate::walk::{Visitor, Walk};
@@ -69,65 +70,87 @@ impl Store {
     /// [`Error::DamagedRef`] and I/O errors; damage to content is an answer, not an error.
     pub fn verify(&self, options: &VerifyOptions<'_>) -> Result<VerifyReport> {
         let _hold = self.hold()?;
-        let mut report = check_segments(self, options.read_data)?;
+        Ok(self.check(options)?.report)
+    }
+
+    /// Checks the store; the caller holds it.
+    pub(crate) fn check(&self, options: &VerifyOptions<'_>) -> Result<Checked> {
+        let mut checked = check_segments(self, options.read_data)?;
+        let report = &mut checked.report;
         for damage in &mut report.damages {
             if let Some(id) = &damage.id {
                 damage.has_good_copy = self.inner.shelf.has_sound(id, Want::Anything)?;
             }
         }
         if let Some(links) = options.links {
-            follow_refs(self, links, &mut report)?;
+            follow_refs(self, links, report)?;
         }
         if !report.damages.is_empty() {
             // Stat caches ask again, so that the next scan heals what it can.
             self.inner.locks.advance_epoch()?;
         }
         report.damages.sort();
-        Ok(report)
+        Ok(checked)
     }
 }
 
-fn check_segments(store: &Store, read_data: bool) -> Result<VerifyReport> {
+/// What a check found, and where.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    pub(crate) report: VerifyReport,
+    pub(crate) damaged: Damaged,
+    /// Segments with headers that do not check.
+    pub(crate) torn: Vec<Arc<Segment>>,
+}
+
+fn check_segments(store: &Store, read_data: bool) -> Result<Checked> {
     let segments = store.inner.shelf.segments();
     let next = AtomicUsize::new(0);
-    let work = || -> Result<VerifyReport> {
-        let mut report = VerifyReport::default();
+    let work = || -> Result<Checked> {
+        let mut checked = Checked::default();
         while let Some(segment) = segments.get(next.fetch_add(1, Ordering::Relaxed)) {
-            check_segment(segment, read_data, &mut report)?;
+            check_segment(segment, read_data, &mut checked)?;
         }
-        Ok(report)
+        Ok(checked)
     };
     std::thread::scope(|scope| {
         let workers = [scope.spawn(work), scope.spawn(work)];
-        let mut whole = VerifyReport::default();
+        let mut whole = Checked::default();
         for worker in workers {
             let part = worker.join().map_err(|_| Error::WorkerLost)??;
-            whole.damages.extend(part.damages);
-            whole.segments += part.segments;
-            whole.records += part.records;
-            whole.objects += part.objects;
-            whole.bytes += part.bytes;
+            whole.damaged.append(part.damaged);
+            whole.torn.extend(part.torn);
+            let (report, part) = (&mut whole.report, part.report);
+            report.damages.extend(part.damages);
+            report.segments += part.segments;
+            report.records += part.records;
+            report.objects += part.objects;
+            report.bytes += part.bytes;
         }
         Ok(whole)
     })
 }
 
-fn check_segment(segment: &Arc<Segment>, read_data: bool, report: &mut VerifyReport) -> Result<()> {
-    report.segments += 1;
+fn check_segment(segment: &Arc<Segment>, read_data: bool, checked: &mut Checked) -> Result<()> {
+    checked.report.segments += 1;
     let entries = segment.entries();
     let mut bad_places = HashSet::new();
     for record in entries.chunk_by(|a, b| a.place == b.place) {
-        report.records += 1;
-        report.objects += record.len() as u64;
-        let before = report.damages.len();
-        check_record(segment, record, read_data, report)?;
-        if report.damages.len() > before {
+        checked.report.records += 1;
+        checked.report.objects += record.len() as u64;
+        let before = checked.report.damages.len();
+        check_record(segment, record, read_data, checked)?;
+        if checked.report.damages.len() > before {
             bad_places.extend(record.first().map(IndexEntry::offset));
         }
     }
-    for offset in segment.replay_all()?.damages {
+    let torn = segment.replay_all()?.damages;
+    if !torn.is_empty() {
+        checked.torn.push(Arc::clone(segment));
+    }
+    for offset in torn {
         if !bad_places.contains(&offset) {
-            report.damages.push(damage(
+            checked.report.damages.push(damage(
                 segment,
                 offset,
                 None,
@@ -153,14 +176,18 @@ fn check_record(
     segment: &Arc<Segment>,
     record: &[IndexEntry],
     read_data: bool,
-    report: &mut VerifyReport,
+    checked: &mut Checked,
 ) -> Result<()> {
+    let Checked {
+        report, damaged, ..
+    } = checked;
     let Some(place) = record.first().map(|entry| entry.place) else {
         return Ok(());
     };
     let outline = segment.outline(place)?;
     let mut bad = |entry: &IndexEntry, reason: &'static str| -> Result<()> {
-        segment.suspect((entry.place, entry.slot), reason);
+        segment.suspect(entry, reason);
+        damaged.add(segment, (entry.place, entry.slot));
         let id = match &outline {
             Some(found) => found.table.get(usize::from(entry.slot)).map(|line| line.id),
             None => segment.raw_line(entry)?,

@@ -1,12 +1,25 @@
 //! Copies what lives in a segment that goes to new segments.
 
+use std::sync::Arc;
+
 use super::mark::Marks;
-use super::plan::Survey;
+use super::plan::{Survey, survey};
 use crate::appender::Appender;
 use crate::frame::{FrameBuilder, record_of};
 use crate::record::{Record, RecordKind};
 use crate::segment::{LoadError, Segment};
 use crate::{Error, Result, Store};
+
+/// Copies everything that can be seen in a segment elsewhere; false when some of it is damaged.
+pub(crate) fn rewrite(store: &Store, segment: &Arc<Segment>) -> Result<bool> {
+    let marks = Marks::everything_in(segment);
+    let mut copier = Copier::new(store, &marks);
+    if !copier.copy(&survey(segment, &marks)?)? {
+        return Ok(false);
+    }
+    copier.finish()?;
+    Ok(true)
+}
 
 /// Copies live objects to new segments.
 pub(crate) struct Copier<'a> {

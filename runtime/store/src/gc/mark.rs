@@ -9,6 +9,7 @@ use crate::idhash::IdBuildHasher;
 use crate::locks::condemned::Condemned;
 use crate::read::decode_history;
 use crate::record::RecordKind;
+use crate::segment::Segment;
 use crate::shelf::Located;
 use crate::walk::{Visitor, Walk};
 use crate::{Error, Id, Link, Links, RefRecord, Result, Store};
@@ -46,6 +47,16 @@ impl Marks {
                 spots.remove(&copy.spot());
             }
             self.sizes.bytes -= self.sizes.of(&copy).unwrap_or_default();
+        }
+    }
+
+    /// Marks all that can be seen in a segment.
+    pub(crate) fn everything_in(segment: &Segment) -> Marks {
+        let entries = segment.entries().into_iter();
+        let spots = entries.map(|entry| (entry.place, entry.slot)).collect();
+        Marks {
+            live: [(segment.number, spots)].into(),
+            ..Marks::default()
         }
     }
 

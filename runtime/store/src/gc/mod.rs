@@ -27,7 +27,9 @@ use std::time::{Duration, Instant};
 use crate::locks::condemned::Condemned;
 use crate::{Id, Links, Result, Store};
 pub use budget::Budget;
+pub(crate) use copier::rewrite;
 use mark::Marker;
+pub(crate) use sweep::remove as without;
 
 /// How long a collection waits, unless told otherwise, for commands that began before it.
 const USUAL_WAIT: Duration = Duration::from_secs(60);

@@ -107,7 +107,7 @@ fn remove_all(surveys: &[Survey], swept: &mut Swept) -> Result<()> {
 }
 
 /// Removes a segment. Whoever has it open reads on.
-fn remove(segment: &Arc<Segment>) -> Result<u64> {
+pub(crate) fn remove(segment: &Arc<Segment>) -> Result<u64> {
     let len = fs::metadata(&segment.path).map_or(0, |meta| meta.len());
     // The index goes last: one without a segment is swept, one without an index is built anew.
     remove_if_there(&segment.path)?;

@@ -1,0 +1,266 @@
+//! Kills, cut power, full disks and failing calls: nothing is lost, one line says what is wrong,
+//! and all is well once the fault is over.
+
+use std::path::Path;
+
+use hd_integration::disk::Disk;
+use hd_integration::leftovers;
+use hd_integration::{Env, Finished, Run, SHORT, files, needs, samples, skip_unless};
+
+/// How much of each fault: 1 in the gate, more with `cargo xtask faults --full`.
+fn scaled(variable: &str, usual: u32) -> u32 {
+    let told = std::env::var(variable).ok();
+    told.and_then(|count| count.parse().ok()).unwrap_or(usual)
+}
+
+/// A project that needs no sandbox: its store is all there is to hurt.
+fn plain(count: usize) -> Env {
+    let env = Env::project(&[("hd.toml", "[environment]\nname = \"plain\"\n")]);
+    edit(&env, count, 0);
+    env
+}
+
+/// Gives every file of the project another content.
+fn edit(env: &Env, count: usize, round: u32) {
+    for number in 0..count {
+        let text = format!("file {number} in round {round}\n").repeat(number % 61 + 1);
+        files::write(&env.path(&format!("d{}/f{number}", number / 50)), &text);
+    }
+}
+
+/// `hd up --once` under strace with a fault in its system calls.
+fn injected(env: &Env, fault: &str) -> Finished {
+    let log = env.mark().join("strace.log");
+    let mut run = Run::new(Path::new("strace"))
+        .args(["-f", "-qq", "-o"])
+        .args([&log])
+        .args(["-e", &format!("inject={fault}")])
+        .args([hd_integration::env::binary()])
+        .args(["up", "--once", "--json"])
+        .dir(&env.path(""));
+    run = run.env("HD_HOME", env.home());
+    run.finish()
+}
+
+/// One line that says what is wrong; no panic.
+#[track_caller]
+fn complains(done: &Finished, words: &[&str]) {
+    assert_ne!(done.code(), 0, "{}", done.said());
+    let said = done.said();
+    assert!(!said.contains("panicked"), "{said}");
+    let named = words
+        .iter()
+        .any(|word| said.to_lowercase().contains(&word.to_lowercase()));
+    assert!(named, "none of {words:?} in {said}");
+}
+
+#[test]
+fn killed_at_any_system_call_that_changes_the_disk() {
+    skip_unless!(needs::program("strace"));
+    let mut env = plain(120);
+    let clean = env.once();
+    env.second_home();
+    let rounds = scaled("HD_TEST_CALL_KILLS", 12);
+    let mut killed = 0;
+    for round in 0..rounds {
+        let _ = std::fs::remove_dir_all(env.home());
+        let calls = [
+            "pwrite64",
+            "fdatasync",
+            "fsync",
+            "rename",
+            "openat",
+            "flock",
+            "mkdir",
+            "write",
+        ];
+        let call = calls[round as usize % calls.len()];
+        let number = round / calls.len() as u32 + 1;
+        // The first calls of a kind, then later and later ones.
+        let number = if call == "openat" {
+            20 * number + round
+        } else {
+            number
+        };
+        let done = injected(&env, &format!("{call}:signal=KILL:when={number}"));
+        killed += u32::from(done.code() != 0);
+        leftovers::expect_none(env.mark(), SHORT);
+        let next = env.once();
+        let when = format!("killed at {call} number {number}");
+        assert_eq!(
+            (next.root(), next.view()),
+            (clean.root(), clean.view()),
+            "{when}"
+        );
+        env.hd(["cas", "verify", "--read-data"]).finish().ok();
+    }
+    assert!(killed * 2 > rounds, "only {killed} of {rounds} were killed");
+}
+
+#[test]
+fn what_was_said_to_be_done_survives_a_cut_of_power() {
+    skip_unless!(needs::root(), needs::program("mkfs.ext4").map(drop));
+    let env = plain(60);
+    let disk = Disk::ext4(env.home(), "96m");
+    for round in 0..scaled("HD_TEST_POWER_CUTS", 3) {
+        edit(&env, 60, round);
+        let done = env.once();
+        disk.cut_power();
+        // Nothing is repaired first; all that was reported is there.
+        env.hd(["cas", "verify", "--read-data"]).finish().ok();
+        let stats = env.hd(["cas", "stats", "--json"]).finish().ok().json();
+        assert_eq!(stats["refs"], 1, "round {round}: the pin is gone");
+        assert_eq!(env.once().root(), done.root(), "round {round}");
+    }
+}
+
+#[test]
+fn power_cut_in_the_middle_of_an_up() {
+    skip_unless!(
+        needs::root(),
+        needs::program("mkfs.ext4").map(drop),
+        needs::program("strace").map(drop)
+    );
+    let env = plain(60);
+    let disk = Disk::ext4(env.home(), "96m");
+    let first = env.once();
+    for round in 0..scaled("HD_TEST_POWER_CUTS", 3) {
+        edit(&env, 60, round + 1);
+        // Stopped by a kill somewhere in its commit, then the power goes.
+        let call = ["fdatasync", "rename", "pwrite64"][round as usize % 3];
+        injected(&env, &format!("{call}:signal=KILL:when={}", round / 3 + 1));
+        disk.cut_power();
+        env.hd(["cas", "verify", "--read-data"]).finish().ok();
+        let next = env.once();
+        assert_ne!(next.root(), first.root());
+        assert_eq!(env.once().root(), next.root());
+    }
+}
+
+#[test]
+fn a_full_disk_is_one_line_and_room_is_all_it_takes() {
+    skip_unless!(needs::root());
+    let env = plain(200);
+    let disk = Disk::tmpfs(env.home(), "size=6m");
+    let first = env.once();
+    disk.fill("ballast");
+    edit(&env, 200, 1);
+    complains(&env.hd(["up", "--once"]).finish(), &["no space", "full"]);
+    // A collection works on a full disk, whatever little it finds.
+    env.hd(["cas", "gc"]).finish().ok();
+    env.hd(["cas", "verify", "--read-data"]).finish().ok();
+    std::fs::remove_file(env.home().join("ballast")).expect("make room");
+    let second = env.once();
+    assert_ne!(first.root(), second.root());
+    drop(disk);
+}
+
+#[test]
+fn no_inodes_left_is_one_line_and_recovers() {
+    skip_unless!(needs::root());
+    let env = plain(20);
+    let disk = Disk::tmpfs(env.home(), "nr_inodes=6");
+    complains(&env.hd(["up", "--once"]).finish(), &["no space", "inode"]);
+    disk.remount("nr_inodes=4000");
+    env.once();
+    env.hd(["cas", "verify", "--read-data"]).finish().ok();
+}
+
+#[test]
+fn a_failed_write_or_sync_is_never_success() {
+    skip_unless!(needs::program("strace"));
+    let mut env = plain(40);
+    let clean = env.once();
+    env.second_home();
+    for fault in [
+        "fdatasync:error=EIO:when=1",
+        "fdatasync:error=EIO:when=2",
+        "fsync:error=EIO:when=1",
+        "pwrite64:error=EIO:when=2",
+        "pwrite64:error=ENOSPC:when=3",
+        "rename:error=EIO:when=1",
+    ] {
+        let _ = std::fs::remove_dir_all(env.home());
+        let done = injected(&env, fault);
+        complains(&done, &["input/output error", "no space"]);
+        assert_eq!(env.once().root(), clean.root(), "{fault}");
+        env.hd(["cas", "verify", "--read-data"]).finish().ok();
+    }
+}
+
+#[test]
+fn a_home_that_cannot_be_written_is_one_line() {
+    skip_unless!(needs::root());
+    let env = plain(5);
+    let disk = Disk::tmpfs(env.home(), "size=8m");
+    env.once();
+    disk.remount("ro");
+    edit(&env, 5, 1);
+    complains(&env.hd(["up", "--once"]).finish(), &["read-only"]);
+    disk.remount("rw");
+    env.once();
+}
+
+#[test]
+fn too_few_descriptors_are_one_line() {
+    let env = plain(50);
+    let script = format!(
+        "ulimit -n 10; exec {} up --once",
+        hd_integration::env::binary().display()
+    );
+    let done = Run::new(Path::new("sh"))
+        .args(["-c", &script])
+        .dir(&env.path(""))
+        .env("HD_HOME", env.home())
+        .finish();
+    complains(&done, &["too many open files"]);
+    env.once();
+}
+
+#[test]
+fn modes_are_private_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    let env = plain(5);
+    for umask in ["000", "077", "0277"] {
+        let _ = std::fs::remove_dir_all(env.home());
+        let script = format!(
+            "umask {umask}; exec {} up --once",
+            hd_integration::env::binary().display()
+        );
+        let run = Run::new(Path::new("sh")).args(["-c", &script]);
+        run.dir(&env.path(""))
+            .env("HD_HOME", env.home())
+            .finish()
+            .ok();
+        let mut waiting = vec![env.home().join("cas")];
+        while let Some(path) = waiting.pop() {
+            let meta = std::fs::symlink_metadata(&path).expect("look");
+            let expected = if meta.is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(
+                meta.permissions().mode() & 0o7777,
+                expected,
+                "{} under {umask}",
+                path.display()
+            );
+            if meta.is_dir() {
+                let below = std::fs::read_dir(&path).expect("list");
+                waiting.extend(below.map(|entry| entry.expect("an entry").path()));
+            }
+        }
+    }
+}
+
+#[test]
+fn collections_beside_a_running_instance_and_other_builds_lose_nothing() {
+    skip_unless!(needs::fuse());
+    let env = samples::server_with_output();
+    let mut up = env.up();
+    up.wait_http(env.port(0), "/", "one");
+    for round in 0..3 {
+        env.hd(["cas", "gc"]).finish().ok();
+        files::write(&env.path("source.txt"), &format!("round {round}\n"));
+        up.wait_http(env.port(0), "/", &format!("round {round}"));
+        env.hd(["cas", "gc"]).finish().ok();
+        env.hd(["cas", "verify", "--read-data"]).finish().ok();
+    }
+}
