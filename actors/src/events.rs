@@ -106,6 +106,11 @@ pub trait Listener: Send + Sync + 'static {
     fn lines(&self) -> Option<tokio::sync::broadcast::Receiver<String>> {
         None
     }
+
+    /// Gives events as JSON objects, for programs that follow; none when nobody makes them.
+    fn objects(&self) -> Option<tokio::sync::broadcast::Receiver<String>> {
+        None
+    }
 }
 
 /// Shared handle to the listener.
@@ -127,6 +132,11 @@ impl Events {
     /// Gives the lines as they are printed from now on.
     pub fn lines(&self) -> Option<tokio::sync::broadcast::Receiver<String>> {
         self.0.lines()
+    }
+
+    /// Gives events as JSON objects from now on.
+    pub fn objects(&self) -> Option<tokio::sync::broadcast::Receiver<String>> {
+        self.0.objects()
     }
 
     /// Tells an event.

@@ -95,7 +95,11 @@ fn take(settings: &Settings, mode: &Mode, events: &Events) -> Result<File, Batch
         taken = flock(&lock, FlockOperation::LockExclusive);
     }
     match taken {
-        Ok(()) => Ok(lock),
+        Ok(()) => {
+            let place = settings.project_dir.as_os_str().as_encoded_bytes();
+            crate::model::files::replace(&paths.project(), place).map_err(io)?;
+            Ok(lock)
+        }
         Err(rustix::io::Errno::WOULDBLOCK) => {
             Err(BatchError::new("running", "another hd runs this project")
                 .at(settings.project_dir.display().to_string())

@@ -148,11 +148,12 @@ impl Client {
     }
 
     /// Follows what happens, line by line, until the runtime ends.
-    pub(crate) fn attach(
+    pub(crate) fn follow(
         mut self,
+        request: &Request,
         mut line: impl FnMut(&str) -> Result<(), CliError>,
     ) -> Result<(), CliError> {
-        self.send(&Request::Attach)?;
+        self.send(request)?;
         self.deadline(None)?;
         loop {
             match self.receive()? {

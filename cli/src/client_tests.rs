@@ -88,7 +88,7 @@ fn events_are_followed_to_the_end() {
         lines.push(line.to_owned());
         Ok(())
     };
-    client(&path).attach(each).unwrap();
+    client(&path).follow(&Request::Attach, each).unwrap();
     assert_eq!(lines, ["one", "two"]);
 }
 

@@ -14,6 +14,10 @@ pub(crate) mod exit {
     pub(crate) const INTERNAL: i32 = 1;
     /// The command line or hd.toml is wrong.
     pub(crate) const USAGE: i32 = 2;
+    /// A service failed, or was not ready in time.
+    pub(crate) const SERVICE: i32 = 5;
+    /// The machine lacks something.
+    pub(crate) const MACHINE: i32 = 7;
     /// Something took too long.
     pub(crate) const TIMEOUT: i32 = 6;
     /// The reader of stdout went away: as if SIGPIPE had ended hd.

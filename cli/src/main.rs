@@ -17,8 +17,8 @@ use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
 use std::time::Instant;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 use crate::args::{Cli, Look, Verb};
 use crate::error::{CliError, exit};
@@ -27,6 +27,10 @@ use crate::output::Output;
 fn main() {
     hd_sandbox::entry::run_if_helper();
     let started = Instant::now();
+    // Answers the shell and ends when it asks for words.
+    clap_complete::CompleteEnv::with_factory(Cli::command)
+        .var(commands::COMPLETES)
+        .complete();
     std::panic::set_hook(Box::new(panicked));
     trace();
     let code = std::panic::catch_unwind(|| run(started)).unwrap_or(exit::INTERNAL);

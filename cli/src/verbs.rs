@@ -9,26 +9,31 @@ use crate::error::{CliError, exit};
 
 /// Verbs of the design that do not work yet, and what to use until then.
 const LATER: &[(&str, &str)] = &[
-    ("attach", "`hd up` beside a running instance attaches"),
-    ("completion", "`hd --help` lists the verbs"),
+    (
+        "commit",
+        "an environment is its hd.toml: commit that with git",
+    ),
     ("config", "`hd status --json` shows what was understood"),
     (
         "cp",
         "services work on the project directory itself: use `cp` there",
     ),
     ("diff", "`hd why` says what changed for a step"),
-    ("doctor", "`hd up` names what the machine lacks"),
-    ("events", "`hd up` beside a running instance prints them"),
     ("export", "`hd up` shows what steps made to services"),
     ("image", "`hd up` pulls the base"),
-    ("kill", "`hd down --now` kills the services"),
     (
         "lock",
         "pin versions in the files that your package manager reads",
     ),
-    ("ls", "`hd status -C DIR` shows one project"),
-    ("port", "`hd ps` shows ports"),
+    (
+        "pause",
+        "`hd stop` stops services, `hd kill -s STOP` halts their main process",
+    ),
     ("prune", "`hd cas gc` removes what no environment needs"),
+    (
+        "push",
+        "commit hd.toml with git: whoever checks it out builds the same",
+    ),
     ("reset", "`hd build --rerun STEP` runs a step anew"),
     (
         "restore",
@@ -40,7 +45,6 @@ const LATER: &[(&str, &str)] = &[
         "commit the project with git: `hd` makes the rest of it again",
     ),
     ("top", "`hd status` shows states and process ids"),
-    ("wait", "`hd up --wait` returns when every service is ready"),
     ("watch", "`hd up` watches"),
 ];
 

@@ -65,7 +65,7 @@ impl Desk {
     /// Answers a request.
     pub(super) async fn answer(&self, request: Request) -> Reply {
         let done = match request {
-            Request::Status | Request::Attach => {
+            Request::Status | Request::Attach | Request::Events => {
                 return Reply::Report {
                     report: Box::new(self.report().await),
                 };
@@ -76,7 +76,7 @@ impl Desk {
             }
             Request::Build { rerun } => self.build(rerun).await,
             Request::Service { action, names } => self.services(action, &names).await,
-            Request::WaitReady => self.wait_ready().await,
+            Request::WaitReady { names } => self.wait_ready(&names).await,
         };
         match done {
             Ok(()) if matches!(self.finish.get(), Some(End::Asked { .. })) => Reply::Done,
@@ -102,14 +102,7 @@ impl Desk {
     }
 
     async fn services(&self, action: ServiceAction, names: &[String]) -> Result<(), Failure> {
-        for name in names {
-            if !self.services.contains_key(name) {
-                let known = self.services.keys().cloned().collect::<Vec<_>>().join(", ");
-                let error = BatchError::new("config", format!("there is no service `{name}`"))
-                    .hint(format!("services: {known}"));
-                return Err(Failure::from(&error));
-            }
-        }
+        self.known(names)?;
         let chosen = self
             .services
             .iter()
@@ -117,11 +110,11 @@ impl Desk {
         for (_, edges) in chosen {
             let gone = |e| Failure::from(&BatchError::new("internal", e));
             match action {
-                ServiceAction::Stop => edges
-                    .stop
-                    .ask(StopService { now: false }, WORK_WITHIN)
-                    .await
-                    .map_err(gone)?,
+                ServiceAction::Stop | ServiceAction::Kill => {
+                    let now = action == ServiceAction::Kill;
+                    let stop = edges.stop.ask(StopService { now }, WORK_WITHIN);
+                    stop.await.map_err(gone)?;
+                }
                 ServiceAction::Start | ServiceAction::Restart => {
                     let restart = action == ServiceAction::Restart;
                     edges
@@ -135,7 +128,21 @@ impl Desk {
         Ok(())
     }
 
-    async fn wait_ready(&self) -> Result<(), Failure> {
+    /// Refuses a name that is no service.
+    fn known(&self, names: &[String]) -> Result<(), Failure> {
+        for name in names {
+            if !self.services.contains_key(name) {
+                let known = self.services.keys().cloned().collect::<Vec<_>>().join(", ");
+                let error = BatchError::new("config", format!("there is no service `{name}`"))
+                    .hint(format!("services: {known}"));
+                return Err(Failure::from(&error));
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait_ready(&self, names: &[String]) -> Result<(), Failure> {
+        self.known(names)?;
         let settled = self
             .state
             .wait_until(WORK_WITHIN, |state| state.is_settled())
@@ -146,10 +153,10 @@ impl Desk {
         let settled = self
             .board
             .wait_until(WORK_WITHIN, |board| {
-                board.all_ready() || board.any_failed().is_some()
+                board.all_ready(names) || board.any_failed(names).is_some()
             })
             .await;
-        match self.board.any_failed() {
+        match self.board.any_failed(names) {
             Some(service) if settled => {
                 let error =
                     BatchError::new("service", format!("{}: {}", service.name, service.reason))

@@ -1,7 +1,7 @@
 //! What is spoken on the control socket: one JSON object per line, request then reply.
 //!
 //! The socket lies in the instance directory (0600, the peer's user is checked). A connection
-//! carries one request. [`Request::Attach`] is answered by a stream of [`Reply::Event`] lines
+//! carries one request. [`Request::Attach`] and [`Request::Events`] are answered by a stream of [`Reply::Event`] lines
 //! until either side closes.
 
 use serde::{Deserialize, Serialize};
@@ -34,10 +34,17 @@ pub enum Request {
         /// Which services.
         names: Vec<String>,
     },
-    /// Wait until every service is ready (one-shots: done), or one has failed.
-    WaitReady,
-    /// Follow what happens.
+    /// Wait until services are ready (one-shots: done), or one of them has failed; all when none is
+    /// named.
+    WaitReady {
+        /// Which services.
+        #[serde(default)]
+        names: Vec<String>,
+    },
+    /// Follow what happens, as it is printed.
     Attach,
+    /// Follow what happens, each event a JSON object.
+    Events,
 }
 
 /// What to do with a service.
@@ -48,6 +55,8 @@ pub enum ServiceAction {
     Start,
     /// Stop it and keep it stopped.
     Stop,
+    /// Kill it and keep it stopped.
+    Kill,
     /// Stop it, then start it.
     Restart,
 }
@@ -72,7 +81,7 @@ pub enum Reply {
     },
     /// Something happened, as the foreground `up` would print it.
     Event {
-        /// A line for people.
+        /// A line for people, or a JSON object.
         line: String,
     },
 }

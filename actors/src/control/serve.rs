@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
+use tokio::sync::broadcast::Receiver;
 
 use super::answer::Desk;
 use super::protocol::{REQUEST_MAX, Reply, Request};
@@ -39,15 +40,18 @@ async fn converse(stream: &mut UnixStream, desk: &Desk) -> io::Result<()> {
             .await;
         }
     };
-    if request == Request::Attach {
-        return attach(stream, desk).await;
+    let events = &desk.shared.events;
+    match request {
+        Request::Attach => return follow(stream, events.lines()).await,
+        Request::Events => return follow(stream, events.objects()).await,
+        _ => {}
     }
     let reply = desk.answer(request).await;
     write(stream, &reply).await
 }
 
-async fn attach(stream: &mut UnixStream, desk: &Desk) -> io::Result<()> {
-    let Some(mut lines) = desk.shared.events.lines() else {
+async fn follow(stream: &mut UnixStream, lines: Option<Receiver<String>>) -> io::Result<()> {
+    let Some(mut lines) = lines else {
         return write(stream, &refused("this instance tells nothing")).await;
     };
     loop {

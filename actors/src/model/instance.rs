@@ -40,6 +40,14 @@ impl InstancePaths {
         }
     }
 
+    /// Names an instance by its id.
+    pub fn of_id(home: &Path, id: &str) -> Self {
+        Self {
+            home: home.to_path_buf(),
+            id: id.to_owned(),
+        }
+    }
+
     /// Id of the instance: a file name.
     pub fn id(&self) -> &str {
         &self.id
@@ -68,6 +76,11 @@ impl InstancePaths {
     /// Locked by the one runtime that owns the instance.
     pub fn lock(&self) -> PathBuf {
         self.dir().join("lock")
+    }
+
+    /// The project directory, for those who find only the instance.
+    pub fn project(&self) -> PathBuf {
+        self.dir().join("project")
     }
 
     /// Control socket of the runtime.

@@ -91,6 +91,15 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
+/// Reads a moment of RFC 3339 in UTC as a person writes it: the date alone, seconds, or fractions of
+/// up to six digits.
+pub fn parse_moment(text: &str) -> Option<SystemTime> {
+    let (date, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00:00"));
+    let time = time.strip_suffix(['Z', 'z']).unwrap_or(time);
+    let (seconds, fraction) = time.split_once('.').unwrap_or((time, ""));
+    parse_timestamp(&format!("{date}T{seconds}.{fraction:0<6}Z"))
+}
+
 fn parse_timestamp(text: &str) -> Option<SystemTime> {
     let bytes = text.as_bytes();
     if bytes.len() != 27 || !text.is_ascii() || bytes[26] != b'Z' {
@@ -125,6 +134,23 @@ mod tests {
     fn a_known_moment_reads_as_its_date() {
         let at = UNIX_EPOCH + Duration::new(1_709_251_199, 5_000);
         assert_eq!(timestamp(at), "2024-02-29T23:59:59.000005Z");
+    }
+
+    #[test]
+    fn a_person_may_leave_parts_of_a_moment_out() {
+        let day = UNIX_EPOCH + Duration::from_secs(1_709_164_800);
+        let cases = [
+            ("2024-02-29", Some(0)),
+            ("2024-02-29T00:00:07Z", Some(7_000_000)),
+            ("2024-02-29 00:00:07", Some(7_000_000)),
+            ("2024-02-29T00:00:07.5Z", Some(7_500_000)),
+            ("yesterday", None),
+            ("2024-02-29T7", None),
+        ];
+        for (text, micros) in cases {
+            let expected = micros.map(|micros| day + Duration::from_micros(micros));
+            assert_eq!(parse_moment(text), expected, "{text}");
+        }
     }
 
     proptest! {

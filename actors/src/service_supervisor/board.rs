@@ -106,17 +106,18 @@ impl Board {
             .collect()
     }
 
-    /// Tells whether every service is ready or has done its work.
-    pub fn all_ready(&self) -> bool {
-        self.lock().values().all(Standing::is_ready)
+    /// Tells whether these services, all when none is named, are ready or have done their work.
+    pub fn all_ready(&self, names: &[String]) -> bool {
+        let meant = |standing: &&Standing| is_meant(names, standing);
+        self.lock().values().filter(meant).all(Standing::is_ready)
     }
 
-    /// Gives a service that will not become ready by itself: given up, ended, stopped, or its probe
+    /// Gives one of these services, of all when none is named, that will not become ready by itself: given up, ended, stopped, or its probe
     /// gave up.
-    pub fn any_failed(&self) -> Option<ServiceReport> {
+    pub fn any_failed(&self, names: &[String]) -> Option<ServiceReport> {
         self.lock()
             .values()
-            .find(|standing| standing.has_failed())
+            .find(|standing| is_meant(names, standing) && standing.has_failed())
             .map(|standing| standing.report.clone())
     }
 
@@ -150,6 +151,10 @@ impl Board {
     }
 }
 
+fn is_meant(names: &[String], standing: &Standing) -> bool {
+    names.is_empty() || names.contains(&standing.report.name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,21 +175,21 @@ mod tests {
     #[test]
     fn ready_means_each_in_its_own_way() {
         let board = board();
-        assert!(!board.all_ready() && board.any_failed().is_none());
+        assert!(!board.all_ready(&[]) && board.any_failed(&[]).is_none());
         set(&board, "web", |web| web.report.state = ServiceState::Ready);
         set(&board, "job", |job| job.report.state = ServiceState::Ready);
-        assert!(!board.all_ready(), "a one-shot has to end");
+        assert!(!board.all_ready(&[]), "a one-shot has to end");
         set(&board, "job", |job| {
             (job.report.state, job.succeeded) = (ServiceState::Exited, true)
         });
-        assert!(board.all_ready() && board.any_failed().is_none());
+        assert!(board.all_ready(&[]) && board.any_failed(&[]).is_none());
         set(&board, "web", |web| web.report.state = ServiceState::Exited);
-        assert_eq!(board.any_failed().unwrap().name, "web");
+        assert_eq!(board.any_failed(&[]).unwrap().name, "web");
         assert!(board.are_down(&["web".to_owned(), "job".to_owned()]));
         set(&board, "web", |web| {
             (web.report.state, web.unhealthy) = (ServiceState::Starting, true)
         });
-        assert_eq!(board.any_failed().unwrap().name, "web");
+        assert_eq!(board.any_failed(&[]).unwrap().name, "web");
         assert!(!board.are_down(&["web".to_owned()]));
     }
 

@@ -58,7 +58,7 @@ fn dependants_start_when_their_condition_holds_and_say_what_they_wait_for() {
         play.fakes("job").started(2).await;
         play.fakes("job").latest().end(Ended::Code(0));
         play.world.reaches("web", S::Ready).await;
-        assert!(play.world.context.board.all_ready());
+        assert!(play.world.context.board.all_ready(&[]));
         play.end().await;
     });
 }

@@ -9,7 +9,7 @@ use super::Place;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LogsArgs {
     /// Only these services
-    #[arg(value_name = "SERVICE")]
+    #[arg(value_name = "SERVICE", add = super::beside::services())]
     pub(crate) services: Vec<String>,
     /// Go on as lines come, until hd ends
     #[arg(short, long)]
@@ -20,6 +20,12 @@ pub(crate) struct LogsArgs {
     /// Without the name in front
     #[arg(long, visible_alias = "no-log-prefix")]
     pub(crate) no_prefix: bool,
+    /// Only lines from then on: `10m` ago, or 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only lines up to then
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
     /// With the time of each line
     #[arg(short, long)]
     pub(crate) timestamps: bool,

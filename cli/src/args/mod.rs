@@ -1,5 +1,6 @@
 //! The command line as people type it. Verbs that do not work yet are in [`crate::verbs`].
 
+mod beside;
 mod cas;
 mod dag;
 mod demo;
@@ -13,6 +14,7 @@ use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use beside::{CompletionArgs, KillArgs, LsArgs, PortArgs, Shell, WaitArgs};
 pub(crate) use cas::CasVerb;
 pub(crate) use dag::{DagDiffArgs, DagVerb};
 pub(crate) use demo::DemoArgs;
@@ -73,6 +75,18 @@ pub(crate) enum Verb {
     Stop(ServicesArgs),
     /// Stop services, then start them
     Restart(ServicesArgs),
+    /// Kill services and keep them stopped, or send them a signal
+    Kill(KillArgs),
+    /// Wait until services are ready, one-shots done
+    Wait(WaitArgs),
+    /// Print the address a service listens on
+    Port(PortArgs),
+    /// Print what happens, services' lines and all, until hd ends
+    Attach(PlaceArgs),
+    /// Print what happens as JSON, one object a line, until hd ends
+    Events(PlaceArgs),
+    /// List the projects that run
+    Ls(LsArgs),
     /// Say what `up` would run, without running it
     Plan(PlanArgs),
     /// Say why a step ran or was kept
@@ -89,6 +103,10 @@ pub(crate) enum Verb {
     Cas(CasVerb),
     /// Measure what edits cost with hd, and with Docker where it answers
     Demo(DemoArgs),
+    /// Check what hd needs of this machine; exit code 7 when something is missing
+    Doctor(PlaceArgs),
+    /// Print the script that completes hd's words in a shell
+    Completion(CompletionArgs),
     /// Print the version
     Version,
     #[command(external_subcommand)]
@@ -104,7 +122,7 @@ pub(crate) struct PlaceArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ServicesArgs {
     /// Which [default: all]
-    #[arg(value_name = "SERVICE")]
+    #[arg(value_name = "SERVICE", add = beside::services())]
     pub(crate) services: Vec<String>,
     #[command(flatten)]
     pub(crate) place: Place,

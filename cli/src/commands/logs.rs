@@ -1,8 +1,8 @@
 //! `hd logs`.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use hd_actors::model::log_line::{LogLine, Stream, timestamp};
+use hd_actors::model::log_line::{LogLine, Stream, parse_moment, timestamp};
 use serde_json::json;
 
 use crate::args::{LogsArgs, Place};
@@ -30,6 +30,8 @@ pub(crate) fn run(args: &LogsArgs, place: &Place, output: Output) -> Outcome {
         output,
         prefix: !args.no_prefix,
         times: args.timestamps,
+        since: moment(args.since.as_deref(), "--since")?,
+        until: moment(args.until.as_deref(), "--until")?,
     };
     how.print(&mut merge, &directory)?;
     if !args.follow {
@@ -95,9 +97,30 @@ struct How {
     output: Output,
     prefix: bool,
     times: bool,
+    since: Option<SystemTime>,
+    until: Option<SystemTime>,
+}
+
+/// Reads a time: so long ago, or a moment of RFC 3339 in UTC.
+fn moment(text: Option<&str>, flag: &str) -> Result<Option<SystemTime>, CliError> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    let ago = hd_config::duration::parse(text).ok();
+    let ago = ago.and_then(|ago| SystemTime::now().checked_sub(ago));
+    ago.or_else(|| parse_moment(text)).map(Some).ok_or_else(|| {
+        let message = format!("{flag}: {text:?} is no time");
+        CliError::new("usage", exit::USAGE, message)
+            .hint("`10m`, `1h30m`, 2026-01-31 or 2026-01-31T12:00:00Z")
+    })
 }
 
 impl How {
+    fn is_meant(&self, line: &LogLine) -> bool {
+        self.since.is_none_or(|since| line.at >= since)
+            && self.until.is_none_or(|until| line.at <= until)
+    }
+
     /// Prints all there is now.
     fn print(&self, merge: &mut Merge, directory: &std::path::Path) -> Result<(), CliError> {
         let names: Vec<String> = merge.names().map(str::to_owned).collect();
@@ -112,6 +135,9 @@ impl How {
             .next()
             .map_err(|e| CliError::io("read the logs in", directory, &e))?
         {
+            if !self.is_meant(&line) {
+                continue;
+            }
             let name = names.get(at).map_or("", String::as_str);
             text.push_str(&self.line(name, width, at, &line));
             text.push('\n');
@@ -181,6 +207,8 @@ mod tests {
             output,
             prefix,
             times,
+            since: None,
+            until: None,
         }
     }
 

@@ -1,14 +1,18 @@
 //! One file per verb.
 
+mod beside;
 mod build;
 mod cas;
+mod completion;
 mod dag;
 mod demo;
+mod doctor;
 mod down;
 mod ingest;
 mod init;
 mod inside;
 mod logs;
+mod ls;
 mod plan;
 mod service;
 mod state;
@@ -17,6 +21,8 @@ mod up;
 mod verify;
 mod version;
 mod why;
+
+pub(crate) use self::completion::VARIABLE as COMPLETES;
 
 use std::time::Instant;
 
@@ -49,6 +55,14 @@ pub(crate) fn run(cli: Cli, output: Output, started: Instant) -> Outcome {
         Verb::Start(args) => service::start(args, outer, output),
         Verb::Stop(args) => service::stop(args, outer, output),
         Verb::Restart(args) => service::restart(args, outer, output),
+        Verb::Kill(args) => beside::kill(args, outer, output),
+        Verb::Wait(args) => beside::wait(args, outer, output),
+        Verb::Port(args) => beside::port(args, outer, output),
+        Verb::Attach(args) => beside::attach(&args.place.or(outer), output),
+        Verb::Events(args) => beside::events(&args.place.or(outer), output),
+        Verb::Ls(args) => ls::run(&args, output),
+        Verb::Doctor(args) => doctor::run(&args.place.or(outer), output),
+        Verb::Completion(args) => completion::run(args.shell, output),
         Verb::Why(args) => why::run(&args.place.or(outer), args.name.as_deref(), output),
         Verb::Plan(mut args) => {
             args.place = args.place.or(outer);

@@ -2,10 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use hd_actors::events::{Event, Listener};
+use hd_actors::model::log_line::timestamp;
 use tokio::sync::broadcast;
+
+use super::event_json;
 
 /// Lines of logs and steps are dropped while so many events wait.
 const LINES_MAX: usize = 4096;
@@ -20,6 +23,7 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
     printed: broadcast::Sender<String>,
+    objects: broadcast::Sender<String>,
 }
 
 impl Default for Queue {
@@ -29,6 +33,7 @@ impl Default for Queue {
             state,
             changed,
             printed: broadcast::Sender::new(ATTACHED_MAX),
+            objects: broadcast::Sender::new(ATTACHED_MAX),
         }
     }
 }
@@ -98,6 +103,12 @@ impl Queue {
 
 impl Listener for Queue {
     fn event(&self, event: Event) {
+        if self.objects.receiver_count() > 0 {
+            let mut object = event_json::value(&event);
+            object["at"] = timestamp(SystemTime::now()).into();
+            // The last of them may just have gone.
+            let _ = self.objects.send(object.to_string());
+        }
         let mut state = self.lock();
         let line = matches!(event, Event::Log { .. } | Event::StepOutput { .. });
         let limit = if line { LINES_MAX } else { EVENTS_MAX };
@@ -117,6 +128,10 @@ impl Listener for Queue {
 
     fn lines(&self) -> Option<broadcast::Receiver<String>> {
         Some(self.printed.subscribe())
+    }
+
+    fn objects(&self) -> Option<broadcast::Receiver<String>> {
+        Some(self.objects.subscribe())
     }
 }
 

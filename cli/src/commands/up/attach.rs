@@ -18,16 +18,24 @@ pub(super) fn follow(plan: &Plan, output: Output) -> Outcome {
         "{} runs already: attached; Ctrl-C leaves it running, `hd down` ends it",
         report.name
     ));
-    connect(plan)?.attach(|line| output.data(&format!("{}\n", tame(line, output.out.colour()))))?;
+    print(connect(plan)?, output)?;
     output.talk(&format!("{} has ended", report.name));
     Ok(0)
+}
+
+/// Prints what happens until the runtime ends or the reader goes.
+pub(in crate::commands) fn print(client: Client, output: Output) -> Result<(), CliError> {
+    let style = output.out.colour();
+    client.follow(&Request::Attach, |line| {
+        output.data(&format!("{}\n", tame(line, style)))
+    })
 }
 
 /// Starts what is missing and returns.
 pub(super) fn start(plan: &Plan, wait: bool, output: Output) -> Outcome {
     let report = start_missing(plan)?;
     if wait {
-        connect(plan)?.done(&Request::WaitReady, false)?;
+        connect(plan)?.done(&Request::WaitReady { names: Vec::new() }, false)?;
     }
     background::tell_up(&report.name, "runs already", connect(plan)?, output)
 }

@@ -30,7 +30,7 @@ pub(super) fn start(plan: &Plan, wait: bool, output: Output) -> Outcome {
     let (mut child, log) = spawn(plan)?;
     let client = answering(plan, &mut child, &log, output)?;
     if wait {
-        client.done(&Request::WaitReady, false)?;
+        client.done(&Request::WaitReady { names: Vec::new() }, false)?;
         let client = client::open(&plan.located.paths.socket())?;
         let client = client.ok_or_else(|| client::not_running(&loaded.project.name))?;
         return tell_up(&loaded.project.name, "is ready", client, output);

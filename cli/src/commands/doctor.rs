@@ -1,0 +1,292 @@
+//! `hd doctor`: what hd needs of the machine, tried, each with the fix.
+
+use std::fs::{self, File};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use serde_json::json;
+
+use crate::args::Place;
+use crate::error::{Outcome, exit};
+use crate::output::Output;
+use crate::output::human::bytes;
+use crate::output::style::Tint;
+use crate::output::table::{Cell, table};
+use crate::project;
+
+/// Least free space that a base and its packages want.
+const FREE_MIN: u64 = 2 << 30;
+/// Watches that a project of some size wants.
+const WATCHES_MIN: u64 = 65_536;
+/// How long a registry may take to accept a connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// 2024-01-01: no certificate of today is valid before.
+const CLOCK_MIN: Duration = Duration::from_secs(1_704_067_200);
+
+/// How much a finding matters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Grade {
+    Good,
+    /// Something works less well.
+    Poor,
+    /// hd cannot work.
+    Bad,
+}
+
+struct Finding {
+    what: &'static str,
+    grade: Grade,
+    found: String,
+    fix: &'static str,
+}
+
+fn finding(
+    what: &'static str,
+    bad: Grade,
+    found: Result<String, String>,
+    fix: &'static str,
+) -> Finding {
+    let (grade, found) = match found {
+        Ok(found) => (Grade::Good, found),
+        Err(why) => (bad, why),
+    };
+    let fix = if grade == Grade::Good { "" } else { fix };
+    Finding {
+        what,
+        grade,
+        found,
+        fix,
+    }
+}
+
+/// Looks at everything and says what is missing.
+pub(crate) fn run(place: &Place, output: Output) -> Outcome {
+    let home = project::home()?;
+    let mut all = vec![
+        finding(
+            "root",
+            Grade::Bad,
+            root(),
+            "run hd as root (sudo hd …): ordinary users are not served yet",
+        ),
+        finding(
+            "fuse",
+            Grade::Bad,
+            fuse(),
+            "modprobe fuse; in a container: --device /dev/fuse",
+        ),
+        finding("overlay", Grade::Bad, overlay(), "modprobe overlay"),
+        finding(
+            "user namespaces",
+            Grade::Poor,
+            user_namespaces(),
+            "sysctl user.max_user_namespaces=15000",
+        ),
+        finding(
+            "cgroups",
+            Grade::Poor,
+            cgroups(),
+            "mount -t cgroup2 none /sys/fs/cgroup",
+        ),
+        finding(
+            "inotify",
+            Grade::Poor,
+            inotify(),
+            "sysctl fs.inotify.max_user_watches=524288",
+        ),
+        finding(
+            "disk",
+            Grade::Poor,
+            disk(&home),
+            "free some space (hd cas gc), or set HD_HOME to another disk",
+        ),
+        finding(
+            "clock",
+            Grade::Bad,
+            clock(),
+            "set the clock: certificates are refused by a wrong one",
+        ),
+    ];
+    // Without a project, or with one that cannot be read, there is no registry to ask.
+    let loaded = project::locate(place, None).and_then(|located| located.load());
+    if let Some(base) = loaded.ok().and_then(|loaded| loaded.project.base) {
+        all.push(finding(
+            "registry",
+            Grade::Bad,
+            registry(&base),
+            "check the network, or HTTPS_PROXY; a base that was pulled before needs no registry",
+        ));
+    }
+    let bad = all.iter().any(|one| one.grade == Grade::Bad);
+    tell(&all, output)?;
+    Ok(if bad { exit::MACHINE } else { 0 })
+}
+
+fn tell(all: &[Finding], output: Output) -> Result<(), crate::error::CliError> {
+    let word = |grade: Grade| match grade {
+        Grade::Good => ("ok", Tint::Good),
+        Grade::Poor => ("poor", Tint::Warn),
+        Grade::Bad => ("bad", Tint::Bad),
+    };
+    if output.json {
+        let object = |one: &Finding| {
+            let grade = word(one.grade).0;
+            json!({"check": one.what, "grade": grade, "found": one.found, "fix": one.fix})
+        };
+        let checks: Vec<_> = all.iter().map(object).collect();
+        return output.value(&json!({"schema": 1, "checks": checks}));
+    }
+    let row = |one: &Finding| {
+        let (word, tint) = word(one.grade);
+        vec![
+            Cell::new(one.what),
+            Cell::tinted(word, tint),
+            Cell::new(&one.found),
+            Cell::new(one.fix),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = all.iter().map(row).collect();
+    output.data(&table(&["CHECK", "", "FOUND", "FIX"], &rows, output.out))
+}
+
+fn root() -> Result<String, String> {
+    let uid = rustix::process::geteuid();
+    if uid.is_root() {
+        return Ok("hd runs as root".to_owned());
+    }
+    Err(format!("hd runs as user {}", uid.as_raw()))
+}
+
+fn fuse() -> Result<String, String> {
+    let opened = File::options().read(true).write(true).open("/dev/fuse");
+    opened
+        .map(|_| "/dev/fuse opens".to_owned())
+        .map_err(|e| format!("/dev/fuse: {e}"))
+}
+
+fn overlay() -> Result<String, String> {
+    let known = fs::read_to_string("/proc/filesystems").map_err(|e| e.to_string())?;
+    let found = known
+        .lines()
+        .any(|line| line.trim_end().ends_with("\toverlay"));
+    let missing = || "the kernel has no overlayfs loaded".to_owned();
+    found
+        .then(|| "the kernel has overlayfs".to_owned())
+        .ok_or_else(missing)
+}
+
+fn number(path: &str) -> Result<u64, String> {
+    let text = fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
+    text.trim().parse().map_err(|e| format!("{path}: {e}"))
+}
+
+fn user_namespaces() -> Result<String, String> {
+    match number("/proc/sys/user/max_user_namespaces")? {
+        0 => Err("none may be made".to_owned()),
+        most => Ok(format!("up to {most}")),
+    }
+}
+
+fn cgroups() -> Result<String, String> {
+    if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        return Ok("version 2".to_owned());
+    }
+    let first = Path::new("/sys/fs/cgroup/memory").exists();
+    let missing = || "none mounted: limits are rlimits only".to_owned();
+    first.then(|| "version 1".to_owned()).ok_or_else(missing)
+}
+
+fn inotify() -> Result<String, String> {
+    let watches = number("/proc/sys/fs/inotify/max_user_watches")?;
+    let text = format!("{watches} watches");
+    if watches < WATCHES_MIN {
+        Err(format!("only {text}"))
+    } else {
+        Ok(text)
+    }
+}
+
+fn disk(home: &Path) -> Result<String, String> {
+    let existing = home.ancestors().find(|path| path.exists()).unwrap_or(home);
+    let stat = rustix::fs::statvfs(existing).map_err(|e| format!("{}: {e}", existing.display()))?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let text = format!("{} free at {}", bytes(free), home.display());
+    if free < FREE_MIN {
+        Err(format!("only {text}"))
+    } else {
+        Ok(text)
+    }
+}
+
+fn clock() -> Result<String, String> {
+    let now = SystemTime::now();
+    let text = hd_actors::model::log_line::timestamp(now);
+    let since = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    if since < CLOCK_MIN {
+        Err(format!("it is {text}"))
+    } else {
+        Ok(text)
+    }
+}
+
+/// Connects to the host a reference names, or to the proxy that stands before it.
+fn registry(base: &str) -> Result<String, String> {
+    let proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    let proxy = proxy.iter().find_map(|name| std::env::var(name).ok());
+    let address = match proxy.as_deref().filter(|proxy| !proxy.is_empty()) {
+        Some(proxy) => authority(proxy),
+        None => registry_of(base),
+    };
+    let addresses = address
+        .to_socket_addrs()
+        .map_err(|e| format!("{address}: {e}"))?;
+    let mut why = format!("{address} has no address");
+    for one in addresses {
+        match TcpStream::connect_timeout(&one, CONNECT_WITHIN) {
+            Ok(_) => return Ok(format!("{address} accepts")),
+            Err(e) => why = format!("{address}: {e}"),
+        }
+    }
+    Err(why)
+}
+
+fn authority(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = rest.split('/').next().unwrap_or(rest);
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    if host.contains(':') {
+        host.to_owned()
+    } else {
+        format!("{host}:443")
+    }
+}
+
+/// The host is what stands before the first `/` and looks like one; else Docker Hub.
+fn registry_of(base: &str) -> String {
+    let first = base.split_once('/').map(|(first, _)| first);
+    let host = first.filter(|first| first.contains(['.', ':']) || *first == "localhost");
+    authority(host.unwrap_or("registry-1.docker.io"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_a_reference_is_the_one_that_is_asked() {
+        let cases = [
+            ("python:3.11-slim", "registry-1.docker.io:443"),
+            ("library/python", "registry-1.docker.io:443"),
+            ("ghcr.io/a/b:1", "ghcr.io:443"),
+            ("127.0.0.1:5055/a", "127.0.0.1:5055"),
+            ("localhost/a", "localhost:443"),
+        ];
+        for (base, address) in cases {
+            assert_eq!(registry_of(base), address, "{base}");
+        }
+        assert_eq!(authority("http://me:secret@proxy:3128/"), "proxy:3128");
+    }
+}
