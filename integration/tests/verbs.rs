@@ -1,7 +1,11 @@
 //! Verbs beside a running instance: each with its answer and one failure.
 
-use std::process::Stdio;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
+use hd_integration::poll::{SHORT, until};
 use hd_integration::{Env, needs, skip_unless};
 
 const TOML: &str = r#"
@@ -101,36 +105,24 @@ fn what_happens_is_followed_as_lines_and_as_json() {
     let env = project();
     let mut up = env.up();
     env.hd(["wait", "web"]).finish_when_up(&mut up);
-    let follow = |verb: &str| {
-        let mut command = env.hd([verb]).into_command();
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command.spawn().unwrap()
-    };
-    let (attached, events) = (follow("attach"), follow("events"));
-    // Both are there once they show what happens after they came.
+    let (attached, events) = (
+        Follower::start(&env, "attach"),
+        Follower::start(&env, "events"),
+    );
+    // Both are there once they show what happens after they came; each edit is of another file, for
+    // one that keeps changing is told of only so often.
     let mut number = 0;
-    up.until("several edits are through", || {
+    up.until("both follow", || {
         number += 1;
-        std::fs::write(env.path("other.txt"), number.to_string()).unwrap();
-        (number > 20).then_some(())
+        std::fs::write(env.path(&format!("{number}.txt")), "").unwrap();
+        let there = |one: &Follower| one.said().contains(".txt");
+        (there(&attached) && there(&events)).then_some(())
     });
-    let from = up.so_far();
-    std::fs::write(env.path("other.txt"), "the last").unwrap();
-    up.wait_line(from, &["other.txt"]);
     env.hd(["restart", "web"]).finish().ok();
     env.hd(["wait", "web"]).finish().ok();
     assert_eq!(up.interrupt().code(), Some(130));
-    let text = |child: std::process::Child| {
-        let done = child.wait_with_output().unwrap();
-        assert!(done.status.success(), "{done:?}");
-        String::from_utf8(done.stdout).unwrap()
-    };
-    let lines = text(attached);
+    let (lines, events) = (attached.end(), events.end());
     assert!(lines.contains("web") && lines.contains("ready"), "{lines}");
-    let events = text(events);
     let objects: Vec<serde_json::Value> = events
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -192,6 +184,54 @@ fn the_machine_is_looked_at_and_words_are_completed() {
         words.contains(&"web") && words.contains(&"slow"),
         "{words:?}"
     );
+}
+
+/// A verb that prints until hd ends.
+struct Follower {
+    child: Child,
+    said: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
+}
+
+impl Follower {
+    fn start(env: &Env, verb: &str) -> Self {
+        let mut command = env.hd([verb]).into_command();
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("{verb}: {e}"));
+        let said = Arc::new(Mutex::new(String::new()));
+        let (pipe, shared) = (child.stdout.take(), Arc::clone(&said));
+        let reader = std::thread::spawn(move || {
+            let lines = pipe
+                .into_iter()
+                .flat_map(|pipe| BufReader::new(pipe).lines());
+            for line in lines.map_while(Result::ok) {
+                let mut said = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                said.push_str(&line);
+                said.push('\n');
+            }
+        });
+        Self {
+            child,
+            said,
+            reader,
+        }
+    }
+
+    fn said(&self) -> String {
+        let said = self.said.lock();
+        said.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for its end, which must be a good one, and answers all it said.
+    fn end(mut self) -> String {
+        let status = until("it ends with hd", SHORT, || {
+            self.child.try_wait().ok().flatten()
+        });
+        assert!(status.success(), "{status:?}");
+        assert!(self.reader.join().is_ok());
+        let said = self.said.lock();
+        said.unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Asks again until the instance is there to be asked.
