@@ -110,7 +110,7 @@ fn later_and_unknown_verbs_are_usage_errors() {
     let here = Here::new(&[]);
     let cases = [
         (["lock"].as_slice(), "hd lock: not yet", "hint: "),
-        (&["ingest", "--all"], "hd ingest: not yet", "hint: "),
+        (&["push", "--all"], "hd push: not yet", "hint: "),
         (
             &["stauts"],
             "there is no `hd stauts`",
