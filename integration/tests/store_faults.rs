@@ -42,6 +42,33 @@ fn injected(env: &Env, fault: &str) -> Finished {
     run.finish()
 }
 
+/// Calls that change the disk, or decide who may.
+const CALLS: [&str; 8] = [
+    "pwrite64",
+    "fdatasync",
+    "fsync",
+    "rename",
+    "openat",
+    "flock",
+    "mkdir",
+    "write",
+];
+
+/// How often a first `hd up --once` makes a system call in one thread: strace counts each apart.
+fn calls_of(env: &Env, call: &str) -> u32 {
+    let _ = std::fs::remove_dir_all(env.home());
+    let done = injected(env, &format!("{call}:delay_enter=0"));
+    done.ok();
+    let log = files::read(&env.mark().join("strace.log"));
+    let name = format!("{call}(");
+    let mut by_thread = std::collections::HashMap::new();
+    for line in log.lines().filter(|line| line.contains(&name)) {
+        let thread = line.split_whitespace().next().unwrap_or_default();
+        *by_thread.entry(thread).or_insert(0) += 1;
+    }
+    by_thread.into_values().max().unwrap_or(0)
+}
+
 /// One line that says what is wrong; no panic.
 #[track_caller]
 fn complains(done: &Finished, words: &[&str]) {
@@ -61,27 +88,16 @@ fn killed_at_any_system_call_that_changes_the_disk() {
     let clean = env.once();
     env.second_home();
     let rounds = scaled("HD_TEST_CALL_KILLS", 12);
+    let made: Vec<u32> = CALLS.iter().map(|call| calls_of(&env, call)).collect();
+    let kinds = CALLS.len() as u32;
     let mut killed = 0;
     for round in 0..rounds {
         let _ = std::fs::remove_dir_all(env.home());
-        let calls = [
-            "pwrite64",
-            "fdatasync",
-            "fsync",
-            "rename",
-            "openat",
-            "flock",
-            "mkdir",
-            "write",
-        ];
-        let call = calls[round as usize % calls.len()];
-        let number = round / calls.len() as u32 + 1;
-        // The first calls of a kind, then later and later ones.
-        let number = if call == "openat" {
-            20 * number + round
-        } else {
-            number
-        };
+        let (kind, step) = ((round % kinds) as usize, round / kinds);
+        let call = CALLS[kind];
+        // From the first call of its kind to the last, in equal steps.
+        let steps = rounds.div_ceil(kinds);
+        let number = 1 + step * made[kind].saturating_sub(1) / steps;
         let done = injected(&env, &format!("{call}:signal=KILL:when={number}"));
         killed += u32::from(done.code() != 0);
         leftovers::expect_none(env.mark(), SHORT);
