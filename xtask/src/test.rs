@@ -37,10 +37,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
         .args(&features)
         .env("HD_PLAIN_BIN", build_hd(&target, &[], "hd-plain")?)
         .env("HD_BIN", build_hd(&target, &features, "hd")?)
-        .env(
-            "HD_XTASK",
-            std::env::current_exe().doing(|| "where xtask is".to_owned())?,
-        )
+        .env("HD_XTASK", kept(&target, "xtask", "xtask")?)
         .env("HD_TEST_SKIPS", &skips);
     if let Err(why) = package_index() {
         tests.env("HD_TEST_OFFLINE", why);
@@ -119,8 +116,13 @@ fn build_hd(target: &Path, features: &[String], name: &str) -> Result<PathBuf, F
             .args(["build", "--workspace", "--bins"])
             .args(features),
     )?;
+    kept(target, "hd", name)
+}
+
+/// Copies a binary that was built to where no other build replaces it.
+fn kept(target: &Path, program: &str, name: &str) -> Result<PathBuf, Failure> {
     let kept = target.join("test-bin").join(name);
-    let built = target.join("debug/hd");
+    let built = target.join("debug").join(program);
     std::fs::create_dir_all(target.join("test-bin"))
         .and_then(|()| match std::fs::remove_file(&kept) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
