@@ -173,7 +173,7 @@ fn read_all(terminal: &Terminal) -> String {
 
 fn a_terminal_works_and_can_be_resized() {
     let mut fixture =
-        shell("trap 'stty size; exit' WINCH; tty; stty size; while :; do read x; done");
+        shell("trap 'stty size; exit 0' WINCH; tty; stty size; while :; do read x; done");
     fixture.spec.command.tty = Some(TtySize {
         rows: 11,
         columns: 22,
