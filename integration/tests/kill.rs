@@ -118,6 +118,6 @@ fn kill_at_random_moments_of_a_cold_up_costs_nothing() {
             (clean.root(), clean.view()),
             "killed at {share:.2} of {clean_ms} ms"
         );
-        env.hd(["cas", "verify"]).finish().ok();
+        env.hd(["cas", "verify", "--read-data"]).finish().ok();
     }
 }
