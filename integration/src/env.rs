@@ -80,7 +80,13 @@ impl Env {
 
     /// Starts over with an empty `HD_HOME` for the same project.
     pub fn second_home(&mut self) -> &mut Self {
-        self.home = self.place.path().join("home2");
+        self.use_home("home2")
+    }
+
+    /// Goes on with another `HD_HOME` for the same project, or back to an earlier one; the first is
+    /// `home`.
+    pub fn use_home(&mut self, name: &str) -> &mut Self {
+        self.home = self.place.path().join(name);
         self
     }
 

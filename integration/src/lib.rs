@@ -14,6 +14,7 @@ pub mod leftovers;
 pub mod needs;
 pub mod poll;
 pub mod ports;
+pub mod programs;
 pub mod report;
 pub mod run;
 pub mod samples;

@@ -5,22 +5,64 @@ use std::path::{Path, PathBuf};
 
 use crate::run::Run;
 
-/// Runs `sh -c script` in a directory under strace; answers the paths it looked up or opened,
-/// absent ones too, as the script named them made absolute.
+/// What a command looked at, as it named it, made absolute.
+#[derive(Debug, Default)]
+pub struct Looked {
+    /// Paths it looked up or opened, absent ones too.
+    pub up: BTreeSet<PathBuf>,
+    /// Directories it listed.
+    pub over: BTreeSet<PathBuf>,
+    /// Names of the system calls by which it did so.
+    pub calls: BTreeSet<String>,
+}
+
+/// Runs `sh -c script` in a directory under strace; answers the paths it looked up or opened.
 pub fn paths_of(script: &str, directory: &Path) -> BTreeSet<PathBuf> {
+    looked(script, directory).up
+}
+
+/// Runs `sh -c script` in a directory under strace.
+pub fn looked(script: &str, directory: &Path) -> Looked {
     let log = tempfile::NamedTempFile::new().expect("a file for strace");
     Run::new(Path::new("strace"))
-        .args(["-f", "-y", "-qq", "-s", "4096", "-e", "trace=%file", "-o"])
+        .args([
+            "-f",
+            "-y",
+            "-qq",
+            "-s",
+            "4096",
+            "-e",
+            "trace=%file,getdents64",
+            "-o",
+        ])
         .args([log.path()])
         .args(["sh", "-c", script])
         .dir(directory)
         .finish()
         .ok();
     let text = std::fs::read(log.path()).expect("read what strace wrote");
-    String::from_utf8_lossy(&text)
-        .lines()
-        .flat_map(|line| paths(line, directory))
-        .collect()
+    let mut looked = Looked::default();
+    for line in String::from_utf8_lossy(&text).lines() {
+        looked.calls.extend(call(line));
+        looked.over.extend(listed(line));
+        looked.up.extend(paths(line, directory));
+    }
+    looked
+}
+
+/// The system call of one line: `12 openat(…) = 3`.
+fn call(line: &str) -> Option<String> {
+    let (before, _) = line.split_once('(')?;
+    before.split_whitespace().last().map(str::to_owned)
+}
+
+/// The directory of a `getdents64(3</dir>, …)`.
+fn listed(line: &str) -> Option<PathBuf> {
+    let (_, arguments) = line.split_once("getdents64(")?;
+    let (descriptor, _) = arguments.split_once('>')?;
+    descriptor
+        .split_once('<')
+        .map(|(_, path)| PathBuf::from(path))
 }
 
 /// The quoted paths of one line, resolved against `AT_FDCWD</dir>` or `3</dir>` before them.
@@ -39,8 +81,8 @@ fn paths(line: &str, directory: &Path) -> Vec<PathBuf> {
             found.push(base.join(name));
         }
         rest = next;
-        // execve lists its arguments and variables after the path: they are no paths.
-        if line.contains("execve(") {
+        // Arguments and variables, names and values of attributes are no paths.
+        if line.contains("execve(") || line.contains("xattr(") {
             break;
         }
     }
@@ -50,6 +92,14 @@ fn paths(line: &str, directory: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_listing_is_told_by_its_descriptor() {
+        let line = "12 getdents64(3</w/a>, 0x55 /* 4 entries */, 32768) = 104";
+        assert_eq!(listed(line), Some(PathBuf::from("/w/a")));
+        assert_eq!(call(line).as_deref(), Some("getdents64"));
+        assert_eq!(listed(r#"12 openat(AT_FDCWD</w>, "a") = 3</w/a>"#), None);
+    }
 
     #[test]
     fn relative_paths_are_resolved_against_their_descriptor() {

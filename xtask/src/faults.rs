@@ -1,4 +1,4 @@
-//! `cargo xtask faults`: the fault suites of the store, at the scale of the gate or in full.
+//! `cargo xtask faults`: the fault suites of the store and the proof of exact steps, at the scale of the gate or in full.
 
 use std::process::Command;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -45,6 +45,12 @@ const SUITES: &[Suite] = &[
         package: "hd-store",
         filter: "binary(beside)",
         full: &[("HD_TEST_GC_ROUNDS", "100")],
+    },
+    Suite {
+        name: "kept results against fresh ones, random programs",
+        package: "hd-integration",
+        filter: "binary(differential)",
+        full: &[("HD_TEST_PROGRAMS", "10000")],
     },
 ];
 

@@ -194,7 +194,7 @@ fn inspect(
 
 fn stored_owner(path: &TreePath, uid: u32, gid: u32, owners: &[Owner]) -> (u32, u32) {
     match owners.iter().find(|owner| path.starts_with(&owner.at)) {
-        Some(owner) if owner.uid == uid => (0, if owner.gid == gid { 0 } else { gid }),
+        Some(owner) if (owner.uid, owner.gid) == (uid, gid) => (0, 0),
         _ => (uid, gid),
     }
 }
