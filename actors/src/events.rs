@@ -72,6 +72,9 @@ pub enum Event {
         /// The line without its end.
         line: String,
     },
+    /// The `hd.toml` was edited and is of no use; what was declared before holds. The text shows the
+    /// place, and may have several lines.
+    Invalid(String),
     /// A remark for the person, such as an output that cannot be shown live.
     Note(String),
 }

@@ -49,21 +49,22 @@ impl Forecast {
     /// Reads the project with handles that are there already.
     pub(crate) fn on(shared: Arc<Shared>) -> Result<Self, BatchError> {
         let base = base(&shared)?;
-        let settings = &shared.settings;
-        let services = settings.project.services.iter();
-        let watches = Arc::new(services.map(|service| service.watch.clone()).collect());
+        let (settings, declared) = (&shared.settings, shared.declared());
         let points = MountPoints::beside(settings.own.clone());
         // A running instance has made directories of its own in the project.
         let journal = Journal::new(settings.paths.mount_points(), settings.project_dir.clone());
         points.set(journal.read());
-        let filter = ProjectFilter::new(settings.project.file_filter(), watches, points);
+        let filter = ProjectFilter::new(
+            declared.project.file_filter(),
+            declared.watches.clone(),
+            points,
+        );
         let found = ingest(&shared, &filter, &Paths::Rescan)?.found;
         let failed = |e: hd_dag::TreeError| BatchError::new("store", e);
         let advanced = advance(&*shared.trees, None, &found).map_err(failed)?;
         let project = advanced.project.rooted;
-        let wanted = prepare::wanted(settings)?;
-        let (declared, tree) = (&settings.declared_env, project.tree);
-        let nodes = environment(&settings.project, declared, &base, &wanted, tree)
+        let (wanted, tree) = (declared.steps.to_vec(), project.tree);
+        let nodes = environment(&declared.project, &declared.env, &base, &wanted, tree)
             .map_err(|e| BatchError::new("internal", e))?;
         let root = nodes.save(&*shared.trees).map_err(failed)?;
         Ok(Forecast {
@@ -87,7 +88,7 @@ impl Forecast {
 
     /// What each step would do, in order.
     pub fn steps(&self) -> Result<Vec<Expected>, BatchError> {
-        let plan = prepare::plan(&self.shared, &self.base)?;
+        let plan = prepare::plan(&self.shared, &self.shared.declared(), &self.base)?;
         look_ahead(&self.shared, &self.base, &plan, self.project, &self.wanted)
     }
 
@@ -99,7 +100,7 @@ impl Forecast {
         stdio: Stdio,
     ) -> Result<Within, BatchError> {
         let index = self.index(step)?;
-        let plan = prepare::plan(&self.shared, &self.base)?;
+        let plan = prepare::plan(&self.shared, &self.shared.declared(), &self.base)?;
         let (shared, base, step) = (&self.shared, &self.base, (&*self.wanted, index));
         within(shared, base, &plan, self.project, step, (tty, stdio))
     }
@@ -116,14 +117,15 @@ impl Forecast {
     /// Runs a step, by either of its names, twice from nothing.
     pub(crate) fn twice(&self, step: &str) -> Result<Twice, BatchError> {
         let index = self.index(step)?;
-        let plan = prepare::plan(&self.shared, &self.base)?;
+        let plan = prepare::plan(&self.shared, &self.shared.declared(), &self.base)?;
         let (shared, base) = (&self.shared, &self.base);
         twice(shared, base, &plan, self.project, &self.wanted, index)
     }
 }
 
 fn base(shared: &Shared) -> Result<Base, BatchError> {
-    let Some(reference) = shared.settings.base() else {
+    let declared = shared.declared();
+    let Some(reference) = declared.base.as_deref() else {
         return Ok(Base::Host(prepare::host_base(&shared.settings)));
     };
     let known = block_on(image::known(shared, reference)).map_err(|e| BatchError::new("io", e))?;

@@ -15,6 +15,7 @@
 //! | [`ProcessExited`] | reaper thread → ServiceSupervisor | event | 8 · *Await* | – |
 //! | [`Probed`] | probe thread → ServiceSupervisor | event | 8 · *Await* | – |
 //! | [`DependencyReady`] | ServiceSupervisor → its dependants | event | 16 · *Await* | – |
+//! | [`WatchAnew`] | Invalidator → Watcher | event | 1 · *Latest* | – |
 //! | [`StopService`] | control, shutdown → ServiceSupervisor | command | 4 · *Await* | done |
 //! | [`StartService`] | control → ServiceSupervisor | command | 4 · *Await* | – |
 //! | [`MountPointLost`] | Watcher → MountServer | event | 8 · *Rescan* | – |
@@ -31,10 +32,10 @@ use hd_config::WatchAction;
 use hd_dag::{Change, Rooted, TreePath};
 use hd_store::Id;
 use hd_store::scan::{PathsReport, Scanned, Stamp};
-use hd_supervision::Merge;
 use hd_supervision::actix::Message;
 
 use crate::base::Base;
+use crate::model::declared::Declared;
 pub use crate::model::error::BatchError;
 use crate::model::project_tree::{ProjectTree, Size};
 use crate::model::report::ServiceState;
@@ -83,6 +84,7 @@ messages! {
     StopService => (),
     StartService => (),
     MountPointLost => (),
+    WatchAnew => (),
     PinRoot => Result<(), BatchError>,
     Rebuild => Result<Settled, BatchError>,
 }
@@ -120,7 +122,10 @@ pub struct Settled {
 
 /// Pull and unpack the base image, or say that the host is the base.
 #[derive(Clone, Debug)]
-pub struct FetchImage;
+pub struct FetchImage {
+    /// Reference of the image; none for the host.
+    pub reference: Option<String>,
+}
 
 /// Read these paths into the store.
 #[derive(Clone, Debug)]
@@ -203,6 +208,8 @@ pub struct RunSteps {
     pub origin: Origin,
     /// Counts up; an answer of an older one is void.
     pub generation: u64,
+    /// What is declared.
+    pub declared: Arc<Declared>,
     /// The world below the project.
     pub base: Arc<Base>,
     /// The project tree.
@@ -214,20 +221,6 @@ pub struct RunSteps {
     pub rerun: Vec<String>,
     /// The work that found the project tree; it goes on until the outcome is pinned.
     pub work: Arc<AtWork>,
-}
-
-impl Merge for RunSteps {
-    fn merge(&mut self, newer: Self) {
-        let mut changed = std::mem::take(&mut self.changed);
-        let mut rerun = std::mem::take(&mut self.rerun);
-        changed.extend(newer.changed.iter().cloned());
-        rerun.extend(newer.rerun.iter().cloned());
-        *self = Self {
-            changed,
-            rerun,
-            ..newer
-        };
-    }
 }
 
 /// The steps of a generation are done.
@@ -267,6 +260,8 @@ pub struct PinRoot {
 pub struct PrepareView {
     /// The batch.
     pub origin: Origin,
+    /// What is declared.
+    pub declared: Arc<Declared>,
     /// The world below.
     pub base: Arc<Base>,
     /// The steps' outcome.
@@ -295,6 +290,8 @@ pub enum RestartCause {
     MountPoint(TreePath),
     /// The FUSE connection of its view ended: what it has not read yet, it cannot read any more.
     ViewLost,
+    /// These keys of it changed in the `hd.toml`.
+    Changed(Vec<String>),
     /// A person asked.
     Asked,
 }
@@ -315,6 +312,13 @@ pub struct RestartFor {
 pub struct MountPointLost {
     /// Path below the project.
     pub path: TreePath,
+}
+
+/// Which files count is declared anew: watch those.
+#[derive(Clone, Debug)]
+pub struct WatchAnew {
+    /// What is declared.
+    pub declared: Arc<Declared>,
 }
 
 // ---- services -------------------------------------------------------------------------------
@@ -355,6 +359,17 @@ pub struct DependencyReady {
     pub state: ServiceState,
     /// For a one-shot that exited: whether it succeeded.
     pub succeeded: bool,
+}
+
+impl DependencyReady {
+    /// Says nothing but to look again, at the board and at what the service is to be.
+    pub fn look() -> Self {
+        Self {
+            service: String::new(),
+            state: ServiceState::Waiting,
+            succeeded: false,
+        }
+    }
 }
 
 /// Stop a service; answered when it is gone.

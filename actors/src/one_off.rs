@@ -64,7 +64,8 @@ impl OneOff {
     /// Gives the surroundings of a service, or of none, for a command that has no words yet.
     pub fn command(&self, service: Option<&str>) -> Result<Command, BatchError> {
         let shared = self.running.shared();
-        let service = service.and_then(|name| shared.settings.project.service(name));
+        let declared = shared.declared();
+        let service = service.and_then(|name| declared.project.service(name));
         let none: [&str; 0] = [];
         self.view.command(shared, service, none)
     }

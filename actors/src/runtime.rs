@@ -151,16 +151,11 @@ impl Running {
     /// Runs the actors to their end on this thread; the instance is still held then.
     pub(crate) fn work(&self) -> Ended {
         let state = StateBoard::default();
-        let board = Board::new(&self.shared.settings.project.services);
+        let board = Board::new(&self.shared.declared().project.services);
         let ended = block_on(self.run(state.clone(), board.clone()))
             .unwrap_or_else(|e| Err(BatchError::new("internal", e)));
         let end = ended.unwrap_or_else(|error| End::Failed(Failure::from(&error)));
-        let settings = &self.shared.settings;
-        let mut report = state.report(
-            &settings.project.name,
-            settings.base(),
-            settings.started.elapsed(),
-        );
+        let mut report = self.shared.report(&state);
         report.services = board.reports();
         let exit = match end {
             End::Asked { .. } | End::Done => 0,
@@ -254,14 +249,12 @@ impl Running {
 async fn keep_state(shared: Arc<Shared>, state: StateBoard, board: Board) {
     let mut changes = state.subscribe();
     while changes.changed().await.is_ok() {
-        let settings = &shared.settings;
-        let mut report = state.report(
-            &settings.project.name,
-            settings.base(),
-            settings.started.elapsed(),
-        );
+        let mut report = shared.report(&state);
         report.services = board.reports();
-        let (path, bytes) = (settings.paths.state(), serde_json::to_vec_pretty(&report));
+        let (path, bytes) = (
+            shared.settings.paths.state(),
+            serde_json::to_vec_pretty(&report),
+        );
         let write = move || bytes.map(|bytes| crate::model::files::replace(&path, &bytes));
         if let Ok(Ok(Err(error))) = tokio::task::spawn_blocking(write).await {
             tracing::warn!(%error, "the state could not be written down");

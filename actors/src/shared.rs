@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use hd_dag::trace::Trace;
 use hd_dag::{NodeCache, Rooted};
@@ -15,8 +15,11 @@ use hd_store::{Id, NodeKind, Store, Writer};
 
 use crate::events::Events;
 use crate::messages::{BatchError, PrepareView};
+use crate::model::declared::Declared;
 use crate::model::process_book::ProcessBook;
+use crate::model::report::Report;
 use crate::model::settings::Settings;
+use crate::model::state::StateBoard;
 use crate::session::Session;
 use crate::trees::WorkTrees;
 
@@ -28,8 +31,9 @@ const TRACES_MAX: usize = 256;
 /// Shared handles of one runtime.
 #[derive(Debug)]
 pub struct Shared {
-    /// What is run.
+    /// What is run, as far as it is fixed.
     pub settings: Settings,
+    declared: RwLock<Arc<Declared>>,
     /// The content-addressed store.
     pub store: Store,
     /// Trees over it.
@@ -52,6 +56,7 @@ pub struct Shared {
 impl Shared {
     /// Opens the store and prepares the rest.
     pub fn new(settings: Settings, events: Events) -> Result<Self, BatchError> {
+        let declared = Declared::new(&settings, settings.first.clone())?;
         let cas = settings.paths.cas();
         let store = Store::open(&cas).map_err(|e| {
             BatchError::new("store", e)
@@ -64,6 +69,7 @@ impl Shared {
             book: ProcessBook::new(settings.paths.processes()),
             session: Session::new(store.clone(), settings.project_dir.display().to_string()),
             settings,
+            declared: RwLock::new(Arc::new(declared)),
             store,
             trees,
             nodes,
@@ -73,6 +79,31 @@ impl Shared {
             starting: Mutex::default(),
             traces: Mutex::default(),
         })
+    }
+
+    /// Gives what the `hd.toml` declares now. Who needs it more than once keeps what it got.
+    pub fn declared(&self) -> Arc<Declared> {
+        let declared = self.declared.read();
+        declared.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives the state as a report, without services and actors.
+    pub fn report(&self, state: &StateBoard) -> Report {
+        let declared = self.declared();
+        let base = declared.base.as_deref();
+        state.report(
+            &declared.project.name,
+            base,
+            self.settings.started.elapsed(),
+        )
+    }
+
+    /// Exchanges it; only the conductor does.
+    pub fn declare(&self, declared: Arc<Declared>) {
+        *self
+            .declared
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = declared;
     }
 
     /// Gives what starts sandboxes; helper and guardian start with the first use, so a command

@@ -9,33 +9,32 @@
 //! ```
 //! Capacities stand here, at birth, next to who is connected with whom.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hd_config::WatchSet;
 use hd_supervision::{
     ChildSpec, Coalesce, Lane, Latest, Pool, Port, Restart, Runtime, Strategy, TreeSpec, WhenFull,
 };
 
 use crate::chunk_store::actor::ChunkStore;
 use crate::control::actor::Control;
-use crate::control::answer::{Desk, ServiceEdges};
+use crate::control::answer::Desk;
 use crate::dag_engine::actor::DagEngine;
 use crate::finish::Finish;
 use crate::invalidator::actor::Invalidator;
 use crate::invalidator::knows::{Edges, Knows, Purpose};
 use crate::messages::{
-    BatchError, FetchImage, PathsSettled, PathsTouched, Rebuild, RestartFor, StepsDone,
+    BatchError, FetchImage, PathsSettled, PathsTouched, Rebuild, StepsDone, WatchAnew,
 };
 use crate::model::state::StateBoard;
 use crate::mount_server::actor::MountServer;
 use crate::mount_server::mount_points::MountPoints;
 use crate::oci_fetcher::actor::OciFetcher;
 use crate::service_supervisor::board::Board;
-use crate::service_supervisor::ports::{ServiceContext, ServicePorts, services};
+use crate::service_supervisor::directory::Directory;
+use crate::service_supervisor::ports::{ServiceContext, services};
+use crate::service_supervisor::roster::Roster;
 use crate::shared::Shared;
 use crate::step_runner::actor::StepRunner;
-use crate::step_runner::prepare;
 use crate::watcher::watched::Watched;
 use crate::{debouncer, watcher};
 
@@ -81,8 +80,8 @@ pub struct Ends {
     pub points: MountPoints,
     /// Into the MountServer.
     pub lost: Port<crate::messages::MountPointLost>,
-    /// Patterns that services watch.
-    pub watches: Arc<Vec<WatchSet>>,
+    /// Into the Watcher.
+    pub anew: Latest<WatchAnew>,
 }
 
 impl Wiring {
@@ -92,48 +91,53 @@ impl Wiring {
     pub fn root(&self) -> Result<TreeSpec, BatchError> {
         let root = TreeSpec::new("root", Strategy::OneForOne);
         if self.purpose == Purpose::Once {
-            let (engine, _, _) = self.core(BTreeMap::new())?;
+            let (engine, _, _) = self.core(&Directory::default(), None)?;
             return Ok(root.child(engine));
         }
-        let ports = ServicePorts::all(&self.shared.settings.project.services);
-        let restarts = ports
-            .iter()
-            .map(|(name, ports)| (name.clone(), ports.restart.clone()))
-            .collect();
-        let (engine, mounts, ends) = self.core(restarts)?;
+        let declared = self.shared.declared();
+        let (all, grace) = (
+            &declared.project.services,
+            declared.project.options.restart_grace,
+        );
+        let directory = Directory::new(all, grace);
         let context = ServiceContext {
             shared: self.shared.clone(),
             runtime: self.runtime.clone(),
             lane: SERVICES,
             board: self.board.clone(),
             book: self.shared.book.clone(),
-            ports: ports.clone(),
+            directory: directory.clone(),
         };
+        let services = services(&context, all)?;
+        let roster = Arc::new(Roster::new(services.branch(), context));
+        let (engine, mounts, ends) = self.core(&directory, Some(roster))?;
         let world = TreeSpec::new("world", Strategy::RestForOne)
             .child(mounts)
-            .child(services(&context)?);
+            .child(services);
         Ok(root
             .child(engine)
             .child(world)
             .child(self.intake(&ends)?)
-            .child(self.control(&ends, &ports)))
+            .child(self.control(&ends, &directory)))
     }
 
     fn intake(&self, ends: &Ends) -> Result<TreeSpec, BatchError> {
         let touched = Port::<PathsTouched>::new("debouncer.touched", 256, WhenFull::Rescan);
-        let (settings, events) = (&self.shared.settings, self.shared.events.clone());
-        let watched = Watched::new(settings, ends.watches.clone(), ends.points.clone(), events);
+        let (root, events) = (
+            self.shared.settings.project_dir.clone(),
+            self.shared.events.clone(),
+        );
+        let watched = Watched::new(root, &self.shared.declared(), ends.points.clone(), events);
         let pool = self.pool("watch", 1, 4)?;
         Ok(TreeSpec::new("intake", Strategy::RestForOne)
             .child(debouncer::actor::child(&touched, ends.settled.clone()).lane(WATCH))
-            .child(watcher::actor::child(watched, touched, ends.lost.clone(), pool).lane(WATCH)))
+            .child(
+                watcher::actor::child(watched, ends.anew.clone(), touched, ends.lost.clone(), pool)
+                    .lane(WATCH),
+            ))
     }
 
-    fn control(&self, ends: &Ends, ports: &BTreeMap<String, ServicePorts>) -> ChildSpec {
-        let edges = |ports: &ServicePorts| ServiceEdges {
-            stop: ports.stop.clone(),
-            start: ports.start.clone(),
-        };
+    fn control(&self, ends: &Ends, services: &Directory) -> ChildSpec {
         let desk = Arc::new(Desk {
             shared: self.shared.clone(),
             runtime: self.runtime.clone(),
@@ -141,10 +145,7 @@ impl Wiring {
             board: self.board.clone(),
             finish: self.finish.clone(),
             rebuild: ends.rebuild.clone(),
-            services: ports
-                .iter()
-                .map(|(name, ports)| (name.clone(), edges(ports)))
-                .collect(),
+            services: services.clone(),
         });
         let spec = ChildSpec::actor("control", move |birth| Control {
             desk: desk.clone(),
@@ -159,24 +160,18 @@ impl Wiring {
             .map_err(|e| BatchError::new("internal", e))
     }
 
-    /// Builds engine and MountServer for services reached by `restarts`.
+    /// Builds engine and MountServer for services.
     fn core(
         &self,
-        restarts: BTreeMap<String, Coalesce<RestartFor>>,
+        services: &Directory,
+        roster: Option<Arc<Roster>>,
     ) -> Result<(TreeSpec, ChildSpec, Ends), BatchError> {
-        let restarts = Arc::new(restarts);
-        let services = &self.shared.settings.project.services;
         let ends = Ends {
             settled: Port::new("invalidator.settled", 1, WhenFull::Coalesce),
             rebuild: Port::new("invalidator.rebuild", 1, WhenFull::Await),
             points: MountPoints::beside(self.shared.settings.own.clone()),
             lost: Port::new("mount_server.lost", 8, WhenFull::Rescan),
-            watches: Arc::new(
-                services
-                    .iter()
-                    .map(|service| service.watch.clone())
-                    .collect(),
-            ),
+            anew: Latest::default(),
         };
         let edges = Edges {
             fetch: Port::new("oci_fetcher.fetch", 4, WhenFull::Await),
@@ -186,24 +181,24 @@ impl Wiring {
             steps: Coalesce::default(),
             root: Latest::default(),
             view: Port::new("mount_server.view", 4, WhenFull::Await),
-            services: restarts.clone(),
+            anew: ends.anew.clone(),
+            services: services.clone(),
+            roster,
         };
         let engine = self.engine(&edges, &ends)?;
-        let mounts = self.mount_server(&edges, &ends, restarts)?;
+        let mounts = self.mount_server(&edges, &ends, services)?;
         Ok((engine, mounts, ends))
     }
 
     fn engine(&self, edges: &Edges, ends: &Ends) -> Result<TreeSpec, BatchError> {
         let done = Port::<StepsDone>::new("invalidator.steps_done", 4, WhenFull::Await);
-        let steps = Arc::new(prepare::wanted(&self.shared.settings)?);
         Ok(TreeSpec::new("engine", Strategy::RestForOne)
             .child(self.chunk_store(edges, ends)?)
             .child(
                 ChildSpec::actor("dag_engine", {
-                    let (shared, steps) = (self.shared.clone(), steps.clone());
+                    let shared = self.shared.clone();
                     move |birth| DagEngine {
                         shared: shared.clone(),
-                        steps: steps.clone(),
                         status: birth.status.clone(),
                         known: None,
                     }
@@ -219,7 +214,6 @@ impl Wiring {
                     move |birth| StepRunner {
                         shared: shared.clone(),
                         pool: pool.clone(),
-                        steps: steps.clone(),
                         wishes: wishes.clone(),
                         done: done.clone(),
                         status: birth.status.clone(),
@@ -234,17 +228,12 @@ impl Wiring {
     }
 
     fn chunk_store(&self, edges: &Edges, ends: &Ends) -> Result<ChildSpec, BatchError> {
-        let (shared, points, watches) = (
-            self.shared.clone(),
-            ends.points.clone(),
-            ends.watches.clone(),
-        );
+        let (shared, points) = (self.shared.clone(), ends.points.clone());
         let pool = self.pool("store", ENGINE_THREADS, ENGINE_QUEUE)?;
         let spec = ChildSpec::actor("chunk_store", move |birth| ChunkStore {
             shared: shared.clone(),
             pool: pool.clone(),
             mount_points: points.clone(),
-            watches: watches.clone(),
             status: birth.status.clone(),
         });
         Ok(spec
@@ -290,11 +279,11 @@ impl Wiring {
         &self,
         edges: &Edges,
         ends: &Ends,
-        services: Arc<BTreeMap<String, Coalesce<RestartFor>>>,
+        services: &Directory,
     ) -> Result<ChildSpec, BatchError> {
         let (shared, points, roots) =
             (self.shared.clone(), ends.points.clone(), edges.root.clone());
-        let pool = self.pool("mounts", 1, 8)?;
+        let (pool, services) = (self.pool("mounts", 1, 8)?, services.clone());
         let spec = ChildSpec::actor("mount_server", move |birth| MountServer {
             shared: shared.clone(),
             pool: pool.clone(),

@@ -107,7 +107,6 @@ impl CliError {
     }
 
     /// Gives the error in the form of the JSON schema.
-    #[cfg(test)]
     pub(crate) fn report(&self) -> &ErrorReport {
         &self.0.report
     }

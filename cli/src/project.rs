@@ -34,8 +34,6 @@ pub(crate) struct Located {
 pub(crate) struct Loaded {
     /// The checked hd.toml; the environments of its services are expanded.
     pub(crate) project: Project,
-    /// The caller's environment.
-    pub(crate) host_env: BTreeMap<String, String>,
     /// `env_file` and `env` of the environment, expanded.
     pub(crate) declared_env: BTreeMap<String, String>,
 }
@@ -114,6 +112,13 @@ pub(crate) fn home() -> Result<PathBuf, CliError> {
     std::path::absolute(&home).map_err(|e| CliError::io("find", &home, &e))
 }
 
+/// Gives the variables of this process that are text.
+pub(crate) fn environment() -> BTreeMap<String, String> {
+    let all = std::env::vars_os();
+    all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
 /// Shortens a path to what a person in this directory would type.
 pub(crate) fn shown(path: &Path) -> String {
     let here = std::env::current_dir().and_then(|here| here.canonicalize());
@@ -129,13 +134,15 @@ pub(crate) fn shown(path: &Path) -> String {
 impl Located {
     /// Reads and checks hd.toml and what it refers to.
     pub(crate) fn load(&self) -> Result<Loaded, CliError> {
-        let host_env = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        self.load_with(host_env)
+        self.load_with(environment(), &ports::last(&self.paths))
     }
 
-    fn load_with(&self, host_env: BTreeMap<String, String>) -> Result<Loaded, CliError> {
+    /// The same with these variables of the caller, and these ports for services that take any.
+    pub(crate) fn load_with(
+        &self,
+        host_env: BTreeMap<String, String>,
+        ports: &BTreeMap<String, u16>,
+    ) -> Result<Loaded, CliError> {
         let text = std::fs::read_to_string(&self.config)
             .map_err(|e| CliError::io("read", &self.config, &e))?;
         let name = shown(&self.config);
@@ -147,7 +154,7 @@ impl Located {
         {
             return Err(no_profile(unknown, &project, &name));
         }
-        ports::assign(&mut project, &self.paths);
+        ports::assign(&mut project, ports);
         let mut declared = BTreeMap::new();
         for (index, file) in project.env_file.iter().enumerate() {
             let key = format!("environment.env_file[{index}]");
@@ -193,7 +200,6 @@ impl Located {
         }
         Ok(Loaded {
             project,
-            host_env,
             declared_env: declared,
         })
     }

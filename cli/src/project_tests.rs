@@ -34,7 +34,7 @@ env = { PORT = "${PORT:-8000}" }
 fn variables_come_from_the_caller_and_the_env_file() {
     let (_place, located) = project(&[(FILE, TOML), ("a.env", "FROM_FILE=file\nWHO=shadowed\n")]);
     let host = BTreeMap::from([("WHO".to_owned(), "me".to_owned())]);
-    let loaded = located.load_with(host).unwrap();
+    let loaded = located.load_with(host, &BTreeMap::new()).unwrap();
     assert_eq!(loaded.declared_env["GREETING"], "me file");
     assert_eq!(loaded.declared_env["FROM_FILE"], "file");
     assert_eq!(loaded.project.services[0].env["PORT"], "8000");
@@ -43,7 +43,9 @@ fn variables_come_from_the_caller_and_the_env_file() {
 #[test]
 fn a_missing_env_file_is_shown_where_it_is_named() {
     let (_place, located) = project(&[(FILE, TOML)]);
-    let error = located.load_with(BTreeMap::new()).unwrap_err();
+    let error = located
+        .load_with(BTreeMap::new(), &BTreeMap::new())
+        .unwrap_err();
     assert_eq!(error.exit(), 2);
     assert!(
         error.report().place.ends_with("hd.toml:4:13"),
@@ -61,7 +63,9 @@ fn a_missing_env_file_is_shown_where_it_is_named() {
 fn a_required_variable_is_shown_where_it_is_used() {
     let toml = "[environment]\nname = \"x\"\nenv = { A = \"${NOPE:?say what}\" }\n";
     let (_place, located) = project(&[(FILE, toml)]);
-    let error = located.load_with(BTreeMap::new()).unwrap_err();
+    let error = located
+        .load_with(BTreeMap::new(), &BTreeMap::new())
+        .unwrap_err();
     assert_eq!(
         error.report().message,
         "variable `NOPE` is required: say what"

@@ -7,6 +7,7 @@
 //!
 //! The crate is pure: no file, clock, environment or network is read here.
 
+pub mod change;
 pub mod compose;
 pub mod dockerfile;
 pub mod duration;

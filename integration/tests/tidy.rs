@@ -37,8 +37,20 @@ const SHELLS_BESIDE_ACTORS: &[(&str, &str)] = &[
         "reads pipes and stamps lines with the time",
     ),
     (
+        "actors/src/service_supervisor/roster.rs",
+        "adds supervisors to a tree and removes them",
+    ),
+    (
         "actors/src/service_supervisor/probe.rs",
         "connects to services, on threads of its own",
+    ),
+    (
+        "actors/src/invalidator/declare.rs",
+        "a part of the shell of the Invalidator: reads hd.toml",
+    ),
+    (
+        "actors/src/invalidator/publish.rs",
+        "a part of the shell of the Invalidator",
     ),
     (
         "actors/src/step_runner/chain.rs",

@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 
-use hd_config::WatchSet;
 use hd_supervision::actix::{Actor, Context, Handler, ResponseFuture};
 use hd_supervision::{Pool, Status};
 
@@ -27,8 +26,6 @@ pub struct ChunkStore {
     pub pool: Pool,
     /// Directories hd made in the project.
     pub mount_points: MountPoints,
-    /// Patterns that services watch.
-    pub watches: Arc<Vec<WatchSet>>,
     /// Where it says what it does.
     pub status: Status,
 }
@@ -44,8 +41,9 @@ impl Handler<IngestPaths> for ChunkStore {
         self.status
             .idle(format!("reading batch {}", message.origin.batch));
         let shared = self.shared.clone();
-        let files = shared.settings.project.file_filter();
-        let filter = ProjectFilter::new(files, self.watches.clone(), self.mount_points.clone());
+        let declared = shared.declared();
+        let (files, watches) = (declared.project.file_filter(), declared.watches.clone());
+        let filter = ProjectFilter::new(files, watches, self.mount_points.clone());
         let pool = self.pool.clone();
         Box::pin(async move {
             job(pool

@@ -1,6 +1,5 @@
 //! What the control socket answers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,21 +11,13 @@ use crate::messages::{BatchError, Rebuild, StartService, StopService};
 use crate::model::report::{ActorReport, ActorState, Report};
 use crate::model::state::{Failure, StateBoard};
 use crate::service_supervisor::board::Board;
+use crate::service_supervisor::directory::Directory;
 use crate::shared::Shared;
 
 /// Time in which actors must say what they do, so that status answers within 300 ms.
 const OBSERVE_WITHIN: Duration = Duration::from_millis(250);
 /// How long a client waits for a rebuild or for services at most.
 const WORK_WITHIN: Duration = Duration::from_secs(24 * 3600);
-
-/// Ports of a service that control may use.
-#[derive(Clone, Debug)]
-pub struct ServiceEdges {
-    /// Stops it.
-    pub stop: Port<StopService>,
-    /// Starts it.
-    pub start: Port<StartService>,
-}
 
 /// Everything answers are made of.
 #[derive(Debug)]
@@ -43,19 +34,14 @@ pub struct Desk {
     pub finish: Finish,
     /// To the Invalidator.
     pub rebuild: Port<Rebuild>,
-    /// To the services by name.
-    pub services: BTreeMap<String, ServiceEdges>,
+    /// To the services.
+    pub services: Directory,
 }
 
 impl Desk {
     /// Gives the whole report, actors included.
     pub async fn report(&self) -> Report {
-        let settings = &self.shared.settings;
-        let mut report = self.state.report(
-            &settings.project.name,
-            settings.base(),
-            settings.started.elapsed(),
-        );
+        let mut report = self.shared.report(&self.state);
         report.services = self.board.reports();
         let actors = self.runtime.observe_all(OBSERVE_WITHIN).await;
         report.actors = Some(actors.into_iter().map(actor).collect());
@@ -103,21 +89,19 @@ impl Desk {
 
     async fn services(&self, action: ServiceAction, names: &[String]) -> Result<(), Failure> {
         self.known(names)?;
-        let chosen = self
-            .services
-            .iter()
-            .filter(|(name, _)| names.is_empty() || names.contains(name));
-        for (_, edges) in chosen {
+        let mut chosen = self.services.names();
+        chosen.retain(|name| names.is_empty() || names.contains(name));
+        for ports in chosen.iter().filter_map(|name| self.services.ports(name)) {
             let gone = |e| Failure::from(&BatchError::new("internal", e));
             match action {
                 ServiceAction::Stop | ServiceAction::Kill => {
                     let now = action == ServiceAction::Kill;
-                    let stop = edges.stop.ask(StopService { now }, WORK_WITHIN);
+                    let stop = ports.stop.ask(StopService { now }, WORK_WITHIN);
                     stop.await.map_err(gone)?;
                 }
                 ServiceAction::Start | ServiceAction::Restart => {
                     let restart = action == ServiceAction::Restart;
-                    edges
+                    ports
                         .start
                         .ask(StartService { restart }, WORK_WITHIN)
                         .await
@@ -130,9 +114,10 @@ impl Desk {
 
     /// Refuses a name that is no service.
     fn known(&self, names: &[String]) -> Result<(), Failure> {
+        let known = self.services.names();
         for name in names {
-            if !self.services.contains_key(name) {
-                let known = self.services.keys().cloned().collect::<Vec<_>>().join(", ");
+            if !known.contains(name) {
+                let known = known.join(", ");
                 let error = BatchError::new("config", format!("there is no service `{name}`"))
                     .hint(format!("services: {known}"));
                 return Err(Failure::from(&error));

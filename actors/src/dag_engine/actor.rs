@@ -17,15 +17,12 @@ use super::root::environment;
 use crate::messages::{Applied, ApplyEdits, BatchError, Found};
 use crate::model::project_tree::ProjectTree;
 use crate::shared::Shared;
-use crate::step_runner::wanted::Wanted;
 
 /// Applies edits to the project tree and computes the root.
 #[derive(Debug)]
 pub struct DagEngine {
     /// Shared handles.
     pub shared: Arc<Shared>,
-    /// The steps, which the root covers.
-    pub steps: Arc<Vec<Wanted>>,
     /// Where it says what it does.
     pub status: Status,
     /// The tree and the root, once a scan has given them.
@@ -48,12 +45,12 @@ impl Handler<ApplyEdits> for DagEngine {
         let (old, old_root) = self.known.unzip();
         let advanced = advance(trees, old, &message.found).map_err(failed)?;
         let project = advanced.project;
-        let settings = &self.shared.settings;
+        let declared = self.shared.declared();
         let nodes = environment(
-            &settings.project,
-            &settings.declared_env,
+            &declared.project,
+            &declared.env,
             &message.base,
-            &self.steps,
+            &declared.steps,
             project.rooted.tree,
         )
         .map_err(|e| BatchError::new("internal", e))?;

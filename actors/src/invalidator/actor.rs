@@ -3,7 +3,7 @@
 //! - **Owns** the order of things: base, ingest, apply, steps, view, restarts.
 //! - **Receives** `PathsSettled` (one in flight), `StepsDone`, `Rebuild`.
 //! - **Sends** `FetchImage`, `IngestPaths`, `ApplyEdits`, `RunSteps`, `PinRoot`, `RootAdvanced`,
-//!   `PrepareView`, `RestartFor`.
+//!   `PrepareView`, `RestartFor`, `WatchAnew`; makes supervisors of services come and go.
 //! - **When full** the Debouncer gathers on (*Coalesce*); the engine is asked and waited for.
 //! - **After restart** it begins with the base and a whole scan, like at boot.
 
@@ -17,16 +17,14 @@ use hd_supervision::actix::{
 use hd_supervision::{AskError, Status};
 
 use super::knows::{Edges, Knows, Purpose};
-use super::{ask, batch};
+use super::{ask, batch, declare};
 use crate::events::Event;
 use crate::finish::{End, Finish};
 use crate::messages::{
-    Applied, BatchError, FetchImage, Origin, Paths, PathsSettled, PinRoot, PrepareView, Rebuild,
-    RootAdvanced, RunSteps, Settled, StepsDone,
+    Applied, BatchError, FetchImage, Origin, Paths, PathsSettled, Rebuild, RootAdvanced, RunSteps,
+    Settled, StepsDone,
 };
-use crate::model::project_tree::ProjectTree;
 use crate::model::state::{Failure, StateBoard};
-use crate::mount_server::view::ServiceView;
 use crate::session::AtWork;
 use crate::shared::Shared;
 use crate::step_runner::chain::ChainOutcome;
@@ -68,7 +66,9 @@ impl Invalidator {
             Err(error) => return self.cannot_go_on(&error),
         };
         let fetch = self.edges.fetch.clone();
-        let asked = async move { fetch.ask(FetchImage, ask::ENGINE_WITHIN).await };
+        let reference = self.shared.declared().base.clone();
+        let wish = FetchImage { reference };
+        let asked = async move { fetch.ask(wish, ask::ENGINE_WITHIN).await };
         ctx.spawn(
             asked
                 .into_actor(self)
@@ -100,7 +100,7 @@ impl Invalidator {
     }
 
     /// Begins anew after a failure, if damage may be why.
-    fn heals(&mut self, ctx: &mut Context<Self>) -> bool {
+    pub(super) fn heals(&mut self, ctx: &mut Context<Self>) -> bool {
         let heals = self.met_damage();
         if heals {
             self.fetch_base(ctx);
@@ -132,29 +132,31 @@ impl Invalidator {
             Ok(work) => work,
             Err(error) => return Box::pin(ready(Err(error))),
         };
-        let edges = self.edges.clone();
-        let paths = if batch::changes_filter(&paths, &self.shared.settings.project) {
-            Paths::Rescan
-        } else {
-            paths
-        };
-        let engine = ask::ingest_and_apply(edges, origin, paths, base);
-        Box::pin(wrap_future::<_, Self>(engine).map(
-            move |outcome: Result<_, BatchError>, this, _| {
+        let due = self.may_redeclare(&paths);
+        let read = declare::read(due, self.shared.clone(), self.edges.fetch.clone());
+        let advanced = wrap_future::<_, Self>(read).then(move |read, this, _| {
+            let (anew, other_files) = this.redeclare(read);
+            let base = this.knows.base.clone().unwrap_or(base);
+            let filter =
+                other_files || batch::changes_filter(&paths, &this.shared.declared().project);
+            let paths = if filter { Paths::Rescan } else { paths };
+            let engine = ask::ingest_and_apply(this.edges.clone(), origin, paths, base);
+            wrap_future::<_, Self>(engine).map(move |outcome, this, _| {
                 let (applied, notes) = outcome?;
-                notes
-                    .into_iter()
-                    .for_each(|note| this.shared.events.tell(Event::Note(note)));
-                Ok(this.applied(origin, applied, boot, work))
-            },
-        ))
+                for note in notes {
+                    this.shared.events.tell(Event::Note(note));
+                }
+                Ok(this.applied(origin, applied, boot || anew, work))
+            })
+        });
+        Box::pin(advanced)
     }
 
     fn applied(
         &mut self,
         origin: Origin,
         applied: Applied,
-        boot: bool,
+        ask: bool,
         work: Arc<AtWork>,
     ) -> Settled {
         let changed = !applied.changed.is_empty();
@@ -171,12 +173,9 @@ impl Invalidator {
             state.root = Some(applied.root);
             (state.files, state.bytes) = (applied.size.files, applied.size.bytes);
         });
-        if changed || boot {
-            let rerun = if boot {
-                std::mem::take(&mut self.rerun)
-            } else {
-                Vec::new()
-            };
+        if changed || ask {
+            // Asked for once; an edit on the way loses none.
+            let rerun = std::mem::take(&mut self.rerun);
             self.knows.pending.extend(applied.changed.iter().cloned());
             self.ask_for_steps(origin, &applied, rerun, work);
         }
@@ -198,10 +197,12 @@ impl Invalidator {
         let generation = self.state.get().generations.0 + 1;
         self.knows.generation = generation;
         self.state.update(|state| state.generations.0 = generation);
-        let changed = applied.changed.clone();
+        let (changed, declared) = (applied.changed.clone(), self.shared.declared());
+        self.knows.asked = Some(declared.clone());
         self.edges.steps.put(RunSteps {
             origin,
             generation,
+            declared,
             base,
             project: applied.project,
             changed,
@@ -261,7 +262,12 @@ impl Invalidator {
         });
     }
 
-    fn tell_batch(&mut self, origin: Origin, outcome: &ChainOutcome, restarting: Vec<String>) {
+    pub(super) fn tell_batch(
+        &mut self,
+        origin: Origin,
+        outcome: &ChainOutcome,
+        restarting: Vec<String>,
+    ) {
         let Some(applied) = self.knows.applied.as_ref().filter(|_| origin.batch > 0) else {
             return;
         };
@@ -271,91 +277,6 @@ impl Invalidator {
         events
             .into_iter()
             .for_each(|event| self.shared.events.tell(event));
-    }
-
-    fn steps_succeeded(
-        &mut self,
-        origin: Origin,
-        outcome: Arc<ChainOutcome>,
-        work: Arc<AtWork>,
-        ctx: &mut Context<Self>,
-    ) {
-        let (Some(base), Some(applied)) = (self.knows.base.clone(), self.knows.applied.clone())
-        else {
-            return;
-        };
-        let pin = PinRoot {
-            root: applied.root,
-            outcome: Some(outcome.clone()),
-            project: ProjectTree {
-                rooted: applied.project,
-                size: applied.size,
-            },
-            saved: applied.saved,
-            base: base.clone(),
-            work: work.clone(),
-        };
-        let edges = self.edges.clone();
-        let once = self.purpose == Purpose::Once;
-        let same_view = self
-            .knows
-            .view
-            .as_ref()
-            .filter(|view| view.lower.tree == outcome.lower.tree && view.is_served())
-            .cloned();
-        let wish = (!once && same_view.is_none()).then(|| PrepareView {
-            origin,
-            base,
-            outcome: outcome.clone(),
-            project: applied.project,
-        });
-        let durable = once || wish.is_some();
-        let prepared = async move {
-            ask::pin(&edges, pin, durable).await?;
-            match wish {
-                Some(wish) => ask::view(&edges, wish).await.map(Some),
-                None => Ok(same_view),
-            }
-            .map(|view| (view, outcome))
-        };
-        ctx.spawn(prepared.into_actor(self).map(
-            move |prepared: Result<_, BatchError>, this, ctx| match prepared {
-                Ok((view, outcome)) => {
-                    this.publish(origin, &outcome, view);
-                    // Only now does the view say by itself what it needs.
-                    drop(work);
-                }
-                Err(_) if this.heals(ctx) => {}
-                Err(error) => this.steps_broken(origin, &error, ctx),
-            },
-        ));
-    }
-
-    fn publish(
-        &mut self,
-        origin: Origin,
-        outcome: &Arc<ChainOutcome>,
-        view: Option<Arc<ServiceView>>,
-    ) {
-        let restarting = view
-            .map(|view| self.restart(origin, outcome, view))
-            .unwrap_or_default();
-        let (steps, tree) = (outcome.steps.clone(), outcome.view.tree);
-        self.finish_generation(|state| {
-            state.steps = steps;
-            state.view = Some(tree);
-            state.error = None;
-        });
-        self.tell_batch(origin, outcome, restarting);
-        self.knows.broken = 0;
-        self.knows.pending.clear();
-        self.keep_for_a_view(origin, outcome);
-        self.knows.outcome = Some(outcome.clone());
-        self.status
-            .idle(format!("generation {}", self.knows.generation));
-        if self.purpose == Purpose::Once {
-            self.finish.end(End::Done);
-        }
     }
 }
 

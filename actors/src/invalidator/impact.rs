@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hd_config::{Service, WatchAction, WatchSet};
+use hd_config::{Service, WatchAction, WatchSet, change};
 use hd_dag::TreePath;
 use hd_store::Id;
 
@@ -42,6 +42,8 @@ pub struct View {
     pub before: Option<Id>,
     /// The tree they are to be started on.
     pub now: Id,
+    /// Base, user, directory or variables of the environment are others than before.
+    pub anew: bool,
 }
 
 /// Which services are to be restarted after a batch, and why.
@@ -61,6 +63,7 @@ pub fn causes(
     };
     match view.before {
         None => all(&|| RestartCause::Boot),
+        Some(_) if view.anew => all(&|| RestartCause::Changed(vec!["environment".to_owned()])),
         Some(before) if before != view.now => {
             let ran = steps.iter().filter(|step| step.result == StepOutcome::Ran);
             let ran: Vec<String> = ran.map(|step| step.slug.clone()).collect();
@@ -73,6 +76,25 @@ pub fn causes(
             };
             services.iter().filter_map(cause).collect()
         }
+    }
+}
+
+/// Adds what the `hd.toml` says of services now and did not say before: those that are new start,
+/// those that are others start anew.
+pub fn redeclared(
+    before: &[Service],
+    now: &[Service],
+    causes: &mut BTreeMap<String, RestartCause>,
+) {
+    for service in now {
+        let old = before.iter().find(|old| old.name == service.name);
+        let keys = old.map(|old| change::of_service(old, service));
+        let cause = match keys.as_deref() {
+            None => RestartCause::Boot,
+            Some([]) => continue,
+            Some(keys) => RestartCause::Changed(keys.iter().map(|key| (*key).to_owned()).collect()),
+        };
+        causes.insert(service.name.clone(), cause);
     }
 }
 
@@ -124,7 +146,8 @@ mod tests {
         let path = |text: &str| TreePath::new(text.as_bytes()).unwrap();
         let (a, b) = (Id::of(b"a"), Id::of(b"b"));
         let names = |before, now, changed: &[TreePath]| {
-            let causes = causes(&services, &View { before, now }, &[], changed);
+            let anew = false;
+            let causes = causes(&services, &View { before, now, anew }, &[], changed);
             causes.into_keys().collect::<Vec<_>>()
         };
         assert_eq!(names(None, a, &[]), ["web", "worker"]);
@@ -134,5 +157,23 @@ mod tests {
             names(Some(a), a, &[path("notes.txt")]),
             Vec::<String>::new()
         );
+    }
+
+    #[test]
+    fn only_services_that_are_new_or_others_follow_an_edit_of_the_file() {
+        let [web, worker, job] = ["web", "worker", "job"].map(|name| Service::new(name, "run"));
+        let mut other = web.clone();
+        other.port = Some(1);
+        let mut causes = BTreeMap::new();
+        let before = [web, worker.clone()];
+        redeclared(&before, &[other, worker, job], &mut causes);
+        let expected = [
+            ("job".to_owned(), RestartCause::Boot),
+            (
+                "web".to_owned(),
+                RestartCause::Changed(vec!["port".to_owned()]),
+            ),
+        ];
+        assert_eq!(causes, BTreeMap::from(expected));
     }
 }

@@ -1,6 +1,5 @@
 //! Whom the conductor speaks to, what for, and what it has learnt.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hd_dag::Change;
@@ -9,10 +8,14 @@ use hd_supervision::{Coalesce, Latest, Port};
 use super::repeats::Repeats;
 use crate::base::Base;
 use crate::messages::{
-    Applied, ApplyEdits, FetchImage, IngestPaths, PinRoot, PrepareView, RestartFor, RootAdvanced,
-    RunSteps,
+    Applied, ApplyEdits, FetchImage, IngestPaths, PinRoot, PrepareView, RootAdvanced, RunSteps,
+    WatchAnew,
 };
+use crate::model::declared::Declared;
+use crate::model::state::Failure;
 use crate::mount_server::view::ServiceView;
+use crate::service_supervisor::directory::Directory;
+use crate::service_supervisor::roster::Roster;
 use crate::step_runner::chain::ChainOutcome;
 
 /// Everything the conductor speaks to.
@@ -32,8 +35,12 @@ pub struct Edges {
     pub root: Latest<RootAdvanced>,
     /// To the MountServer.
     pub view: Port<PrepareView>,
-    /// To the services by name; empty when nothing is to be served.
-    pub services: Arc<BTreeMap<String, Coalesce<RestartFor>>>,
+    /// To the Watcher.
+    pub anew: Latest<WatchAnew>,
+    /// To the services; empty when nothing is to be served.
+    pub services: Directory,
+    /// Makes services come and go; none when nothing is to be served.
+    pub roster: Option<Arc<Roster>>,
 }
 
 /// What is to be done once the first steps are done.
@@ -54,6 +61,10 @@ pub struct Knows {
     pub(super) applied: Option<Applied>,
     /// Generation of steps asked for last.
     pub(super) generation: u64,
+    /// What was declared then.
+    pub(super) asked: Option<Arc<Declared>>,
+    /// What is wrong with the `hd.toml` as it is now; what was declared before holds.
+    pub(super) invalid: Option<Failure>,
     /// Changes since the last generation whose outcome was acted on.
     pub(super) pending: Vec<Change>,
     /// Generations in a row whose steps could not run.

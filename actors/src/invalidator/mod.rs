@@ -3,7 +3,9 @@
 pub mod actor;
 mod ask;
 pub mod batch;
+mod declare;
 pub mod impact;
 pub mod knows;
 mod outcome;
+mod publish;
 mod repeats;

@@ -6,14 +6,13 @@ use std::time::Duration;
 use hd_supervision::actix::{ActorFutureExt, AsyncContext, Context};
 
 use super::actor::Invalidator;
-use super::impact;
 use super::knows::Purpose;
 use crate::events::Event;
 use crate::finish::End;
-use crate::messages::{BatchError, Origin, Paths, PinRoot, PrepareView, RestartCause, RestartFor};
+use crate::messages::{BatchError, Origin, Paths, PinRoot, PrepareView};
+use crate::model::declared::Declared;
 use crate::model::project_tree::ProjectTree;
 use crate::model::state::Failure;
-use crate::mount_server::view::ServiceView;
 use crate::session::AtWork;
 use crate::step_runner::chain::ChainOutcome;
 
@@ -102,6 +101,12 @@ impl Invalidator {
         });
     }
 
+    /// Gives what was declared when the steps were asked for last.
+    pub(super) fn asked(&self) -> Arc<Declared> {
+        let asked = self.knows.asked.clone();
+        asked.unwrap_or_else(|| self.shared.declared())
+    }
+
     /// Keeps what a view is made of for whoever continues when this runtime has only built.
     pub(super) fn keep_for_a_view(&self, origin: Origin, outcome: &Arc<ChainOutcome>) {
         if let (Purpose::Once, Some(base), Some(applied)) =
@@ -110,47 +115,11 @@ impl Invalidator {
             // Only one generation is made; a restarted conductor finds the same again.
             let _ = self.shared.built.set(PrepareView {
                 origin,
+                declared: self.asked(),
                 base: base.clone(),
                 outcome: outcome.clone(),
                 project: applied.project,
             });
         }
-    }
-
-    /// Restarts those concerned and names them.
-    pub(super) fn restart(
-        &mut self,
-        origin: Origin,
-        outcome: &ChainOutcome,
-        view: Arc<ServiceView>,
-    ) -> Vec<String> {
-        let before = self.knows.view.replace(view.clone());
-        let seen = impact::View {
-            before: before.map(|view| view.lower.tree),
-            now: view.lower.tree,
-        };
-        let changed: Vec<_> = self
-            .knows
-            .pending
-            .iter()
-            .map(|change| change.path.clone())
-            .collect();
-        let services = &self.shared.settings.project.services;
-        let causes = impact::causes(services, &seen, &outcome.steps, &changed);
-        let restarts = causes
-            .iter()
-            .filter(|(_, cause)| !matches!(cause, RestartCause::Acted { .. }));
-        let names = restarts.map(|(name, _)| name.clone()).collect();
-        for (name, cause) in causes {
-            if let Some(port) = self.edges.services.get(&name) {
-                let view = view.clone();
-                port.put(RestartFor {
-                    origin,
-                    cause,
-                    view,
-                });
-            }
-        }
-        names
     }
 }

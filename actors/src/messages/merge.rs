@@ -1,8 +1,22 @@
-//! How wishes for a service that has not taken the last one yet become one: pure.
+//! How wishes that were not taken yet become one: pure.
 
 use hd_supervision::Merge;
 
-use super::{RestartCause, RestartFor};
+use super::{RestartCause, RestartFor, RunSteps};
+
+impl Merge for RunSteps {
+    fn merge(&mut self, newer: Self) {
+        let mut changed = std::mem::take(&mut self.changed);
+        let mut rerun = std::mem::take(&mut self.rerun);
+        changed.extend(newer.changed.iter().cloned());
+        rerun.extend(newer.rerun.iter().cloned());
+        *self = Self {
+            changed,
+            rerun,
+            ..newer
+        };
+    }
+}
 
 impl Merge for RestartFor {
     fn merge(&mut self, newer: Self) {

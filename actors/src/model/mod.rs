@@ -1,5 +1,6 @@
 //! Nouns that several actors share.
 
+pub mod declared;
 pub mod error;
 pub mod files;
 pub mod instance;

@@ -1,20 +1,23 @@
-//! What one runtime is asked to run: fixed from its start.
+//! What one runtime is asked to run: fixed from its start, but for what the `hd.toml` says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
-use hd_config::Project;
 use hd_dag::TreePath;
 
+use super::declared::{Declaration, Reader};
 use super::instance::InstancePaths;
 
 /// The project, its place and the caller's surroundings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The checked `hd.toml`.
-    pub project: Project,
+    /// The `hd.toml` as it was at the start; `Shared::declared` gives it as it is now.
+    pub first: Declaration,
+    /// Reads it anew.
+    pub reader: Arc<dyn Reader>,
     /// Absolute, canonical directory of the project.
     pub project_dir: PathBuf,
     /// Path of the `hd.toml`.
@@ -27,19 +30,8 @@ pub struct Settings {
     pub jobs: Option<NonZeroUsize>,
     /// The caller's environment, for PATH, HOME and pass-through settings.
     pub host_env: BTreeMap<String, String>,
-    /// Declared environment with `env_file` read and `${VAR}` expanded.
-    pub declared_env: BTreeMap<String, String>,
     /// Paths in the project that hd itself writes to: `HD_HOME`, files its output goes to.
     pub own: BTreeSet<TreePath>,
     /// When the command started.
     pub started: Instant,
-}
-
-impl Settings {
-    /// Gives the base image asked for, if any.
-    pub fn base(&self) -> Option<&str> {
-        self.base_override
-            .as_deref()
-            .or(self.project.base.as_deref())
-    }
 }

@@ -6,7 +6,6 @@
 //! - **When full** the Invalidator waits (*Await*); of roots only the newest counts (*Latest*).
 //! - **After restart** it makes a new namespace; services keep their old view until the next one.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use hd_supervision::actix::fut::wrap_future;
 use hd_supervision::actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture,
 };
-use hd_supervision::{Coalesce, Latest, Pool, Status};
+use hd_supervision::{Latest, Pool, Status};
 
 use super::mount_points::MountPoints;
 use super::prepare;
@@ -25,6 +24,7 @@ use crate::events::Event;
 use crate::messages::{
     BatchError, MountPointLost, Origin, PrepareView, RestartCause, RestartFor, RootAdvanced,
 };
+use crate::service_supervisor::directory::Directory;
 use crate::shared::Shared;
 
 /// How often it looks whether the view of the services still answers.
@@ -41,8 +41,8 @@ pub struct MountServer {
     pub points: MountPoints,
     /// The newest root.
     pub roots: Latest<RootAdvanced>,
-    /// To the services by name.
-    pub services: Arc<BTreeMap<String, Coalesce<RestartFor>>>,
+    /// To the services.
+    pub services: Directory,
     /// Where it says what it does.
     pub status: Status,
     /// The namespace, once a view was wanted.
@@ -130,7 +130,8 @@ impl MountServer {
             batch: 0,
             seen_at: Instant::now(),
         };
-        for service in self.services.values() {
+        let names = self.services.names().into_iter();
+        for service in names.filter_map(|name| self.services.restart(&name)) {
             service.put(RestartFor {
                 origin,
                 cause: cause.clone(),

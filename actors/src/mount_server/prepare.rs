@@ -47,8 +47,8 @@ pub fn view(
     wish: &PrepareView,
     number: u64,
 ) -> Result<ServiceView, BatchError> {
-    let plan = prepare::plan(shared, &wish.base)?;
-    let account = prepare::service_account(shared, &wish.base, &plan)?;
+    let plan = prepare::plan(shared, &wish.declared, &wish.base)?;
+    let account = prepare::service_account(shared, &wish.declared, &wish.base, &plan)?;
     let tree = |e: hd_dag::TreeError| BatchError::new("store", e);
     let base = wish.base.tree().unwrap_or_else(Rooted::empty);
     let below = skeleton::ensure(&*shared.trees, &wish.base, base, &plan.needed()).map_err(tree)?;
@@ -102,6 +102,7 @@ pub fn view(
     Ok(ServiceView {
         _needed: shared.session.need(&[wish.outcome.lower]),
         lower: wish.outcome.lower,
+        declared: wish.declared.clone(),
         plan,
         account,
         outputs,

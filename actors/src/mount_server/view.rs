@@ -23,6 +23,7 @@ use crate::base::account::Account;
 use crate::base::mounts::{bind, common, inside};
 use crate::base::{Base, ROOT_STAGED};
 use crate::messages::BatchError;
+use crate::model::declared::Declared;
 use crate::session::Needed;
 use crate::shared::Shared;
 use crate::step_runner::plan::Plan;
@@ -36,6 +37,8 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 pub struct ServiceView {
     /// Base and outputs composed, without the project.
     pub lower: Rooted,
+    /// What was declared when it was made; its services may have changed since.
+    pub declared: Arc<Declared>,
     /// Facts shared with the steps.
     pub plan: Plan,
     /// Who services run as.
@@ -165,7 +168,7 @@ impl ServiceView {
         env.extend(environment::of_service(
             &self.base,
             &account,
-            &shared.settings.declared_env,
+            &self.declared.env,
         ));
         if let Some(service) = service {
             env.extend(
@@ -212,7 +215,7 @@ impl ServiceView {
     fn spec(&self, shared: &Shared, name: &str, command: Command) -> Spec {
         Spec {
             name: name.to_owned(),
-            hostname: shared.settings.project.name.clone(),
+            hostname: self.declared.project.name.clone(),
             stage: shared.settings.paths.service_stage(),
             root: PathBuf::from(ROOT_STAGED),
             mounts: self.mounts(shared, name),

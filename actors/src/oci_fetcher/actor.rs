@@ -33,10 +33,9 @@ impl Actor for OciFetcher {
 impl Handler<FetchImage> for OciFetcher {
     type Result = ResponseFuture<Result<Base, BatchError>>;
 
-    fn handle(&mut self, _: FetchImage, _: &mut Self::Context) -> Self::Result {
-        let settings = &self.shared.settings;
-        let Some(reference) = settings.base().map(str::to_owned) else {
-            let base = Base::Host(prepare::host_base(settings));
+    fn handle(&mut self, wish: FetchImage, _: &mut Self::Context) -> Self::Result {
+        let Some(reference) = wish.reference else {
+            let base = Base::Host(prepare::host_base(&self.shared.settings));
             self.status.idle("the host is the base");
             return Box::pin(async move { Ok(base) });
         };

@@ -61,12 +61,12 @@ pub struct ServiceSupervisor {
 impl ServiceSupervisor {
     pub(crate) fn new(parts: Parts, status: Status) -> Self {
         Self {
-            life: Lifecycle::new(parts.rules.clone(), parts.memory.past()),
+            life: Lifecycle::new(parts.rules(), parts.memory.past()),
             publisher: Publisher::new(
-                &parts.service,
+                &parts.service(),
                 parts.board.clone(),
                 parts.shared.events.clone(),
-                parts.dependants.clone(),
+                parts.directory.clone(),
             ),
             parts,
             status,
@@ -106,6 +106,7 @@ impl ServiceSupervisor {
     /// Hands an input to the life of the service, does what follows and tells it.
     fn feed(&mut self, input: Input, ctx: &mut Context<Self>) {
         let now = now();
+        self.life.rule(self.parts.rules());
         self.life.depends(self.missing());
         if let Some(action) = self.life.on(input, now) {
             self.act(action, now, ctx);
@@ -137,7 +138,7 @@ impl ServiceSupervisor {
         if self.parts.memory.last_wish().is_none() {
             return Some("the steps".to_owned());
         }
-        dependencies::missing(&self.parts.service.depends_on, |name| {
+        dependencies::missing(&self.parts.service().depends_on, |name| {
             self.parts.board.standing(name)
         })
     }
@@ -170,7 +171,7 @@ impl ServiceSupervisor {
         let start = Start {
             run,
             because: self.life.because().to_owned(),
-            service: self.parts.service.clone(),
+            service: self.parts.service(),
             meanwhile: meanwhile.clone(),
             spawner: wish.spawner,
             log: self.parts.log.clone(),
@@ -192,7 +193,7 @@ impl ServiceSupervisor {
         ctx: &mut Context<Self>,
     ) {
         let meanwhile = self.spawning.take().and_then(|(action, _)| action);
-        let service = self.parts.service.clone();
+        let service = self.parts.service();
         let ready_at_once =
             service.kind == Kind::Service && Plan::of(&service, &Seen::default()).is_none();
         let outcome = outcome.unwrap_or_else(|error| Err(NotStarted::Failed(error.to_string())));
@@ -208,7 +209,7 @@ impl ServiceSupervisor {
             Ok(run) => self.run = Some(run),
         }
         self.feed(Input::Spawned, ctx);
-        let after = self.parts.service.post_start.clone();
+        let after = service.post_start.clone();
         self.beside("post_start", after, UNHURRIED, |_| {});
         match meanwhile {
             Some(action) => self.act(action, now(), ctx),
@@ -223,9 +224,12 @@ impl ServiceSupervisor {
 
     fn publish(&mut self, now: Instant, ctx: &mut Context<Self>) {
         let pid = self.run.as_ref().map(|run| run.process().pid());
-        let standing = self
-            .publisher
-            .standing(&self.life, pid, self.parts.memory.watch_restarts());
+        let standing = self.publisher.standing(
+            &self.parts.service(),
+            &self.life,
+            pid,
+            self.parts.memory.watch_restarts(),
+        );
         let after = self.since.map(|since| now.saturating_duration_since(since));
         let Some(news) = self.publisher.publish(standing, after) else {
             return;
@@ -257,13 +261,10 @@ impl Actor for ServiceSupervisor {
             return Running::Stop;
         }
         if first {
-            let names: Vec<String> = self
-                .parts
-                .dependants
-                .iter()
-                .map(|(name, _)| name.clone())
-                .collect();
-            let (board, within) = (self.parts.board.clone(), self.parts.dependants_grace);
+            let (directory, name) = (&self.parts.directory, &self.parts.name);
+            let dependants = directory.dependants(name).into_iter();
+            let names: Vec<String> = dependants.map(|(name, _)| name).collect();
+            let (board, within) = (self.parts.board.clone(), directory.dependants_grace(name));
             let gone = async move {
                 board
                     .wait_until(within, |board| board.are_down(&names))
@@ -294,7 +295,7 @@ impl Handler<RestartFor> for ServiceSupervisor {
         }
         let spawner = ViewSpawner {
             shared: self.parts.shared.clone(),
-            service: self.parts.service.clone(),
+            definition: self.parts.definition.clone(),
             view: view.clone(),
             book: self.parts.book.clone(),
         };

@@ -96,7 +96,7 @@ fn a_conductor_that_boots_again_restarts_nothing() {
         fakes.started(1).await;
         play.world.reaches("web", S::Ready).await;
         play.boot("web").await;
-        let start = &play.world.context.ports["web"].start;
+        let start = play.ports("web").start;
         start
             .ask(StartService { restart: false }, SOON)
             .await
@@ -113,7 +113,7 @@ fn a_conductor_that_boots_again_restarts_nothing() {
 #[test]
 fn a_stop_is_answered_when_the_process_is_gone_and_holds() {
     play(vec![web()], |play| async move {
-        let (fakes, ports) = (play.fakes("web"), play.world.context.ports["web"].clone());
+        let (fakes, ports) = (play.fakes("web"), play.ports("web"));
         fakes.be_stubborn();
         play.boot("web").await;
         play.world.reaches("web", S::Ready).await;
@@ -169,7 +169,7 @@ fn a_stop_is_answered_when_the_process_is_gone_and_holds() {
 #[test]
 fn a_stop_while_it_is_being_started_ends_what_is_started() {
     play(vec![web()], |play| async move {
-        let (fakes, ports) = (play.fakes("web"), play.world.context.ports["web"].clone());
+        let (fakes, ports) = (play.fakes("web"), play.ports("web"));
         fakes.hold(true);
         play.boot("web").await;
         play.world.reaches("web", S::Starting).await;
@@ -247,10 +247,7 @@ fn a_port_that_is_taken_fails_the_start_and_names_the_holder() {
 fn a_panic_of_the_supervisor_leaves_no_process_alone_and_starts_the_service_again() {
     let service = Service::new("panics", "serve");
     play(vec![service], |play| async move {
-        let (fakes, ports) = (
-            play.fakes("panics"),
-            play.world.context.ports["panics"].clone(),
-        );
+        let (fakes, ports) = (play.fakes("panics"), play.ports("panics"));
         let name = actor_name("panics");
         play.boot("panics").await;
         fakes.started(1).await;
@@ -289,10 +286,7 @@ fn a_panic_starts_nothing_that_was_done_or_stopped() {
     let mut job = Service::new("rests", "migrate");
     job.kind = Kind::Oneshot;
     play(vec![job], |play| async move {
-        let (fakes, ports) = (
-            play.fakes("rests"),
-            play.world.context.ports["rests"].clone(),
-        );
+        let (fakes, ports) = (play.fakes("rests"), play.ports("rests"));
         play.boot("rests").await;
         fakes.started(1).await;
         fakes.latest().end(Ended::Code(0));

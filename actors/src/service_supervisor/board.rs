@@ -93,6 +93,32 @@ impl Board {
         self.changed.send_modify(|version| *version += 1);
     }
 
+    /// Notes what a service is to be: one that is new waits for its first start.
+    pub fn define(&self, service: &Service) {
+        let mut fresh = Standing::new(service);
+        if let Some(known) = self.standing(&service.name) {
+            let report = ServiceReport {
+                port: fresh.report.port,
+                command: fresh.report.command,
+                watch: fresh.report.watch,
+                ..known.report.clone()
+            };
+            let oneshot = fresh.oneshot;
+            fresh = Standing {
+                report,
+                oneshot,
+                ..known
+            };
+        }
+        self.publish(fresh);
+    }
+
+    /// Forgets a service.
+    pub fn forget(&self, service: &str) {
+        self.lock().remove(service);
+        self.changed.send_modify(|version| *version += 1);
+    }
+
     /// Gives what is known of a service.
     pub fn standing(&self, service: &str) -> Option<Standing> {
         self.lock().get(service).cloned()

@@ -13,12 +13,14 @@ use hd_supervision::{Lane, Runtime};
 use tempfile::TempDir;
 
 use super::board::{Board, Standing};
+use super::directory::Directory;
 use super::log::Output;
-use super::ports::{ServiceContext, ServicePorts};
+use super::ports::ServiceContext;
 use super::spawner::{Process, Spawner};
 use crate::Settings;
 use crate::events::{Event, Events, Listener};
 use crate::messages::{BatchError, Ended};
+use crate::model::declared::{Declaration, Invalid, Reader};
 use crate::model::instance::InstancePaths;
 use crate::model::process_book::ProcessBook;
 use crate::model::report::ServiceState;
@@ -264,6 +266,16 @@ impl Heard {
     }
 }
 
+/// Nobody edits the file of a test.
+#[derive(Debug)]
+struct Unread;
+
+impl Reader for Unread {
+    fn read(&self) -> Result<Declaration, Invalid> {
+        Err(Invalid::from(&BatchError::new("config", "not read")))
+    }
+}
+
 impl World {
     pub(super) fn new(services: Vec<Service>) -> Self {
         let home = tempfile::tempdir().unwrap();
@@ -272,18 +284,22 @@ impl World {
         project.services = services;
         project.options.restart_grace = Duration::from_millis(300);
         let settings = Settings {
-            project,
+            first: Declaration {
+                project,
+                env: BTreeMap::new(),
+            },
+            reader: Arc::new(Unread),
             project_dir: home.path().join("project"),
             config_path: PathBuf::new(),
             paths: InstancePaths::new(home.path(), &home.path().join("project")),
             base_override: None,
             jobs: None,
             host_env: BTreeMap::new(),
-            declared_env: BTreeMap::new(),
             own: BTreeSet::new(),
             started: Instant::now(),
         };
-        let services = settings.project.services.clone();
+        let services = settings.first.project.services.clone();
+        let directory = Directory::new(&services, Duration::from_millis(300));
         let book = ProcessBook::new(settings.paths.processes());
         let shared = Arc::new(Shared::new(settings, Events::new(Arc::new(heard.clone()))).unwrap());
         let context = ServiceContext {
@@ -292,7 +308,7 @@ impl World {
             lane: Lane::Main,
             board: Board::new(&services),
             book,
-            ports: ServicePorts::all(&services),
+            directory,
         };
         Self {
             context,

@@ -72,6 +72,11 @@ impl Lifecycle {
         }
     }
 
+    /// Takes how it is stopped and started again from now on.
+    pub fn rule(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
     /// Takes what the service waits for; nothing when its dependencies are as it needs them.
     pub fn depends(&mut self, missing: Option<String>) {
         self.missing = missing;

@@ -1,5 +1,6 @@
 //! What outlives a supervisor that panicked: the wish it served, and where its service stood.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use hd_store::Id;
@@ -92,6 +93,12 @@ impl Memory {
         Ok(socket)
     }
 
+    /// Gives the listening socket up unless it is this one.
+    pub(crate) fn hold_only(&self, wanted: Option<(IpAddr, u16)>) {
+        let mut held = self.lock();
+        held.socket.take_if(|socket| wanted != Some(socket.place()));
+    }
+
     /// Gives the listening socket up: who connects to a service that stays stopped is refused.
     pub(crate) fn release_socket(&self) {
         self.lock().socket = None;
@@ -117,6 +124,7 @@ pub(crate) fn told(cause: &RestartCause) -> String {
         RestartCause::View(steps) => format!("output of {} changed", steps.join(", ")),
         RestartCause::MountPoint(path) => format!("{path} was removed on the host"),
         RestartCause::ViewLost => "its view was lost and is made anew".to_owned(),
+        RestartCause::Changed(keys) => format!("{} changed in hd.toml", keys.join(", ")),
         RestartCause::Asked => "asked for".to_owned(),
     }
 }
@@ -147,6 +155,10 @@ mod tests {
             (
                 RestartCause::MountPoint(path(".venv")),
                 ".venv was removed on the host",
+            ),
+            (
+                RestartCause::Changed(vec!["port".into(), "env".into()]),
+                "port, env changed in hd.toml",
             ),
             (RestartCause::Asked, "asked for"),
         ];

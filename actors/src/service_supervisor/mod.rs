@@ -3,6 +3,7 @@
 pub mod actor;
 pub mod board;
 mod dependencies;
+pub mod directory;
 mod holder;
 mod hooks;
 mod input;
@@ -13,6 +14,7 @@ mod memory;
 pub mod ports;
 mod probe;
 mod publish;
+pub mod roster;
 mod run;
 mod schedule;
 mod seen;

@@ -36,15 +36,17 @@ pub(super) struct Play {
 }
 
 impl Play {
-    pub(super) fn new(services: Vec<Service>) -> Self {
+    pub(super) fn new(mut services: Vec<Service>) -> Self {
+        for service in &mut services {
+            service.backoff.min_delay = Duration::from_millis(5);
+            service.backoff.max_delay = Duration::from_millis(20);
+            service.backoff.max = Some(3);
+        }
         let world = World::new(services.clone());
         let (mut fakes, mut wishes) = (BTreeMap::new(), BTreeMap::new());
         let mut tree = TreeSpec::new("services", Strategy::OneForOne).stop_together();
         for service in &services {
-            let mut parts = ports::parts(&world.context, service).unwrap();
-            parts.rules.backoff.min_delay = Duration::from_millis(5);
-            parts.rules.backoff.max_delay = Duration::from_millis(20);
-            parts.rules.backoff.max = Some(3);
+            let parts = ports::parts(&world.context, &service.name).unwrap();
             let wish = Port::new("wish", 4, WhenFull::Await);
             tree = tree.child(ports::spec(parts, world.context.lane).serves(&wish));
             fakes.insert(service.name.clone(), Fakes::default());
@@ -57,6 +59,10 @@ impl Play {
             wishes,
             root,
         }
+    }
+
+    pub(super) fn ports(&self, service: &str) -> ports::ServicePorts {
+        self.world.context.directory.ports(service).unwrap()
     }
 
     pub(super) fn fakes(&self, service: &str) -> Fakes {

@@ -1,16 +1,16 @@
 //! How supervisors of services are reached, built and put under a tree.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hd_config::{Kind, Service};
+use hd_config::Service;
 use hd_supervision::{
     ActorSpec, ChildSpec, Coalesce, Lane, Pool, Port, Runtime, Strategy, TreeSpec, WhenFull,
 };
 
 use super::actor::ServiceSupervisor;
 use super::board::Board;
+use super::directory::{Definition, Directory};
 use super::lifecycle::Rules;
 use super::log::ServiceLog;
 use super::memory::Memory;
@@ -22,7 +22,9 @@ use crate::model::process_book::ProcessBook;
 use crate::shared::Shared;
 
 /// What a supervisor may take to stop beyond the grace of its process.
-const STOP_SLACK: Duration = Duration::from_secs(2);
+pub(super) const STOP_SLACK: Duration = Duration::from_secs(2);
+/// Allowed beyond what its dependants may take now: later ones may take longer.
+const LATER_DEPENDANTS: Duration = Duration::from_secs(60);
 
 /// Every way to speak to the supervisor of one service.
 #[derive(Clone, Debug)]
@@ -54,14 +56,6 @@ impl ServicePorts {
             start: Port::new(&name("start"), 4, WhenFull::Await),
         }
     }
-
-    /// Makes the ports of all services, by name.
-    pub fn all(services: &[Service]) -> BTreeMap<String, Self> {
-        services
-            .iter()
-            .map(|service| (service.name.clone(), Self::new(&service.name)))
-            .collect()
-    }
 }
 
 /// What supervisors are built from.
@@ -77,30 +71,38 @@ pub struct ServiceContext {
     pub board: Board,
     /// Where running sandboxes are written down; one for all of the instance.
     pub book: ProcessBook,
-    /// The ports of all services.
-    pub ports: BTreeMap<String, ServicePorts>,
+    /// The services.
+    pub directory: Directory,
 }
 
 /// What all incarnations of a supervisor share.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) service: Arc<Service>,
+    pub(crate) name: String,
+    /// What the service is to be, as of now.
+    pub(crate) definition: Definition,
+    pub(crate) directory: Directory,
     pub(crate) ports: ServicePorts,
-    /// Who depends on it.
-    pub(crate) dependants: Vec<(String, Port<DependencyReady>)>,
-    /// How long they may take to be gone when all stop.
-    pub(crate) dependants_grace: Duration,
     pub(crate) board: Board,
     pub(crate) book: ProcessBook,
     /// Where its process is started and remarks are written: one thread.
     pub(crate) pool: Pool,
     pub(crate) log: ServiceLog,
     pub(crate) memory: Memory,
-    pub(crate) rules: Rules,
 }
 
 impl Parts {
+    /// Gives the service as it is to be now.
+    pub(crate) fn service(&self) -> Arc<Service> {
+        self.definition.service()
+    }
+
+    /// Gives how it is stopped and started again.
+    pub(crate) fn rules(&self) -> Rules {
+        self.definition.rules()
+    }
+
     /// Gives where news of a run goes.
     pub(crate) fn news(&self) -> News {
         let (exited, probed) = (self.ports.exited.clone(), self.ports.probed.clone());
@@ -119,60 +121,49 @@ pub fn actor_name(service: &str) -> String {
 
 /// Builds the tree of all services: one_for_one, started in order of dependency; when it stops,
 /// each service waits for its dependants to be gone.
-pub fn services(context: &ServiceContext) -> Result<TreeSpec, BatchError> {
-    let services = &context.shared.settings.project.services;
-    let order =
-        hd_config::order::start_order(services).map_err(|e| BatchError::new("config", e))?;
+pub fn services(context: &ServiceContext, all: &[Service]) -> Result<TreeSpec, BatchError> {
+    let order = hd_config::order::start_order(all).map_err(|e| BatchError::new("config", e))?;
     let mut tree = TreeSpec::new("services", Strategy::OneForOne).stop_together();
     for service in order {
-        tree = tree.child(child(context, service)?);
+        tree = tree.child(child(context, &service.name)?);
     }
     Ok(tree)
 }
 
-/// Builds the supervisor of one service. It serves all its ports and offers `dependency` of those
-/// that depend on it.
-pub fn child(context: &ServiceContext, service: &Service) -> Result<ChildSpec, BatchError> {
+/// Builds the supervisor of a service of the directory. It serves all its ports and offers
+/// `dependency` of those that depend on it.
+pub fn child(context: &ServiceContext, service: &str) -> Result<ChildSpec, BatchError> {
     Ok(spec(parts(context, service)?, context.lane).into())
 }
 
-pub(crate) fn parts(context: &ServiceContext, service: &Service) -> Result<Parts, BatchError> {
-    let settings = &context.shared.settings;
-    let all = &settings.project.services;
-    let ports = context.ports.get(&service.name).cloned();
-    let ports = ports
-        .ok_or_else(|| BatchError::new("internal", "a service without ports").at(&*service.name))?;
-    let grace = settings.project.options.restart_grace;
-    let pool = context.runtime.pool(&actor_name(&service.name), 1, 16);
+pub(crate) fn parts(context: &ServiceContext, service: &str) -> Result<Parts, BatchError> {
+    let directory = &context.directory;
+    let listed = directory.ports(service).zip(directory.definition(service));
+    let (ports, definition) =
+        listed.ok_or_else(|| BatchError::new("internal", "a service without ports").at(service))?;
+    let pool = context.runtime.pool(&actor_name(service), 1, 16);
     Ok(Parts {
         shared: context.shared.clone(),
-        service: Arc::new(service.clone()),
+        name: service.to_owned(),
+        definition,
+        directory: directory.clone(),
         ports,
-        dependants: dependants(all, &service.name)
-            .filter_map(|one| {
-                Some((
-                    one.name.clone(),
-                    context.ports.get(&one.name)?.dependency.clone(),
-                ))
-            })
-            .collect(),
-        dependants_grace: dependants_grace(all, &service.name, grace),
         board: context.board.clone(),
         book: context.book.clone(),
         pool: pool.map_err(|e| BatchError::new("internal", e))?,
         log: ServiceLog::new(
-            settings.paths.service_logs(),
-            &service.name,
+            context.shared.settings.paths.service_logs(),
+            service,
             context.shared.events.clone(),
         ),
         memory: Memory::default(),
-        rules: rules(service, grace),
     })
 }
 
 pub(crate) fn spec(parts: Parts, lane: Lane) -> ActorSpec<ServiceSupervisor> {
-    let (name, ports) = (actor_name(&parts.service.name), parts.ports.clone());
-    let within = parts.dependants_grace + parts.rules.grace + STOP_SLACK;
+    let (name, ports) = (actor_name(&parts.name), parts.ports.clone());
+    let dependants = parts.directory.dependants_grace(&parts.name);
+    let within = dependants + parts.rules().grace + STOP_SLACK + LATER_DEPENDANTS;
     ChildSpec::actor(&name, move |birth| {
         ServiceSupervisor::new(parts.clone(), birth.status.clone())
     })
@@ -183,58 +174,4 @@ pub(crate) fn spec(parts: Parts, lane: Lane) -> ActorSpec<ServiceSupervisor> {
     .serves(&ports.start)
     .lane(lane)
     .grace(within)
-}
-
-fn rules(service: &Service, grace: Duration) -> Rules {
-    Rules {
-        policy: service.restart,
-        oneshot: service.kind == Kind::Oneshot,
-        grace: service.stop_grace.unwrap_or(grace),
-        backoff: service.backoff.clone(),
-    }
-}
-
-fn dependants<'a>(all: &'a [Service], service: &'a str) -> impl Iterator<Item = &'a Service> {
-    all.iter()
-        .filter(move |one| one.depends_on.iter().any(|need| need.service == service))
-}
-
-/// Adds up what the slowest chain of dependants may take; the parser has refused cycles.
-fn dependants_grace(all: &[Service], service: &str, default: Duration) -> Duration {
-    dependants(all, service)
-        .map(|one| {
-            let own = one.stop_grace.unwrap_or(default) + STOP_SLACK;
-            own + dependants_grace(all, &one.name, default)
-        })
-        .max()
-        .unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use hd_config::{Condition, DependsOn};
-
-    #[test]
-    fn a_service_waits_for_the_slowest_chain_of_its_dependants() {
-        let service = |name: &str, needs: &[&str]| {
-            let mut service = Service::new(name, "true");
-            let need = |need: &&str| DependsOn {
-                service: (*need).to_owned(),
-                condition: Condition::Healthy,
-            };
-            service.depends_on = needs.iter().map(need).collect();
-            service
-        };
-        let mut all = [
-            service("db", &[]),
-            service("web", &["db", "job"]),
-            service("job", &["db"]),
-        ];
-        all[2].stop_grace = Some(Duration::from_secs(9));
-        let graces = ["db", "job", "web"]
-            .map(|name| dependants_grace(&all, name, Duration::from_secs(1)).as_secs());
-        // Each has its own grace and two seconds more.
-        assert_eq!(graces, [3 + 11, 3, 0]);
-    }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use hd_config::Service;
-use hd_supervision::Port;
 
 use super::board::{Board, Standing};
+use super::directory::Directory;
 use super::lifecycle::Lifecycle;
 use crate::events::{Event, Events};
 use crate::messages::DependencyReady;
@@ -16,7 +16,7 @@ use crate::model::report::{Restarts, ServiceReport, ServiceState};
 pub(crate) struct Publisher {
     board: Board,
     events: Events,
-    dependants: Vec<(String, Port<DependencyReady>)>,
+    directory: Directory,
     published: Standing,
 }
 
@@ -35,7 +35,7 @@ impl Publisher {
         service: &Service,
         board: Board,
         events: Events,
-        dependants: Vec<(String, Port<DependencyReady>)>,
+        directory: Directory,
     ) -> Self {
         let published = board
             .standing(&service.name)
@@ -43,7 +43,7 @@ impl Publisher {
         Self {
             board,
             events,
-            dependants,
+            directory,
             published,
         }
     }
@@ -51,10 +51,12 @@ impl Publisher {
     /// Puts together where the service stands.
     pub(crate) fn standing(
         &self,
+        service: &Service,
         life: &Lifecycle,
         pid: Option<u32>,
         watch_restarts: u64,
     ) -> Standing {
+        let standing = Standing::new(service);
         let report = ServiceReport {
             state: life.state(),
             pid,
@@ -63,11 +65,11 @@ impl Publisher {
                 watch: watch_restarts,
             },
             reason: life.reason().to_owned(),
-            ..self.published.report.clone()
+            ..standing.report
         };
         Standing {
             report,
-            oneshot: self.published.oneshot,
+            oneshot: standing.oneshot,
             started: self.published.started || pid.is_some(),
             succeeded: life.succeeded(),
             unhealthy: life.unhealthy(),
@@ -108,7 +110,7 @@ impl Publisher {
             self.events
                 .tell(Event::Note(format!("{name} is not healthy: {reason}")));
         }
-        for (dependant, port) in &self.dependants {
+        for (dependant, port) in self.directory.dependants(&name) {
             let news = DependencyReady {
                 service: name.clone(),
                 state,

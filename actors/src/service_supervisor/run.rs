@@ -96,6 +96,8 @@ impl Start {
 
     /// Gives the socket to hand over; where none is held, the port must be free.
     fn socket(&self) -> Result<Option<OwnedFd>, NotStarted> {
+        let held = self.service.socket.zip(self.service.port);
+        self.memory.hold_only(held);
         let Some(port) = self.service.port else {
             return Ok(None);
         };

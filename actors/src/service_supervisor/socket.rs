@@ -16,7 +16,10 @@ const BACKLOG: i32 = 4096;
 
 /// The socket; clones are the same.
 #[derive(Clone, Debug)]
-pub(crate) struct HeldSocket(Arc<TcpListener>);
+pub(crate) struct HeldSocket {
+    listener: Arc<TcpListener>,
+    place: (IpAddr, u16),
+}
 
 impl HeldSocket {
     /// Listens on a port. The error says who is in the way.
@@ -29,12 +32,20 @@ impl HeldSocket {
         })?;
         // The queue of the standard library is short. A refusal leaves that one.
         let _ = rustix::net::listen(&listener, BACKLOG);
-        Ok(Self(Arc::new(listener)))
+        Ok(Self {
+            listener: Arc::new(listener),
+            place: (address, port),
+        })
+    }
+
+    /// Gives the address and the port it was asked to listen on.
+    pub(crate) fn place(&self) -> (IpAddr, u16) {
+        self.place
     }
 
     /// Gives a descriptor of it for a process.
     pub(crate) fn descriptor(&self) -> io::Result<OwnedFd> {
-        Ok(self.0.try_clone()?.into())
+        Ok(self.listener.try_clone()?.into())
     }
 }
 

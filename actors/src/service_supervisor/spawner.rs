@@ -8,6 +8,7 @@ use std::time::Duration;
 use hd_config::{Command, Service, Signal};
 use hd_sandbox::{End, Record, Sandbox, Spec, Stdio};
 
+use super::directory::Definition;
 use super::log::Output;
 use crate::messages::{BatchError, Ended};
 use crate::model::process_book::{Entry, ProcessBook};
@@ -62,7 +63,8 @@ pub(crate) trait Process: std::fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub(crate) struct ViewSpawner {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) service: Arc<Service>,
+    /// What is started is what the service is to be then.
+    pub(crate) definition: Definition,
     pub(crate) view: Arc<ServiceView>,
     pub(crate) book: ProcessBook,
 }
@@ -73,23 +75,23 @@ impl Spawner for ViewSpawner {
         output: Output,
         socket: Option<OwnedFd>,
     ) -> Result<Arc<dyn Process>, BatchError> {
-        let stdio = stdio(Some(output), socket);
-        let Launched { sandbox, spec, .. } = self.view.start(&self.shared, &self.service, stdio)?;
+        let (stdio, service) = (stdio(Some(output), socket), self.definition.service());
+        let Launched { sandbox, spec, .. } = self.view.start(&self.shared, &service, stdio)?;
         // It may have ended already: then there is nothing to write down.
         if let Ok(record) = sandbox.record() {
-            self.tell_how_to_enter(&record, spec);
+            self.tell_how_to_enter(&service.name, &record, spec);
         }
-        Ok(self.process(sandbox))
+        Ok(self.process(service, sandbox))
     }
 
     fn before(&self, command: &Command, output: Output) -> Result<Arc<dyn Process>, BatchError> {
-        let (shared, service) = (&self.shared, &self.service);
-        let command = self.view.command(shared, Some(service), argv(command))?;
+        let (shared, service) = (&self.shared, self.definition.service());
+        let command = self.view.command(shared, Some(&*service), argv(command))?;
         let launched = self
             .view
             .launch(shared, &service.name, command, stdio(Some(output), None));
         match launched {
-            Ok(launched) => Ok(self.process(launched.sandbox)),
+            Ok(launched) => Ok(self.process(service, launched.sandbox)),
             Err(NotStarted::Command(failure)) => Err(BatchError::new("service", failure)),
             Err(NotStarted::Sandbox(error)) => Err(error),
         }
@@ -116,7 +118,7 @@ fn argv(command: &Command) -> Vec<String> {
 }
 
 impl ViewSpawner {
-    fn process(&self, sandbox: Sandbox) -> Arc<dyn Process> {
+    fn process(&self, service: Arc<Service>, sandbox: Sandbox) -> Arc<dyn Process> {
         let entry = sandbox.record().ok().map(|record| self.book.enter(record));
         let namespace = std::fs::read_link(pid_namespace(sandbox.pid())).ok();
         Arc::new(ViewProcess {
@@ -124,18 +126,18 @@ impl ViewSpawner {
             _entry: entry,
             namespace,
             shared: self.shared.clone(),
-            service: self.service.clone(),
+            service,
             view: self.view.clone(),
         })
     }
 
     /// A disk that refuses is no reason not to run it: it cannot be entered then.
-    fn tell_how_to_enter(&self, record: &Record, mut spec: Spec) {
+    fn tell_how_to_enter(&self, service: &str, record: &Record, mut spec: Spec) {
         // Its socket is handed to itself only.
         spec.command
             .env
             .retain(|(name, _)| !name.as_encoded_bytes().starts_with(b"LISTEN_FD"));
-        let path = self.shared.settings.paths.service(&self.service.name);
+        let path = self.shared.settings.paths.service(service);
         if let Err(error) = Surroundings::new(record.clone(), &spec).write(&path) {
             tracing::warn!(path = %path.display(), %error, "cannot write down how to enter a service");
         }

@@ -18,6 +18,7 @@ use super::prepare;
 use super::wanted::Wanted;
 use crate::chunk_store::actor::job;
 use crate::messages::{BatchError, Origin, RunSteps, StepsDone};
+use crate::model::declared::Declared;
 use crate::session::AtWork;
 use crate::shared::Shared;
 
@@ -28,8 +29,6 @@ pub struct StepRunner {
     pub shared: Arc<Shared>,
     /// Where chains run: one thread.
     pub pool: Pool,
-    /// The steps in order.
-    pub steps: Arc<Vec<Wanted>>,
     /// Where wishes arrive.
     pub wishes: Coalesce<RunSteps>,
     /// Where answers go.
@@ -44,11 +43,14 @@ pub struct StepRunner {
 
 /// A chain in the pool; killed when the actor goes without it.
 #[derive(Debug)]
-pub struct RunningChain(Arc<Cancel>);
+pub struct RunningChain {
+    cancel: Arc<Cancel>,
+    declared: Arc<Declared>,
+}
 
 impl Drop for RunningChain {
     fn drop(&mut self) {
-        self.0.kill();
+        self.cancel.kill();
     }
 }
 
@@ -64,12 +66,14 @@ impl Handler<RunSteps> for StepRunner {
     type Result = ();
 
     fn handle(&mut self, wish: RunSteps, ctx: &mut Self::Context) {
-        let Some(RunningChain(cancel)) = &self.running else {
+        let Some(RunningChain { cancel, declared }) = &self.running else {
             return self.start(wish, ctx);
         };
-        let killed = match prepare::workdir(&self.shared, &wish.base) {
-            Ok(workdir) => cancel.supersede(&below(&workdir, &wish.changed)),
-            Err(_) => {
+        let killed = match prepare::workdir(&wish.declared, &wish.base) {
+            Ok(workdir) if declared.same_surroundings(&wish.declared) => {
+                cancel.supersede(&below(&workdir, &wish.changed), &wish.declared.steps)
+            }
+            _ => {
                 cancel.kill();
                 true
             }
@@ -90,9 +94,13 @@ impl StepRunner {
     fn start(&mut self, wish: RunSteps, ctx: &mut Context<Self>) {
         self.status.idle(format!("generation {}", wish.generation));
         let cancel = Arc::new(Cancel::default());
-        self.running = Some(RunningChain(cancel.clone()));
+        self.running = Some(RunningChain {
+            cancel: cancel.clone(),
+            declared: wish.declared.clone(),
+        });
         let (shared, pool) = (self.shared.clone(), self.pool.clone());
-        let steps: Vec<Wanted> = self
+        let steps: Vec<Wanted> = wish
+            .declared
             .steps
             .iter()
             .map(|step| asked(step, &wish.rerun))
@@ -102,7 +110,7 @@ impl StepRunner {
         let chain = async move {
             job(pool
                 .run(move || {
-                    let plan = prepare::plan(&shared, &wish.base)?;
+                    let plan = prepare::plan(&shared, &wish.declared, &wish.base)?;
                     make_true(&shared, &wish, &plan, &steps, &cancel)
                 })
                 .await)

@@ -7,6 +7,8 @@ use hd_dag::Change;
 use hd_dag::trace::touched_by;
 use hd_projection::Recorder;
 
+use super::wanted::Wanted;
+
 /// Shared between the actor, which decides, and the jobs, which run.
 #[derive(Debug, Default)]
 pub struct Cancel {
@@ -19,6 +21,7 @@ pub struct Cancel {
 #[derive(Debug)]
 struct RunningStep {
     recorder: Arc<Recorder>,
+    wanted: Wanted,
     killed: AtomicBool,
 }
 
@@ -33,12 +36,14 @@ impl Cancel {
     /// Tells the chain that a newer one waits: no further step begins.
     ///
     /// Steps that run go on unless `changes` (paths from the root of the view) touch what they have
-    /// observed so far; those are killed. Answers whether any is.
-    pub fn supersede(&self, changes: &[Change]) -> bool {
+    /// observed so far, or are not among the `wanted` as they run; those are killed. Answers whether
+    /// any is.
+    pub fn supersede(&self, changes: &[Change], wanted: &[Wanted]) -> bool {
         self.superseded.store(true, Ordering::SeqCst);
         let mut killed = false;
         for step in self.running().iter() {
-            if touched_by(&step.recorder.trace(), changes).is_some() {
+            let is_wanted = wanted.iter().any(|one| one.runs_like(&step.wanted));
+            if !is_wanted || touched_by(&step.recorder.trace(), changes).is_some() {
                 step.killed.store(true, Ordering::SeqCst);
                 killed = true;
             }
@@ -58,9 +63,10 @@ impl Cancel {
     }
 
     /// Says that a step runs, by its recorder.
-    pub fn begin(&self, recorder: Arc<Recorder>) -> Running<'_> {
+    pub fn begin(&self, recorder: Arc<Recorder>, wanted: &Wanted) -> Running<'_> {
         let step = Arc::new(RunningStep {
             recorder,
+            wanted: wanted.clone(),
             killed: AtomicBool::new(false),
         });
         self.running().push(step.clone());
@@ -109,14 +115,19 @@ mod tests {
         let recorder = Arc::new(Recorder::default());
         let path = TreePath::new(b"a").unwrap();
         recorder.looked_up(&path, Seen::Absent);
-        let (saw, blind) = (cancel.begin(recorder), cancel.begin(Arc::default()));
-        assert!(!cancel.supersede(&[change("b")]));
+        let step = Wanted::default();
+        let all = [step.clone()];
+        let (saw, blind) = (
+            cancel.begin(recorder, &step),
+            cancel.begin(Arc::default(), &step),
+        );
+        assert!(!cancel.supersede(&[change("b")], &all));
         assert!(cancel.is_superseded() && !saw.is_killed());
-        assert!(cancel.supersede(&[change("a")]));
+        assert!(cancel.supersede(&[change("a")], &all));
         assert!(saw.is_killed() && !blind.is_killed());
         drop(saw);
         assert!(
-            !cancel.supersede(&[change("a")]),
+            !cancel.supersede(&[change("a")], &all),
             "it does not run any more"
         );
         cancel.kill();

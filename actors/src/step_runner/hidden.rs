@@ -20,7 +20,7 @@ const TOLD_MAX: usize = 3;
 /// What the step itself made at the same place (`.venv`) is no riddle and is left out.
 pub(super) fn tell(shared: &Shared, plan: &Plan, step: &str, done: &RunDone) {
     let project = &shared.settings.project_dir;
-    let filter = shared.settings.project.file_filter();
+    let filter = shared.declared().project.file_filter();
     let absent = done
         .trace
         .iter()

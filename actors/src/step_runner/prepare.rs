@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use hd_config::Project;
 use hd_dag::{Entry, Target};
 use hd_projection::{Composite, Lower};
 
@@ -13,6 +14,7 @@ use crate::base::account::{Account, resolve};
 use crate::base::host::HostBase;
 use crate::base::{Base, pass_through, tree_path};
 use crate::messages::BatchError;
+use crate::model::declared::Declared;
 use crate::model::settings::Settings;
 use crate::shared::Shared;
 use crate::step_runner::environment;
@@ -21,9 +23,12 @@ use crate::step_runner::environment;
 const ACCOUNT_FILE_MAX: usize = 1 << 20;
 
 /// Gives the steps: dependencies first, then `[build]`, numbered in order.
-pub fn wanted(settings: &Settings) -> Result<Vec<Wanted>, BatchError> {
-    let project = &settings.project;
-    let mut all = steps(&project.dependencies, &HostFacts { settings })?;
+pub fn wanted(
+    settings: &Settings,
+    project: &Project,
+    based: bool,
+) -> Result<Vec<Wanted>, BatchError> {
+    let mut all = steps(&project.dependencies, &HostFacts { settings, based })?;
     let dependencies = all.len();
     for step in &project.steps {
         all.push(Wanted {
@@ -39,11 +44,12 @@ pub fn wanted(settings: &Settings) -> Result<Vec<Wanted>, BatchError> {
 
 struct HostFacts<'a> {
     settings: &'a Settings,
+    based: bool,
 }
 
 impl Facts for HostFacts<'_> {
     fn based(&self) -> bool {
-        self.settings.base().is_some()
+        self.based
     }
 
     fn has_file(&self, path: &str) -> bool {
@@ -67,48 +73,48 @@ impl Facts for HostFacts<'_> {
 }
 
 /// Gives the working directory inside.
-pub fn workdir(shared: &Shared, base: &Base) -> Result<hd_dag::TreePath, BatchError> {
-    directory(&base.workdir(shared.settings.project.workdir.as_deref()))
+pub fn workdir(declared: &Declared, base: &Base) -> Result<hd_dag::TreePath, BatchError> {
+    directory(&base.workdir(declared.project.workdir.as_deref()))
 }
 
 /// Makes the plan.
-pub fn plan(shared: &Shared, base: &Base) -> Result<Plan, BatchError> {
-    let settings = &shared.settings;
-    let workdir = base.workdir(settings.project.workdir.as_deref());
-    let account = step_account(shared, base)?;
+pub fn plan(shared: &Shared, declared: &Declared, base: &Base) -> Result<Plan, BatchError> {
+    let (settings, project) = (&shared.settings, &declared.project);
+    let workdir = base.workdir(project.workdir.as_deref());
+    let account = step_account(shared, declared, base)?;
     let ca = pass_through::ca_bundle(&settings.host_env);
     Ok(Plan {
         workdir_path: directory(&workdir)?,
         home_path: directory(&account.home).or_else(|_| directory("/root"))?,
-        environment: environment::of_step(base, &account, &settings.declared_env),
+        environment: environment::of_step(base, &account, &declared.env),
         passed: pass_through::variables(&settings.host_env, ca.is_some()),
         ca,
         based: base.is_image(),
-        cache: cache(settings)?,
-        caches: settings.project.caches.clone(),
-        jobs: jobs(settings),
+        cache: cache(project)?,
+        caches: project.caches.clone(),
+        jobs: jobs(settings, project),
         account,
         workdir,
     })
 }
 
 /// How many steps may run at a time: as asked for, else as many as there are processors.
-fn jobs(settings: &Settings) -> usize {
-    let asked = settings.jobs.or(settings.project.options.jobs);
+fn jobs(settings: &Settings, project: &Project) -> usize {
+    let asked = settings.jobs.or(project.options.jobs);
     asked
         .or_else(|| std::thread::available_parallelism().ok())
         .map_or(1, usize::from)
 }
 
-fn cache(settings: &Settings) -> Result<Vec<hd_dag::TreePath>, BatchError> {
+fn cache(project: &Project) -> Result<Vec<hd_dag::TreePath>, BatchError> {
     let parse = |dir: &String| {
         hd_dag::TreePath::new(dir.trim_matches('/').as_bytes())
             .map_err(|e| BatchError::new("config", e))
     };
-    settings.project.cache.iter().map(parse).collect()
+    project.cache.iter().map(parse).collect()
 }
 
-fn step_account(shared: &Shared, base: &Base) -> Result<Account, BatchError> {
+fn step_account(shared: &Shared, declared: &Declared, base: &Base) -> Result<Account, BatchError> {
     match base {
         Base::Host(host) => {
             let (uid, gid) = runner(shared);
@@ -121,16 +127,20 @@ fn step_account(shared: &Shared, base: &Base) -> Result<Account, BatchError> {
             })
         }
         Base::Image(image) => {
-            let declared = shared.settings.project.user.as_deref();
-            account_in(shared, base, declared.unwrap_or(&image.user))
+            let user = declared.project.user.as_deref();
+            account_in(shared, base, user.unwrap_or(&image.user))
         }
     }
 }
 
 /// Gives who services run as: the declared user, else the owner of the project directory.
-pub fn service_account(shared: &Shared, base: &Base, plan: &Plan) -> Result<Account, BatchError> {
-    let declared = shared.settings.project.user.as_deref();
-    match (base, declared) {
+pub fn service_account(
+    shared: &Shared,
+    declared: &Declared,
+    base: &Base,
+    plan: &Plan,
+) -> Result<Account, BatchError> {
+    match (base, declared.project.user.as_deref()) {
         (Base::Image(_), Some(user)) => account_in(shared, base, user),
         (Base::Image(_), None) => {
             let (uid, gid) = runner(shared);

@@ -109,7 +109,7 @@ pub fn run(
     let log = shared.settings.paths.step_log(&step.wanted.name);
     let pump = pump(ours.into(), &log, &step.wanted.name, &shared.events)
         .map_err(|e| BatchError::new("io", e).at(log.display().to_string()))?;
-    let running = cancel.begin(recorder.clone());
+    let running = cancel.begin(recorder.clone(), step.wanted);
     let ended = at_work.rest(|| {
         both(theirs.into())
             .and_then(|stdio| start(shared, step, &spec, stdio, Some(&recorder)))
@@ -338,7 +338,7 @@ fn spec(shared: &Shared, step: &StepRun<'_>, work: &Path, kept: &[KeptMount]) ->
     (command.uid, command.gid) = (plan.account.uid, plan.account.gid);
     Spec {
         name: step.wanted.name.clone(),
-        hostname: shared.settings.project.name.clone(),
+        hostname: shared.declared().project.name.clone(),
         stage: shared.settings.paths.stage(),
         root: PathBuf::from(ROOT_STAGED),
         mounts: mounts(step.base, plan, &shared.settings.paths, work, kept),

@@ -9,7 +9,7 @@ use hd_dag::TreePath;
 use crate::messages::BatchError;
 
 /// A step to make true.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// `step-1`, …
     pub name: String,
@@ -25,6 +25,19 @@ pub struct Wanted {
     pub upstream: Vec<usize>,
     /// What a `[[build.step]]` says beside its command.
     pub options: Options,
+}
+
+impl Wanted {
+    /// Tells whether a run of the one is a run of the other: place, names and `rerun` do not matter.
+    pub fn runs_like(&self, other: &Self) -> bool {
+        let of = |one: &Self| (one.command.clone(), one.version.clone());
+        let options = |one: &Self| Options {
+            needs: None,
+            inputs: None,
+            ..one.options.clone()
+        };
+        of(self) == of(other) && options(self) == options(other)
+    }
 }
 
 /// What a `[[build.step]]` says beside its command.

@@ -1,7 +1,8 @@
 //! The Watcher actor.
 //!
 //! - **Owns** the inotify instance and which directories it watches.
-//! - **Receives** work from notify's thread: directories that came or went, changed ignore files.
+//! - **Receives** `WatchAnew`, and work from notify's thread: directories that came or went, changed
+//!   ignore files.
 //! - **Sends** `PathsTouched` to the Debouncer and `MountPointLost` to the MountServer; notify's
 //!   thread and jobs in a pool offer them directly.
 //! - **When full** it remembers that everything is to be looked at (*Rescan*) and offers that until
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 use hd_supervision::actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture,
 };
-use hd_supervision::{ActorSpec, ChildSpec, Coalesce, JobError, Merge, Pool, Port, Status};
+use hd_supervision::{ActorSpec, ChildSpec, Coalesce, JobError, Latest, Merge, Pool, Port, Status};
 
 use super::look::LookAt;
 use super::outbox::Outbox;
@@ -25,7 +26,7 @@ use super::overflow::Overflows;
 use super::session::{self, Done, Lack, Session};
 use super::watched::Watched;
 use crate::events::Event;
-use crate::messages::{MountPointLost, Paths, PathsTouched};
+use crate::messages::{MountPointLost, Paths, PathsTouched, WatchAnew};
 
 /// The actor's name, also that of its fault point.
 pub(super) const NAME: &str = "watcher";
@@ -42,6 +43,7 @@ const INOTIFY_AGAIN: Duration = Duration::from_secs(30);
 /// Keeps the watches and restarts what breaks.
 pub struct Watcher {
     project: Arc<Watched>,
+    anew: Latest<WatchAnew>,
     pool: Pool,
     status: Status,
     outbox: Arc<Outbox>,
@@ -72,6 +74,7 @@ impl Drop for StopJobs {
 /// time runs in `pool`, which should be its own: one thread will do.
 pub fn child(
     project: Watched,
+    anew: Latest<WatchAnew>,
     touched: Port<PathsTouched>,
     lost: Port<MountPointLost>,
     pool: Pool,
@@ -80,6 +83,7 @@ pub fn child(
     let noted = Arc::new(AtomicBool::new(false));
     ChildSpec::actor(NAME, move |birth| Watcher {
         project: project.clone(),
+        anew: anew.clone(),
         pool: pool.clone(),
         status: birth.status.clone(),
         outbox: Arc::new(Outbox::new(touched.clone(), lost.clone())),
@@ -100,6 +104,7 @@ impl Actor for Watcher {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.work.clone().attach(ctx);
+        self.anew.clone().attach(ctx);
         self.look_at_everything(ctx);
     }
 }
@@ -119,6 +124,15 @@ impl Handler<LookAt> for Watcher {
         }
         self.todo.merge(look);
         self.start_job(ctx);
+    }
+}
+
+impl Handler<WatchAnew> for Watcher {
+    type Result = ();
+
+    fn handle(&mut self, anew: WatchAnew, ctx: &mut Self::Context) {
+        self.project = Arc::new(self.project.redeclared(&anew.declared));
+        self.look_at_everything(ctx);
     }
 }
 

@@ -10,8 +10,8 @@ use hd_dag::TreePath;
 
 use super::rules::Rules;
 use super::watches::{Inotify, Opener};
-use crate::Settings;
 use crate::events::Events;
+use crate::model::declared::Declared;
 use crate::mount_server::mount_points::MountPoints;
 
 /// What is watched.
@@ -34,34 +34,26 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Takes it from the settings.
-    pub fn new(
-        settings: &Settings,
-        watches: Arc<Vec<WatchSet>>,
-        points: MountPoints,
-        events: Events,
-    ) -> Self {
-        let root = settings.project_dir.clone();
-        let mut named: BTreeSet<TreePath> = settings
-            .project
-            .env_file
-            .iter()
-            .filter_map(|file| TreePath::new(file.as_bytes()).ok())
-            .collect();
-        // A configuration outside the project has no path in it.
-        let config = settings.config_path.strip_prefix(&root).ok();
-        named.extend(
-            config.and_then(|path| TreePath::new(path.as_os_str().as_encoded_bytes()).ok()),
-        );
-        let files = settings.project.file_filter();
+    /// Watches what counts as it is declared.
+    pub fn new(root: PathBuf, declared: &Declared, points: MountPoints, events: Events) -> Self {
         Self {
             root,
-            files,
-            watches,
-            named,
+            files: declared.project.file_filter(),
+            watches: declared.watches.clone(),
+            named: declared.files.clone(),
             points,
             events,
             opener: Arc::new(Inotify::open),
+        }
+    }
+
+    /// The same project with other files that count.
+    pub(super) fn redeclared(&self, declared: &Declared) -> Self {
+        Self {
+            files: declared.project.file_filter(),
+            watches: declared.watches.clone(),
+            named: declared.files.clone(),
+            ..self.clone()
         }
     }
 

@@ -19,7 +19,7 @@ use hd_config::{FileFilter, Files, WatchSet};
 use hd_dag::TreePath;
 use hd_store::Id;
 use hd_supervision::testkit::{Tape, recorder, until};
-use hd_supervision::{Port, Root, Runtime, Strategy, TreeSpec, WhenFull, block_on};
+use hd_supervision::{Latest, Port, Root, Runtime, Strategy, TreeSpec, WhenFull, block_on};
 use tempfile::TempDir;
 
 /// Held shared by all but the tests that inject faults into every watcher of the process.
@@ -121,7 +121,7 @@ impl Rig {
             let pool = runtime.pool("watch", 1, 4).unwrap();
             let tree = TreeSpec::new("intake", Strategy::RestForOne)
                 .child(debouncer::actor::child(&touched, settled))
-                .child(child(project, touched, to_lost, pool));
+                .child(child(project, Latest::default(), touched, to_lost, pool));
             (lost, tree.start(&runtime).unwrap(), runtime)
         };
         Self {

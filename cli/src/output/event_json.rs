@@ -63,6 +63,7 @@ pub(crate) fn value(event: &Event) -> Value {
         } => {
             json!({"event": "log", "service": service, "stderr": stderr, "line": line})
         }
+        Event::Invalid(text) => json!({"event": "invalid", "text": text}),
         Event::Note(text) => json!({"event": "note", "text": text}),
     }
 }

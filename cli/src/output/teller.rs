@@ -124,8 +124,18 @@ impl Teller {
                 after,
             } => self.service(&name, state, &reason, after, now),
             Event::Log { service, line, .. } => vec![Say::Log(self.prefixed(&service, &line))],
+            Event::Invalid(text) => self.invalid(&text),
             Event::Note(text) => talk(format!("{} {text}", self.style.paint(Tint::Warn, "!"))),
         }
+    }
+
+    fn invalid(&self, text: &str) -> Vec<Say> {
+        let mark = self.style.paint(Tint::Bad, "✗");
+        let mut said = talk(format!(
+            "{mark} hd.toml is of no use as it is now; all goes on as before"
+        ));
+        said.extend(text.lines().flat_map(|line| talk(line.to_owned())));
+        said
     }
 
     /// Gives the lines that are due because time has passed.
@@ -198,7 +208,11 @@ impl Teller {
         out
     }
 
-    fn prefixed(&self, name: &str, line: &str) -> String {
+    fn prefixed(&mut self, name: &str, line: &str) -> String {
+        if !self.names.iter().any(|known| known == name) {
+            // It came with an edit of the hd.toml.
+            self.names.push(name.to_owned());
+        }
         let width = self
             .names
             .iter()

@@ -7,14 +7,13 @@ use hd_actors::model::instance::InstancePaths;
 use hd_actors::model::report::Report;
 use hd_config::{Project, Service};
 
-/// Gives each service that wants one a port: that of the last run, else a free one.
+/// Gives each service that wants one a port: that of `last`, else a free one.
 ///
 /// The port of a running instance is the one of its last state; nobody else is asked to leave it.
-pub(super) fn assign(project: &mut Project, paths: &InstancePaths) {
+pub(super) fn assign(project: &mut Project, last: &BTreeMap<String, u16>) {
     if !project.services.iter().any(|service| service.auto_port) {
         return;
     }
-    let last = last(paths);
     let fixed = project.services.iter().filter_map(|service| service.port);
     let mut taken: BTreeSet<u16> = fixed.collect();
     for service in project.services.iter_mut().filter(|one| one.auto_port) {
@@ -46,7 +45,10 @@ pub(super) fn of_service(
     env
 }
 
-fn last(paths: &InstancePaths) -> BTreeMap<String, u16> {
+/// Gives the ports that services of an instance had last.
+///
+/// Read only where it is of use: an instance has no state before its first run.
+pub(super) fn last(paths: &InstancePaths) -> BTreeMap<String, u16> {
     let state = std::fs::read(paths.state()).ok();
     let report = state.and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok());
     let services = report.map(|report| report.services).unwrap_or_default();
@@ -84,7 +86,7 @@ mod tests {
         let paths = InstancePaths::new(home.path(), Path::new("/project"));
         std::fs::create_dir_all(paths.dir()).unwrap();
         let mut project = hd_config::parse(TOML, "hd.toml").unwrap();
-        assign(&mut project, &paths);
+        assign(&mut project, &last(&paths));
         let ports: Vec<u16> = project.services.iter().filter_map(|one| one.port).collect();
         assert!(ports.len() == 3 && ports[0] != ports[1] && ports[2] == 4711);
         let told = variables(&project);
@@ -106,7 +108,7 @@ mod tests {
         };
         std::fs::write(paths.state(), serde_json::to_vec(&report).unwrap()).unwrap();
         let mut again = hd_config::parse(TOML, "hd.toml").unwrap();
-        assign(&mut again, &paths);
+        assign(&mut again, &last(&paths));
         let second: Vec<u16> = again.services.iter().filter_map(|one| one.port).collect();
         assert_eq!(second, ports);
     }

@@ -94,6 +94,24 @@ impl Runtime {
         Ok(pool)
     }
 
+    /// Ends the pools of this name before the end of the runtime: whose they were is gone.
+    ///
+    /// Returns whether their threads ended within `within`; others are left to the end of the process.
+    pub async fn close_pool(&self, name: &str, within: Duration) -> bool {
+        let ended: Vec<Pool> = {
+            let mut pools = lock(&self.0.pools);
+            let (ended, rest) = pools.drain(..).partition(|pool| pool.name() == name);
+            *pools = rest;
+            ended
+        };
+        let deadline = Instant::now() + within;
+        let mut all = true;
+        for pool in ended {
+            all &= pool.close(deadline).await;
+        }
+        all
+    }
+
     /// Asks all actors what they are doing, in the order they first started.
     ///
     /// Returns within `within` (usually [`OBSERVE_WITHIN`](crate::OBSERVE_WITHIN)) whatever they do:

@@ -13,9 +13,9 @@ use crate::service_supervisor::spawner::Process;
 impl ServiceSupervisor {
     /// Sends the stop signal, after the commands that come before it.
     pub(super) fn ask_to_stop(&self) {
-        let before = self.parts.service.pre_stop.clone();
+        let before = self.parts.service().pre_stop.clone();
         // The grace is for all of it: when it is over the sandbox is killed, and they with it.
-        let within = self.parts.rules.grace;
+        let within = self.parts.rules().grace;
         self.beside("pre_stop", before, within, |process| process.terminate());
     }
 
@@ -35,7 +35,7 @@ impl ServiceSupervisor {
         }
         Beside {
             what,
-            service: self.parts.service.name.clone(),
+            service: self.parts.name.clone(),
             commands,
             process: run.process().clone(),
             log: self.parts.log.clone(),
@@ -65,7 +65,7 @@ impl ServiceSupervisor {
                 WatchAction::Signal(signal) => {
                     run.process().signal(*signal);
                     let text = format!("{signal} sent: {told}");
-                    let note = format!("{}: {text}", self.parts.service.name);
+                    let note = format!("{}: {text}", self.parts.name);
                     self.parts.shared.events.tell(Event::Note(note));
                     self.remark(text, ctx);
                 }

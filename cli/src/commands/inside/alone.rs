@@ -24,6 +24,7 @@ pub(super) fn run(located: Located, wish: Wish, output: Output, started: Instant
     };
     let settings = foreground::settings(&plan)?;
     let names: Vec<String> = settings
+        .first
         .project
         .services
         .iter()

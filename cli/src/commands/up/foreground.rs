@@ -6,7 +6,7 @@ use hd_actors::Settings;
 use hd_actors::model::report::Report;
 use hd_actors::runtime::{self, Ended, Mode, Stopper};
 
-use super::{Plan, own, targets};
+use super::{Plan, own, reader};
 use crate::error::{CliError, Outcome, exit};
 use crate::output::{Output, Printer, Scope, lines};
 use crate::signals::{self, Received};
@@ -39,6 +39,7 @@ fn run(
 ) -> Result<(Ended, Received), CliError> {
     let settings = settings(plan)?;
     let names = settings
+        .first
         .project
         .services
         .iter()
@@ -58,17 +59,16 @@ fn run(
 }
 
 pub(in crate::commands) fn settings(plan: &Plan) -> Result<Settings, CliError> {
-    let mut loaded = plan.located.load()?;
-    targets::keep(&mut loaded.project, &plan.services, &plan.located.profiles)?;
+    let (first, reader) = reader::begin(plan)?;
     Ok(Settings {
-        project: loaded.project,
+        host_env: reader.host_env().clone(),
+        first,
+        reader: Arc::new(reader),
         project_dir: plan.located.directory.clone(),
         config_path: plan.located.config.clone(),
         paths: plan.located.paths.clone(),
         base_override: plan.base.clone(),
         jobs: plan.jobs,
-        host_env: loaded.host_env,
-        declared_env: loaded.declared_env,
         own: own::paths(&plan.located),
         started: plan.started,
     })

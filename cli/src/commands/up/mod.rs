@@ -4,6 +4,7 @@ pub(super) mod attach;
 mod background;
 pub(super) mod foreground;
 mod own;
+mod reader;
 pub(super) mod targets;
 
 use std::num::NonZeroUsize;

@@ -1,0 +1,123 @@
+//! The conductor reads the `hd.toml` anew: what is declared now holds from the next root on, and an
+//! edit that is no use changes nothing.
+
+use std::sync::Arc;
+
+use hd_supervision::Port;
+
+use super::actor::Invalidator;
+use super::ask;
+use crate::base::Base;
+use crate::events::Event;
+use crate::messages::{BatchError, FetchImage, Paths, WatchAnew};
+use crate::model::declared::{Declared, Invalid};
+use crate::model::state::Failure;
+use crate::shared::Shared;
+
+/// A reading that says something new.
+#[derive(Debug)]
+pub(super) struct News {
+    declared: Arc<Declared>,
+    /// The base, when it is another one.
+    base: Option<Arc<Base>>,
+}
+
+/// Reads the `hd.toml` where that is due; nothing when it says what it said before.
+pub(super) async fn read(
+    is_due: bool,
+    shared: Arc<Shared>,
+    fetch: Port<FetchImage>,
+) -> Result<Option<News>, Invalid> {
+    if !is_due {
+        return Ok(None);
+    }
+    let reading = shared.clone();
+    // Short, but a package manager may be asked.
+    let job = move || {
+        let read = reading.settings.reader.read()?;
+        Declared::new(&reading.settings, read).map_err(|error| Invalid::from(&error))
+    };
+    let read = tokio::task::spawn_blocking(job).await;
+    let read = read.map_err(|e| Invalid::from(&BatchError::new("internal", e)))??;
+    let before = shared.declared();
+    if before.same(&read) {
+        return Ok(None);
+    }
+    let base = if before.base == read.base {
+        None
+    } else {
+        let wish = FetchImage {
+            reference: read.base.clone(),
+        };
+        let fetched = fetch.ask(wish, ask::ENGINE_WITHIN).await;
+        let fetched = fetched.unwrap_or_else(|error| Err(BatchError::new("image", error)));
+        Some(Arc::new(fetched.map_err(|error| Invalid::from(&error))?))
+    };
+    Ok(Some(News {
+        declared: Arc::new(read),
+        base,
+    }))
+}
+
+impl Invalidator {
+    /// Tells whether a batch may have changed what is declared. While a reading is invalid any file
+    /// may be what it lacks.
+    pub(super) fn may_redeclare(&self, paths: &Paths) -> bool {
+        let files = &self.shared.declared().files;
+        let names = |paths: &std::collections::BTreeSet<_>| {
+            paths
+                .iter()
+                .any(|path| files.iter().any(|file| file.starts_with(path)))
+        };
+        match paths {
+            Paths::Rescan => self.knows.applied.is_some(),
+            Paths::These(paths) => self.knows.invalid.is_some() || names(paths),
+        }
+    }
+
+    /// Takes a reading over. Answers whether anything is declared anew, and whether other files count.
+    pub(super) fn redeclare(&mut self, read: Result<Option<News>, Invalid>) -> (bool, bool) {
+        match read {
+            Err(invalid) => {
+                self.refuse(invalid);
+                (false, false)
+            }
+            Ok(news) => {
+                self.accept();
+                let Some(News { declared, base }) = news else {
+                    return (false, false);
+                };
+                let other_files = !self.shared.declared().same_files(&declared);
+                self.shared.declare(declared.clone());
+                if let Some(base) = base {
+                    self.knows.base = Some(base);
+                }
+                if other_files {
+                    self.edges.anew.put(WatchAnew { declared });
+                }
+                (true, other_files)
+            }
+        }
+    }
+
+    fn refuse(&mut self, Invalid { error, text }: Invalid) {
+        let failure = Failure { error, exit: 2 };
+        if self.knows.invalid.as_ref() == Some(&failure) {
+            return;
+        }
+        self.knows.invalid = Some(failure.clone());
+        self.state.update(|state| state.error = Some(failure));
+        self.shared.events.tell(Event::Invalid(text));
+    }
+
+    fn accept(&mut self) {
+        let Some(was) = self.knows.invalid.take() else {
+            return;
+        };
+        self.state.update(|state| {
+            state.error.take_if(|error| *error == was);
+        });
+        let note = "hd.toml is valid again".to_owned();
+        self.shared.events.tell(Event::Note(note));
+    }
+}

@@ -1,0 +1,158 @@
+//! The conductor makes services follow: a view where another one is needed, supervisors that come and go,
+//! restarts of those concerned.
+
+use std::sync::Arc;
+
+use hd_supervision::actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+
+use super::actor::Invalidator;
+use super::knows::Purpose;
+use super::{ask, impact};
+use crate::finish::End;
+use crate::messages::{BatchError, Origin, PinRoot, PrepareView, RestartCause, RestartFor};
+use crate::model::project_tree::ProjectTree;
+use crate::mount_server::view::ServiceView;
+use crate::session::AtWork;
+use crate::step_runner::chain::ChainOutcome;
+
+impl Invalidator {
+    pub(super) fn steps_succeeded(
+        &mut self,
+        origin: Origin,
+        outcome: Arc<ChainOutcome>,
+        work: Arc<AtWork>,
+        ctx: &mut Context<Self>,
+    ) {
+        let (Some(base), Some(applied)) = (self.knows.base.clone(), self.knows.applied.clone())
+        else {
+            return;
+        };
+        let pin = PinRoot {
+            root: applied.root,
+            outcome: Some(outcome.clone()),
+            project: ProjectTree {
+                rooted: applied.project,
+                size: applied.size,
+            },
+            saved: applied.saved,
+            base: base.clone(),
+            work: work.clone(),
+        };
+        let (edges, declared) = (self.edges.clone(), self.asked());
+        let once = self.purpose == Purpose::Once;
+        let same_view = self
+            .knows
+            .view
+            .as_ref()
+            .filter(|view| view.lower.tree == outcome.lower.tree && view.is_served())
+            .filter(|view| view.declared.same_surroundings(&declared))
+            .cloned();
+        let wish = (!once && same_view.is_none()).then(|| PrepareView {
+            origin,
+            declared: declared.clone(),
+            base,
+            outcome: outcome.clone(),
+            project: applied.project,
+        });
+        let durable = once || wish.is_some();
+        let prepared = async move {
+            ask::pin(&edges, pin, durable).await?;
+            let view = match wish {
+                Some(wish) => Some(ask::view(&edges, wish).await?),
+                None => same_view,
+            };
+            if let Some(roster) = &edges.roster {
+                roster.follow(&declared.project).await?;
+            }
+            Ok((view, outcome))
+        };
+        ctx.spawn(prepared.into_actor(self).map(
+            move |prepared: Result<_, BatchError>, this, ctx| match prepared {
+                Ok((view, outcome)) => {
+                    this.publish(origin, &outcome, view);
+                    // Only now does the view say by itself what it needs.
+                    drop(work);
+                }
+                Err(_) if this.heals(ctx) => {}
+                Err(error) => this.steps_broken(origin, &error, ctx),
+            },
+        ));
+    }
+
+    fn publish(
+        &mut self,
+        origin: Origin,
+        outcome: &Arc<ChainOutcome>,
+        view: Option<Arc<ServiceView>>,
+    ) {
+        let restarting = view
+            .map(|view| self.restart(origin, outcome, view))
+            .unwrap_or_default();
+        let (steps, tree) = (outcome.steps.clone(), outcome.view.tree);
+        let invalid = self.knows.invalid.clone();
+        self.finish_generation(|state| {
+            state.steps = steps;
+            state.view = Some(tree);
+            state.error = invalid;
+        });
+        self.tell_batch(origin, outcome, restarting);
+        self.knows.broken = 0;
+        self.knows.pending.clear();
+        self.keep_for_a_view(origin, outcome);
+        self.knows.outcome = Some(outcome.clone());
+        self.status
+            .idle(format!("generation {}", self.knows.generation));
+        if self.purpose == Purpose::Once {
+            self.finish.end(End::Done);
+        }
+    }
+
+    /// Restarts those concerned and names them.
+    fn restart(
+        &mut self,
+        origin: Origin,
+        outcome: &ChainOutcome,
+        view: Arc<ServiceView>,
+    ) -> Vec<String> {
+        let before = self.knows.view.replace(view.clone());
+        let declared = self.asked();
+        let served = self
+            .edges
+            .roster
+            .as_ref()
+            .and_then(|roster| roster.serve(declared.clone()));
+        let same = |before: &Arc<ServiceView>| before.declared.same_surroundings(&view.declared);
+        let seen = impact::View {
+            now: view.lower.tree,
+            anew: before.as_ref().is_some_and(|before| !same(before)),
+            before: before.map(|view| view.lower.tree),
+        };
+        let changed: Vec<_> = self
+            .knows
+            .pending
+            .iter()
+            .map(|change| change.path.clone())
+            .collect();
+        let services = &declared.project.services;
+        let mut causes = impact::causes(services, &seen, &outcome.steps, &changed);
+        if let Some(served) = served {
+            impact::redeclared(&served.project.services, services, &mut causes);
+        }
+        let restarts = causes.iter().filter(|(_, cause)| {
+            // A first start is told by itself.
+            !matches!(cause, RestartCause::Acted { .. } | RestartCause::Boot)
+        });
+        let names = restarts.map(|(name, _)| name.clone()).collect();
+        for (name, cause) in causes {
+            if let Some(port) = self.edges.services.restart(&name) {
+                let view = view.clone();
+                port.put(RestartFor {
+                    origin,
+                    cause,
+                    view,
+                });
+            }
+        }
+        names
+    }
+}

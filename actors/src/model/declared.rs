@@ -1,0 +1,145 @@
+//! What the `hd.toml` declares: one value, exchanged whole when the file changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use hd_config::{Project, WatchSet};
+use hd_dag::TreePath;
+
+use super::report::ErrorReport;
+use super::settings::Settings;
+use crate::messages::BatchError;
+use crate::step_runner::prepare;
+use crate::step_runner::wanted::Wanted;
+
+/// A reading of the `hd.toml` and of the files it names.
+#[derive(Clone, Debug)]
+pub struct Declaration {
+    /// The checked `hd.toml`; the environments of its services are expanded.
+    pub project: Project,
+    /// Declared environment with `env_file` read and `${VAR}` expanded.
+    pub env: BTreeMap<String, String>,
+}
+
+/// Why a reading is of no use.
+#[derive(Clone, Debug)]
+pub struct Invalid {
+    /// What is wrong, for `status`.
+    pub error: ErrorReport,
+    /// The same with the line of the file, for a person.
+    pub text: String,
+}
+
+impl From<&BatchError> for Invalid {
+    fn from(error: &BatchError) -> Self {
+        let error = ErrorReport {
+            code: error.code.to_owned(),
+            message: error.message.clone(),
+            place: error.place.clone(),
+            hint: error.hint.clone(),
+        };
+        let text = match error.place.as_str() {
+            "" => error.message.clone(),
+            place => format!("{place}: {}", error.message),
+        };
+        Self { error, text }
+    }
+}
+
+/// Reads the `hd.toml` once more, as the command that started the runtime read it.
+pub trait Reader: fmt::Debug + Send + Sync {
+    /// Reads it. Blocks.
+    fn read(&self) -> Result<Declaration, Invalid>;
+}
+
+/// A declaration with what follows from it.
+#[derive(Clone, Debug)]
+pub struct Declared {
+    /// The checked `hd.toml`.
+    pub project: Project,
+    /// Declared environment, expanded.
+    pub env: BTreeMap<String, String>,
+    /// The base image, if one is asked for.
+    pub base: Option<String>,
+    /// The steps: dependencies first, numbered in order.
+    pub steps: Arc<Vec<Wanted>>,
+    /// Patterns that services watch.
+    pub watches: Arc<Vec<WatchSet>>,
+    /// The files it was read from, relative to the project.
+    pub files: BTreeSet<TreePath>,
+}
+
+impl Declared {
+    /// Works out what follows from a reading. May ask the host about packages. Blocks.
+    pub fn new(settings: &Settings, read: Declaration) -> Result<Self, BatchError> {
+        let Declaration { project, env } = read;
+        let base = settings
+            .base_override
+            .clone()
+            .or_else(|| project.base.clone());
+        let steps = prepare::wanted(settings, &project, base.is_some())?;
+        Ok(Self {
+            steps: Arc::new(steps),
+            watches: Arc::new(
+                project
+                    .services
+                    .iter()
+                    .map(|one| one.watch.clone())
+                    .collect(),
+            ),
+            files: files(settings, &project),
+            project,
+            env,
+            base,
+        })
+    }
+
+    /// Tells whether steps and services find the same around them: base, user, directory, variables.
+    pub fn same_surroundings(&self, other: &Self) -> bool {
+        let of = |one: &Project| (one.name.clone(), one.workdir.clone(), one.user.clone());
+        of(&self.project) == of(&other.project)
+            && (&self.base, &self.env) == (&other.base, &other.env)
+    }
+
+    /// Tells whether the same files of the project count.
+    pub fn same_files(&self, other: &Self) -> bool {
+        self.project.files == other.project.files
+            && (&self.watches, &self.files) == (&other.watches, &other.files)
+    }
+
+    /// Tells whether everything is the same, but for where in the file it stands.
+    pub fn same(&self, other: &Self) -> bool {
+        let of = |one: &Self| {
+            let project = &one.project;
+            (
+                project.cache.clone(),
+                project.caches.clone(),
+                project.services.clone(),
+                project.options.clone(),
+            )
+        };
+        self.same_surroundings(other)
+            && self.same_files(other)
+            && self.steps.len() == other.steps.len()
+            && self.steps.iter().zip(&*other.steps).all(|(a, b)| a == b)
+            && of(self) == of(other)
+    }
+}
+
+fn files(settings: &Settings, project: &Project) -> BTreeSet<TreePath> {
+    let of_services = project.services.iter().flat_map(|one| &one.env_file);
+    let env_files = project.env_file.iter().chain(of_services);
+    let mut files: BTreeSet<TreePath> = env_files
+        .filter_map(|file| TreePath::new(file.as_bytes()).ok())
+        .collect();
+    // A configuration outside the project has no path in it.
+    files.extend(below(&settings.config_path, &settings.project_dir));
+    files
+}
+
+fn below(path: &Path, directory: &Path) -> Option<TreePath> {
+    let path = path.strip_prefix(directory).ok()?;
+    TreePath::new(path.as_os_str().as_encoded_bytes()).ok()
+}

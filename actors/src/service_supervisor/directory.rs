@@ -1,0 +1,209 @@
+//! The services there are: how each is reached, and what its `hd.toml` says of it now.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use hd_config::{Kind, Service};
+use hd_supervision::{Coalesce, Port};
+
+use super::lifecycle::Rules;
+use super::ports::{STOP_SLACK, ServicePorts};
+use crate::messages::{DependencyReady, RestartFor};
+
+/// What a service is to be; exchanged whole when the `hd.toml` changes. Clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Definition(Arc<RwLock<(Arc<Service>, Duration)>>);
+
+impl Definition {
+    /// Begins with a service; `grace` is that of `[options]`.
+    pub(crate) fn new(service: Service, grace: Duration) -> Self {
+        Self(Arc::new(RwLock::new((Arc::new(service), grace))))
+    }
+
+    /// Gives the service.
+    pub(crate) fn service(&self) -> Arc<Service> {
+        self.read().0.clone()
+    }
+
+    /// Gives how it is stopped and started again.
+    pub(crate) fn rules(&self) -> Rules {
+        let (service, grace) = &*self.read();
+        Rules {
+            policy: service.restart,
+            oneshot: service.kind == Kind::Oneshot,
+            grace: service.stop_grace.unwrap_or(*grace),
+            backoff: service.backoff.clone(),
+        }
+    }
+
+    fn grace(&self) -> Duration {
+        let (service, grace) = &*self.read();
+        service.stop_grace.unwrap_or(*grace)
+    }
+
+    fn exchange(&self, service: Service, grace: Duration) {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        *held = (Arc::new(service), grace);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, (Arc<Service>, Duration)> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All services by name; clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Directory(Arc<RwLock<BTreeMap<String, Listed>>>);
+
+#[derive(Clone, Debug)]
+struct Listed {
+    ports: ServicePorts,
+    definition: Definition,
+}
+
+impl Directory {
+    /// Lists services; `grace` is that of `[options]`.
+    pub fn new(services: &[Service], grace: Duration) -> Self {
+        let directory = Self::default();
+        for service in services {
+            directory.define(service, grace);
+        }
+        directory
+    }
+
+    /// Lists a service, or exchanges what it is to be.
+    pub fn define(&self, service: &Service, grace: Duration) {
+        let mut all = self.write();
+        match all.get(&service.name) {
+            Some(listed) => listed.definition.exchange(service.clone(), grace),
+            None => {
+                let listed = Listed {
+                    ports: ServicePorts::new(&service.name),
+                    definition: Definition::new(service.clone(), grace),
+                };
+                all.insert(service.name.clone(), listed);
+            }
+        }
+    }
+
+    /// Strikes a service off.
+    pub fn forget(&self, name: &str) {
+        self.write().remove(name);
+    }
+
+    /// Gives the names, sorted.
+    pub fn names(&self) -> Vec<String> {
+        self.read().keys().cloned().collect()
+    }
+
+    /// Gives the services as they are listed.
+    pub fn services(&self) -> Vec<Arc<Service>> {
+        let all = self.read();
+        all.values().map(|one| one.definition.service()).collect()
+    }
+
+    /// Gives the ports of a service.
+    pub fn ports(&self, name: &str) -> Option<ServicePorts> {
+        self.read().get(name).map(|listed| listed.ports.clone())
+    }
+
+    /// Gives where wishes for a service go.
+    pub fn restart(&self, name: &str) -> Option<Coalesce<RestartFor>> {
+        let all = self.read();
+        all.get(name).map(|listed| listed.ports.restart.clone())
+    }
+
+    pub(crate) fn definition(&self, name: &str) -> Option<Definition> {
+        self.read()
+            .get(name)
+            .map(|listed| listed.definition.clone())
+    }
+
+    /// Gives who depends on a service, and how they hear of it.
+    pub(crate) fn dependants(&self, name: &str) -> Vec<(String, Port<DependencyReady>)> {
+        let all = self.read();
+        let dependants = all.iter().filter(|(_, one)| needs(one, name));
+        dependants
+            .map(|(name, one)| (name.clone(), one.ports.dependency.clone()))
+            .collect()
+    }
+
+    /// Adds up what the slowest chain of dependants may take to stop; the parser has refused cycles.
+    pub(crate) fn dependants_grace(&self, name: &str) -> Duration {
+        grace_of(&self.read(), name)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<String, Listed>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Listed>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn needs(listed: &Listed, name: &str) -> bool {
+    let service = listed.definition.service();
+    service.depends_on.iter().any(|need| need.service == name)
+}
+
+fn grace_of(all: &BTreeMap<String, Listed>, name: &str) -> Duration {
+    let dependants = all.iter().filter(|(_, one)| needs(one, name));
+    dependants
+        .map(|(name, one)| one.definition.grace() + STOP_SLACK + grace_of(all, name))
+        .max()
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hd_config::{Condition, DependsOn};
+
+    fn service(name: &str, needs: &[&str]) -> Service {
+        let mut service = Service::new(name, "true");
+        let need = |need: &&str| DependsOn {
+            service: (*need).to_owned(),
+            condition: Condition::Healthy,
+        };
+        service.depends_on = needs.iter().map(need).collect();
+        service
+    }
+
+    #[test]
+    fn a_service_waits_for_the_slowest_chain_of_its_dependants() {
+        let mut all = [
+            service("db", &[]),
+            service("web", &["db", "job"]),
+            service("job", &["db"]),
+        ];
+        all[2].stop_grace = Some(Duration::from_secs(9));
+        let directory = Directory::new(&all, Duration::from_secs(1));
+        let graces = ["db", "job", "web"].map(|name| directory.dependants_grace(name).as_secs());
+        // Each has its own grace and two seconds more.
+        assert_eq!(graces, [3 + 11, 3, 0]);
+    }
+
+    #[test]
+    fn a_definition_is_exchanged_for_all_who_hold_it_and_the_ports_stay() {
+        let directory = Directory::new(&[service("web", &[])], Duration::from_secs(1));
+        let (held, ports) = (
+            directory.definition("web").unwrap(),
+            directory.ports("web").unwrap(),
+        );
+        let mut changed = service("web", &["db"]);
+        changed.stop_grace = Some(Duration::from_secs(7));
+        directory.define(&changed, Duration::from_secs(1));
+        directory.define(&service("db", &[]), Duration::from_secs(1));
+        assert_eq!(held.service().depends_on.len(), 1);
+        assert_eq!(held.rules().grace.as_secs(), 7);
+        let same = directory.ports("web").unwrap();
+        ports.dependency.offer(DependencyReady::look()).unwrap_err();
+        assert_eq!(ports.dependency.name(), same.dependency.name());
+        assert_eq!(directory.dependants("db")[0].0, "web");
+        directory.forget("web");
+        assert_eq!(directory.names(), ["db"]);
+        assert!(directory.dependants("db").is_empty());
+    }
+}

@@ -1,0 +1,88 @@
+//! Reads the hd.toml, at the start and whenever it was edited.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use hd_actors::model::declared::{Declaration, Invalid, Reader};
+use hd_config::Project;
+
+use super::{Plan, targets};
+use crate::client::pause;
+use crate::error::CliError;
+use crate::project::{Loaded, Located, environment};
+
+/// Pause before a file that is gone is looked for once more: some editors take it away for a moment.
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// Columns of what is shown of an invalid file.
+const WIDTH: usize = 100;
+
+/// Reads as the command that started the runtime did: same file, profiles, services, variables.
+#[derive(Debug)]
+pub(in crate::commands) struct HdToml {
+    located: Located,
+    services: Vec<String>,
+    host_env: BTreeMap<String, String>,
+    /// Ports given to services that take any: they keep them.
+    ports: Mutex<BTreeMap<String, u16>>,
+}
+
+/// Reads it for the first time; all that was asked for must be there.
+pub(super) fn begin(plan: &Plan) -> Result<(Declaration, HdToml), CliError> {
+    let mut loaded = plan.located.load()?;
+    targets::keep(&mut loaded.project, &plan.services, &plan.located.profiles)?;
+    let reader = HdToml {
+        located: plan.located.clone(),
+        services: plan.services.clone(),
+        host_env: environment(),
+        ports: Mutex::new(ports(&loaded.project)),
+    };
+    Ok((declaration(loaded), reader))
+}
+
+fn declaration(loaded: Loaded) -> Declaration {
+    Declaration {
+        project: loaded.project,
+        env: loaded.declared_env,
+    }
+}
+
+fn ports(project: &Project) -> BTreeMap<String, u16> {
+    let auto = project.services.iter().filter(|one| one.auto_port);
+    auto.filter_map(|one| Some((one.name.clone(), one.port?)))
+        .collect()
+}
+
+impl HdToml {
+    /// The environment of the command that started the runtime.
+    pub(super) fn host_env(&self) -> &BTreeMap<String, String> {
+        &self.host_env
+    }
+
+    fn again(&self) -> Result<Declaration, CliError> {
+        if !self.located.config.exists() {
+            pause(AGAIN_AFTER);
+        }
+        let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = self.located.load_with(self.host_env.clone(), &ports)?;
+        ports.extend(self::ports(&loaded.project));
+        let mut wanted = self.services.clone();
+        // One that was asked for may be gone now, which is as good an edit as any.
+        wanted.retain(|name| loaded.project.service(name).is_some());
+        if wanted.is_empty() && !self.services.is_empty() {
+            loaded.project.services.clear();
+        } else {
+            targets::keep(&mut loaded.project, &wanted, &self.located.profiles)?;
+        }
+        Ok(declaration(loaded))
+    }
+}
+
+impl Reader for HdToml {
+    fn read(&self) -> Result<Declaration, Invalid> {
+        self.again().map_err(|error| Invalid {
+            text: error.text(false, WIDTH),
+            error: error.report().clone(),
+        })
+    }
+}
