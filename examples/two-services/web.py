@@ -5,6 +5,8 @@ import os
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.request import urlopen
 
+# What /version answers.
+VERSION = "1.0.0"
 WORKER = os.environ.get("WORKER", "http://127.0.0.1:8001")
 PAGE = """<!doctype html>
 <html lang="en">
@@ -25,7 +27,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/":
             self.answer(200, "text/html", PAGE.format(word=html.escape(self.next_word())))
         elif self.path == "/version":
-            self.answer(200, "text/plain", "1.0.0\n")
+            self.answer(200, "text/plain", VERSION + "\n")
         else:
             self.answer(404, "text/plain", "not found\n")
 

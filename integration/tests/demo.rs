@@ -18,6 +18,9 @@ fn env() -> Env {
     env
 }
 
+/// Only the engine that is nowhere.
+const DEMO: [&str; 6] = ["demo", "--json", "--runs", "1", "--engine", "docker"];
+
 fn leftover_directories(env: &Env) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(env.mark()).expect("list the test's directory");
     let paths = entries.map(|entry| entry.expect("an entry").path());
@@ -38,7 +41,9 @@ fn expect_no_directories(env: &Env) {
 fn without_an_engine_hd_is_measured_and_the_rest_explained() {
     skip_unless!(needs::fuse(), needs::package_index());
     let env = env();
-    let done = env.hd(["demo", "--json", "--runs", "1"]).finish().ok();
+    let page = env.mark().join("report.html");
+    let html = ["--html", page.to_str().expect("a UTF-8 path")];
+    let done = env.hd(DEMO.into_iter().chain(html)).finish().ok();
     let report = done.json();
     assert_eq!(
         (&report["schema"], &report["project"]),
@@ -48,7 +53,8 @@ fn without_an_engine_hd_is_measured_and_the_rest_explained() {
     assert_eq!((sides.len(), &sides[0]["name"]), (1, &"hd".into()));
     let phases = sides[0]["phases"].as_array().expect("phases");
     let names: Vec<_> = phases.iter().map(|phase| &phase["phase"]).collect();
-    assert_eq!(names, ["cold", "no_change", "edit"]);
+    let expected = ["cold", "edit", "dependency", "back", "second", "no_change"];
+    assert_eq!(names, expected);
     for phase in phases {
         let samples = phase["samples_ms"].as_array().expect("samples");
         assert_eq!((samples.len(), &samples[0]), (1, &phase["median_ms"]));
@@ -63,11 +69,19 @@ fn without_an_engine_hd_is_measured_and_the_rest_explained() {
         Some(0),
         "{report}"
     );
+    assert!(sides[0]["disk_per_edit"].is_u64(), "{report}");
+    let page = std::fs::read_to_string(page).expect("the report is written");
+    // A dot for each run, and nothing that a browser would have to fetch.
+    assert_eq!(page.matches("<circle").count(), expected.len());
+    assert!(
+        page.ends_with("</html>\n") && !page.contains("src="),
+        "{page}"
+    );
     let missing = &report["missing"][0];
     assert_eq!(missing["side"], "docker");
     let reason = missing["reason"].as_str().expect("a reason");
     assert!(
-        reason.contains("no Docker engine answers") || reason.contains("no docker in PATH"),
+        reason.contains("no docker answers") || reason.contains("no docker in PATH"),
         "{reason}"
     );
     assert_eq!(env.git(&["status", "--porcelain"]), "");
@@ -79,7 +93,7 @@ fn without_an_engine_hd_is_measured_and_the_rest_explained() {
 fn an_interrupted_demo_leaves_nothing() {
     skip_unless!(needs::fuse());
     let env = env();
-    let mut demo = env.hd(["demo", "--json", "--runs", "1"]).into_command();
+    let mut demo = env.hd(DEMO).into_command();
     let demo = demo.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
     let mut demo = demo.expect("start hd demo");
     // In the middle of the cold start: the home of the hd that it runs is there.

@@ -17,7 +17,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use beside::{CompletionArgs, KillArgs, LsArgs, PortArgs, Shell, WaitArgs};
 pub(crate) use cas::CasVerb;
 pub(crate) use dag::{DagDiffArgs, DagVerb};
-pub(crate) use demo::DemoArgs;
+pub(crate) use demo::{DemoArgs, EngineName};
 pub(crate) use ingest::IngestArgs;
 pub(crate) use inside::{DebugArgs, ExecArgs, HowArgs, RunArgs, ShellArgs};
 pub(crate) use lifecycle::{BuildArgs, DownArgs, InitArgs, UpArgs};

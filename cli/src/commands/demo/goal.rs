@@ -1,12 +1,11 @@
 //! What is edited, and how the answer shows that the edit has arrived.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::edit::{VersionLine, with_comment, with_version};
+use super::edit::VersionLine;
 use super::http::Answer;
-use super::subject::{Subject, read, write};
-use crate::error::{CliError, exit};
+use super::subject::Subject;
 
 /// How an edit is seen from outside.
 #[derive(Clone, Debug)]
@@ -84,52 +83,6 @@ impl Goal {
     }
 }
 
-/// Makes edits, each with content that was never there before.
-#[derive(Debug)]
-pub(super) struct Editor {
-    /// What is edited.
-    pub(super) goal: Goal,
-    nonce: String,
-    count: usize,
-}
-
-impl Editor {
-    /// Starts with a nonce of this run.
-    pub(super) fn new(goal: Goal, nonce: &str) -> Self {
-        Self {
-            goal,
-            nonce: nonce.to_owned(),
-            count: 0,
-        }
-    }
-
-    /// Edits a copy; gives the version to wait for, where it shows.
-    pub(super) fn write(&mut self, copy: &Path) -> Result<Option<String>, CliError> {
-        self.count += 1;
-        // Every edit has a length of its own: Python takes its cached bytecode for that of a source
-        // of the same length that was written in the same second.
-        let letters: String = std::iter::repeat_n('x', self.count).collect();
-        let mark = format!("demo.{}.{letters}", self.nonce);
-        let (file, version) = match &self.goal {
-            Goal::Version(file, found) => (file, Some(format!("{}-{mark}.", found.value))),
-            Goal::Restart(file) => (file, None),
-            Goal::Nothing => return Ok(None),
-        };
-        let path = copy.join(file);
-        let old = read(&path)?;
-        let new = match (&self.goal, &version) {
-            (Goal::Version(_, found), Some(version)) => with_version(&old, found, version),
-            _ => with_comment(&file.to_string_lossy(), &old, &mark),
-        };
-        let new = new.ok_or_else(|| {
-            let message = format!("cannot edit {}: its line went away", path.display());
-            CliError::new("internal", exit::INTERNAL, message)
-        })?;
-        write(&path, &new)?;
-        Ok(version)
-    }
-}
-
 /// Gives a word that no other run uses.
 pub(super) fn nonce() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -142,52 +95,19 @@ mod tests {
     use super::super::edit::version_line;
     use super::*;
 
-    fn answer(status: u16, body: &str) -> Answer {
-        Answer {
+    #[test]
+    fn an_answer_is_accepted_by_status_and_version() {
+        let answer = |status, body: &str| Answer {
             status,
             body: body.to_owned(),
-        }
-    }
-
-    #[test]
-    fn each_edit_is_new_and_is_told_from_all_others() {
-        let place = tempfile::tempdir().unwrap();
-        let file = place.path().join("config.py");
-        std::fs::write(&file, "VERSION = \"1.0\"\n").unwrap();
-        let found = version_line("VERSION = \"1.0\"\n").unwrap();
-        let mut editor = Editor::new(Goal::Version("config.py".into(), found), &nonce());
-        let versions: Vec<String> = (0..11)
-            .map(|_| editor.write(place.path()).unwrap().unwrap())
-            .collect();
-        // The first is no part of the eleventh, and no two are of one length.
-        assert!(!versions[10].contains(&versions[0]), "{versions:?}");
-        assert!(
-            versions
-                .windows(2)
-                .all(|pair| pair[0].len() < pair[1].len())
-        );
-        assert!(
-            std::fs::read_to_string(&file)
-                .unwrap()
-                .contains(&versions[10])
-        );
-        let goal = &editor.goal;
-        assert!(goal.accepts(&answer(200, &versions[10]), Some(&versions[10])));
-        assert!(!goal.accepts(&answer(200, &versions[9]), Some(&versions[10])));
-        assert!(!goal.accepts(&answer(404, &versions[10]), None));
-    }
-
-    #[test]
-    fn a_comment_is_edited_where_no_answer_tells() {
-        let place = tempfile::tempdir().unwrap();
-        let file = place.path().join("web.py");
-        std::fs::write(&file, "x = 1\n").unwrap();
-        let mut editor = Editor::new(Goal::Restart("web.py".into()), "n");
-        assert_eq!(editor.write(place.path()).unwrap(), None);
-        editor.write(place.path()).unwrap();
-        let text = std::fs::read_to_string(&file).unwrap();
-        assert_eq!(text, "x = 1\n# demo.n.x\n# demo.n.xx\n");
-        assert!(editor.goal.accepts(&answer(404, ""), None));
-        assert!(!editor.goal.accepts(&answer(502, ""), None));
+        };
+        let line = version_line("VERSION = \"1\"\n").unwrap();
+        let goal = Goal::Version("a.py".into(), line);
+        assert!(goal.accepts(&answer(200, "v7\n"), Some("v7")));
+        assert!(!goal.accepts(&answer(200, "v6\n"), Some("v7")));
+        assert!(!goal.accepts(&answer(404, "v7"), None));
+        let goal = Goal::Restart("a.py".into());
+        assert!(goal.accepts(&answer(404, ""), None));
+        assert!(!goal.accepts(&answer(502, ""), None));
     }
 }

@@ -1,26 +1,33 @@
-//! `hd demo`: what a loop of edits costs with hd, and with Docker where both do equal work.
+//! `hd demo`: what a loop of edits costs with hd, and with the engines that are found, on equal work.
 
-mod docker;
+mod dependency;
+mod disk;
 mod edit;
+mod editor;
+mod engine;
 mod goal;
 mod hd;
+mod html;
 mod http;
 mod machine;
 mod process;
+mod pull;
 mod report;
+mod rival;
 mod subject;
 mod table;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use self::docker::{Docker, Dockerfile, Engine, Litter};
+use self::engine::{Engine, Litter};
 use self::goal::Goal;
 use self::hd::{Found, Hd};
 use self::process::Watch;
 use self::report::{Missing, Report, SCHEMA, What};
+use self::rival::{Files, Ways};
 use self::subject::{Copy, Subject};
-use crate::args::DemoArgs;
+use crate::args::{DemoArgs, EngineName};
 use crate::error::{CliError, Outcome};
 use crate::output::Output;
 use crate::output::human::duration;
@@ -65,6 +72,10 @@ impl Run<'_> {
 pub(crate) fn run(args: &DemoArgs, output: Output) -> Outcome {
     let located = project::locate(&args.place, args.path.as_deref())?;
     let subject = Subject::read(&located)?;
+    if let Some(file) = &args.html {
+        // Not after an hour of measuring.
+        std::fs::write(file, "").map_err(|e| CliError::io("write", file, &e))?;
+    }
     let watch = Watch::default();
     let interrupted = watch.clone();
     let signal = signals::handle(move |_| interrupted.interrupt())?;
@@ -79,7 +90,7 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> Outcome {
         // A cold run takes long and varies little.
         cold_runs: args.runs.div_ceil(2),
     };
-    let measured = measure(&run, args.base.as_deref());
+    let measured = measure(&run, args);
     let path = directory.path().to_owned();
     let closed = directory.close();
     let report = match (measured, signal.exit()) {
@@ -87,6 +98,9 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> Outcome {
         (measured, _) => measured?,
     };
     closed.map_err(|e| CliError::io("remove", &path, &e))?;
+    if let Some(file) = &args.html {
+        std::fs::write(file, html::page(&report)).map_err(|e| CliError::io("write", file, &e))?;
+    }
     if output.json {
         output.value(&report)?;
     } else {
@@ -107,24 +121,29 @@ fn temporary() -> Result<tempfile::TempDir, CliError> {
     Ok(made)
 }
 
-/// What Docker is compared with, and on which image.
+/// What hd is compared with, and on which image.
 #[derive(Debug)]
-struct Rival {
-    engine: Engine,
-    files: Vec<Dockerfile>,
+struct Rivals {
+    files: Files,
     base: String,
-    pulled: docker::Pulled,
-    litter: Litter,
+    engines: Vec<Engine>,
+    missing: Vec<Missing>,
+    litters: Vec<Litter>,
+    pulls: Vec<(EngineName, pull::Pulled)>,
 }
 
-fn measure(run: &Run<'_>, base: Option<&str>) -> Result<Report, CliError> {
+fn measure(run: &Run<'_>, args: &DemoArgs) -> Result<Report, CliError> {
     let machine = machine::look();
+    let base = args.base.as_deref();
     let wanted = base.or(run.subject.base.as_deref());
     let program: PathBuf = std::env::current_exe()
         .map_err(|e| CliError::io("find", Path::new("/proc/self/exe"), &e))?;
-    let mut rival = rival(run, wanted)?;
-    if let Err(why) = &rival {
-        run.output.talk(&format!("only hd is measured: {why}"));
+    let mut rivals = rivals(run, wanted, &args.engines())?;
+    if let Err(missing) = &rivals {
+        for Missing { side, reason } in missing {
+            run.output
+                .talk(&format!("{side} is not measured: {reason}"));
+        }
     }
     let on = |base: Option<&str>| {
         let program = program.clone();
@@ -132,109 +151,147 @@ fn measure(run: &Run<'_>, base: Option<&str>) -> Result<Report, CliError> {
     };
     // An image that only the Dockerfile names may be out of hd's reach: then hd is measured as
     // its own file says.
-    let chosen = rival.as_ref().ok().map(|rival| rival.base.clone());
+    let chosen = rivals.as_ref().ok().map(|rivals| rivals.base.clone());
     let mut stands_on = wanted.map(str::to_owned).or(chosen);
     let found = match on(stands_on.as_deref()) {
         Err(error) if wanted.is_none() && stands_on.is_some() => {
             run.watch.check()?;
-            let why = error.text(false, 200).replace('\n', " ");
-            rival = Err(format!("hd cannot work on the Dockerfile's base: {why}"));
+            let why = one_line(&error);
+            let why = format!("hd cannot work on the Dockerfile's base: {why}");
+            rivals = Err(vec![Missing::new("docker and podman", why)]);
             stands_on = None;
             on(None)?
         }
         other => other?,
     };
+    let Found { side, goal, notes } = found;
     let mut report = Report {
         schema: SCHEMA,
         project: run.subject.name.clone(),
         base: stands_on,
-        asked: found.goal.asked(),
-        edit: found.goal.edit(),
+        asked: goal.asked(),
+        edit: goal.edit(),
         machine,
-        sides: Vec::new(),
+        sides: vec![side],
         missing: Vec::new(),
-        notes: Vec::new(),
+        notes,
     };
-    let Found { side, goal, notes } = found;
-    report.sides.push(side);
-    report.notes.extend(notes);
-    match rival {
-        Ok(rival) => compare(run, rival, &goal, &mut report)?,
-        Err(reason) => report.missing.push(Missing {
-            side: "docker".to_owned(),
-            reason,
-        }),
+    match rivals {
+        Ok(rivals) => compare(run, rivals, &goal, &mut report)?,
+        Err(missing) => report.missing.extend(missing),
     }
     Ok(report)
 }
 
-/// Finds out whether Docker can be measured; the inner error says why not.
-fn rival(run: &Run<'_>, wanted: Option<&str>) -> Result<Result<Rival, String>, CliError> {
-    let files = match docker::dockerfiles(&run.subject.directory) {
+/// Finds out what can be measured beside hd; the inner error says why nothing can.
+fn rivals(
+    run: &Run<'_>,
+    wanted: Option<&str>,
+    names: &[EngineName],
+) -> Result<Result<Rivals, Vec<Missing>>, CliError> {
+    let nothing = |reason: &str| {
+        let missing = |name: &EngineName| Missing::new(name.program(), reason);
+        names.iter().map(missing).collect::<Vec<_>>()
+    };
+    let files = match Files::read(&run.subject.directory) {
         Ok(files) => files,
-        Err(why) => return Ok(Err(why)),
+        Err(why) => return Ok(Err(nothing(&why))),
     };
-    let engine = match Engine::find(&run.watch, run.place)? {
-        Ok(engine) => engine,
-        Err(why) => return Ok(Err(why)),
+    let (engines, missing) = engine::find(&run.watch, run.place, names)?;
+    if engines.is_empty() {
+        return Ok(Err(missing));
+    }
+    let Some(base) = wanted.map(str::to_owned).or(files.default_base()) else {
+        let why = "no image is named for all sides: `--base IMAGE` names one";
+        return Ok(Err(nothing(why)));
     };
-    let named = files.iter().find_map(|file| file.default.clone());
-    let Some(base) = wanted.map(str::to_owned).or(named) else {
-        let why = "no image is named for both sides: `--base IMAGE` names one";
-        return Ok(Err(why.to_owned()));
-    };
-    let mut litter = Litter::new(&engine, &run.nonce);
-    let pulled = match docker::base(run, &engine, &base)? {
-        Ok(pulled) => pulled,
-        Err(why) => return Ok(Err(format!("{why}; `--base IMAGE` names another"))),
-    };
-    litter.pulled = (!pulled.was_here).then(|| base.clone());
-    Ok(Ok(Rival {
-        engine,
+    let mut rivals = Rivals {
         files,
         base,
-        pulled,
-        litter,
-    }))
+        engines: Vec::new(),
+        missing,
+        litters: Vec::new(),
+        pulls: Vec::new(),
+    };
+    for engine in engines {
+        rivals.litters.push(Litter::new(&engine, &run.nonce));
+        rivals.admit(run, engine)?;
+    }
+    if rivals.engines.is_empty() {
+        return Ok(Err(std::mem::take(&mut rivals.missing)));
+    }
+    Ok(Ok(rivals))
 }
 
-fn compare(run: &Run<'_>, rival: Rival, goal: &Goal, report: &mut Report) -> Result<(), CliError> {
-    let pull = rival.pulled.phase;
-    if rival.pulled.was_here {
-        let note = "docker had the base image already: its pull was not measured";
-        report.notes.push(note.to_owned());
+impl Rivals {
+    /// Takes an engine in once it has the base image; builders of one engine share it.
+    fn admit(&mut self, run: &Run<'_>, engine: Engine) -> Result<(), CliError> {
+        let name = engine.builder.engine();
+        if !self.pulls.iter().any(|(pulled, _)| *pulled == name) {
+            match pull::pull(run, &engine, &self.base)? {
+                Ok(pulled) => {
+                    if let Some(litter) = self.litters.last_mut().filter(|_| !pulled.was_here) {
+                        litter.pulled = Some(self.base.clone());
+                    }
+                    self.pulls.push((name, pulled));
+                }
+                Err(why) => {
+                    let why = format!("{why}; `--base IMAGE` names another");
+                    self.missing.push(Missing::new(engine.builder.name(), why));
+                    return Ok(());
+                }
+            }
+        }
+        self.engines.push(engine);
+        Ok(())
     }
-    if rival.pulled.stale {
-        let note = format!(
-            "docker's {} could not be compared with the registry's",
-            rival.base
-        );
-        report.notes.push(note);
-    }
-    let first = report.sides.len();
-    for file in &rival.files {
-        let docker = Docker {
-            run,
-            engine: &rival.engine,
-            file,
-            base: &rival.base,
-        };
-        match docker.measure(goal) {
-            Ok(side) => report.sides.push(side),
+}
+
+fn compare(
+    run: &Run<'_>,
+    mut rivals: Rivals,
+    goal: &Goal,
+    report: &mut Report,
+) -> Result<(), CliError> {
+    report.missing.append(&mut rivals.missing);
+    let (engines, base) = (&rivals.engines, &rivals.base);
+    let ways = Ways::choose(run, &rivals.files, engines, base, &mut rivals.litters)?;
+    report.missing.extend(ways.missing);
+    for (engine, way) in ways.ways {
+        match rival::measure(run, way.as_ref(), goal) {
+            Ok(mut side) => {
+                let pulled = rivals.pulls.iter_mut().find(|(name, _)| *name == engine);
+                // The pull stands with the first side of its engine.
+                let pulled = pulled.and_then(|(_, pulled)| pulled.phase.take());
+                side.phases.splice(0..0, pulled);
+                report.sides.push(side);
+            }
             Err(error) => {
                 run.watch.check()?;
-                report.missing.push(Missing {
-                    side: docker.name(),
-                    reason: error.text(false, 200).trim_end().replace('\n', "; "),
-                });
+                let missing = Missing::new(&way.name(), one_line(&error));
+                report.missing.push(missing);
             }
         }
     }
-    if let Some(side) = report.sides.get_mut(first) {
-        side.phases.splice(0..0, pull);
+    for (name, pulled) in &rivals.pulls {
+        let program = name.program();
+        if pulled.was_here {
+            let note = "had the base image already: its pull was not measured";
+            report.notes.push(format!("{program} {note}"));
+        }
+        if pulled.stale {
+            let note = "could not be compared with the registry's";
+            report
+                .notes
+                .push(format!("{program}'s {} {note}", rivals.base));
+        }
     }
     run.output
         .talk("removing containers, images and their build cache");
-    drop(rival.litter);
+    drop(rivals.litters);
     Ok(())
+}
+
+fn one_line(error: &CliError) -> String {
+    error.text(false, 200).trim_end().replace('\n', "; ")
 }

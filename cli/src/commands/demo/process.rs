@@ -131,8 +131,9 @@ pub(super) fn shown(command: &Command) -> String {
             format!("'{}'", word.replace('\'', r"'\''"))
         }
     };
-    let variables = command
-        .get_envs()
+    // PATH says where a program was found, not what is to be typed.
+    let typed = command.get_envs().filter(|(name, _)| *name != "PATH");
+    let variables = typed
         .filter_map(|(name, value)| Some(format!("{}={}", name.to_string_lossy(), quoted(value?))));
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<String> = variables.chain(words.map(quoted)).collect();

@@ -39,6 +39,8 @@ pub(super) struct Side {
     pub(super) tool: String,
     /// Those that were measured.
     pub(super) phases: Vec<Phase>,
+    /// Disk that one edit took, bytes, the mean of all; none where it cannot be measured.
+    pub(super) disk_per_edit: Option<u64>,
 }
 
 /// A side that was not measured.
@@ -48,6 +50,16 @@ pub(super) struct Missing {
     pub(super) side: String,
     /// Why, in one line.
     pub(super) reason: String,
+}
+
+impl Missing {
+    /// Says why a side is missing.
+    pub(super) fn new(side: &str, reason: impl Into<String>) -> Self {
+        Self {
+            side: side.to_owned(),
+            reason: reason.into(),
+        }
+    }
 }
 
 /// What is measured; in the order of the rows.
@@ -62,11 +74,25 @@ pub(super) enum What {
     NoChange,
     /// A source file written, to the new answer.
     Edit,
+    /// The list of dependencies and a source file written, to the new answer.
+    Dependency,
+    /// Both put back to what they were before, to the answer of then.
+    Back,
+    /// A second copy of the project beside the first, from the start of its build to its answer.
+    Second,
 }
 
 impl What {
     /// All, in the order of the rows.
-    pub(super) const ALL: [Self; 4] = [Self::Base, Self::Cold, Self::NoChange, Self::Edit];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Base,
+        Self::Cold,
+        Self::NoChange,
+        Self::Edit,
+        Self::Dependency,
+        Self::Back,
+        Self::Second,
+    ];
 
     /// Gives the head of the row.
     pub(super) fn label(self) -> &'static str {
@@ -75,6 +101,9 @@ impl What {
             Self::Cold => "cold",
             Self::NoChange => "no change",
             Self::Edit => "one edit",
+            Self::Dependency => "dependencies",
+            Self::Back => "branch and back",
+            Self::Second => "second copy",
         }
     }
 }
@@ -148,6 +177,11 @@ impl Series {
         // A tenth of a microsecond says more than any of this can tell.
         let ms = (took.as_secs_f64() * 1e7).round() / 1e4;
         self.samples_ms.push(ms);
+    }
+
+    /// Gives what is measured.
+    pub(super) fn what(&self) -> What {
+        self.what
     }
 
     /// Takes the samples together.

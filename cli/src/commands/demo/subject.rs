@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use hd_config::{DirFilter, Project, Service};
 
+use super::dependency::Dependency;
 use super::edit::{VersionLine, version_line, with_comment, with_ports};
+use super::rival::COMPOSE;
 use crate::error::{CliError, exit};
 use crate::project::{FILE, Located};
 
@@ -39,6 +41,8 @@ pub(super) struct Subject {
     pub(super) base: Option<String>,
     /// Files with a version that may show at `/version`; those that the service watches first.
     pub(super) versions: Vec<(PathBuf, VersionLine)>,
+    /// The list of what it depends on.
+    pub(super) dependency: Option<Dependency>,
     /// A file whose edit restarts the service.
     pub(super) watched: Option<PathBuf>,
     config: String,
@@ -92,6 +96,7 @@ impl Subject {
             base: project.base.clone(),
             versions: versions(root, &files, service),
             watched: watched(root, &files, service),
+            dependency: Dependency::find(&files),
             config: read(&located.config)?,
             ports: project.services.iter().filter_map(|s| s.port).collect(),
             files,
@@ -108,9 +113,13 @@ impl Subject {
             let taken: Vec<u16> = moved.iter().map(|(_, new)| *new).collect();
             moved.push((*old, free_port(&taken)?));
         }
-        let config = to.join(FILE);
         fs::create_dir_all(to).map_err(|e| CliError::io("make", to, &e))?;
-        write(&config, &with_ports(&self.config, &moved))?;
+        write(&to.join(FILE), &with_ports(&self.config, &moved))?;
+        // Both name the same ports.
+        for name in COMPOSE.iter().filter(|name| to.join(name).is_file()) {
+            let file = to.join(name);
+            write(&file, &with_ports(&read(&file)?, &moved))?;
+        }
         let own = moved.iter().find(|(old, _)| *old == self.port);
         Ok(Copy {
             directory: to.to_owned(),
@@ -285,7 +294,7 @@ depends_on = ["worker"]
         let copy = subject.copy(&place.path().join("to")).unwrap();
         let text = read(&copy.directory.join(FILE)).unwrap();
         assert!(text.contains(&format!("port = {}\n", copy.port)), "{text}");
-        assert!(!text.contains("800"), "{text}");
+        assert!(!text.contains("= 800"), "{text}");
         assert!(copy.directory.join("sub/c.ts").is_file());
         assert!(!copy.directory.join("a.log").exists());
         assert!(!copy.directory.join("node_modules").exists());

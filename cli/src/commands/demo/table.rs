@@ -1,9 +1,14 @@
-//! The figures as a table with everything needed to judge them. Pure.
+//! The figures as a table with bars, and everything needed to judge them. Pure.
 
 use super::report::{Phase, Report, What};
-use crate::output::human::ms;
+use crate::output::human::{bytes, ms};
 use crate::output::style::{Style, Tint, tame};
 use crate::output::table::{Cell, table};
+
+/// Width of the longest bar, characters.
+const BAR: usize = 24;
+/// Eighths of a character, from the left.
+const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 
 /// Writes the whole report.
 pub(super) fn text(report: &Report, style: Style) -> String {
@@ -24,19 +29,19 @@ pub(super) fn text(report: &Report, style: Style) -> String {
         out.push_str("× is the time as a multiple of hd's: above 1 hd is faster, below 1 slower\n");
     }
     out.push_str(
-        "median (least–most) of n runs, from the start of the command or the edit to its end\n",
+        "median and range of n runs, from the start of the command or the edit to its end\n",
     );
     out.push_str(&what_was_done(report));
     for side in &report.sides {
         out.push_str(&format!(
             "\n{}: {}\n",
             style.paint(Tint::Bold, &side.name),
-            side.tool
+            tame(&side.tool, false)
         ));
         for phase in &side.phases {
             for (index, command) in phase.commands.iter().enumerate() {
                 let label = if index == 0 { phase.phase.label() } else { "" };
-                out.push_str(&format!("  {label:<10}  {}\n", tame(command, false)));
+                out.push_str(&format!("  {label:<15}  {}\n", tame(command, false)));
             }
         }
     }
@@ -44,43 +49,68 @@ pub(super) fn text(report: &Report, style: Style) -> String {
 }
 
 fn figures(report: &Report, style: Style) -> String {
-    let mut header = vec!["PHASE", "N"];
-    header.extend(report.sides.iter().map(|side| side.name.as_str()));
+    let times = if report.sides.len() > 1 { "×" } else { "" };
+    let header = ["PHASE", "SIDE", "N", "MEDIAN", "RANGE", times, ""];
     let mut rows = Vec::new();
     for what in What::ALL {
-        let phases: Vec<Option<&Phase>> =
-            report.sides.iter().map(|side| side.phase(what)).collect();
-        let count = phases
-            .iter()
-            .flatten()
-            .map(|phase| phase.samples_ms.len())
-            .max();
-        if count.is_none() {
-            continue;
+        let own = report.sides.first().and_then(|side| side.phase(what));
+        let sides = report.sides.iter();
+        let measured: Vec<(&str, &Phase)> = sides
+            .filter_map(|side| Some((side.name.as_str(), side.phase(what)?)))
+            .collect();
+        let most = measured.iter().map(|(_, phase)| phase.median_ms);
+        let most = most.fold(0.0, f64::max);
+        for (index, (side, phase)) in measured.into_iter().enumerate() {
+            let own = own.filter(|own| !std::ptr::eq(*own, phase));
+            rows.push(row(index, side, phase, own, most));
         }
-        let own = phases.first().copied().flatten();
-        let mut row = vec![Cell::new(what.label()), Cell::maybe(count)];
-        row.extend(phases.iter().enumerate().map(|(index, phase)| {
-            Cell::maybe(phase.map(|phase| cell(phase, own.filter(|_| index > 0))))
-        }));
-        rows.push(row);
+    }
+    for (index, side) in report.sides.iter().enumerate() {
+        if let Some(disk) = side.disk_per_edit {
+            let label = if index == 0 { "disk per edit" } else { "" };
+            rows.push(vec![
+                Cell::new(label),
+                Cell::new(&side.name),
+                Cell::new(""),
+                Cell::new(bytes(disk)),
+            ]);
+        }
     }
     table(&header, &rows, style)
 }
 
-fn cell(phase: &Phase, own: Option<&Phase>) -> String {
-    let mut text = ms(phase.median_ms);
-    if phase.samples_ms.len() > 1 {
-        text.push_str(&format!(" ({}–{})", ms(phase.min_ms), ms(phase.max_ms)));
+fn row(index: usize, side: &str, phase: &Phase, own: Option<&Phase>, most: f64) -> Vec<Cell> {
+    let label = if index == 0 { phase.phase.label() } else { "" };
+    let range = if phase.samples_ms.len() > 1 {
+        format!("{}–{}", ms(phase.min_ms), ms(phase.max_ms))
+    } else {
+        String::new()
+    };
+    let times = own.filter(|own| own.median_ms > 0.0);
+    let times = times.map(|own| factor(phase.median_ms / own.median_ms));
+    vec![
+        Cell::new(label),
+        Cell::new(side),
+        Cell::new(phase.samples_ms.len()),
+        Cell::new(ms(phase.median_ms)),
+        Cell::new(range),
+        Cell::new(times.unwrap_or_default()),
+        Cell::tinted(bar(phase.median_ms, most), Tint::Good),
+    ]
+}
+
+/// Draws a length, `most` being the full width.
+fn bar(value: f64, most: f64) -> String {
+    if most <= 0.0 {
+        return String::new();
     }
-    if let Some(own) = own.filter(|own| own.median_ms > 0.0) {
-        text.push_str(&format!(" {}×", factor(phase.median_ms / own.median_ms)));
-    }
-    text
+    let eighths = (value / most * (BAR * 8) as f64).round().max(1.0) as usize;
+    let whole = "█".repeat(eighths / 8);
+    format!("{whole}{}", EIGHTHS[eighths % 8])
 }
 
 /// Two digits that matter: `0.45`, `5.2`, `53`.
-fn factor(factor: f64) -> String {
+pub(super) fn factor(factor: f64) -> String {
     let digits = match factor {
         ..0.995 => 2,
         ..9.95 => 1,
@@ -116,6 +146,7 @@ mod tests {
             name: name.to_owned(),
             tool: format!("{name} 1.0"),
             phases: phases.iter().filter_map(phase).collect(),
+            disk_per_edit: Some(4096),
         }
     }
 
@@ -152,17 +183,25 @@ mod tests {
             &[(What::Cold, &[4500.0]), (What::Edit, &[1200.0])],
         );
         let shown = text(&report(vec![hd, docker], Vec::new()), Style::new(false));
-        let expected = "shop on this machine's own system\n\n\
-            PHASE     N  hd                   docker naive\n\
-            cold      1  9.0 s                4.5 s 0.50×\n\
-            one edit  3  120 ms (100 ms–400 ms)  1.2 s 10×\n";
+        let bars = "█".repeat(BAR);
+        let expected = format!(
+            "shop on this machine's own system\n\n\
+            PHASE SIDE N MEDIAN RANGE ×\n\
+            cold hd 1 9.0 s {bars}\n docker naive 1 4.5 s 0.50 {}\n\
+            one edit hd 3 120 ms 100 ms–400 ms ██▍\n docker naive 1 1.2 s 10 {bars}\n\
+            disk per edit hd 4.1 kB\n docker naive 4.1 kB\n",
+            "█".repeat(BAR / 2)
+        );
         let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(squeezed(&shown).starts_with(&squeezed(expected)), "{shown}");
+        assert!(
+            squeezed(&shown).starts_with(&squeezed(&expected)),
+            "{shown}"
+        );
         for part in [
             "× is the time",
             "note: a note",
             "2 cores, Linux 6, load 0.5",
-            "  cold        hd build\n              then this\n",
+            "  cold             hd build\n                   then this\n",
         ] {
             assert!(shown.contains(part), "{part} is missing in {shown}");
         }

@@ -1,10 +1,14 @@
 //! What the demo makes in an engine, and its removal.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 use std::time::Duration;
 
 use super::super::process::{Watch, finish};
-use super::{Engine, LABEL};
+use super::{Builder, Engine};
+
+/// Label of everything that is made, with the nonce of the run.
+pub(in super::super) const LABEL: &str = "hd-demo";
 
 /// How long each removal may take.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -14,6 +18,8 @@ const WITHIN: Duration = Duration::from_secs(60);
 pub(in super::super) struct Litter {
     engine: Engine,
     nonce: String,
+    /// Commands that remove what has no label.
+    pub(in super::super) undo: Vec<Command>,
     /// A base image that was not there before.
     pub(in super::super) pulled: Option<String>,
 }
@@ -24,6 +30,7 @@ impl Litter {
         Self {
             engine: engine.clone(),
             nonce: nonce.to_owned(),
+            undo: Vec::new(),
             pulled: None,
         }
     }
@@ -67,12 +74,15 @@ impl Litter {
 
 impl Drop for Litter {
     fn drop(&mut self) {
+        for undo in &mut self.undo {
+            let _ = finish(&Watch::default(), undo, WITHIN);
+        }
         self.sweep(&["ps", "-a"], &["rm", "-f"]);
         self.sweep(&["image", "ls"], &["image", "rm", "-f"]);
         if let Some(image) = &self.pulled {
             self.run(&["image", "rm", image]);
         }
-        if self.engine.buildkit {
+        if self.engine.builder == Builder::BuildKit {
             self.sweep_cache();
         }
     }

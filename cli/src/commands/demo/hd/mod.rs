@@ -1,27 +1,28 @@
 //! hd's side: this very binary, started as people start it.
 
-use std::io::{BufRead, BufReader};
+mod up;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::goal::{Editor, Goal};
+use self::up::{Up, failed};
+use super::editor::{Change, Editor};
+use super::goal::Goal;
 use super::http;
-use super::process::{Group, finish, shown};
+use super::process::{finish, shown};
 use super::report::{Series, Side, What};
 use super::subject::{Copy, write};
-use super::{LONG, Run, SOON};
+use super::{LONG, Run, SOON, disk};
 use crate::error::{CliError, exit};
 use crate::project::FILE;
 
 /// A project with nothing but a base: building it brings the image here.
 const BARE: &str = "[environment]\nname = \"base\"\n";
-/// Last lines of `hd up` that are kept for an error.
-const KEPT: usize = 20;
 
 /// What hd's side found out beside the figures.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl Hd<'_> {
                 self.pull(&home, image, &mut base)?;
             }
             let copy = self.run.copy(&format!("hd-{index}"))?;
-            let up = self.cold(&home, &copy, &mut goal, &mut cold)?;
+            let up = self.start(&home, &copy, &mut goal, &mut cold)?;
             if index + 1 < self.run.cold_runs {
                 self.down(&home, &copy, up)?;
                 self.run.discard(&home);
@@ -68,20 +69,26 @@ impl Hd<'_> {
             }
         }
         let goal = goal.unwrap_or(Goal::Nothing);
-        let mut no_change = Series::new(What::NoChange);
-        let mut edit = Series::new(What::Edit);
+        let mut phases = vec![base, cold];
         let mut notes = Vec::new();
+        let mut disk_per_edit = None;
         if let Some((home, copy, mut up)) = last {
             let mut editor = Editor::new(goal.clone(), &self.run.nonce);
-            self.edits(&mut editor, &copy, &mut up, &mut edit)?;
+            if !matches!(goal, Goal::Nothing) {
+                let before = disk::used(&home);
+                phases.push(self.edits(&mut editor, &copy, &mut up)?);
+                disk_per_edit = disk::per_edit(before, disk::used(&home), self.run.runs);
+                phases.extend(self.branches(&mut editor, &copy, &mut up, &mut notes)?);
+                phases.push(self.second(&mut editor, &home, &copy)?);
+            }
             self.down(&home, &copy, up)?;
-            self.no_change(&home, &copy, &mut no_change, &mut notes)?;
+            phases.push(self.no_change(&home, &copy, &mut notes)?);
         }
-        let phases = [base, cold, no_change, edit];
         let side = Side {
             name: "hd".to_owned(),
             tool: format!("hd {}{}", env!("CARGO_PKG_VERSION"), profile()),
             phases: phases.into_iter().filter_map(Series::phase).collect(),
+            disk_per_edit,
         };
         Ok(Found { side, goal, notes })
     }
@@ -102,7 +109,7 @@ impl Hd<'_> {
     }
 
     /// Starts `hd up` and waits for the first answer, which decides how edits are seen.
-    fn cold(
+    fn start(
         &self,
         home: &Path,
         copy: &Copy,
@@ -126,48 +133,108 @@ impl Hd<'_> {
         let took = started.elapsed();
         goal.get_or_insert_with(|| Goal::of(self.run.subject, &answer));
         let steps = self.run.subject.steps.iter();
-        let steps = steps.map(|step| format!("which runs: {step}"));
+        let steps = steps.map(|step| format!("whose steps are: {step}"));
+        let what = series.what();
         series.add(
             took,
             std::iter::once(shown(&command)).chain(steps).collect(),
         );
-        self.run.tell("hd", What::Cold, took);
+        self.run.tell("hd", what, took);
         Ok(up)
     }
 
-    fn edits(
+    fn edits(&self, editor: &mut Editor, copy: &Copy, up: &mut Up) -> Result<Series, CliError> {
+        let mut series = Series::new(What::Edit);
+        for _ in 0..self.run.runs {
+            self.follow(editor, Change::Source, copy, up, &mut series)?;
+        }
+        Ok(series)
+    }
+
+    /// Another list of dependencies, and back to what was.
+    fn branches(
         &self,
         editor: &mut Editor,
         copy: &Copy,
         up: &mut Up,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Series>, CliError> {
+        let Some(list) = &self.run.subject.dependency else {
+            return Ok(Vec::new());
+        };
+        let mut there = Series::new(What::Dependency);
+        let mut back = Series::new(What::Back);
+        let (mut none_ran, mut some_ran) = (false, 0);
+        for _ in 0..self.run.cold_runs {
+            let before = editor.snapshot(Some(list), &copy.directory)?;
+            let ran = up.heard.ran.load(Ordering::Relaxed);
+            self.follow(editor, Change::Dependency(list), copy, up, &mut there)?;
+            let then = up.heard.ran.load(Ordering::Relaxed);
+            none_ran |= then == ran;
+            self.follow(editor, Change::Back(&before), copy, up, &mut back)?;
+            some_ran += up.heard.ran.load(Ordering::Relaxed) - then;
+        }
+        if none_ran {
+            let list = list.file.display();
+            notes.push(format!(
+                "hd ran no step after an edit of {list}: no step had read it"
+            ));
+        }
+        if some_ran > 0 {
+            notes.push(format!(
+                "hd ran {some_ran} steps on the way back to known files"
+            ));
+        }
+        Ok(vec![there, back])
+    }
+
+    /// Another copy of the project with the same content, while the first runs.
+    fn second(&self, editor: &mut Editor, home: &Path, copy: &Copy) -> Result<Series, CliError> {
+        let mut series = Series::new(What::Second);
+        let list = self.run.subject.dependency.as_ref();
+        let now = editor.snapshot(list, &copy.directory)?;
+        for index in 0..self.run.cold_runs {
+            let copy = self.run.copy(&format!("hd-second-{index}"))?;
+            editor.make(Change::Back(&now), &copy.directory)?;
+            let mut goal = Some(editor.goal.clone());
+            let up = self.start(home, &copy, &mut goal, &mut series)?;
+            self.down(home, &copy, up)?;
+            self.run.discard(&copy.directory);
+        }
+        Ok(series)
+    }
+
+    /// Makes a change and waits for the answer of the `hd up` that follows it.
+    fn follow(
+        &self,
+        editor: &mut Editor,
+        change: Change<'_>,
+        copy: &Copy,
+        up: &mut Up,
         series: &mut Series,
     ) -> Result<(), CliError> {
-        if matches!(editor.goal, Goal::Nothing) {
-            return Ok(());
-        }
-        for _ in 0..self.run.runs {
-            self.settled(up)?;
-            let before = up.times_ready();
-            let started = Instant::now();
-            let version = editor.write(&copy.directory)?;
-            let asked = (copy.port, editor.goal.path());
-            let restarted = Arc::clone(&up.ready);
-            let accept = |answer: &http::Answer| {
-                // Without a version the old process may still answer.
-                let new = version.is_some() || restarted.load(Ordering::Relaxed) > before;
-                new && editor.goal.accepts(answer, version.as_deref())
-            };
-            http::until(&self.run.watch, asked, SOON, accept, || up.must_run())?;
-            let took = started.elapsed();
-            series.add(
-                took,
-                vec!["none: the `hd up` above follows the edit".to_owned()],
-            );
-            self.run.tell("hd", What::Edit, took);
-            if version.is_some() {
-                // The next edit begins when this one is over, not on top of it.
-                self.ready_since(up, before)?;
-            }
+        self.settled(up)?;
+        let before = up.times_ready();
+        let started = Instant::now();
+        let version = editor.make(change, &copy.directory)?;
+        let asked = (copy.port, editor.goal.path());
+        let heard = Arc::clone(&up.heard);
+        let accept = |answer: &http::Answer| {
+            // Without a version the old process may still answer.
+            let new = version.is_some() || heard.ready.load(Ordering::Relaxed) > before;
+            new && editor.goal.accepts(answer, version.as_deref())
+        };
+        http::until(&self.run.watch, asked, SOON, accept, || up.must_run())?;
+        let took = started.elapsed();
+        let what = series.what();
+        series.add(
+            took,
+            vec!["none: the `hd up` above follows the edit".to_owned()],
+        );
+        self.run.tell("hd", what, took);
+        if version.is_some() {
+            // The next edit begins when this one is over, not on top of it.
+            self.ready_since(up, before)?;
         }
         Ok(())
     }
@@ -195,9 +262,9 @@ impl Hd<'_> {
         &self,
         home: &Path,
         copy: &Copy,
-        series: &mut Series,
         notes: &mut Vec<String>,
-    ) -> Result<(), CliError> {
+    ) -> Result<Series, CliError> {
+        let mut series = Series::new(What::NoChange);
         let mut ran = 0;
         for _ in 0..self.run.runs {
             let mut command = self.command(home, &copy.directory, &["up", "--once", "--json"]);
@@ -212,7 +279,7 @@ impl Hd<'_> {
         if ran > 0 {
             notes.push(format!("hd ran {ran} steps although nothing had changed"));
         }
-        Ok(())
+        Ok(series)
     }
 
     fn down(&self, home: &Path, copy: &Copy, mut up: Up) -> Result<(), CliError> {
@@ -244,78 +311,10 @@ fn profile() -> &'static str {
     }
 }
 
-/// Makes an error of the JSON that a failed hd printed, else of its last words.
-fn failed(stdout: &str, last_words: &str) -> CliError {
-    let report: Value = serde_json::from_str(stdout).unwrap_or_default();
-    let of = |key: &str| report["error"][key].as_str().unwrap_or_default().to_owned();
-    let message = Some(of("message")).filter(|message| !message.is_empty());
-    let message = message.unwrap_or_else(|| last_words.to_owned());
-    let error = CliError::new("demo", exit::INTERNAL, format!("hd failed: {message}"));
-    error.at(of("place")).hint(of("hint"))
-}
-
 fn steps_ran(stdout: &str) -> usize {
     let report: Value = serde_json::from_str(stdout).unwrap_or_default();
     let steps = report["steps"].as_array().map_or(&[][..], Vec::as_slice);
     steps.iter().filter(|step| step["result"] == "ran").count()
-}
-
-/// A running `hd up`; dropping it ends it.
-#[derive(Debug)]
-struct Up {
-    group: Group,
-    ready: Arc<AtomicU32>,
-    said: Arc<Mutex<Vec<String>>>,
-}
-
-impl Up {
-    fn start(command: &mut Command, service: &str) -> Result<Self, CliError> {
-        let mut group = Group::spawn(command.stdout(Stdio::null()).stderr(Stdio::piped()))?;
-        let ready: Arc<AtomicU32> = Arc::default();
-        let said: Arc<Mutex<Vec<String>>> = Arc::default();
-        if let Some(stderr) = group.child().stderr.take() {
-            let (ready, said, service) = (ready.clone(), said.clone(), service.to_owned());
-            let listen = move || {
-                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                    heard(&line, &service, &ready, &said);
-                }
-            };
-            std::thread::Builder::new()
-                .name("hd up".to_owned())
-                .spawn(listen)
-                .map_err(|e| CliError::io("start a thread for", Path::new("hd up"), &e))?;
-        }
-        Ok(Self { group, ready, said })
-    }
-
-    fn times_ready(&self) -> u32 {
-        self.ready.load(Ordering::Relaxed)
-    }
-
-    /// Fails when `hd up` has ended by itself.
-    fn must_run(&mut self) -> Result<(), CliError> {
-        if self.group.ended()?.is_none() {
-            return Ok(());
-        }
-        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        Err(failed("", &said.join("; ")))
-    }
-}
-
-/// Takes one line of `--progress json`: counts how often the service became ready.
-fn heard(line: &str, service: &str, ready: &AtomicU32, said: &Mutex<Vec<String>>) {
-    let event: Value = serde_json::from_str(line).unwrap_or_default();
-    if event["event"] == "service" && event["state"] == "ready" && event["name"] == service {
-        ready.fetch_add(1, Ordering::Relaxed);
-    }
-    // What went wrong is said in plain lines, and in the tail of a failed step.
-    if !event.is_object() || event["event"] == "step_failed" {
-        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.len() >= KEPT {
-            said.remove(0);
-        }
-        said.push(crate::output::style::tame(line, false));
-    }
 }
 
 #[cfg(test)]
@@ -323,25 +322,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn readiness_is_counted_and_complaints_are_kept() {
-        let (ready, said) = (AtomicU32::new(0), Mutex::default());
-        for line in [
-            r#"{"event":"service","name":"web","state":"ready"}"#,
-            r#"{"event":"service","name":"worker","state":"ready"}"#,
-            r#"{"event":"service","name":"web","state":"stopping"}"#,
-            "hd: no /dev/fuse",
-        ] {
-            heard(line, "web", &ready, &said);
-        }
-        assert_eq!(ready.load(Ordering::Relaxed), 1);
-        assert_eq!(said.into_inner().unwrap(), ["hd: no /dev/fuse"]);
-    }
-
-    #[test]
-    fn a_report_tells_what_ran_and_what_failed() {
-        let report = r#"{"steps":[{"result":"ran"},{"result":"kept"}],"error":{"message":"m","place":"step-1"}}"#;
+    fn a_report_tells_what_ran() {
+        let report = r#"{"steps":[{"result":"ran"},{"result":"kept"}]}"#;
         assert_eq!((steps_ran(report), steps_ran("")), (1, 0));
-        assert_eq!(failed(report, "w").report().message, "hd failed: m");
-        assert_eq!(failed("", "w").report().message, "hd failed: w");
     }
 }

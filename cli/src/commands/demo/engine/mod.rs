@@ -1,0 +1,159 @@
+//! Engines of containers: which there are, and how they are asked.
+
+mod find;
+mod litter;
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+pub(super) use self::find::find;
+pub(super) use self::litter::{LABEL, Litter};
+
+use super::process::{Watch, finish, shown};
+use crate::args::EngineName;
+use crate::error::{CliError, exit};
+
+/// How long an engine may take to answer a question.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
+
+/// What makes images of Dockerfiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Builder {
+    /// Docker's newer one.
+    BuildKit,
+    /// Docker's older one.
+    Classic,
+    /// Podman, which builds with Buildah's library.
+    Podman,
+}
+
+impl Builder {
+    /// Gives the name of columns.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::BuildKit => "docker BuildKit",
+            Self::Classic => "docker classic",
+            Self::Podman => "podman",
+        }
+    }
+
+    /// Gives a word for names of images and containers.
+    pub(super) fn slug(self) -> &'static str {
+        match self {
+            Self::BuildKit => "buildkit",
+            Self::Classic => "classic",
+            Self::Podman => "podman",
+        }
+    }
+
+    /// Gives the engine it belongs to; images of one engine are shared by its builders.
+    pub(super) fn engine(self) -> EngineName {
+        match self {
+            Self::BuildKit | Self::Classic => EngineName::Docker,
+            Self::Podman => EngineName::Podman,
+        }
+    }
+}
+
+/// A command line with an engine behind it that can really build.
+#[derive(Clone, Debug)]
+pub(super) struct Engine {
+    program: PathBuf,
+    version: String,
+    /// How it builds.
+    pub(super) builder: Builder,
+    /// Where it keeps images and containers, if that is on this machine.
+    pub(super) root: Option<PathBuf>,
+    /// What was in BuildKit's cache before anything was built.
+    cached_before: BTreeSet<String>,
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let builder = self.builder.name();
+        write!(f, "{builder}, {} {}", self.program.display(), self.version)
+    }
+}
+
+impl Engine {
+    /// Starts a command line of it.
+    pub(super) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(args);
+        self.choose_builder(&mut command);
+        command
+    }
+
+    /// Gives the command line as a word.
+    pub(super) fn program(&self) -> &str {
+        self.program.to_str().unwrap_or("docker")
+    }
+
+    /// Gives a `PATH` that finds this program first.
+    pub(super) fn path_before_others(&self) -> OsString {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let own = self.program.parent().map(Path::to_owned);
+        let all = own.into_iter().chain(std::env::split_paths(&path));
+        // It came out of a PATH, so it fits into one.
+        std::env::join_paths(all).unwrap_or(path)
+    }
+
+    /// Says in the environment of a command how to build.
+    pub(super) fn choose_builder(&self, command: &mut Command) {
+        match self.builder {
+            Builder::BuildKit => command.env("DOCKER_BUILDKIT", "1"),
+            Builder::Classic => command.env("DOCKER_BUILDKIT", "0"),
+            Builder::Podman => command,
+        };
+    }
+
+    /// Starts a build of the directory it will run in.
+    pub(super) fn build(&self, file: &str, tag: &str) -> Command {
+        let mut command = self.command(&["build", "-f", file, "-t", tag]);
+        match self.builder {
+            Builder::BuildKit => &mut command,
+            // Else containers of an interrupted build stay.
+            Builder::Classic => command.arg("--force-rm"),
+            // The base is here; Podman would ask the registry all the same.
+            Builder::Podman => command.args(["--force-rm", "--pull=never"]),
+        };
+        command
+    }
+
+    /// Starts the removal of a container, at once.
+    pub(super) fn remove(&self, container: &str) -> Command {
+        match self.builder {
+            // Podman waits ten seconds otherwise.
+            Builder::Podman => self.command(&["rm", "-f", "-t", "0", container]),
+            _ => self.command(&["rm", "-f", container]),
+        }
+    }
+
+    /// Lists the ids of BuildKit's cache.
+    fn cached(&self) -> Option<BTreeSet<String>> {
+        let format = "{{range .BuildCache}}{{println .ID}}{{end}}";
+        let mut list = self.command(&["system", "df", "-v", "--format", format]);
+        // Asked while tidying up too, which nobody may interrupt.
+        let ended = finish(&Watch::default(), &mut list, ANSWERS_WITHIN).ok()?;
+        let ids = ended.stdout.split_whitespace().map(str::to_owned);
+        ended.good.then(|| ids.collect())
+    }
+}
+
+/// Runs a command that must succeed; gives how long it took.
+pub(super) fn must(
+    watch: &Watch,
+    command: &mut Command,
+    within: Duration,
+) -> Result<Duration, CliError> {
+    let ended = finish(watch, command, within)?;
+    if ended.good {
+        return Ok(ended.took);
+    }
+    let message = format!("{} failed: {}", shown(command), ended.last_words());
+    Err(CliError::new("engine", exit::INTERNAL, message))
+}
