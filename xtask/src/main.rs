@@ -31,6 +31,8 @@ usage: cargo xtask COMMAND
   bench projection [--rounds N] [--cold-rounds N] [--only MEASURE]... [--target NAME]...
                             views beside ext4, overlayfs and fuse-overlayfs on a real root, warm
                             and cold, mounts and capture; a table and one JSON object (root)
+  bench scale [--files N,N...] [--runs N]
+                            what one edit costs in projects of 1,000 to 100,000 files, or more
   monorepo DIR [--files N] [--seed N]
                             write a made-up monorepo of 20,000 files with five build steps
   faults [--full]           the fault suites of the store; --full with hundreds of kills, power cuts,

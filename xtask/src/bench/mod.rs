@@ -7,6 +7,7 @@ mod machine;
 mod project;
 mod projection;
 mod quick;
+mod scale;
 mod store;
 mod usage;
 
@@ -18,6 +19,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
     match args.split_first() {
         Some((&"store", rest)) => store::run(rest),
         Some((&"projection", rest)) => projection::run(rest),
+        Some((&"scale", rest)) => scale::run(rest),
         _ => quick::run(args),
     }
 }

@@ -7,7 +7,7 @@ mod contenders;
 mod place;
 mod report;
 mod sets;
-mod tiny;
+pub(super) mod tiny;
 mod watch;
 
 use serde_json::json;

@@ -13,7 +13,7 @@ const SHORTEST: f64 = 40.0;
 const LONGEST: f64 = 4000.0;
 
 /// Writes the files below `dir`, fifty in each directory.
-pub(super) fn make(dir: &Path, files: usize) -> Result<(), Failure> {
+pub(in crate::bench) fn make(dir: &Path, files: usize) -> Result<(), Failure> {
     let mut noise = Noise::new();
     for number in 0..files {
         let parent = dir.join(format!("d{:05}", number / FILES_PER_DIRECTORY));

@@ -87,6 +87,10 @@ impl Rounds<'_> {
 
     fn no_change(&self, at: &At<'_>) -> Result<Option<Series>, CliError> {
         let mut series = Series::new(What::NoChange);
+        // What was built with --no-cache is not taken for cached: this one builds it again.
+        if let Some(mut build) = self.way.build(at) {
+            must(&self.run.watch, &mut build, LONG)?;
+        }
         for _ in 0..self.run.runs {
             let Some(mut build) = self.way.build(at) else {
                 return Ok(None);

@@ -1,0 +1,378 @@
+//! `cargo xtask bench scale`: what one edit costs in projects of very different size, with the watcher,
+//! the view and a service alive; what nothing changed costs beside `git status`; memory.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::store::tiny;
+use super::usage::measure;
+use super::{machine, median, remove_dir};
+use crate::shell::{Doing, Failure, cargo, output, run as run_command, shown, target_dir};
+
+/// Files of the projects, unless somebody says otherwise.
+const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
+const DEADLINE: Duration = Duration::from_secs(600);
+/// One step reads one file, the service watches another, nobody reads a third.
+const HD_TOML: &str = r#"[environment]
+name = "scale"
+
+[build]
+steps = ["mkdir out && cp d00000/f000000.json out/"]
+
+[services.web]
+command = "exec sleep 1000000"
+watch = ["d00000/f000001.json"]
+"#;
+
+/// An edit of one file, and what it leads to.
+struct Edit {
+    name: &'static str,
+    file: &'static str,
+    /// Whether the service starts anew; else the edit is over when it has been taken in.
+    restarts: bool,
+}
+
+const EDITS: [Edit; 3] = [
+    Edit {
+        name: "edit that nobody reads",
+        file: "d00000/f000002.json",
+        restarts: false,
+    },
+    Edit {
+        name: "edit that restarts the service",
+        file: "d00000/f000001.json",
+        restarts: true,
+    },
+    Edit {
+        name: "edit that a step reads",
+        file: "d00000/f000000.json",
+        restarts: true,
+    },
+];
+
+pub(super) fn run(args: &[&str]) -> Result<(), Failure> {
+    let options = Options::parse(args)?;
+    run_command(cargo().args(["build", "--release", "--package", "hd-cli"]))?;
+    let target = target_dir()?;
+    let load_before = machine::load();
+    let mut sizes = Vec::new();
+    for files in &options.sizes {
+        let place = Place::make(&target, *files)?;
+        let figures = place.measure(options.runs)?;
+        remove_dir(&place.home)?;
+        print(*files, &figures, sizes.first().map(|(_, first)| first));
+        sizes.push((*files, figures));
+    }
+    let rows = sizes.iter().map(|(files, figures)| figures.to_json(*files));
+    let report = json!({
+        "schema": 1,
+        "machine": machine::describe(),
+        "load": { "before": load_before, "after": machine::load() },
+        "runs": options.runs,
+        "sizes": rows.collect::<Vec<_>>(),
+    });
+    println!("{report:#}");
+    Ok(())
+}
+
+struct Options {
+    sizes: Vec<usize>,
+    runs: usize,
+}
+
+impl Options {
+    fn parse(args: &[&str]) -> Result<Self, Failure> {
+        let mut options = Self {
+            sizes: SIZES.to_vec(),
+            runs: 15,
+        };
+        let usage = || Failure::new("usage: cargo xtask bench scale [--files N,N…] [--runs N]");
+        for pair in args.chunks(2) {
+            match pair {
+                ["--files", list] => {
+                    let sizes = list.split(',').map(str::parse);
+                    options.sizes = sizes.collect::<Result<_, _>>().map_err(|_| usage())?;
+                }
+                ["--runs", number] => options.runs = number.parse().map_err(|_| usage())?,
+                _ => return Err(usage()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// What one size costs.
+struct Figures {
+    /// As `EDITS`, milliseconds each.
+    edits: Vec<Vec<f64>>,
+    /// Processor time of hd for one edit that nobody reads, milliseconds.
+    edit_cpu_ms: f64,
+    no_change_ms: Vec<f64>,
+    git_status_ms: Vec<f64>,
+    /// Resident memory of the running hd.
+    rss_bytes: u64,
+}
+
+impl Figures {
+    fn to_json(&self, files: usize) -> Value {
+        let samples = |samples: &[f64]| json!({ "median": median(samples), "all": samples });
+        let edits = EDITS.iter().zip(&self.edits);
+        let edits = edits.map(|(edit, times)| json!({ "name": edit.name, "ms": samples(times) }));
+        json!({
+            "files": files,
+            "edits": edits.collect::<Vec<_>>(),
+            "edit_cpu_ms": self.edit_cpu_ms,
+            "no_change_ms": samples(&self.no_change_ms),
+            "git_status_ms": samples(&self.git_status_ms),
+            "no_change_ratio": median(&self.no_change_ms) / median(&self.git_status_ms),
+            "rss_bytes": self.rss_bytes,
+        })
+    }
+}
+
+fn print(files: usize, figures: &Figures, first: Option<&Figures>) {
+    eprintln!("\n{files} files");
+    for (index, edit) in EDITS.iter().enumerate() {
+        let ms = median(&figures.edits[index]);
+        let against = first.map(|first| ms / median(&first.edits[index]));
+        let against = against.map_or(String::new(), |ratio| format!("  {ratio:.2} × the first"));
+        eprintln!("  {:<32} {ms:>9.1} ms{against}", edit.name);
+    }
+    let (ours, git) = (
+        median(&figures.no_change_ms),
+        median(&figures.git_status_ms),
+    );
+    eprintln!(
+        "  {:<32} {:>9.2} ms",
+        "processor time of an edit", figures.edit_cpu_ms
+    );
+    eprintln!(
+        "  {:<32} {ours:>9.1} ms  {:.2} × git status ({git:.1} ms)",
+        "nothing changed, up --once",
+        ours / git
+    );
+    let per_file = figures.rss_bytes as f64 / files as f64;
+    let mib = figures.rss_bytes as f64 / 1_048_576.0;
+    eprintln!(
+        "  {:<32} {mib:>9.1} MiB, {per_file:.0} bytes a file",
+        "memory of the running hd"
+    );
+}
+
+/// A project of one size.
+struct Place {
+    hd: PathBuf,
+    project: PathBuf,
+    home: PathBuf,
+}
+
+impl Place {
+    fn make(target: &Path, files: usize) -> Result<Self, Failure> {
+        let project = target.join("bench-sets").join(format!("scale-{files}"));
+        let home = target.join("bench-scale-home");
+        remove_dir(&home)?;
+        if !project.exists() {
+            eprintln!("xtask: making {files} files");
+            let part = project.with_extension("part");
+            remove_dir(&part)?;
+            tiny::make(&part, files)?;
+            write(&part.join("hd.toml"), HD_TOML)?;
+            for args in [
+                &["init", "--quiet"][..],
+                &["add", "--all"],
+                &[
+                    "-c",
+                    "user.name=b",
+                    "-c",
+                    "user.email=b@localhost",
+                    "commit",
+                    "-qm",
+                    "all",
+                ],
+            ] {
+                output(Command::new("git").arg("-C").arg(&part).args(args))?;
+            }
+            std::fs::rename(&part, &project).doing(|| format!("naming {}", project.display()))?;
+        }
+        Ok(Self {
+            hd: target.join("release/hd"),
+            project,
+            home,
+        })
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.hd);
+        command.args(args).current_dir(&self.project);
+        command.env("HD_HOME", &self.home).env_remove("RUST_LOG");
+        command
+    }
+
+    fn measure(&self, runs: usize) -> Result<Figures, Failure> {
+        let mut up = self.up()?;
+        let (edits, edit_cpu_ms, rss_bytes) = self.edits(&up, runs)?;
+        output(&mut self.command(&["down"]))?;
+        up.child.wait().doing(|| "waiting for hd up".into())?;
+        let (mut no_change_ms, mut git_status_ms) = (Vec::new(), Vec::new());
+        for _ in 0..runs {
+            no_change_ms.push(measure(&mut self.command(&["up", "--once", "--json"]))?.wall_ms);
+            let mut git = Command::new("git");
+            git.args(["status", "--porcelain"])
+                .current_dir(&self.project);
+            git_status_ms.push(measure(&mut git)?.wall_ms);
+        }
+        Ok(Figures {
+            edits,
+            edit_cpu_ms,
+            no_change_ms,
+            git_status_ms,
+            rss_bytes,
+        })
+    }
+
+    fn up(&self) -> Result<Up, Failure> {
+        let mut command = self.command(&["--progress", "json", "up"]);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().doing(|| shown(&command))?;
+        let stderr = child.stderr.take();
+        let stderr = stderr.ok_or_else(|| Failure::new("hd has no stderr"))?;
+        let (sender, events) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let event = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                if sender.send(event).is_err() {
+                    break;
+                }
+            }
+        });
+        let up = Up { child, events };
+        up.wait(is_ready)?;
+        Ok(up)
+    }
+
+    fn edits(&self, up: &Up, runs: usize) -> Result<(Vec<Vec<f64>>, f64, u64), Failure> {
+        // The watcher is alive once it has told of a save; what comes first pays for much once.
+        for edit in &EDITS {
+            self.edit(up, edit)?;
+        }
+        let mut all = Vec::new();
+        let mut edit_cpu_ms = f64::NAN;
+        for edit in &EDITS {
+            let before = up.cpu_ms()?;
+            let times = (0..runs).map(|_| self.edit(up, edit));
+            all.push(times.collect::<Result<Vec<f64>, Failure>>()?);
+            if !edit.restarts {
+                edit_cpu_ms = (up.cpu_ms()? - before) / runs as f64;
+            }
+        }
+        Ok((all, edit_cpu_ms, up.rss_bytes()?))
+    }
+
+    /// Writes content that was never there; gives the time until the edit is over.
+    fn edit(&self, up: &Up, edit: &Edit) -> Result<f64, Failure> {
+        let nonce = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |now| now.as_nanos());
+        let started = Instant::now();
+        write(
+            &self.project.join(edit.file),
+            &format!("{{\"edit\": {nonce}}}\n"),
+        )?;
+        let batch = |event: &Value| event["event"] == "batch";
+        if edit.restarts {
+            up.wait(is_ready)?;
+            let took = started.elapsed();
+            return Ok(took.as_secs_f64() * 1000.0);
+        }
+        up.wait(batch)?;
+        Ok(started.elapsed().as_secs_f64() * 1000.0)
+    }
+}
+
+fn is_ready(event: &Value) -> bool {
+    event["event"] == "service" && event["state"] == "ready"
+}
+
+/// A running `hd up`; it ends when it is dropped.
+struct Up {
+    child: Child,
+    events: Receiver<Value>,
+}
+
+impl Up {
+    fn wait(&self, wanted: impl Fn(&Value) -> bool) -> Result<(), Failure> {
+        let mut last = Value::Null;
+        loop {
+            match self.events.recv_timeout(DEADLINE) {
+                Ok(event) if wanted(&event) => return Ok(()),
+                Ok(event) => last = event,
+                Err(error) => {
+                    let said = format!("hd up does not tell what it should: {error}; last: {last}");
+                    return Err(Failure::new(said));
+                }
+            }
+        }
+    }
+
+    /// User and system time of the process; its children do not count.
+    fn cpu_ms(&self) -> Result<f64, Failure> {
+        let stat = self.proc("stat")?;
+        // proc(5): the name may hold blanks; utime and stime are the 12th and 13th field after it.
+        let fields: Vec<&str> = stat
+            .rsplit_once(')')
+            .map_or("", |(_, rest)| rest)
+            .split_whitespace()
+            .collect();
+        let ticks = |index: usize| {
+            fields
+                .get(index)
+                .and_then(|field| field.parse::<f64>().ok())
+        };
+        let per_second = ticks_a_second();
+        match (ticks(11), ticks(12)) {
+            (Some(user), Some(system)) => Ok((user + system) * 1000.0 / per_second),
+            _ => Err(Failure::new("/proc/PID/stat is not as proc(5) says")),
+        }
+    }
+
+    fn rss_bytes(&self) -> Result<u64, Failure> {
+        let status = self.proc("status")?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        let kib = kib.ok_or_else(|| Failure::new("/proc/PID/status has no VmRSS"))?;
+        Ok(kib * 1024)
+    }
+
+    fn proc(&self, name: &str) -> Result<String, Failure> {
+        let path = format!("/proc/{}/{name}", self.child.id());
+        std::fs::read_to_string(&path).doing(|| format!("reading {path}"))
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        // For when it could not be told to end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Clock ticks a second, as `getconf CLK_TCK` prints; 100 on every Linux of today.
+fn ticks_a_second() -> f64 {
+    let asked = Command::new("getconf").arg("CLK_TCK").output().ok();
+    let text = asked.map(|out| String::from_utf8_lossy(&out.stdout).into_owned());
+    text.and_then(|text| text.trim().parse().ok())
+        .unwrap_or(100.0)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).doing(|| format!("writing {}", path.display()))
+}
