@@ -19,9 +19,9 @@ pub(crate) const ROOT: Keys = Keys {
         "files",
         "options",
         "profiles",
+        "secrets",
     ],
     later: &[
-        ("secrets", "pass values by `env` or `env_file` for now"),
         ("volumes", "write below the project directory for now"),
         ("include", "keep everything in one hd.toml for now"),
         ("remote", TABLE_HINT),
@@ -54,16 +54,18 @@ pub(crate) const BUILD: Keys = Keys {
 pub(crate) const BUILD_STEP: Keys = Keys {
     known: &[
         "name", "run", "needs", "inputs", "outputs", "env", "network", "timeout", "workdir",
-        "caches",
+        "caches", "secrets",
     ],
-    later: &[
-        ("secrets", "pass values by `env` or `env_file` for now"),
-        ("write_back", "`hd run cat FILE` shows what a step made"),
-    ],
+    later: &[("write_back", "`hd run cat FILE` shows what a step made")],
 };
 
 pub(crate) const BUILD_CACHE: Keys = Keys {
     known: &["path"],
+    later: &[],
+};
+
+pub(crate) const SECRET: Keys = Keys {
+    known: &["env", "file"],
     later: &[],
 };
 
@@ -240,7 +242,7 @@ mod tests {
         assert_eq!(ROOT.advice("port"), "`port` belongs in [services.NAME]");
         assert_eq!(
             ROOT.advice("zzzz"),
-            "known here: environment, dependencies, build, services, files, options, profiles"
+            "known here: environment, dependencies, build, services, files, options, profiles, secrets"
         );
     }
 }

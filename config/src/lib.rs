@@ -23,6 +23,7 @@ mod parse;
 mod path;
 pub mod project;
 mod read;
+pub mod secret;
 pub mod service;
 pub mod signal;
 pub mod size;
@@ -37,6 +38,7 @@ pub use error::{ConfigError, Place, Problem, Report};
 pub use files::{DirFilter, FileFilter, Files, FilterStack, HiddenBy, Verdict};
 pub use parse::{parse, parse_with};
 pub use project::{Dependency, DependencyKind, Options, Project, ProjectMode, Provider};
+pub use secret::{Secret, SecretSource};
 pub use service::{
     Backoff, Command, Condition, DependsOn, Healthcheck, Kind, Probe, RestartPolicy, Service,
 };

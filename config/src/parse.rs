@@ -9,6 +9,7 @@ mod healthcheck;
 mod life;
 mod options;
 mod profiles;
+mod secrets;
 mod services;
 mod watch;
 
@@ -56,7 +57,9 @@ pub fn parse_with(text: &str, file_name: &str, active: &[String]) -> Result<Proj
     let hint = "begin with a table [environment] that has a `name`";
     let environment = environment::read(&root.require("environment", hint)?)?;
     let dependencies = root.optional("dependencies", dependencies::read)?;
-    let build = root.optional("build", build::read)?.unwrap_or_default();
+    let secrets = root.optional("secrets", secrets::read)?.unwrap_or_default();
+    let build = root.optional("build", |item| build::read(item, &secrets))?;
+    let build = build.unwrap_or_default();
     let services = root.optional("services", services::read)?;
     let files = root.optional("files", files::read)?;
     let options = root.optional("options", options::read)?;
@@ -72,6 +75,7 @@ pub fn parse_with(text: &str, file_name: &str, active: &[String]) -> Result<Proj
         steps: build.steps,
         cache: build.cache,
         caches: build.caches,
+        secrets,
         profiles: profiles::all(named, &services),
         services,
         files: files.unwrap_or_default(),

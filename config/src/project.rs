@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::error::Place;
 use crate::files::{FileFilter, Files};
+use crate::secret::Secret;
 use crate::service::Service;
 use crate::step::{NamedCache, Step};
 
@@ -33,6 +34,8 @@ pub struct Project {
     pub cache: Vec<String>,
     /// `[build.caches]`, in declared order.
     pub caches: Vec<NamedCache>,
+    /// `[secrets]`, in declared order.
+    pub secrets: Vec<Secret>,
     /// Services in declared order; [`crate::order::start_order`] sorts them (it cannot fail here).
     pub services: Vec<Service>,
     /// Names of all profiles, of `[profiles]` and of services; sorted.

@@ -31,6 +31,8 @@ pub struct Step {
     pub workdir: Option<String>,
     /// Names of the caches it gets, each declared in `[build.caches]`.
     pub caches: Vec<String>,
+    /// Names of the secrets it may read, each declared in `[secrets]`.
+    pub secrets: Vec<String>,
 }
 
 /// What a step reaches over the network.

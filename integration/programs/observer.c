@@ -124,7 +124,7 @@ static int inside(const char *path, const char **name) {
 static int fill(const char *path, const char *text, int flags) {
     const char *name;
     int dir = inside(path, &name);
-    int fd = dir < 0 ? -1 : openat(dir, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | flags, 0644);
+    int fd = dir < 0 ? -1 : openat(dir, name, O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | flags, 0644);
     long done = fd < 0 ? -1 : write(fd, text, strlen(text));
     int why = errno;
     if (fd >= 0) close(fd);

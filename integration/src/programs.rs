@@ -21,7 +21,7 @@ const LOOKS: [&str; 17] = [
     "maps", "list", "exec", "cd", "target", "xget", "xlist",
 ];
 /// Operations on one path that change something.
-const CHANGES: [&str; 6] = ["cut", "mkdir", "fifo", "rm", "rmdir", "xdel"];
+const CHANGES: [&str; 5] = ["cut", "mkdir", "rm", "rmdir", "xdel"];
 /// Operations on two paths.
 const MOVES: [&str; 4] = ["mv", "mvn", "mvx", "ln"];
 /// Operations on a path and a word.
@@ -108,6 +108,8 @@ impl Generator {
         let before = self.pick(&["", "", "", "", "t ", "f ", "if ", "un ", "if f "]);
         let op = match self.0.u32(..23) {
             0..=9 => format!("{} {}", self.pick(&LOOKS), self.path(beside)),
+            // A script that reads one of the other names must not wait for a writer.
+            10 if self.one_in(3) => format!("fifo {0}/p; lstat {0}/p", self.pick(&NAMES)),
             10 => format!("at {} {}", self.path(beside), self.own()),
             11..=12 => format!("{} {}", self.pick(&CHANGES), self.own()),
             13..=15 => format!("{} {} {}", self.pick(&MOVES), self.own(), self.own()),

@@ -30,7 +30,8 @@ pub struct Settings {
     pub jobs: Option<NonZeroUsize>,
     /// The caller's environment, for PATH, HOME and pass-through settings.
     pub host_env: BTreeMap<String, String>,
-    /// Paths in the project that hd itself writes to: `HD_HOME`, files its output goes to.
+    /// Paths in the project that are no part of it: `HD_HOME`, files that hd's output goes to, files
+    /// of secrets.
     pub own: BTreeSet<TreePath>,
     /// When the command started.
     pub started: Instant,

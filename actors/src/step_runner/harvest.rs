@@ -7,7 +7,8 @@ use hd_projection::Composite;
 use hd_projection::capture::{CaptureRules, capture};
 use hd_store::Writer;
 
-use super::run::{Kept, StepRun, whole_owner};
+use super::run::{Kept, StepRun};
+use super::spec::whole_owner;
 use super::view::{KeptMount, LOWER, upper};
 use crate::messages::BatchError;
 use crate::shared::Shared;

@@ -39,6 +39,9 @@ pub struct StepKey {
     /// What of its changes is kept; all when empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<String>,
+    /// Names of its secrets; what they hold is no part of anything.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// Kept directories of `[build] cache`, each with the tree that earlier steps of the chain
     /// put there. They are not traced, so what flows through them is declared here.
     pub cache: BTreeMap<String, Option<Id>>,
@@ -71,13 +74,14 @@ mod tests {
             architecture: "x86_64".into(),
             trace_format: TRACE_FORMAT,
             outputs: Vec::new(),
+            secrets: Vec::new(),
             cache: BTreeMap::new(),
         }
     }
 
     #[test]
     fn every_declared_fact_changes_the_id() {
-        let changes: [fn(&mut StepKey); 10] = [
+        let changes: [fn(&mut StepKey); 11] = [
             |k| k.command.push('!'),
             |k| drop(k.environment.insert("A".into(), "b".into())),
             |k| k.user = "root".into(),
@@ -87,6 +91,7 @@ mod tests {
             |k| k.based = true,
             |k| k.trace_format += 1,
             |k| k.outputs.push("dist".into()),
+            |k| k.secrets.push("token".into()),
             |k| k.cache.extend([("dist".to_owned(), None)]),
         ];
         for change in changes {

@@ -18,6 +18,8 @@ pub mod provider;
 pub mod reason;
 pub mod run;
 mod schedule;
+pub mod secrets;
+mod spec;
 mod standing;
 mod step;
 pub mod traces;

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::thread::JoinHandle;
 
+use super::secrets::Secrets;
 use crate::events::{Event, Events};
 
 /// Lines kept for the report of a failure.
@@ -16,12 +17,13 @@ const LINE_MAX: usize = 16 * 1024;
 
 /// Reads the output of a step on a thread of its own until all writers are gone.
 ///
-/// The thread gives the last lines back. Errors: the log file cannot be made.
+/// Secrets are struck out before anything is kept. The thread gives the last lines back. Errors: the log file cannot be made.
 pub(super) fn pump(
     pipe: OwnedFd,
     log: &Path,
     step: &str,
     events: &Events,
+    secrets: Secrets,
 ) -> std::io::Result<JoinHandle<Vec<String>>> {
     if let Some(parent) = log.parent() {
         std::fs::create_dir_all(parent)?;
@@ -34,16 +36,23 @@ pub(super) fn pump(
             let mut log = BufWriter::new(file);
             let mut tail = VecDeque::with_capacity(TAIL);
             let mut reader = BufReader::new(File::from(pipe));
-            let mut bytes = Vec::new();
+            let (mut bytes, mut held) = (Vec::new(), Vec::new());
             loop {
-                bytes.clear();
+                bytes.append(&mut held);
                 match reader
                     .by_ref()
                     .take(LINE_MAX as u64)
                     .read_until(b'\n', &mut bytes)
                 {
-                    Ok(0) | Err(_) => break,
-                    Ok(_) => {}
+                    Ok(0) | Err(_) if bytes.is_empty() => break,
+                    Ok(0) | Err(_) => drop(secrets.strike(&mut bytes)),
+                    Ok(_) => {
+                        let begun = secrets.strike(&mut bytes);
+                        held = bytes.split_off(bytes.len() - begun);
+                        if bytes.is_empty() {
+                            continue;
+                        }
+                    }
                 }
                 // A full disk must not stop the step; the person still sees the line.
                 let _ = log.write_all(&bytes);
@@ -58,6 +67,7 @@ pub(super) fn pump(
                     name: step.clone(),
                     line,
                 });
+                bytes.clear();
             }
             let _ = log.flush();
             tail.into()

@@ -104,6 +104,7 @@ impl Plan {
                 .iter()
                 .map(TreePath::to_string)
                 .collect(),
+            secrets: step.options.secrets.clone(),
             cache,
         }
     }

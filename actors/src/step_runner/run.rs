@@ -3,19 +3,15 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hd_config::StepNetwork;
 use hd_dag::trace::{Trace, check};
 use hd_dag::{Rooted, TreePath};
 use hd_projection::world::CompositeWorld;
 use hd_projection::{Composite, Recorder, ServeOptions, Served, serve};
-use hd_sandbox::{
-    Capabilities, Command, Event as Start, Limits, Network, Privileges, Sandbox, Spec, Stdio,
-    Terminal, TtySize,
-};
+use hd_sandbox::{Event as Start, Sandbox, Spec, Stdio, Terminal, TtySize};
 use hd_store::{Id, Writer};
 
 use super::cancel::{Cancel, Running};
@@ -23,10 +19,12 @@ use super::harvest::{captured, kept_after};
 use super::kept::KeptName;
 use super::output::pump;
 use super::plan::{Plan, grafts};
-use super::view::{KeptMount, LOWER, mounts};
+use super::secrets::Secrets;
+use super::spec::{kept_mounts, spec, whole_owner};
+use super::view::{KeptMount, LOWER, upper};
 use super::wanted::Wanted;
 use super::work_dir::WorkDir;
-use crate::base::{Base, ROOT_STAGED};
+use crate::base::Base;
 use crate::messages::BatchError;
 use crate::model::process_book::Entry;
 use crate::session::AtWork;
@@ -38,6 +36,8 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Exit code of a step that took too long, as timeout(1) has it.
 const TIMED_OUT: i32 = 124;
+/// Exit code of a step that wrote a secret down.
+const SPILLED: i32 = 1;
 /// Threads that serve one view; each has its own clone of the device.
 const FUSE_THREADS: usize = 2;
 
@@ -105,9 +105,11 @@ pub fn run(
     let kept = kept_mounts(step);
     let work = WorkDir::create(shared, step, &kept)?;
     let (ours, theirs) = std::io::pipe().map_err(|e| BatchError::new("io", e))?;
-    let spec = spec(shared, step, &work.path, &kept);
+    let secrets = Secrets::read(shared, step.wanted)?;
+    let spec = spec(shared, step, &work.path, &kept, &secrets);
     let log = shared.settings.paths.step_log(&step.wanted.name);
-    let pump = pump(ours.into(), &log, &step.wanted.name, &shared.events)
+    let name = &step.wanted.name;
+    let pump = pump(ours.into(), &log, name, &shared.events, secrets.clone())
         .map_err(|e| BatchError::new("io", e).at(log.display().to_string()))?;
     let running = cancel.begin(recorder.clone(), step.wanted);
     let ended = at_work.rest(|| {
@@ -125,8 +127,14 @@ pub fn run(
     let code = match ended?? {
         Ended::Code(code) => code,
         Ended::Cancelled => return Ok(None),
-        Ended::TimedOut(after) => return Ok(Some(timed_out(step, after, tail, trace, writer))),
+        Ended::TimedOut(after) => {
+            let why = format!("killed, its timeout of {after:?} is over");
+            return Ok(Some(dropped(step, (TIMED_OUT, why), tail, trace, writer)));
+        }
     };
+    if let Some(why) = spilled(step, &kept, &work.path, &secrets)? {
+        return Ok(Some(dropped(step, (SPILLED, why), tail, trace, writer)));
+    }
     let view = view_of(shared, step);
     let stable = check(&trace.host_part(), &CompositeWorld::new(&view))
         .is_ok_and(|verdict| verdict.is_valid());
@@ -144,17 +152,17 @@ pub fn run(
     }))
 }
 
-/// A run that was killed because it took too long: like any kill it leaves kept directories alone.
-fn timed_out(
+/// A run of which nothing is kept: like any kill it leaves kept directories alone.
+fn dropped(
     step: &StepRun<'_>,
-    after: Duration,
+    (code, why): (i32, String),
     tail: Vec<String>,
     trace: Trace,
     writer: Writer,
 ) -> RunDone {
     RunDone {
-        code: TIMED_OUT,
-        killed: Some(format!("killed, its timeout of {after:?} is over")),
+        code,
+        killed: Some(why),
         tail,
         trace,
         layer: Rooted::empty(),
@@ -162,6 +170,29 @@ fn timed_out(
         stable: false,
         writer,
     }
+}
+
+/// Says which secret stands in what a run left, before any of it is stored.
+fn spilled(
+    step: &StepRun<'_>,
+    kept: &[KeptMount],
+    work: &Path,
+    secrets: &Secrets,
+) -> Result<Option<String>, BatchError> {
+    let kept = kept
+        .iter()
+        .map(|mount| (&*mount.name, mount.at.to_string()));
+    for (layer, at) in kept.chain([(LOWER, String::new())]) {
+        let found = secrets.found_in(&upper(work, layer));
+        let found = found.map_err(|e| BatchError::new("io", e).at(&*step.wanted.name))?;
+        if let Some((name, path)) = found {
+            return Ok(Some(format!(
+                "it wrote the secret `{name}` into {at}{}; nothing of what it made is kept",
+                path.display()
+            )));
+        }
+    }
+    Ok(None)
 }
 
 /// How a run came to its end.
@@ -204,19 +235,11 @@ pub(super) fn open(
 ) -> Result<(Started, WorkDir), BatchError> {
     let kept = kept_mounts(step);
     let work = WorkDir::create(shared, step, &kept)?;
-    let mut spec = spec(shared, step, &work.path, &kept);
+    let secrets = Secrets::read(shared, step.wanted)?;
+    let mut spec = spec(shared, step, &work.path, &kept, &secrets);
     (spec.command.argv, spec.command.tty) = (argv, tty);
     let started = start(shared, step, &spec, stdio, None)?;
     Ok((started, work))
-}
-
-fn kept_mounts(step: &StepRun<'_>) -> Vec<KeptMount> {
-    let kept = step.kept.iter().enumerate();
-    kept.map(|(number, kept)| KeptMount {
-        name: format!("kept-{number}"),
-        at: kept.at.clone(),
-    })
-    .collect()
 }
 
 /// Sends both output streams of a command to one place.
@@ -315,43 +338,4 @@ fn wait(
 /// The tree a step stands on, with the host's directories and whose the files are.
 pub fn view_of(shared: &Shared, step: &StepRun<'_>) -> Composite {
     shared.composite(step.lower, grafts(step.base), step.plan.owners())
-}
-
-pub(super) fn whole_owner(plan: &Plan) -> Vec<hd_projection::Owner> {
-    let (uid, gid) = (plan.account.uid, plan.account.gid);
-    vec![hd_projection::Owner {
-        at: TreePath::root(),
-        uid,
-        gid,
-    }]
-}
-
-fn spec(shared: &Shared, step: &StepRun<'_>, work: &Path, kept: &[KeptMount]) -> Spec {
-    let plan = step.plan;
-    let mut command = Command::new(["/bin/sh", "-c", &step.wanted.command]);
-    command.env = plan
-        .full_environment(step.wanted)
-        .into_iter()
-        .map(|(name, value)| (OsString::from(name), OsString::from(value)))
-        .collect();
-    command.cwd = PathBuf::from(plan.workdir_of(step.wanted));
-    (command.uid, command.gid) = (plan.account.uid, plan.account.gid);
-    Spec {
-        name: step.wanted.name.clone(),
-        hostname: shared.declared().project.name.clone(),
-        stage: shared.settings.paths.stage(),
-        root: PathBuf::from(ROOT_STAGED),
-        mounts: mounts(step.base, plan, &shared.settings.paths, work, kept),
-        command,
-        privileges: Privileges {
-            capabilities: Capabilities::DockerDefault,
-            ..Privileges::default()
-        },
-        limits: Limits::default(),
-        network: match step.wanted.options.network {
-            StepNetwork::Host => Network::Host,
-            StepNetwork::None => Network::None,
-        },
-        user_namespace: hd_sandbox::idmap::required(),
-    }
 }

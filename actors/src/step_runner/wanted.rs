@@ -59,6 +59,8 @@ pub struct Options {
     pub outputs: Vec<TreePath>,
     /// Names of the caches it gets.
     pub caches: Vec<String>,
+    /// Names of the secrets it may read.
+    pub secrets: Vec<String>,
 }
 
 impl Options {
@@ -76,6 +78,7 @@ impl Options {
             inputs: step.inputs.clone(),
             outputs: step.outputs.iter().map(path).collect::<Result<_, _>>()?,
             caches: step.caches.clone(),
+            secrets: step.secrets.clone(),
         })
     }
 }

@@ -60,7 +60,7 @@ fn run(
 
 pub(in crate::commands) fn settings(plan: &Plan) -> Result<Settings, CliError> {
     let (first, reader) = reader::begin(plan)?;
-    Ok(Settings {
+    let mut settings = Settings {
         host_env: reader.host_env().clone(),
         first,
         reader: Arc::new(reader),
@@ -71,7 +71,9 @@ pub(in crate::commands) fn settings(plan: &Plan) -> Result<Settings, CliError> {
         jobs: plan.jobs,
         own: own::paths(&plan.located),
         started: plan.started,
-    })
+    };
+    settings.own.extend(own::secrets(&settings));
+    Ok(settings)
 }
 
 /// The first signal stops in peace, the second at once.

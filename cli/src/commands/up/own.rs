@@ -1,4 +1,5 @@
-//! What in a project directory this process writes to itself.
+//! What in a project directory is no part of the project: what this process writes to itself, and
+//! files of secrets.
 //!
 //! With `hd up > up.log` each line about an edit would be an edit, and so on for ever.
 
@@ -6,6 +7,9 @@ use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use hd_actors::Settings;
+use hd_actors::step_runner::secrets::place;
+use hd_config::SecretSource;
 use hd_dag::TreePath;
 
 use crate::project::Located;
@@ -19,6 +23,22 @@ pub(super) fn paths(located: &Located) -> BTreeSet<TreePath> {
     let home = located.paths.home();
     let home = home.canonicalize().unwrap_or_else(|_| home.to_path_buf());
     below(&located.directory, outputs.chain([home]))
+}
+
+/// Gives the files of secrets that lie in the project: nothing of them may be stored.
+pub(super) fn secrets(settings: &Settings) -> BTreeSet<TreePath> {
+    let files = settings
+        .first
+        .project
+        .secrets
+        .iter()
+        .filter_map(|secret| match &secret.source {
+            SecretSource::File(file) => Some(place(settings, file)),
+            SecretSource::Env(_) => None,
+        });
+    // A link is left out and so is what it leads to.
+    let led_to = |file: PathBuf| [file.canonicalize().ok(), Some(file)];
+    below(&settings.project_dir, files.flat_map(led_to).flatten())
 }
 
 fn is_file(path: &Path) -> bool {

@@ -6,6 +6,7 @@ mod step;
 use crate::keys;
 use crate::path::is_at_or_below;
 use crate::read::{Item, Result};
+use crate::secret::Secret;
 use crate::slug::unique_slugs;
 use crate::step::{NamedCache, Step};
 
@@ -16,7 +17,7 @@ pub(super) struct Build {
     pub(super) caches: Vec<NamedCache>,
 }
 
-pub(super) fn read(item: &Item<'_>) -> Result<Build> {
+pub(super) fn read(item: &Item<'_>, secrets: &[Secret]) -> Result<Build> {
     let section = item.section()?;
     section.check(&keys::BUILD)?;
     let short = section.get("steps");
@@ -29,7 +30,7 @@ pub(super) fn read(item: &Item<'_>) -> Result<Build> {
             return Err(long.invalid_key(why, "write all of them as `[[build.step]]`"));
         }
         (Some(short), None) => commands(&short)?,
-        (None, Some(long)) => step::read(&long, &caches)?,
+        (None, Some(long)) => step::read(&long, &caches, secrets)?,
         (None, None) => Vec::new(),
     };
     let kept = |item: &Item<'_>| cache(item, &caches);

@@ -4,9 +4,14 @@ use crate::keys;
 use crate::parse::{environment, services, watch};
 use crate::path::is_at_or_below;
 use crate::read::{Item, Result, Section};
+use crate::secret::Secret;
 use crate::step::{NamedCache, Step, StepNetwork};
 
-pub(super) fn read(item: &Item<'_>, caches: &[NamedCache]) -> Result<Vec<Step>> {
+pub(super) fn read(
+    item: &Item<'_>,
+    caches: &[NamedCache],
+    secrets: &[Secret],
+) -> Result<Vec<Step>> {
     let mut steps: Vec<Step> = Vec::new();
     let hint = "a list of commands is written `steps = [\"…\"]`";
     for (at, element) in item
@@ -14,13 +19,20 @@ pub(super) fn read(item: &Item<'_>, caches: &[NamedCache]) -> Result<Vec<Step>> 
         .iter()
         .enumerate()
     {
-        let step = step(element, at + 1, &steps, caches)?;
+        let mut step = step(element, at + 1, &steps)?;
+        let section = element.section()?;
+        step.caches = used(&section, "caches", caches.iter().map(|cache| &*cache.name))?;
+        step.secrets = used(
+            &section,
+            "secrets",
+            secrets.iter().map(|secret| &*secret.name),
+        )?;
         steps.push(step);
     }
     Ok(steps)
 }
 
-fn step(item: &Item<'_>, number: usize, above: &[Step], caches: &[NamedCache]) -> Result<Step> {
+fn step(item: &Item<'_>, number: usize, above: &[Step]) -> Result<Step> {
     let section = item.section()?;
     section.check(&keys::BUILD_STEP)?;
     let named = section.require("name", "add name = \"build\"")?;
@@ -40,7 +52,8 @@ fn step(item: &Item<'_>, number: usize, above: &[Step], caches: &[NamedCache]) -
         network: network.unwrap_or_default(),
         timeout: section.optional("timeout", timeout)?,
         workdir: section.optional("workdir", Item::path_inside)?,
-        caches: used(&section, caches)?,
+        caches: Vec::new(),
+        secrets: Vec::new(),
     })
 }
 
@@ -106,21 +119,31 @@ fn timeout(item: &Item<'_>) -> Result<std::time::Duration> {
     Ok(timeout)
 }
 
-fn used(section: &Section<'_>, caches: &[NamedCache]) -> Result<Vec<String>> {
-    let Some(item) = section.get("caches") else {
+/// The caches or secrets a step gets, each declared.
+fn used<'n>(
+    section: &Section<'_>,
+    key: &str,
+    known: impl Iterator<Item = &'n str> + Clone,
+) -> Result<Vec<String>> {
+    let Some(item) = section.get(key) else {
         return Ok(Vec::new());
     };
     let mut used = Vec::new();
     for element in item.elements()? {
         let name = element.text()?;
-        let known = caches.iter().map(|cache| cache.name.as_str());
         if !known.clone().any(|known| known == name) {
-            let why = format!("no cache is called {name:?}");
+            let (kind, declaration) = match key {
+                "caches" => (
+                    "cache",
+                    format!("[build.caches.{name}] path = \"~/.cache/{name}\""),
+                ),
+                _ => ("secret", format!("[secrets.{name}] env = \"TOKEN\"")),
+            };
             let mut hint = keys::name_advice(name, known);
             if hint.is_empty() {
-                hint = format!("declare it: [build.caches.{name}] path = \"~/.cache/{name}\"");
+                hint = format!("declare it: {declaration}");
             }
-            return Err(element.invalid(why, hint));
+            return Err(element.invalid(format!("no {kind} is called {name:?}"), hint));
         }
         if !used.iter().any(|other| other == name) {
             used.push(name.to_owned());
