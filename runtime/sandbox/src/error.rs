@@ -30,10 +30,12 @@ pub enum SandboxError {
         after: Duration,
     },
     /// The helper process ended without an answer.
-    #[error("{what}: the helper process ended unexpectedly")]
+    #[error("{what}: the helper process ended unexpectedly{how}")]
     Ended {
         /// What was under way.
         what: String,
+        /// How it ended, in parentheses; empty when that is not known.
+        how: String,
     },
     /// A message was not understood.
     #[error("{what}: unexpected message: {message}")]

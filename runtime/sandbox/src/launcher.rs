@@ -300,6 +300,7 @@ impl Pending {
     pub fn next_event(&mut self, timeout: Duration) -> Result<Event> {
         let process = self.process.as_ref().ok_or_else(|| SandboxError::Ended {
             what: "sandbox".into(),
+            how: String::new(),
         })?;
         match process.report(timeout) {
             Ok((report, fds)) => self.event(report, fds),
@@ -341,6 +342,7 @@ impl Pending {
                 (Some(process), _) => Err(process.unexpected(&report)),
                 (None, _) => Err(SandboxError::Ended {
                     what: "sandbox".into(),
+                    how: String::new(),
                 }),
             },
         }

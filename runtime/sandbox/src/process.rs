@@ -81,7 +81,10 @@ impl Process {
         let what = || self.name.clone();
         match self.channel.receive_by(Instant::now() + timeout) {
             Ok(Some(got)) => Ok(got),
-            Ok(None) => Err(SandboxError::Ended { what: what() }),
+            Ok(None) => Err(SandboxError::Ended {
+                what: what(),
+                how: self.how_it_ended(),
+            }),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(SandboxError::Deadline {
                 what: what(),
                 after: timeout,
@@ -90,6 +93,16 @@ impl Process {
                 what: what(),
                 source,
             }),
+        }
+    }
+
+    fn how_it_ended(&self) -> String {
+        match self.wait(Some(DROP_WAIT)) {
+            Ok(Some(status)) => match status.end {
+                End::Code(code) => format!(" (exit code {code})"),
+                End::Signal(signal) => format!(" (signal {signal})"),
+            },
+            _ => String::new(),
         }
     }
 
@@ -133,9 +146,15 @@ impl Process {
     /// Collects the ended process and what it said last.
     fn reap(&self) -> ExitStatus {
         // ECHILD would mean that somebody else collected it: then only its own words are left.
-        let _ = retry(|| waitid(WaitId::PidFd(self.pidfd()), WaitIdOptions::EXITED));
+        let told = retry(|| waitid(WaitId::PidFd(self.pidfd()), WaitIdOptions::EXITED));
+        let told = told.ok().flatten();
+        let code = told.as_ref().and_then(|status| status.exit_status());
+        let signal = told.and_then(|status| status.terminating_signal());
         let mut last = ExitStatus {
-            end: End::Signal(libc::SIGKILL),
+            end: match (code, signal) {
+                (Some(code), _) => End::Code(code),
+                (None, signal) => End::Signal(signal.unwrap_or(libc::SIGKILL)),
+            },
             usage: None,
         };
         while let Ok(Some((report, _))) = self.channel.receive_now() as io::Result<Received<Report>>
