@@ -29,7 +29,6 @@ const LATER: &[(&str, &str)] = &[
         "pause",
         "`hd stop` stops services, `hd kill -s STOP` halts their main process",
     ),
-    ("prune", "`hd cas gc` removes what no environment needs"),
     (
         "push",
         "commit hd.toml with git: whoever checks it out builds the same",

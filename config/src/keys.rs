@@ -144,12 +144,13 @@ pub(crate) const FILES: Keys = Keys {
 };
 
 pub(crate) const OPTIONS: Keys = Keys {
-    known: &["restart_grace", "project", "jobs"],
-    later: &[
-        ("gc", "run `hd cas gc` by hand for now"),
-        ("debounce", TABLE_HINT),
-        ("strict_ports", TABLE_HINT),
-    ],
+    known: &["restart_grace", "project", "jobs", "gc"],
+    later: &[("debounce", TABLE_HINT), ("strict_ports", TABLE_HINT)],
+};
+
+pub(crate) const GC: Keys = Keys {
+    known: &["max_size", "min_free", "keep"],
+    later: &[],
 };
 
 /// Tables whose keys are told apart well enough to say where a misplaced one belongs.

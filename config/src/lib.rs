@@ -37,7 +37,7 @@ pub mod watch;
 pub use error::{ConfigError, Place, Problem, Report};
 pub use files::{DirFilter, FileFilter, Files, FilterStack, HiddenBy, Verdict};
 pub use parse::{parse, parse_with};
-pub use project::{Dependency, DependencyKind, Options, Project, ProjectMode, Provider};
+pub use project::{Dependency, DependencyKind, GcLimits, Options, Project, ProjectMode, Provider};
 pub use secret::{Secret, SecretSource};
 pub use service::{
     Backoff, Command, Condition, DependsOn, Healthcheck, Kind, Probe, RestartPolicy, Service,

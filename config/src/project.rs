@@ -153,6 +153,31 @@ pub struct Options {
     pub project: ProjectMode,
     /// How many steps may run at a time; `None` leaves it to the machine.
     pub jobs: Option<NonZeroUsize>,
+    /// How much the store may hold before it is collected by itself.
+    pub gc: GcLimits,
+}
+
+/// `[options] gc`: what makes the store be collected by itself, and what stays then.
+///
+/// The store is shared by all projects of an `HD_HOME`; the limits of the project that runs count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GcLimits {
+    /// Bytes that the store may take; `None` is no limit.
+    pub max_size: Option<u64>,
+    /// Bytes that stay free on the store's file system; `None` is no limit.
+    pub min_free: Option<u64>,
+    /// What was used within this time stays, even if that is more.
+    pub keep: Duration,
+}
+
+impl Default for GcLimits {
+    fn default() -> Self {
+        Self {
+            max_size: Some(20 << 30),
+            min_free: None,
+            keep: Duration::from_secs(7 * 24 * 3600),
+        }
+    }
 }
 
 impl Default for Options {
@@ -161,6 +186,7 @@ impl Default for Options {
             restart_grace: Duration::from_secs(5),
             project: ProjectMode::Live,
             jobs: None,
+            gc: GcLimits::default(),
         }
     }
 }

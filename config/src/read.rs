@@ -10,6 +10,7 @@ use crate::duration;
 use crate::error::{ConfigError, Problem};
 use crate::keys::Keys;
 use crate::path::inside_project;
+use crate::size;
 use crate::source::Source;
 
 pub(crate) type Result<T, E = ConfigError> = std::result::Result<T, E>;
@@ -269,6 +270,15 @@ impl<'a> Item<'a> {
             return Err(self.wrong_type("a string with a unit", example));
         };
         duration::parse(text).map_err(|error| self.invalid(error.to_string(), example))
+    }
+
+    /// A size in bytes, written with a unit.
+    pub(crate) fn size(&self) -> Result<u64> {
+        let example = "sizes carry a unit: \"500MB\", \"20GiB\"";
+        let DeValue::String(text) = self.value() else {
+            return Err(self.wrong_type("a string with a unit", example));
+        };
+        size::parse(text).map_err(|error| self.invalid(error.to_string(), example))
     }
 
     /// A path inside the project, normalised; the project itself is not one.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use hd_config::{
-    Command, Condition, DependencyKind, Kind, Probe, ProjectMode, Provider, RestartPolicy,
-    StepNetwork, parse,
+    Command, Condition, DependencyKind, GcLimits, Kind, Probe, ProjectMode, Provider,
+    RestartPolicy, StepNetwork, parse,
 };
 
 const FULL: &str = include_str!("full.toml");
@@ -197,6 +197,12 @@ fn files_options_and_places_are_read() {
     assert_eq!(project.files.ignore_files(), [".gitignore"]);
     assert_eq!(project.options.restart_grace, Duration::from_secs(90));
     assert_eq!(project.options.project, ProjectMode::Live);
+    let limits = GcLimits {
+        max_size: None,
+        min_free: Some(2 << 30),
+        keep: Duration::from_secs(36 * 3600),
+    };
+    assert_eq!(project.options.gc, limits);
     let place = |key: &str| project.place(key).map(ToString::to_string);
     assert_eq!(place("services.web.port").as_deref(), Some("hd.toml:30:1"));
     assert_eq!(place("build.steps[1]").as_deref(), Some("hd.toml:22:20"));
@@ -213,6 +219,8 @@ fn the_smallest_project_has_the_documented_defaults() {
     let project = parse("environment.name = 'x'", "hd.toml").unwrap();
     assert_eq!(project.base, None);
     assert_eq!(project.options.restart_grace, Duration::from_secs(5));
+    assert_eq!(project.options.gc.max_size, Some(20 << 30));
+    assert_eq!(project.options.gc.keep, Duration::from_secs(7 * 86_400));
     assert_eq!(project.files.ignore_files(), [".gitignore", ".hdignore"]);
     assert!(project.services.is_empty() && project.steps.is_empty());
 }

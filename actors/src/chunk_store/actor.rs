@@ -1,21 +1,30 @@
 //! The ChunkStore actor.
 //!
-//! - **Owns** the right to delete from the store, and the jobs that read the project into it.
+//! - **Owns** the right to delete from the store, and the jobs that read the project into it. When
+//!   the store is over its limits it collects by itself, once nothing has been pinned for a moment.
 //! - **Receives** `IngestPaths`, `PinRoot`.
 //! - **Sends** nothing; it answers.
 //! - **When full** the asker waits (*Await*): jobs run in a bounded pool.
 //! - **After restart** it has lost nothing: the store is on disk, jobs are asked for again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use hd_supervision::actix::{Actor, Context, Handler, ResponseFuture};
+use hd_supervision::actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, ResponseFuture,
+    SpawnHandle, WrapFuture,
+};
 use hd_supervision::{Pool, Status};
 
 use super::filter::ProjectFilter;
-use super::{ingest, pins};
+use super::{collect, ingest, pins};
+use crate::events::Event;
 use crate::messages::{BatchError, IngestPaths, Ingested, PinRoot};
 use crate::mount_server::mount_points::MountPoints;
 use crate::shared::Shared;
+
+/// How long nothing has to be pinned before the limits of the store are looked at.
+const REST: Duration = Duration::from_secs(2);
 
 /// Reads into the store, pins, collects.
 #[derive(Debug)]
@@ -24,6 +33,10 @@ pub struct ChunkStore {
     pub shared: Arc<Shared>,
     /// Where blocking jobs run.
     pub pool: Pool,
+    /// Where collections run, which may take long: no edit waits behind one.
+    pub collecting: Pool,
+    /// The next look at whether the store is over its limits.
+    pub due: Option<SpawnHandle>,
     /// Directories hd made in the project.
     pub mount_points: MountPoints,
     /// Where it says what it does.
@@ -54,11 +67,34 @@ impl Handler<IngestPaths> for ChunkStore {
 }
 
 impl Handler<PinRoot> for ChunkStore {
-    type Result = ResponseFuture<Result<(), BatchError>>;
+    type Result = ResponseActFuture<Self, Result<(), BatchError>>;
 
     fn handle(&mut self, message: PinRoot, _: &mut Self::Context) -> Self::Result {
         let (shared, pool) = (self.shared.clone(), self.pool.clone());
-        Box::pin(async move { job(pool.run(move || pins::pin(&shared, &message)).await) })
+        let pinned = async move { job(pool.run(move || pins::pin(&shared, &message)).await) };
+        Box::pin(pinned.into_actor(self).map(|pinned, this, ctx| {
+            this.collect_soon(ctx);
+            pinned
+        }))
+    }
+}
+
+impl ChunkStore {
+    /// Looks after the limits of the store, once edits have come to rest.
+    fn collect_soon(&mut self, ctx: &mut Context<Self>) {
+        if let Some(before) = self.due.take() {
+            ctx.cancel_future(before);
+        }
+        self.due = Some(ctx.run_later(REST, |this, ctx| {
+            let (shared, pool) = (this.shared.clone(), this.collecting.clone());
+            let job = async move { pool.run(move || collect::within_limits(&shared)).await };
+            // A job that panicked is reported by its pool; the next pin is another occasion.
+            ctx.spawn(job.into_actor(this).map(|note, this, _| {
+                if let Ok(Some(note)) = note {
+                    this.shared.events.tell(Event::Note(note));
+                }
+            }));
+        }));
     }
 }
 

@@ -4,6 +4,7 @@ pub mod declared;
 pub mod error;
 pub mod files;
 pub mod instance;
+pub mod instances;
 pub mod log_line;
 pub mod process_book;
 pub mod project_tree;

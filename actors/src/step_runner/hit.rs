@@ -47,7 +47,10 @@ pub fn search(
         };
         match miss(shared, &result, lower, &world)? {
             None if !is_whole(shared, &result)? => broken = true,
-            None => return Ok(Search::Valid(Box::new(result))),
+            None => {
+                shared.store.note_use(key, entry);
+                return Ok(Search::Valid(Box::new(result)));
+            }
             Some(miss) => newest_miss = newest_miss.or(Some(miss)),
         }
     }

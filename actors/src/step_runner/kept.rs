@@ -109,6 +109,12 @@ impl KeptStates {
         self.states.insert(name, state);
     }
 
+    /// Gives all contents with their names, `cache:NAME` for a named cache.
+    pub fn named(&self) -> impl Iterator<Item = (&str, Rooted)> {
+        let states = self.states.iter();
+        states.map(|(name, state)| (name.0.as_str(), state.content))
+    }
+
     /// Gives all contents, which must not be collected.
     pub fn contents(&self) -> impl Iterator<Item = Rooted> {
         self.states.values().map(|state| state.content)

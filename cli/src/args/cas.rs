@@ -6,6 +6,8 @@ use clap::{ArgAction, Subcommand};
 pub(crate) enum CasVerb {
     /// Print sizes and counts
     Stats,
+    /// Print who takes how much: projects, images, steps, caches
+    Df,
     /// Remove what no environment needs
     Gc {
         /// Say what would go, remove nothing

@@ -9,6 +9,7 @@ mod inside;
 mod lifecycle;
 mod logs;
 mod look;
+mod prune;
 
 use std::ffi::OsString;
 
@@ -23,6 +24,7 @@ pub(crate) use inside::{DebugArgs, ExecArgs, HowArgs, RunArgs, ShellArgs};
 pub(crate) use lifecycle::{BuildArgs, DownArgs, InitArgs, UpArgs};
 pub(crate) use logs::LogsArgs;
 pub(crate) use look::{Look, Place, Progress, When};
+pub(crate) use prune::PruneArgs;
 
 /// Environments whose files, build steps and services follow every edit.
 #[derive(Debug, Parser)]
@@ -101,6 +103,8 @@ pub(crate) enum Verb {
     /// Look after the store of contents
     #[command(subcommand)]
     Cas(CasVerb),
+    /// Give room back: projects that are gone, what was not used for long, more than a size
+    Prune(PruneArgs),
     /// Measure what edits cost with hd, and with Docker where it answers
     Demo(DemoArgs),
     /// Check what hd needs of this machine; exit code 7 when something is missing

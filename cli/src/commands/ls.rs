@@ -51,7 +51,9 @@ fn instances(home: &Path) -> Result<Vec<Instance>, CliError> {
         Err(e) => return Err(CliError::io("list", &all, &e)),
     };
     let ids = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut found: Vec<Instance> = ids.map(|id| instance(home, id)).collect();
+    // One without a project was forgotten, or is just being made.
+    let known = ids.filter(|id| InstancePaths::of_id(home, id).project().exists());
+    let mut found: Vec<Instance> = known.map(|id| instance(home, id)).collect();
     found.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     Ok(found)
 }

@@ -14,6 +14,7 @@ mod inside;
 mod logs;
 mod ls;
 mod plan;
+mod prune;
 mod service;
 mod state;
 mod status;
@@ -75,6 +76,7 @@ pub(crate) fn run(cli: Cli, output: Output, started: Instant) -> Outcome {
         }
         Verb::Dag(verb) => dag::run(verb, outer, output, started),
         Verb::Cas(verb) => cas::run(&verb, output),
+        Verb::Prune(args) => prune::run(&args, output),
         Verb::Demo(mut args) => {
             args.place = args.place.or(outer);
             demo::run(&args, output)

@@ -2,8 +2,10 @@
 
 use std::num::NonZeroUsize;
 
+use toml::de::DeValue;
+
 use crate::keys;
-use crate::project::{Options, ProjectMode};
+use crate::project::{GcLimits, Options, ProjectMode};
 use crate::read::{Item, Result};
 
 pub(super) fn read(item: &Item<'_>) -> Result<Options> {
@@ -16,7 +18,33 @@ pub(super) fn read(item: &Item<'_>) -> Result<Options> {
         restart_grace: grace.unwrap_or(default.restart_grace),
         project: project.unwrap_or(default.project),
         jobs: section.optional("jobs", jobs)?,
+        gc: section.optional("gc", gc)?.unwrap_or(default.gc),
     })
+}
+
+fn gc(item: &Item<'_>) -> Result<GcLimits> {
+    if !matches!(item.value(), DeValue::Table(_)) {
+        return Err(item.wrong_type("a table", "gc = { max_size = \"20GiB\", keep = \"7d\" }"));
+    }
+    let section = item.section()?;
+    section.check(&keys::GC)?;
+    let default = GcLimits::default();
+    let keep = section.optional("keep", Item::duration)?;
+    Ok(GcLimits {
+        max_size: section
+            .optional("max_size", max_size)?
+            .unwrap_or(default.max_size),
+        min_free: section.optional("min_free", Item::size)?,
+        keep: keep.unwrap_or(default.keep),
+    })
+}
+
+/// A size, or that there is no limit.
+fn max_size(item: &Item<'_>) -> Result<Option<u64>> {
+    match item.value() {
+        DeValue::String(text) if text == "unlimited" => Ok(None),
+        _ => item.size().map(Some),
+    }
 }
 
 fn jobs(item: &Item<'_>) -> Result<NonZeroUsize> {

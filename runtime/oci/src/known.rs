@@ -85,6 +85,7 @@ pub(crate) fn find<N: DeserializeOwned>(
             continue;
         }
         if let Ok(notes) = serde_json::from_slice(&store.read_blob(&notes)?) {
+            store.note_use(key, &entry);
             return Ok(Some((result.output, notes)));
         }
     }

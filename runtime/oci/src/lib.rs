@@ -19,6 +19,7 @@ mod pull;
 mod reference;
 mod registry;
 mod stack;
+mod stored;
 #[cfg(test)]
 #[path = "../tests/common/tarball.rs"]
 mod tarball;
@@ -38,3 +39,4 @@ pub use platform::Platform;
 pub use progress::{OnProgress, Progress};
 pub use reference::{Reference, ReferenceError};
 pub use registry::{CredentialError, Credentials, RegistryError, Retry};
+pub use stored::{StoredImage, stored_images};

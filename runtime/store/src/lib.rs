@@ -14,9 +14,12 @@
 //! cas/leases/<process>            what a running command needs            (`lease`)
 //! cas/scan/<project>              stat cache of a project scan            (`scan`)
 //! cas/whole                       roots that are known to be whole        (`whole`)
+//! cas/used                        when history was used last              (`used`)
+//! cas/collected                   what the last collection left           (`gc::collected`)
 //! cas/lock/…                      locks, and what is about to go          (`locks`)
 //! ```
 
+mod apparent;
 mod appender;
 mod assemble;
 mod cache;
@@ -28,6 +31,7 @@ mod error;
 mod format;
 mod frame;
 mod gc;
+mod histories;
 mod hold;
 mod id;
 mod idhash;
@@ -49,13 +53,15 @@ mod shelf;
 mod stat;
 mod stats;
 mod store;
+mod usage;
+mod used;
 mod verify;
 mod walk;
 mod whole;
 mod writer;
 
 pub use error::{Error, Result};
-pub use gc::{Budget, GcOptions, GcReport};
+pub use gc::{Budget, Collected, GcOptions, GcReport, Unwanted};
 pub use hold::Hold;
 pub use id::{Id, ParseIdError};
 pub use ingest::{Ingested, ingest_files};
@@ -67,5 +73,6 @@ pub use repair::Repaired;
 pub use stat::FileStat;
 pub use stats::Stats;
 pub use store::Store;
+pub use usage::{Owner, Usage, UsageReport};
 pub use verify::{Damage, VerifyOptions, VerifyReport};
 pub use writer::Writer;

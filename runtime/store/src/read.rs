@@ -7,10 +7,13 @@ use crate::frame::Frame;
 use crate::list::{Level, ListView};
 use crate::quarantine::Damaged;
 use crate::record::{RecordKind, u64_at};
-use crate::segment::LoadError;
+use crate::segment::{LoadError, lock};
 use crate::shelf::{Located, Want};
 use crate::store::empty_blob;
 use crate::{Error, Id, NodeKind, Result, Store};
+
+/// Damaged objects that are remembered by name.
+const NAMED_DAMAGES: usize = 64;
 
 /// One stored answer for a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,7 +174,7 @@ impl Store {
         };
         self.inner.frames.remove(key);
         if segment.suspect(entry, reason) {
-            self.met_damage(copy, reason)?;
+            self.met_damage(id, copy, reason)?;
         }
         let (segment, offset) = (segment.name(), entry.offset());
         Err(Error::Damaged {
@@ -183,10 +186,15 @@ impl Store {
     }
 
     /// Tells everybody about a damaged copy, so that its object is healed from wherever it came.
-    fn met_damage(&self, copy: &Located, reason: &str) -> Result<()> {
+    fn met_damage(&self, id: &Id, copy: &Located, reason: &str) -> Result<()> {
         let (segment, offset) = (copy.segment.name(), copy.entry.offset());
         tracing::warn!(%segment, offset, reason, "a stored object is damaged");
         self.inner.damages_met.fetch_add(1, Ordering::Relaxed);
+        let mut damaged = lock(&self.inner.damaged);
+        if damaged.len() < NAMED_DAMAGES {
+            damaged.insert(*id);
+        }
+        drop(damaged);
         // A stat cache that vouches for this object must ask again.
         self.inner.locks.advance_epoch()?;
         let mut damaged = Damaged::default();
@@ -282,6 +290,34 @@ impl Store {
             }
         }
         Ok(true)
+    }
+
+    /// Lists the objects that a large blob is stored as: parts of its list, and chunks. A small one
+    /// is stored as itself; what cannot be read is left out.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn pieces(&self, blob: &Id) -> Result<Vec<Id>> {
+        let mut pieces = Vec::new();
+        let mut waiting = vec![(*blob, Want::Blob)];
+        while let Some((id, want)) = waiting.pop() {
+            let copies = self.inner.shelf.locate(&id, want)?;
+            let is_list = |copy: &Located| copy.entry.kind == RecordKind::List.code();
+            if !copies.iter().any(is_list) {
+                continue;
+            }
+            let list = match self.object(&id, want) {
+                Ok(object) if object.kind() == RecordKind::List => object,
+                Ok(_) | Err(Error::Damaged { .. } | Error::NotFound { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            let list = ListView::new(list.bytes());
+            pieces.extend(list.ids());
+            if list.level() == Level::Parts {
+                waiting.extend(list.ids().map(|id| (id, Want::ListPart)));
+            }
+        }
+        Ok(pieces)
     }
 
     /// Copies a range of a blob, a part or a chunk to the end of `out`.

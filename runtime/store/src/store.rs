@@ -1,5 +1,6 @@
 //! The handle on a store.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,7 +9,9 @@ use crate::cache::FrameCache;
 use crate::durable::make_private_dir;
 use crate::format::Format;
 use crate::locks::Locks;
+use crate::segment::lock;
 use crate::shelf::{Shelf, Want};
+use crate::used::Uses;
 use crate::whole::Whole;
 use crate::writer::Writer;
 use crate::{Error, Id, Result};
@@ -30,6 +33,10 @@ pub(crate) struct Inner {
     pub(crate) locks: Locks,
     pub(crate) whole: Mutex<Whole>,
     pub(crate) damages_met: AtomicU64,
+    /// The objects of those, as far as there are not too many.
+    pub(crate) damaged: Mutex<BTreeSet<Id>>,
+    /// Uses of history that this process knows of; read when the first one is noted.
+    pub(crate) used: Mutex<Option<Uses>>,
 }
 
 impl Store {
@@ -62,6 +69,8 @@ impl Store {
             locks,
             whole: Mutex::default(),
             damages_met: AtomicU64::new(0),
+            damaged: Mutex::default(),
+            used: Mutex::default(),
         };
         Ok(Store {
             inner: Arc::new(inner),
@@ -116,6 +125,17 @@ impl Store {
     /// failed because of that, and tries again with what is made anew.
     pub fn damages_met(&self) -> u64 {
         self.inner.damages_met.load(Ordering::Relaxed)
+    }
+
+    /// The first of the objects that were found damaged through this handle and its clones.
+    pub fn damaged(&self) -> BTreeSet<Id> {
+        lock(&self.inner.damaged).clone()
+    }
+
+    /// Bytes of all segment files that are known to this handle: what a budget is about.
+    pub fn file_bytes(&self) -> u64 {
+        let segments = self.inner.shelf.segments();
+        segments.iter().map(|segment| segment.committed()).sum()
     }
 
     /// A number that changes whenever something stored was removed or found damaged.

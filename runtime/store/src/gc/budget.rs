@@ -1,24 +1,28 @@
 //! What may stay when not all that is needed has room: the most recently used.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use super::GcOptions;
 use super::mark::Entry;
-use crate::shelf::Located;
-use crate::{RefRecord, Result};
+use crate::RefRecord;
 
 /// How much a collection may leave; what was used least recently goes first.
 ///
 /// Leases and what is in use or young stays even if that is more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budget {
-    /// Bytes of segment files.
+    /// Bytes of segment files; about a tenth less is aimed at, so that the next collection is not
+    /// due at once.
     pub max_bytes: u64,
     /// References and history used within this time stay.
     pub keep: Duration,
-    /// Names of references that stay, however old.
-    pub in_use: Vec<String>,
+}
+
+impl Budget {
+    /// Bytes of live objects that have room.
+    pub(crate) fn room(&self) -> u64 {
+        self.max_bytes - self.max_bytes / 10
+    }
 }
 
 /// One root that a budget may drop.
@@ -35,59 +39,85 @@ impl Item {
         }
     }
 
-    fn must_stay(&self, options: &GcOptions) -> bool {
-        let Some(budget) = &options.budget else {
-            return true;
-        };
-        let age = options.now_unix_ms.saturating_sub(self.at_unix_ms());
-        let is_young = u128::from(age) <= budget.keep.as_millis();
-        is_young || matches!(self, Item::Ref(name, _) if budget.in_use.contains(name))
+    fn age(&self, options: &GcOptions) -> Duration {
+        Duration::from_millis(options.now_unix_ms.saturating_sub(self.at_unix_ms()))
     }
-}
 
-/// Sorts roots: what must stay, then the rest, the most recently used first.
-pub(crate) fn in_order(options: &GcOptions, items: Vec<Item>) -> (Vec<Item>, Vec<Item>) {
-    let (must, mut may): (Vec<Item>, Vec<Item>) =
-        items.into_iter().partition(|item| item.must_stay(options));
-    may.sort_by_key(|item| std::cmp::Reverse(item.at_unix_ms()));
-    (must, may)
-}
+    fn is_in_use(&self, options: &GcOptions) -> bool {
+        matches!(self, Item::Ref(name, _) if options.in_use.contains(name))
+    }
 
-/// Adds up what marked copies take in their segments.
-#[derive(Debug, Default)]
-pub(crate) struct Sizes {
-    /// Of a record: bytes in the file, and bytes decoded.
-    records: HashMap<(u64, u32), (u64, u64)>,
-    pub(crate) bytes: u64,
-}
-
-impl Sizes {
-    /// The share of its record that a copy takes, in bytes.
-    pub(crate) fn of(&mut self, copy: &Located) -> Result<u64> {
-        let key = (copy.segment.number, copy.entry.place);
-        let (stored, raw) = match self.records.get(&key) {
-            Some(known) => *known,
-            None => {
-                let outline = copy.segment.outline(copy.entry.place)?;
-                let size = outline.map_or((0, 1), |found| {
-                    let header = found.header;
-                    (header.record_len(), u64::from(header.raw).max(1))
-                });
-                *self.records.entry(key).or_insert(size)
+    fn must_go(&self, options: &GcOptions) -> bool {
+        let unwanted = &options.unwanted;
+        let named = match self {
+            Item::Ref(name, _) => unwanted.refs.contains(name),
+            Item::Entry(entry) => {
+                let name = (entry.key, entry.made_unix_ms);
+                unwanted.entries.contains(&name)
             }
         };
-        Ok(stored * u64::from(copy.len) / raw)
+        let is_old = |limit| self.age(options) > limit && !self.is_in_use(options);
+        named || unwanted.unused_for.is_some_and(is_old)
     }
 
-    pub(crate) fn add(&mut self, copy: &Located) {
-        // A record that cannot be read takes no part in the sum; the collection meets it again.
-        self.bytes += self.of(copy).unwrap_or_default();
+    fn must_stay(&self, options: &GcOptions) -> bool {
+        let budget = options.budget.as_ref();
+        budget.is_none_or(|budget| self.age(options) <= budget.keep) || self.is_in_use(options)
     }
+}
+
+/// Roots by what becomes of them.
+#[derive(Default)]
+pub(crate) struct Sorted {
+    pub(crate) go: Vec<Item>,
+    pub(crate) stay: Vec<Item>,
+    /// Those that stay as far as there is room, the most recently used first.
+    pub(crate) may: Vec<Item>,
+}
+
+/// Sorts roots by what the options say of them.
+pub(crate) fn sorted(options: &GcOptions, items: Vec<Item>) -> Sorted {
+    let mut sorted = Sorted::default();
+    for item in items {
+        if item.must_go(options) {
+            sorted.go.push(item);
+        } else if item.must_stay(options) {
+            sorted.stay.push(item);
+        } else {
+            sorted.may.push(item);
+        }
+    }
+    let last_use = |item: &Item| std::cmp::Reverse(item.at_unix_ms());
+    sorted.may.sort_by_key(last_use);
+    sorted
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Unwanted;
+
+    fn item(name: &str, at_unix_ms: u64) -> Item {
+        let record = RefRecord {
+            links: Vec::new(),
+            project: String::new(),
+            at_unix_ms,
+        };
+        Item::Ref(name.to_owned(), record)
+    }
+
+    fn names(options: &GcOptions) -> [Vec<String>; 3] {
+        let all = [("old", 1), ("used", 2), ("young", 90), ("newer", 80)];
+        let all = all.map(|(name, at)| item(name, at));
+        let Sorted { go, stay, may } = sorted(options, all.into());
+        [go, stay, may].map(|items| {
+            let name = |item: &Item| match item {
+                Item::Ref(name, _) => name.clone(),
+                Item::Entry(_) => String::new(),
+            };
+            items.iter().map(name).collect()
+        })
+    }
 
     #[test]
     fn the_most_recently_used_comes_first_and_the_young_must_stay() {
@@ -95,37 +125,35 @@ mod tests {
             budget: Some(Budget {
                 max_bytes: 0,
                 keep: Duration::from_millis(10),
-                in_use: vec!["used".into()],
             }),
+            in_use: vec!["used".into()],
             ..GcOptions::new(100)
         };
-        let item = |name: &str, at_unix_ms| {
-            let record = RefRecord {
-                links: Vec::new(),
-                project: String::new(),
-                at_unix_ms,
-            };
-            Item::Ref(name.to_owned(), record)
+        let [go, stay, may] = names(&options);
+        assert!(go.is_empty());
+        assert_eq!(
+            (stay.join(" "), may.join(" ")),
+            ("used young".into(), "newer old".into())
+        );
+        let [_, stay, may] = names(&GcOptions::new(100));
+        assert_eq!((stay.len(), may.len()), (4, 0));
+    }
+
+    #[test]
+    fn the_unwanted_goes_by_name_or_age_but_not_what_is_in_use_for_its_age() {
+        let options = GcOptions {
+            unwanted: Unwanted {
+                refs: vec!["young".into()],
+                unused_for: Some(Duration::from_millis(20)),
+                ..Unwanted::default()
+            },
+            in_use: vec!["used".into()],
+            ..GcOptions::new(100)
         };
-        let names = |items: &[Item]| -> Vec<String> {
-            let name = |item: &Item| match item {
-                Item::Ref(name, _) => name.clone(),
-                Item::Entry(_) => String::new(),
-            };
-            items.iter().map(name).collect()
-        };
-        let all = || {
-            vec![
-                item("old", 1),
-                item("used", 2),
-                item("young", 90),
-                item("newer", 80),
-            ]
-        };
-        let (must, may) = in_order(&options, all());
-        assert_eq!(names(&must), ["used", "young"]);
-        assert_eq!(names(&may), ["newer", "old"]);
-        let (must, may) = in_order(&GcOptions::new(100), all());
-        assert_eq!((must.len(), may.len()), (4, 0));
+        let [go, stay, _] = names(&options);
+        assert_eq!(
+            (go.join(" "), stay.join(" ")),
+            ("old young".into(), "used newer".into())
+        );
     }
 }

@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::budget::{self, Item, Sizes};
+use super::budget::{self, Item};
+use super::sizes::Sizes;
 use super::{GcOptions, GcReport};
 use crate::control::Spot;
 use crate::idhash::IdBuildHasher;
 use crate::locks::condemned::Condemned;
 use crate::read::decode_history;
-use crate::record::RecordKind;
 use crate::segment::Segment;
 use crate::shelf::Located;
 use crate::walk::{Visitor, Walk};
@@ -149,12 +149,13 @@ impl<'a> Marker<'a> {
         let refs = self.store.refs()?.into_iter();
         let mut items: Vec<Item> = refs.map(|(name, record)| Item::Ref(name, record)).collect();
         items.extend(self.young_histories()?.into_iter().map(Item::Entry));
-        let (must, may) = budget::in_order(self.options, items);
-        for item in &must {
+        let sorted = budget::sorted(self.options, items);
+        for item in &sorted.stay {
             self.mark_item(item)?;
         }
+        sorted.go.into_iter().for_each(|item| self.drop_item(item));
         match &self.options.budget {
-            Some(budget) => self.mark_within(budget.max_bytes, may),
+            Some(budget) => self.mark_within(budget.room(), sorted.may),
             None => Ok(()),
         }
     }
@@ -163,6 +164,7 @@ impl<'a> Marker<'a> {
     fn mark_within(&mut self, max_bytes: u64, items: Vec<Item>) -> Result<()> {
         let mut is_full = false;
         for item in items {
+            let missing = self.marks.missing.len();
             if !is_full {
                 self.walk.remember();
                 self.marks.added = Some(Vec::new());
@@ -175,15 +177,18 @@ impl<'a> Marker<'a> {
                 self.walk.take_back();
                 self.marks.take_back(added.unwrap_or_default());
             }
-            match item {
-                Item::Ref(name, record) => {
-                    self.marks.missing.clear();
-                    self.marks.refs_dropped.push((name, record));
-                }
-                Item::Entry(_) => self.marks.history_dropped += 1,
-            }
+            // What it missed is nobody's loss any more.
+            self.marks.missing.truncate(missing);
+            self.drop_item(item);
         }
         Ok(())
+    }
+
+    fn drop_item(&mut self, item: Item) {
+        match item {
+            Item::Ref(name, record) => self.marks.refs_dropped.push((name, record)),
+            Item::Entry(_) => self.marks.history_dropped += 1,
+        }
     }
 
     fn mark_item(&mut self, item: &Item) -> Result<()> {
@@ -254,36 +259,19 @@ impl<'a> Marker<'a> {
         Ok(young)
     }
 
+    /// A damaged entry is dropped by not being among these.
     fn histories(&self) -> Result<Vec<Entry>> {
+        let uses = self.store.uses();
         let mut found = Vec::new();
-        for segment in self.store.inner.shelf.segments().iter() {
-            let entries = segment.entries().into_iter();
-            for entry in entries.filter(|entry| entry.kind == RecordKind::History.code()) {
-                let Some(outline) = segment.outline(entry.place)? else {
-                    continue;
-                };
-                let Some(line) = outline.table.first() else {
-                    continue;
-                };
-                let (key, len) = (line.id, line.len);
-                let copy = Located {
-                    segment: segment.clone(),
-                    entry,
-                    len,
-                };
-                // A damaged entry is dropped by not being marked.
-                if let Ok(object) = self.store.object_at(&copy, &key)
-                    && let Some(entry) = decode_history(object.bytes())
-                {
-                    let at_unix_ms = entry.at_unix_ms;
-                    found.push(Entry {
-                        at_unix_ms,
-                        copy,
-                        key,
-                    });
-                }
-            }
-        }
+        self.store.each_history(|copy, key, entry| {
+            let used = uses.get(&(key.prefix(), entry.at_unix_ms));
+            found.push(Entry {
+                at_unix_ms: entry.at_unix_ms.max(used.copied().unwrap_or(0)),
+                made_unix_ms: entry.at_unix_ms,
+                copy,
+                key,
+            });
+        })?;
         Ok(found)
     }
 
@@ -311,7 +299,9 @@ fn is_young(at_unix_ms: u64, options: &GcOptions) -> bool {
 
 /// A history entry, without its payload: there may be very many.
 pub(crate) struct Entry {
+    /// When it was made or used last.
     pub(crate) at_unix_ms: u64,
+    pub(crate) made_unix_ms: u64,
     pub(crate) copy: Located,
     pub(crate) key: Id,
 }

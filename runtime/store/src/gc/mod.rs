@@ -16,17 +16,21 @@
 //! next collection; never a hole. Readers take no lock: open segments stay readable.
 
 mod budget;
+mod collected;
 mod copier;
 mod leftovers;
 pub(crate) mod mark;
 pub(crate) mod plan;
+pub(crate) mod sizes;
 mod sweep;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::locks::condemned::Condemned;
 use crate::{Id, Links, Result, Store};
 pub use budget::Budget;
+pub use collected::Collected;
 pub(crate) use copier::rewrite;
 use mark::Marker;
 pub(crate) use sweep::remove as without;
@@ -50,6 +54,24 @@ pub struct GcOptions {
     pub history_max_age: Option<Duration>,
     /// How much may stay; without one, all that is needed does.
     pub budget: Option<Budget>,
+    /// What goes although there is room for it.
+    pub unwanted: Unwanted,
+    /// Copies what lives elsewhere as soon as a tenth of a segment is dead, not only half of it:
+    /// more of the disk is given back for more work.
+    pub thorough: bool,
+    /// Names of references that stay, however old, unless they are unwanted by name.
+    pub in_use: Vec<String>,
+}
+
+/// What a collection drops although there is room for it; what others lead to as well stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unwanted {
+    /// References, by name.
+    pub refs: Vec<String>,
+    /// Entries of histories, by key and the time they were made.
+    pub entries: BTreeSet<(Id, u64)>,
+    /// References and history that were not used for this long.
+    pub unused_for: Option<Duration>,
 }
 
 impl GcOptions {
@@ -62,6 +84,9 @@ impl GcOptions {
             history_per_key: 32,
             history_max_age: Some(Duration::from_secs(30 * 24 * 3600)),
             budget: None,
+            unwanted: Unwanted::default(),
+            thorough: false,
+            in_use: Vec::new(),
         }
     }
 }
@@ -108,7 +133,7 @@ impl Store {
         let segments = self.inner.shelf.segments();
         let mut marker = Marker::new(self, links, options);
         marker.mark_at_first()?;
-        let mut plan = plan::plan(&segments, &marker.marks)?;
+        let mut plan = plan::plan(&segments, &marker.marks, options)?;
         if options.dry_run {
             let mut report = marker.report(plan.live_bytes());
             plan.foretell(&mut report);
@@ -124,6 +149,7 @@ impl Store {
         };
         report.segments_busy = busy;
         locks.fill_reserve();
+        self.note_collected(options);
         Ok(report)
     }
 

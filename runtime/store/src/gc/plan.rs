@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::GcReport;
 use super::mark::Marks;
+use super::{GcOptions, GcReport};
 use crate::control::Spot;
 use crate::locks::condemned::Condemned;
 use crate::record::RecordKind;
@@ -98,15 +98,20 @@ impl Plan {
     }
 }
 
-/// Decides about every segment: less than half live means that the rest is copied elsewhere.
-pub(crate) fn plan(segments: &[Arc<Segment>], marks: &Marks) -> Result<Plan> {
+/// Decides about every segment: less than half live means that the rest is copied elsewhere; less
+/// than nine tenths, when there is more than a budget allows or that is asked for.
+pub(crate) fn plan(segments: &[Arc<Segment>], marks: &Marks, options: &GcOptions) -> Result<Plan> {
+    let bytes: u64 = segments.iter().map(|segment| segment.committed()).sum();
+    let budget = options.budget.as_ref();
+    let is_tight = budget.is_some_and(|budget| bytes > budget.max_bytes);
+    let tenths = if is_tight || options.thorough { 9 } else { 5 };
     let mut plan = Plan {
         going: Vec::new(),
         staying: Vec::new(),
     };
     for segment in segments {
         let survey = survey(segment, marks)?;
-        let thin = survey.live_bytes * 2 < segment.committed();
+        let thin = survey.live_bytes * 10 < segment.committed() * tenths;
         if thin && !survey.has_damaged_live {
             plan.going.push(survey);
         } else {

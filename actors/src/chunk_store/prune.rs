@@ -1,0 +1,124 @@
+//! What `hd prune` takes: projects that are gone, named ones, and what was not used for long.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use hd_store::{Budget, GcOptions, GcReport, Store, Unwanted};
+
+use super::collect::{self, collect};
+use super::owners::Steps;
+use crate::messages::BatchError;
+use crate::model::instance::InstancePaths;
+use crate::model::instances::Instance;
+
+/// What is to go.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// Everything of these instances, which must not run.
+    pub projects: Vec<Instance>,
+    /// What was not used for this long.
+    pub unused_for: Option<Duration>,
+    /// The least recently used, until no more than so many bytes of segment files are left.
+    pub max_bytes: Option<u64>,
+    /// Only tell what would go.
+    pub dry_run: bool,
+    /// How long to wait for commands that are at work.
+    pub wait: Duration,
+}
+
+/// What went.
+#[derive(Debug)]
+pub struct Pruned {
+    /// Directories of the projects of which nothing is left.
+    pub projects: Vec<Instance>,
+    /// What the collection did.
+    pub gc: GcReport,
+}
+
+/// Finds the instances whose project directory is gone.
+///
+/// # Errors
+/// When the instances cannot be listed.
+pub fn gone(home: &Path) -> std::io::Result<Vec<Instance>> {
+    let mut gone = Instance::all(home)?;
+    let is_gone = |path: &Path| {
+        let looked = path.symlink_metadata();
+        looked.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    };
+    gone.retain(|one| is_gone(&one.project) && !one.is_running());
+    Ok(gone)
+}
+
+/// Takes what is wished, then collects. Blocks.
+///
+/// # Errors
+/// `busy` when a project runs that is to go, and errors of the store.
+pub fn prune(store: &Store, home: &Path, wish: Wish) -> Result<Pruned, BatchError> {
+    let io = |e: std::io::Error| BatchError::new("io", e);
+    let failed = |e: hd_store::Error| BatchError::new("store", e);
+    let mut projects = wish.projects;
+    if let Some(unused_for) = wish.unused_for {
+        let old = unused(store, home, unused_for)?;
+        projects.extend(old);
+    }
+    projects.sort_by(|a, b| a.paths.id().cmp(b.paths.id()));
+    projects.dedup_by(|a, b| a.paths == b.paths);
+    let mut held = Vec::new();
+    for project in &projects {
+        let running = || {
+            BatchError::new("running", "hd runs this project")
+                .at(project.project.display().to_string())
+                .hint("`hd down` ends it")
+        };
+        held.push(project.hold().map_err(io)?.ok_or_else(running)?);
+    }
+    let instances = Instance::all(home).map_err(io)?;
+    let histories = store.histories().map_err(failed)?;
+    let places: Vec<String> = projects.iter().map(place).collect();
+    let steps = Steps::of(&instances, &histories);
+    let refs = projects.iter().map(|one| one.paths.reference());
+    let options = GcOptions {
+        unwanted: Unwanted {
+            refs: refs.collect(),
+            entries: steps.only_of(&places, &histories),
+            unused_for: wish.unused_for,
+        },
+        budget: wish.max_bytes.map(|max_bytes| Budget {
+            max_bytes,
+            keep: Duration::ZERO,
+        }),
+        in_use: collect::in_use(home).map_err(io)?,
+        ..collect::options(wish.wait, wish.dry_run)
+    };
+    let gc = collect(store, &options).map_err(failed)?;
+    if !wish.dry_run {
+        projects.iter().try_for_each(Instance::forget).map_err(io)?;
+    }
+    drop(held);
+    Ok(Pruned { projects, gc })
+}
+
+fn place(instance: &Instance) -> String {
+    instance.project.display().to_string()
+}
+
+/// The instances that neither run nor were used for so long.
+fn unused(store: &Store, home: &Path, time: Duration) -> Result<Vec<Instance>, BatchError> {
+    let refs = store.refs().map_err(|e| BatchError::new("store", e))?;
+    let used: BTreeMap<String, u64> = refs
+        .into_iter()
+        .map(|(name, record)| (name, record.at_unix_ms))
+        .collect();
+    let last_use = |paths: &InstancePaths, state_at: u64| {
+        let pinned = used.get(&paths.reference()).copied().unwrap_or(0);
+        pinned.max(state_at)
+    };
+    let now = crate::session::unix_ms();
+    let mut old = Instance::all(home).map_err(|e| BatchError::new("io", e))?;
+    old.retain(|one| {
+        let at = last_use(&one.paths, one.state_at_unix_ms());
+        Duration::from_millis(now.saturating_sub(at)) > time && !one.is_running()
+    });
+    Ok(old)
+}

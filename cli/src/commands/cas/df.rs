@@ -1,0 +1,131 @@
+//! `hd cas df`: who takes how much of the store.
+
+use hd_actors::chunk_store::owners::{Purpose, owners};
+use hd_dag::StoreLinks;
+use hd_store::{Owner, Usage, UsageReport};
+use serde_json::{Value, json};
+
+use super::{failed, open};
+use crate::error::Outcome;
+use crate::output::Output;
+use crate::output::human::bytes;
+use crate::output::style::Style;
+use crate::output::table::{Cell, table};
+use crate::project;
+
+/// Prints who takes how much.
+pub(super) fn run(output: Output) -> Outcome {
+    let store = open()?;
+    let (purposes, owners): (Vec<Purpose>, Vec<Owner>) =
+        owners(&store, &project::home()?)?.into_iter().unzip();
+    let usage = store.usage(&StoreLinks, &owners).map_err(|e| failed(&e))?;
+    if output.json {
+        output.value(&json(&purposes, &usage))?;
+    } else {
+        output.data(&text(&purposes, &usage, output.out))?;
+    }
+    Ok(0)
+}
+
+fn json(purposes: &[Purpose], usage: &UsageReport) -> Value {
+    let row = |(purpose, usage): (&Purpose, &Usage)| {
+        json!({
+            "sort": purpose.sort.word(),
+            "project": purpose.project,
+            "name": purpose.name,
+            "unique": usage.unique,
+            "shared": usage.shared,
+        })
+    };
+    let rows: Vec<Value> = purposes.iter().zip(&usage.owners).map(row).collect();
+    json!({
+        "schema": 1,
+        "rows": rows,
+        "unique": unique(usage),
+        "shared": usage.shared,
+        "unneeded": usage.unowned,
+        "bookkeeping": usage.bookkeeping,
+        "total": usage.total,
+    })
+}
+
+fn unique(usage: &UsageReport) -> u64 {
+    usage.owners.iter().map(|owner| owner.unique).sum()
+}
+
+fn text(purposes: &[Purpose], usage: &UsageReport, style: Style) -> String {
+    let name = |purpose: &Purpose| {
+        let parts = [purpose.project.as_str(), purpose.name.as_str()];
+        let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        parts.join(" ")
+    };
+    let size = |size| Cell::new(format!("{:>8}", bytes(size)));
+    let row = |(purpose, usage): (&Purpose, &Usage)| {
+        vec![
+            Cell::new(purpose.sort.word()),
+            size(usage.unique),
+            size(usage.shared),
+            Cell::new(name(purpose)),
+        ]
+    };
+    let mut rows: Vec<Vec<Cell>> = purposes.iter().zip(&usage.owners).map(row).collect();
+    let nothing = || Cell::new("");
+    let sum = |word, bytes, what| vec![Cell::new(word), size(bytes), nothing(), Cell::new(what)];
+    rows.push(sum(
+        "shared",
+        usage.shared,
+        "needed by several, counted once",
+    ));
+    rows.push(sum("unneeded", usage.unowned, "`hd cas gc` frees it"));
+    rows.push(sum(
+        "rest",
+        usage.bookkeeping,
+        "indexes, histories, stat caches, locks",
+    ));
+    rows.push(sum("total", usage.total, "on the disk"));
+    table(&["FOR", "  UNIQUE", "  SHARED", "NAME"], &rows, style)
+}
+
+#[cfg(test)]
+mod tests {
+    use hd_actors::chunk_store::owners::Sort;
+
+    use super::*;
+
+    #[test]
+    fn every_byte_is_in_one_row_of_the_first_column() {
+        let purpose = |sort, project: &str, name: &str| Purpose {
+            sort,
+            project: project.to_owned(),
+            name: name.to_owned(),
+        };
+        let purposes = [
+            purpose(Sort::Project, "/p", ""),
+            purpose(Sort::Step, "/p", "step-1"),
+        ];
+        let of = |unique, shared| Usage {
+            unique,
+            shared,
+            apparent: 0,
+        };
+        let usage = UsageReport {
+            owners: vec![of(1000, 500), of(2000, 500)],
+            shared: 500,
+            unowned: 300,
+            bookkeeping: 200,
+            total: 4000,
+            distinct: 0,
+        };
+        let text = text(&purposes, &usage, Style::new(false));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1], "project     1.0 kB     500 B  /p");
+        assert_eq!(lines[2], "step        2.0 kB     500 B  /p step-1");
+        assert_eq!(lines.len(), 7);
+        let json = json(&purposes, &usage);
+        let sum = ["unique", "shared", "unneeded", "bookkeeping"]
+            .map(|key| json[key].as_u64().unwrap())
+            .iter()
+            .sum::<u64>();
+        assert_eq!(json["total"], sum);
+    }
+}

@@ -1,0 +1,208 @@
+//! `hd cas verify`.
+
+use std::collections::BTreeSet;
+
+use hd_actors::chunk_store::users::{self, Users};
+use hd_dag::{StoreLinks, StoreTrees};
+use hd_store::{Damage, Repaired, Store, VerifyOptions, VerifyReport};
+use serde_json::{Value, json};
+
+use super::{failed, open};
+use crate::error::Outcome;
+use crate::output::Output;
+use crate::output::human::{bytes, plural};
+use crate::output::style::{Style, Tint};
+
+/// Something is damaged.
+const DAMAGED: i32 = 1;
+/// It could not be checked.
+const UNCHECKED: i32 = 2;
+/// Bytes of decoded nodes kept while paths are looked for.
+const NODE_BYTES: usize = 16 << 20;
+
+/// Looks for damage, and takes it out of sight if that is asked for.
+pub(super) fn run(read_data: bool, repair: bool, output: Output) -> Outcome {
+    let checked = open().and_then(|store| {
+        let repaired = check(&store, read_data, repair).map_err(|e| failed(&e))?;
+        let users = paths_of(&store, &repaired.report).map_err(|e| failed(&e))?;
+        Ok((repaired, users))
+    });
+    let (repaired, users) = checked.map_err(|e| e.with_exit(UNCHECKED))?;
+    let report = &repaired.report;
+    if output.json {
+        let mut value = verify_json(report, &users);
+        if repair {
+            value["repaired"] = json!({
+                "quarantined": repaired.quarantined,
+                "segments_rewritten": repaired.segments_rewritten,
+                "segments_left": repaired.segments_left,
+            });
+        }
+        output.value(&value)?;
+    } else {
+        let mut text = verify_text(report, &users, output.out);
+        if repair && !report.damages.is_empty() {
+            text.push_str(&repair_text(&repaired));
+        }
+        output.data(&text)?;
+    }
+    Ok(if report.damages.is_empty() {
+        0
+    } else {
+        DAMAGED
+    })
+}
+
+fn check(store: &Store, read_data: bool, repair: bool) -> hd_store::Result<Repaired> {
+    if repair {
+        return store.repair(&StoreLinks);
+    }
+    let options = VerifyOptions {
+        read_data,
+        links: Some(&StoreLinks),
+    };
+    let report = store.verify(&options)?;
+    Ok(Repaired {
+        report,
+        ..Repaired::default()
+    })
+}
+
+/// The paths that need what is lost.
+fn paths_of(store: &Store, report: &VerifyReport) -> hd_store::Result<Users> {
+    let lost = report.damages.iter().filter(|damage| !damage.has_good_copy);
+    let lost: BTreeSet<_> = lost.filter_map(|damage| damage.id).collect();
+    users::paths_of(
+        store,
+        &StoreTrees::read_only(store.clone(), NODE_BYTES),
+        &lost,
+    )
+}
+
+fn paths_for<'a>(users: &'a Users, damage: &Damage) -> Vec<&'a str> {
+    let paths = damage.id.and_then(|id| users.get(&id));
+    paths.into_iter().flatten().map(String::as_str).collect()
+}
+
+fn repair_text(repaired: &Repaired) -> String {
+    let mut text = format!(
+        "repaired: {} out of sight, {} rewritten\n",
+        plural(repaired.quarantined, "damaged copy").replace("copys", "copies"),
+        plural(repaired.segments_rewritten, "segment"),
+    );
+    if repaired.segments_left > 0 {
+        text.push_str(&format!(
+            "{} left as it is, another command writes there: repair again later\n",
+            plural(repaired.segments_left, "segment")
+        ));
+    }
+    text
+}
+
+fn verify_json(report: &VerifyReport, users: &Users) -> Value {
+    let damage = |damage: &Damage| {
+        json!({
+            "id": damage.id.map(|id| id.to_string()),
+            "segment": damage.segment,
+            "offset": damage.offset,
+            "reason": damage.reason,
+            "reached_by": damage.reached_by,
+            "paths": paths_for(users, damage),
+            "has_good_copy": damage.has_good_copy,
+        })
+    };
+    json!({
+        "schema": 1,
+        "clean": report.damages.is_empty(),
+        "records": report.records,
+        "objects": report.objects,
+        "bytes": report.bytes,
+        "damages": report.damages.iter().map(damage).collect::<Vec<_>>(),
+    })
+}
+
+fn verify_text(report: &VerifyReport, users: &Users, style: Style) -> String {
+    let mut text = String::new();
+    for damage in &report.damages {
+        let id = damage
+            .id
+            .map_or_else(|| "a record".to_owned(), |id| id.to_string());
+        let place = if damage.segment.is_empty() {
+            String::new()
+        } else {
+            format!(" in segment {} at offset {}", damage.segment, damage.offset)
+        };
+        let copy = if damage.has_good_copy {
+            "; a good copy is there"
+        } else {
+            ""
+        };
+        let needed = match damage.reached_by.as_slice() {
+            [] => String::new(),
+            roots => format!("; needed by {}", roots.join(", ")),
+        };
+        let used = match paths_for(users, damage).as_slice() {
+            [] => String::new(),
+            paths => format!("; used by {}", paths.join(", ")),
+        };
+        text.push_str(&format!(
+            "{} {id}{place}: {}{copy}{needed}{used}\n",
+            style.paint(Tint::Bad, "damaged"),
+            damage.reason
+        ));
+    }
+    let read = format!(
+        "{} in {}",
+        plural(report.objects, "object"),
+        bytes(report.bytes)
+    );
+    if report.damages.is_empty() {
+        text.push_str(&format!(
+            "{}: read {read}\n",
+            style.paint(Tint::Good, "clean")
+        ));
+    } else {
+        let damages = plural(report.damages.len() as u64, "damage");
+        text.push_str(&format!(
+            "{damages} in {read}; `hd build` makes what is missing again\n"
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use hd_store::Id;
+
+    use super::*;
+
+    #[test]
+    fn damage_is_named_with_what_needs_it() {
+        let damage = Damage {
+            id: Some(Id::from_bytes([0xab; 32])),
+            segment: "s1".to_owned(),
+            offset: 32,
+            reason: "does not match its id".to_owned(),
+            reached_by: vec!["instance-a".to_owned()],
+            has_good_copy: false,
+        };
+        let report = VerifyReport {
+            damages: vec![damage],
+            objects: 3,
+            ..VerifyReport::default()
+        };
+        let id = Id::from_bytes([0xab; 32]);
+        let users = Users::from([(id, BTreeSet::from(["app.py".to_owned()]))]);
+        let text = verify_text(&report, &users, Style::new(false));
+        assert!(
+            text.contains(
+                "in segment s1 at offset 32: does not match its id; needed by instance-a; used by app.py"
+            ),
+            "{text}"
+        );
+        assert_eq!(verify_json(&report, &users)["clean"], false);
+        assert!(
+            verify_text(&VerifyReport::default(), &users, Style::new(false)).starts_with("clean: ")
+        );
+    }
+}
