@@ -1,14 +1,17 @@
 //! The runtime from start to end: lock, leftovers, actors, shutdown, clean-up.
 
 use std::fs::{self, File};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hd_sandbox::Record;
 use hd_supervision::{Root, RootExit, Runtime, block_on};
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Resource, getrlimit};
 
 use crate::Settings;
+use crate::chunk_store::{collect, users};
 use crate::events::{Event, Events};
 use crate::finish::{End, Finish};
 use crate::invalidator::knows::Purpose;
@@ -22,6 +25,9 @@ use crate::wiring::Wiring;
 
 /// Time for pools and lanes to end after all actors have.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Descriptors that a runtime needs at least: event loops of its threads, store, project, sandbox.
+const DESCRIPTORS_MIN: u64 = 64;
 
 /// What a runtime is started for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +72,7 @@ impl Stopper {
 
 /// Takes the instance, clears what a killed runtime left, and opens the store.
 pub fn start(settings: Settings, mode: Mode, events: Events) -> Result<Running, BatchError> {
+    check_descriptors()?;
     let lock = take(&settings, &mode, &events)?;
     clear_leftovers(&settings)?;
     let shared = Arc::new(Shared::new(settings, events)?);
@@ -75,6 +82,21 @@ pub fn start(settings: Settings, mode: Mode, events: Events) -> Result<Running, 
         finish: Finish::default(),
         _lock: lock,
     })
+}
+
+/// With fewer, threads could not even begin: an error now says more than any of those then.
+fn check_descriptors() -> Result<(), BatchError> {
+    let limit = getrlimit(Resource::Nofile).current;
+    match limit.filter(|limit| *limit < DESCRIPTORS_MIN) {
+        None => Ok(()),
+        Some(limit) => Err(BatchError::new(
+            "io",
+            format!(
+                "too many open files are needed: {limit} are allowed, hd needs {DESCRIPTORS_MIN}"
+            ),
+        )
+        .hint("`ulimit -n 1024` allows more")),
+    }
 }
 
 fn take(settings: &Settings, mode: &Mode, events: &Events) -> Result<File, BatchError> {
@@ -97,7 +119,9 @@ fn take(settings: &Settings, mode: &Mode, events: &Events) -> Result<File, Batch
     match taken {
         Ok(()) => {
             let place = settings.project_dir.as_os_str().as_encoded_bytes();
-            crate::model::files::replace(&paths.project(), place).map_err(io)?;
+            if fs::read(paths.project()).ok().as_deref() != Some(place) {
+                crate::model::files::replace(&paths.project(), place).map_err(io)?;
+            }
             Ok(lock)
         }
         Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -133,9 +157,28 @@ impl Running {
 
     /// Runs to the end on this thread.
     pub fn wait(self) -> Ended {
-        let ended = self.work();
+        let mut ended = self.work();
+        self.name_what_is_lost(&mut ended.report);
         self.clean_up(&ended.report);
+        if self.mode != Mode::Serve
+            && let Some(note) = collect::within_limits(&self.shared)
+        {
+            self.shared.events.tell(Event::Note(note));
+        }
         ended
+    }
+
+    /// Adds to an error which stored objects turned out to be damaged, and which paths need them.
+    fn name_what_is_lost(&self, report: &mut Report) {
+        let (store, trees) = (&self.shared.store, &*self.shared.trees);
+        let lost = store.damaged();
+        let (Some(error), false) = (&mut report.error, lost.is_empty()) else {
+            return;
+        };
+        match users::paths_of(store, trees, &lost) {
+            Ok(users) => error.message.push_str(&users::told(&lost, &users)),
+            Err(failed) => tracing::warn!(%failed, "what needs the damaged objects is not known"),
+        }
     }
 
     /// Gives the shared handles.
@@ -176,9 +219,7 @@ impl Running {
         if let Some(guardian) = self.shared.guardian() {
             let _ = guardian.release();
         }
-        if let Ok(bytes) = serde_json::to_vec_pretty(report) {
-            let _ = crate::model::files::replace(&settings.paths.state(), &bytes);
-        }
+        let _ = write_state(&settings.paths.state(), report);
     }
 
     async fn run(&self, state: StateBoard, board: Board) -> Result<End, BatchError> {
@@ -203,10 +244,13 @@ impl Running {
             .root()?
             .start(&runtime)
             .map_err(|e| BatchError::new("internal", e))?;
-        let keeping =
-            tokio::task::spawn_local(keep_state(self.shared.clone(), wiring.state.clone(), board));
+        // One that only builds is soon over, and then writes its state once.
+        let keeping = (purpose == Purpose::Serve).then(|| {
+            let state = wiring.state.clone();
+            tokio::task::spawn_local(keep_state(self.shared.clone(), state, board))
+        });
         let outcome = self.until_the_end(root).await;
-        keeping.abort();
+        keeping.inspect(tokio::task::JoinHandle::abort);
         let overdue = runtime.close(CLOSE_WITHIN).await;
         if !overdue.is_empty() {
             tracing::warn!(?overdue, "threads were still busy at the end");
@@ -251,15 +295,30 @@ async fn keep_state(shared: Arc<Shared>, state: StateBoard, board: Board) {
     while changes.changed().await.is_ok() {
         let mut report = shared.report(&state);
         report.services = board.reports();
-        let (path, bytes) = (
-            shared.settings.paths.state(),
-            serde_json::to_vec_pretty(&report),
-        );
-        let write = move || bytes.map(|bytes| crate::model::files::replace(&path, &bytes));
-        if let Ok(Ok(Err(error))) = tokio::task::spawn_blocking(write).await {
+        let path = shared.settings.paths.state();
+        let write = move || write_state(&path, &report);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(write).await {
             tracing::warn!(%error, "the state could not be written down");
         }
     }
+}
+
+/// Writes the state, unless the file says the same but for the time it took: a sync costs
+/// as much as all the rest of a build that changes nothing.
+fn write_state(path: &Path, report: &Report) -> std::io::Result<()> {
+    let timeless = |report: &Report| {
+        let mut report = report.clone();
+        report.ms = 0.0;
+        report.steps.iter_mut().for_each(|step| step.ms = 0.0);
+        serde_json::to_vec(&report).ok()
+    };
+    let stands = fs::read(path).ok();
+    let stands = stands.and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok());
+    if stands.is_some_and(|stands| timeless(&stands) == timeless(report)) {
+        return Ok(());
+    }
+    let bytes = serde_json::to_vec_pretty(report)?;
+    crate::model::files::replace(path, &bytes)
 }
 
 fn gave_up(exit: RootExit) -> End {

@@ -218,19 +218,39 @@ fn a_home_that_cannot_be_written_is_one_line() {
 }
 
 #[test]
-fn too_few_descriptors_are_one_line() {
-    let env = plain(50);
-    let script = format!(
-        "ulimit -n 10; exec {} up --once",
-        hd_integration::env::binary().display()
+fn too_few_descriptors_are_one_line_and_never_a_smaller_project() {
+    let mut env = plain(200);
+    let clean = env.once();
+    env.second_home();
+    let (mut failed, mut passed) = (0, 0);
+    for limit in (8..=96).step_by(8) {
+        let _ = std::fs::remove_dir_all(env.home());
+        let script = format!(
+            "ulimit -n {limit}; exec {} up --once --json",
+            hd_integration::env::binary().display()
+        );
+        let done = Run::new(Path::new("sh"))
+            .args(["-c", &script])
+            .dir(&env.path(""))
+            .env("HD_HOME", env.home())
+            .finish();
+        if done.code() == 0 {
+            passed += 1;
+            assert_eq!(
+                done.report().root(),
+                clean.root(),
+                "with {limit} descriptors"
+            );
+        } else {
+            failed += 1;
+            complains(&done, &["too many open files"]);
+        }
+        assert_eq!(env.once().root(), clean.root(), "after {limit} descriptors");
+    }
+    assert!(
+        failed > 0 && passed > 0,
+        "{failed} failed, {passed} did not"
     );
-    let done = Run::new(Path::new("sh"))
-        .args(["-c", &script])
-        .dir(&env.path(""))
-        .env("HD_HOME", env.home())
-        .finish();
-    complains(&done, &["too many open files"]);
-    env.once();
 }
 
 #[test]
@@ -278,5 +298,58 @@ fn collections_beside_a_running_instance_and_other_builds_lose_nothing() {
         up.wait_http(env.port(0), "/", &format!("round {round}"));
         env.hd(["cas", "gc"]).finish().ok();
         env.hd(["cas", "verify", "--read-data"]).finish().ok();
+    }
+}
+
+/// `hd ARGS` under strace, with a fault in the calls on one file.
+fn injected_at(env: &Env, file: &Path, fault: &str, args: &[&str]) -> Finished {
+    let log = env.mark().join("strace.log");
+    Run::new(Path::new("strace"))
+        .args(["-f", "-qq", "-o"])
+        .args([&log])
+        .args(["-P"])
+        .args([file])
+        .args(["-e", &format!("inject={fault}")])
+        .args([hd_integration::env::binary()])
+        .args(args)
+        .dir(&env.path(""))
+        .env("HD_HOME", env.home())
+        .finish()
+}
+
+#[test]
+fn a_failing_read_is_an_error_and_no_damage() {
+    skip_unless!(needs::program("strace"));
+    let env = plain(40);
+    let clean = env.once();
+    let segment = hd_integration::damage::segments(env.home()).remove(0);
+    for fault in ["pread64:error=EIO:when=1+", "pread64:error=EIO:when=5+"] {
+        // Without its stat cache hd has to ask the store about every file.
+        let _ = std::fs::remove_dir_all(env.home().join("cas/scan"));
+        let done = injected_at(&env, &segment, fault, &["up", "--once", "--json"]);
+        complains(&done, &["input/output error"]);
+        let check = ["cas", "verify", "--read-data"];
+        let checked = injected_at(&env, &segment, fault, &check).expect_code(2);
+        complains(&checked, &["input/output error"]);
+        // What could not be read is as sound as before, and nothing was taken out of sight.
+        env.hd(check).finish().ok();
+        assert_eq!(env.once().root(), clean.root(), "{fault}");
+    }
+}
+
+#[test]
+fn a_project_file_that_cannot_be_read_for_a_fault_is_an_error_not_an_absent_file() {
+    skip_unless!(needs::program("strace"));
+    let mut env = plain(40);
+    let clean = env.once();
+    env.second_home();
+    let file = env.path("d0/f7");
+    for fault in ["read,pread64:error=EIO", "read,pread64:error=ENOMEM"] {
+        let done = injected_at(&env, &file, fault, &["up", "--once", "--json"]);
+        complains(&done, &["input/output error", "cannot allocate memory"]);
+        let said = done.report().error_text();
+        assert!(said.contains("d0/f7"), "{fault}: {said}");
+        assert_eq!(env.once().root(), clean.root(), "{fault}");
+        let _ = std::fs::remove_dir_all(env.home());
     }
 }

@@ -67,7 +67,8 @@ pub fn within_limits(shared: &Shared) -> Option<String> {
 /// occasion.
 fn keep_within_limits(shared: &Shared) -> hd_store::Result<Option<GcReport>> {
     let (store, home) = (&shared.store, shared.settings.paths.home());
-    let Some(budget) = limits::due(&shared.settings.project.options.gc, &standing(shared)) else {
+    let limits = shared.declared().project.options.gc;
+    let Some(budget) = limits::due(&limits, &standing(shared, &limits)) else {
         return Ok(None);
     };
     let own = shared.settings.paths.reference();
@@ -86,9 +87,8 @@ fn keep_within_limits(shared: &Shared) -> hd_store::Result<Option<GcReport>> {
     }
 }
 
-fn standing(shared: &Shared) -> Standing {
+fn standing(shared: &Shared, limits: &GcLimits) -> Standing {
     let store = &shared.store;
-    let limits: &GcLimits = &shared.settings.project.options.gc;
     let file_bytes = store.file_bytes();
     let free = || {
         let of = rustix::fs::statvfs(store.path()).ok()?;

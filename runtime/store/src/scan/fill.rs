@@ -10,7 +10,8 @@ use super::cache::{StatKey, is_racy};
 use super::dirs::{Attributes, Door, user_attributes};
 use super::paths::split;
 use super::types::{Note, NoteReason, ScanCounts, Scanned, ScannedKind};
-use crate::{Ingested, Result, Store, Writer, ingest_files};
+use super::walk::display_path;
+use crate::{Error, Ingested, Result, Store, Writer, ingest_files};
 
 /// A file whose content is to be stored, and its answer.
 #[derive(Debug)]
@@ -69,6 +70,7 @@ pub(super) fn fill(
             };
             (number, open)
         });
+    let mut sick = None;
     let mut sink = |number: usize, done: io::Result<Ingested>| {
         let file: &mut Wanted<'_> = &mut wanted[number];
         let path = || paths[number].clone();
@@ -85,6 +87,9 @@ pub(super) fn fill(
                     });
                 }
             }
+            Err(error) if is_sick(&error) => {
+                sick.get_or_insert((number, error));
+            }
             Err(error) => {
                 *file.scanned = None;
                 tally.lost.push(path());
@@ -95,7 +100,19 @@ pub(super) fn fill(
             }
         }
     };
-    ingest_files(store, writer, files, &mut sink)
+    ingest_files(store, writer, files, &mut sink)?;
+    match sick {
+        Some((number, error)) => Err(Error::io("read", display_path(&paths[number]))(error)),
+        None => Ok(()),
+    }
+}
+
+/// Says whether the system failed rather than the file is not ours to read: then a project without
+/// the file would be a wrong answer.
+fn is_sick(error: &io::Error) -> bool {
+    let sick = [Errno::IO, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    let number = error.raw_os_error();
+    sick.iter().any(|one| number == Some(one.raw_os_error()))
 }
 
 fn complete(file: &mut Wanted<'_>, done: &Ingested, attributes: Attributes, start_ns: i64) {

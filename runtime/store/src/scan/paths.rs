@@ -131,7 +131,7 @@ impl Look<'_> {
     fn failed(&mut self, path: &[u8], error: Errno) -> Result<()> {
         match error {
             Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::INVAL => {}
-            Errno::ACCESS | Errno::PERM | Errno::IO => {
+            Errno::ACCESS | Errno::PERM => {
                 let message = std::io::Error::from(error).to_string();
                 let reason = NoteReason::Unreadable { message };
                 self.report.notes.push(Note {

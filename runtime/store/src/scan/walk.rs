@@ -219,7 +219,7 @@ impl<'a> Walk<'a> {
     fn note_failure(&self, found: &mut Found, error: Errno) -> Result<()> {
         let reason = match error {
             Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE => NoteReason::Vanished,
-            Errno::ACCESS | Errno::PERM | Errno::IO => NoteReason::Unreadable {
+            Errno::ACCESS | Errno::PERM => NoteReason::Unreadable {
                 message: std::io::Error::from(error).to_string(),
             },
             error => return Err(Error::io("scan", display_path(&found.path))(error)),
