@@ -3,6 +3,7 @@
 //! A figure of one machine says little; the ratio to a peer that did comparable work a moment
 //! before says more. Runs alternate between all of them, so that a busy machine slows all.
 
+mod dag;
 mod machine;
 mod project;
 mod projection;
@@ -20,6 +21,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
         Some((&"store", rest)) => store::run(rest),
         Some((&"projection", rest)) => projection::run(rest),
         Some((&"scale", rest)) => scale::run(rest),
+        Some((&"dag", rest)) => dag::run(rest),
         _ => quick::run(args),
     }
 }
