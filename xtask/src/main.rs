@@ -24,7 +24,9 @@ usage: cargo xtask COMMAND
   suites                    build the POSIX suites pjdfstest and fsx, which a test then runs
   images [up|stop|env]      build and serve the base images; `env` prints what tests read, for eval
   bench [NAME] [--files N] [--runs N]
-                            hd beside a peer in the same run; one JSON object on stdout
+                            hd beside a peer in the same run; one JSON object on stdout; here and
+                            below --keep writes the ratios to xtask/kept/, and --check fails when
+                            one is worse than the kept one beyond the spread of both runs
   bench store [--set a,b,c,d,e,m] [--runs N] [--peers NAMES]
                             the store beside git, restic, borg, casync, tar and zstd on real sets
                             of files; a table on stderr, one JSON object on stdout

@@ -9,7 +9,7 @@ use crate::shell::{Failure, cargo, output, run as run_command, target_dir};
 const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 const ROUNDS: usize = 200;
 
-pub(super) fn run(args: &[&str]) -> Result<(), Failure> {
+pub(super) fn run(args: &[&str]) -> Result<Value, Failure> {
     if !args.is_empty() {
         return Err(Failure::new("usage: cargo xtask bench dag"));
     }
@@ -37,15 +37,27 @@ pub(super) fn run(args: &[&str]) -> Result<(), Failure> {
         );
         sizes.push(row);
     }
-    let report = json!({
+    Ok(json!({
         "schema": 1,
         "machine": machine::describe(),
         "load": { "before": load_before, "after": machine::load() },
         "rounds": ROUNDS,
         "sizes": sizes,
-    });
-    println!("{report:#}");
-    Ok(())
+        "rows": sizes.iter().flat_map(growth).collect::<Vec<_>>(),
+    }))
+}
+
+/// The growth of a size as rows of ratios; the peer is the smallest tree.
+fn growth(size: &Value) -> [Value; 2] {
+    ["apply", "diff"].map(|work| {
+        let ratio = &size[format!("{work}_growth")];
+        json!({
+            "measure": format!("{work}, {} files", size["files"]),
+            "peer": format!("{} files", SIZES[0]),
+            "ratio": ratio,
+            "ratio_interval": [ratio, ratio],
+        })
+    })
 }
 
 fn row(files: usize, figures: &Value, first: Option<&Value>) -> Value {

@@ -4,6 +4,7 @@
 //! before says more. Runs alternate between all of them, so that a busy machine slows all.
 
 mod dag;
+mod kept;
 mod machine;
 mod project;
 mod projection;
@@ -17,14 +18,32 @@ use std::path::Path;
 use crate::shell::{Doing, Failure};
 
 pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
-    match args.split_first() {
-        Some((&"store", rest)) => store::run(rest),
-        Some((&"projection", rest)) => projection::run(rest),
-        Some((&"scale", rest)) => scale::run(rest),
-        Some((&"dag", rest)) => dag::run(rest),
-        _ => quick::run(args),
+    let is_switch = |arg: &&&str| matches!(**arg, "--check" | "--keep");
+    let switches: Vec<&str> = args.iter().filter(is_switch).copied().collect();
+    let args: Vec<&str> = args.iter().filter(|arg| !is_switch(arg)).copied().collect();
+    let (group, rest) = match args.split_first() {
+        Some((group, rest)) if GROUPS.contains(group) => (*group, rest),
+        _ => ("quick", &args[..]),
+    };
+    let report = match group {
+        "store" => store::run(rest),
+        "projection" => projection::run(rest),
+        "scale" => scale::run(rest),
+        "dag" => dag::run(rest),
+        _ => quick::run(rest),
+    }?;
+    println!("{report:#}");
+    for switch in switches {
+        match switch {
+            "--keep" => kept::keep(group, &report)?,
+            _ => kept::check(group, &report)?,
+        }
     }
+    Ok(())
 }
+
+/// Those with a name; what has none is a quick look.
+const GROUPS: [&str; 4] = ["store", "projection", "scale", "dag"];
 
 /// The median; not a number when there is no sample.
 fn median(samples: &[f64]) -> f64 {

@@ -2,15 +2,19 @@
 //! of `hd-projection` on it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use crate::shell::{Doing, Failure, cargo, find_program, is_root, run as run_command, target_dir};
+use serde_json::Value;
+
+use crate::shell::{
+    Doing, Failure, cargo, find_program, is_root, run as run_command, shown, target_dir,
+};
 
 /// A real root with Python and Flask, Node and the modules of npm: some 34,000 files.
 const PACKAGES: &str =
     "python3,python3-flask,python3-sqlalchemy,python3-requests,nodejs,npm,ca-certificates";
 
-pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
+pub(crate) fn run(args: &[&str]) -> Result<Value, Failure> {
     if !is_root() {
         return Err(Failure::new(
             "the projection bench mounts file systems: it needs root",
@@ -20,7 +24,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
     let root = environment(&place)?;
     let scratch = place.join("scratch");
     std::fs::create_dir_all(&scratch).doing(|| format!("making {}", scratch.display()))?;
-    run_command(
+    let text = printed(
         cargo()
             .args(["bench", "--quiet", "--package", "hd-projection"])
             .args(["--bench", "projection", "--", "--root"])
@@ -28,7 +32,19 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
             .arg("--scratch")
             .arg(scratch)
             .args(args),
-    )
+    )?;
+    serde_json::from_str(&text)
+        .map_err(|error| Failure::new(format!("the bench printed no JSON: {error}")))
+}
+
+/// Runs a program; its table goes to stderr as it comes, what it prints is given back.
+fn printed(command: &mut Command) -> Result<String, Failure> {
+    command.stdin(Stdio::null()).stderr(Stdio::inherit());
+    let done = command.output().doing(|| shown(command))?;
+    if !done.status.success() {
+        return Err(Failure::new(format!("{}: {}", shown(command), done.status)));
+    }
+    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
 
 /// Installs the environment unless a run before has.

@@ -77,7 +77,7 @@ impl Place {
     }
 }
 
-pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
+pub(crate) fn run(args: &[&str]) -> Result<Value, Failure> {
     let options = Options::parse(args)?;
     run_command(cargo().args(["build", "--release", "--package", "hd-cli"]))?;
     let target = target_dir()?;
@@ -107,8 +107,8 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
         "project": { "files": place.project.files, "bytes": place.project.bytes },
         "benches": results,
     });
-    println!("{report:#}");
-    remove_dir(&place.scratch)
+    remove_dir(&place.scratch)?;
+    Ok(report)
 }
 
 struct Options {

@@ -55,7 +55,7 @@ const EDITS: [Edit; 3] = [
     },
 ];
 
-pub(super) fn run(args: &[&str]) -> Result<(), Failure> {
+pub(super) fn run(args: &[&str]) -> Result<Value, Failure> {
     let options = Options::parse(args)?;
     run_command(cargo().args(["build", "--release", "--package", "hd-cli"]))?;
     let target = target_dir()?;
@@ -69,15 +69,18 @@ pub(super) fn run(args: &[&str]) -> Result<(), Failure> {
         sizes.push((*files, figures));
     }
     let rows = sizes.iter().map(|(files, figures)| figures.to_json(*files));
-    let report = json!({
+    let first = sizes.first();
+    let ratios = sizes
+        .iter()
+        .flat_map(|(files, figures)| figures.ratios(*files, first));
+    Ok(json!({
         "schema": 1,
         "machine": machine::describe(),
         "load": { "before": load_before, "after": machine::load() },
         "runs": options.runs,
+        "rows": ratios.collect::<Vec<_>>(),
         "sizes": rows.collect::<Vec<_>>(),
-    });
-    println!("{report:#}");
-    Ok(())
+    }))
 }
 
 struct Options {
@@ -132,6 +135,33 @@ impl Figures {
             "no_change_ratio": median(&self.no_change_ms) / median(&self.git_status_ms),
             "rss_bytes": self.rss_bytes,
         })
+    }
+}
+
+impl Figures {
+    /// The figures as rows of ratios: to the smallest project, and to git.
+    fn ratios(&self, files: usize, first: Option<&(usize, Figures)>) -> Vec<Value> {
+        let row = |measure: &str, ours: &[f64], peer: String, theirs: &[f64]| {
+            json!({
+                "measure": format!("{measure}, {files} files"),
+                "hd": { "all": ours },
+                "peer": { "name": peer, "all": theirs },
+                "ratio": median(ours) / median(theirs),
+            })
+        };
+        let mut rows = vec![row(
+            "nothing changed",
+            &self.no_change_ms,
+            "git status".to_owned(),
+            &self.git_status_ms,
+        )];
+        if let Some((fewest, first)) = first.filter(|(fewest, _)| *fewest != files) {
+            let edits = EDITS.iter().zip(self.edits.iter().zip(&first.edits));
+            rows.extend(edits.map(|(edit, (ours, theirs))| {
+                row(edit.name, ours, format!("{fewest} files"), theirs)
+            }));
+        }
+        rows
     }
 }
 

@@ -10,7 +10,7 @@ mod sets;
 pub(super) mod tiny;
 mod watch;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::contenders::Contender;
 use self::place::Place;
@@ -20,7 +20,7 @@ use super::{machine, remove_dir};
 use crate::setup;
 use crate::shell::{Failure, cargo, run as run_command, target_dir};
 
-pub(super) fn run(args: &[&str]) -> Result<(), Failure> {
+pub(super) fn run(args: &[&str]) -> Result<Value, Failure> {
     let options = Options::parse(args)?;
     setup::bench_peers()?;
     run_command(cargo().args(["build", "--release", "--package", "hd-cli"]))?;
@@ -46,16 +46,14 @@ pub(super) fn run(args: &[&str]) -> Result<(), Failure> {
             eprintln!("xtask: {failure}");
         }
     }
-    let report = json!({
+    Ok(json!({
         "schema": 1,
         "machine": machine::describe(),
         "load": { "before": load_before, "after": machine::load() },
         "versions": contenders::versions(),
         "runs": options.runs,
         "rows": rows.iter().map(Row::to_json).collect::<Vec<_>>(),
-    });
-    println!("{report:#}");
-    Ok(())
+    }))
 }
 
 /// All that is measured on one set of files.

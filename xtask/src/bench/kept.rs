@@ -1,0 +1,169 @@
+//! `--keep` and `--check`: the ratios of a run, committed, and a later run held against them. Only
+//! ratios to a peer are compared, for seconds are those of one machine.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::median;
+use crate::shell::{Doing, Failure, root};
+
+/// What may come between two runs besides what their intervals tell: another disk, another kernel.
+const SLACK: f64 = 1.1;
+
+/// A ratio to a peer, below 1 where hd needs less.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Ratio {
+    median: f64,
+    low: f64,
+    high: f64,
+}
+
+type Ratios = BTreeMap<String, Ratio>;
+
+/// Writes the ratios of a report to the file that is committed.
+pub(super) fn keep(group: &str, report: &Value) -> Result<(), Failure> {
+    let path = file(group);
+    let kept =
+        json!({ "machine": report["machine"], "load": report["load"], "ratios": ratios(report) });
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).doing(|| format!("making {}", parent.display()))?;
+    }
+    std::fs::write(&path, format!("{kept:#}\n")).doing(|| format!("writing {}", path.display()))?;
+    eprintln!("\nkept in {}", path.display());
+    Ok(())
+}
+
+/// Fails when a ratio is worse than the kept one beyond what both runs' own spread explains.
+pub(super) fn check(group: &str, report: &Value) -> Result<(), Failure> {
+    let path = file(group);
+    let text = std::fs::read_to_string(&path)
+        .doing(|| format!("reading {} (`--keep` writes it)", path.display()))?;
+    let kept: Value = serde_json::from_str(&text).unwrap_or_default();
+    let kept: Ratios = serde_json::from_value(kept["ratios"].clone())
+        .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    let worse = worse(&kept, &ratios(report));
+    if worse.is_empty() {
+        eprintln!("\nno ratio of {group} is worse than the kept one");
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "worse than kept:\n{}",
+        worse.join("\n")
+    )))
+}
+
+fn file(group: &str) -> PathBuf {
+    root().join("xtask/kept").join(format!("{group}.json"))
+}
+
+/// Collects the ratios of a report, whatever its rows are called.
+fn ratios(report: &Value) -> Ratios {
+    let lists = ["rows", "measures", "benches"].map(|list| report[list].as_array());
+    let rows = lists.into_iter().flatten().flatten();
+    rows.filter_map(|row| Some((name(row), ratio(row)?)))
+        .collect()
+}
+
+fn name(row: &Value) -> String {
+    let parts = ["set", "name", "measure", "target"].map(|key| row[key].as_str());
+    let peer = row["peer"].as_str().or(row["peer"]["name"].as_str());
+    let own: Vec<&str> = parts.into_iter().flatten().collect();
+    format!("{} ÷ {}", own.join(" "), peer.unwrap_or("nothing"))
+}
+
+fn ratio(row: &Value) -> Option<Ratio> {
+    let median = row["ratio"].as_f64()?;
+    if let Some([low, high]) = row["ratio_interval"].as_array().map(Vec::as_slice) {
+        let (low, high) = (low.as_f64()?, high.as_f64()?);
+        return Some(Ratio { median, low, high });
+    }
+    let ours = row["hd"]["all"]
+        .as_array()
+        .or(row["hd_ms"]["all"].as_array())?;
+    let peers = row["peer"]["all"]
+        .as_array()
+        .or(row["peer_ms"]["all"].as_array())?;
+    let ((our_low, our_high), (low, high)) = (quartiles(ours)?, quartiles(peers)?);
+    Some(Ratio {
+        median,
+        low: our_low / high,
+        high: our_high / low,
+    })
+}
+
+/// The medians of the lower and of the upper half.
+fn quartiles(samples: &[Value]) -> Option<(f64, f64)> {
+    let mut samples: Vec<f64> = samples.iter().filter_map(Value::as_f64).collect();
+    samples.sort_by(f64::total_cmp);
+    let half = samples.len().div_ceil(2);
+    let (lower, upper) = (samples.get(..half)?, samples.get(samples.len() - half..)?);
+    (half > 0).then(|| (median(lower), median(upper)))
+}
+
+fn worse(kept: &Ratios, now: &Ratios) -> Vec<String> {
+    let both = kept
+        .iter()
+        .filter_map(|(name, kept)| Some((name, kept, now.get(name)?)));
+    both.filter(|(_, kept, now)| now.low > kept.high * SLACK && now.median > kept.median * SLACK)
+        .map(|(name, kept, now)| {
+            format!(
+                "  {name}: {:.3} ({:.3}–{:.3}), kept {:.3} ({:.3}–{:.3})",
+                now.median, now.low, now.high, kept.median, kept.low, kept.high
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(ours: &[f64], peers: &[f64]) -> Value {
+        json!({
+            "set": "c", "measure": "cold",
+            "hd": { "all": ours }, "peer": { "name": "git", "all": peers },
+            "ratio": median(ours) / median(peers),
+        })
+    }
+
+    #[test]
+    fn every_kind_of_row_has_a_name_and_an_interval() {
+        let report = json!({
+            "rows": [row(&[2.0, 4.0, 6.0], &[10.0, 10.0, 10.0]), { "measure": "alone" }],
+            "measures": [{
+                "measure": "stat", "target": "view", "peer": "ext4", "ratio": 1.5,
+                "ratio_interval": [1.2, 1.9],
+            }],
+            "benches": [{
+                "name": "cold", "peer": "tar", "ratio": 0.5,
+                "hd_ms": { "all": [1.0] }, "peer_ms": { "all": [2.0] },
+            }],
+        });
+        let found = ratios(&report);
+        let shown: Vec<(&str, [f64; 3])> = found
+            .iter()
+            .map(|(name, ratio)| (name.as_str(), [ratio.median, ratio.low, ratio.high]))
+            .collect();
+        let expected = [
+            ("c cold ÷ git", [0.4, 0.4, 0.6]),
+            ("cold ÷ tar", [0.5, 0.5, 0.5]),
+            ("stat view ÷ ext4", [1.5, 1.2, 1.9]),
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn only_what_noise_does_not_explain_is_worse() {
+        let of = |ours: &[f64]| ratios(&json!({ "rows": [row(ours, &[10.0, 10.0, 10.0])] }));
+        let kept = of(&[4.0, 5.0, 6.0]);
+        assert!(worse(&kept, &of(&[5.0, 5.6, 6.0])).is_empty());
+        assert!(worse(&kept, &of(&[1.0, 1.0, 1.0])).is_empty());
+        let told = worse(&kept, &of(&[9.0, 9.5, 10.0]));
+        assert_eq!(told.len(), 1);
+        assert!(told[0].starts_with("  c cold ÷ git: 0.950"), "{told:?}");
+        assert!(worse(&kept, &Ratios::new()).is_empty());
+    }
+}
