@@ -11,7 +11,7 @@ use hd_store::Id;
 use hd_supervision::block_on;
 
 use crate::Settings;
-use crate::base::Base;
+use crate::base::Bases;
 use crate::chunk_store::filter::ProjectFilter;
 use crate::chunk_store::ingest::ingest;
 use crate::dag_engine::project::advance;
@@ -23,16 +23,16 @@ use crate::mount_server::mount_points::MountPoints;
 use crate::oci_fetcher::image;
 use crate::shared::Shared;
 use crate::step_runner::ahead::{Expected, look_ahead};
-use crate::step_runner::prepare;
 use crate::step_runner::twice::{Twice, twice};
 use crate::step_runner::wanted::Wanted;
 use crate::step_runner::within::{Within, within};
+use crate::step_runner::world::Worlds;
 
 /// The project as it is now.
 #[derive(Debug)]
 pub struct Forecast {
     shared: Arc<Shared>,
-    base: Base,
+    bases: Bases,
     wanted: Vec<Wanted>,
     project: Rooted,
     root: Id,
@@ -48,7 +48,7 @@ pub fn forecast(settings: Settings, events: Events) -> Result<Forecast, BatchErr
 impl Forecast {
     /// Reads the project with handles that are there already.
     pub(crate) fn on(shared: Arc<Shared>) -> Result<Self, BatchError> {
-        let base = base(&shared)?;
+        let bases = bases(&shared)?;
         let (settings, declared) = (&shared.settings, shared.declared());
         let points = MountPoints::beside(settings.own.clone());
         // A running instance has made directories of its own in the project.
@@ -64,12 +64,12 @@ impl Forecast {
         let advanced = advance(&*shared.trees, None, &found).map_err(failed)?;
         let project = advanced.project.rooted;
         let (wanted, tree) = (declared.steps.to_vec(), project.tree);
-        let nodes = environment(&declared.project, &declared.env, &base, &wanted, tree)
+        let nodes = environment(&declared.project, &declared.env, &bases, &wanted, tree)
             .map_err(|e| BatchError::new("internal", e))?;
         let root = nodes.save(&*shared.trees).map_err(failed)?;
         Ok(Forecast {
             shared,
-            base,
+            bases,
             wanted,
             project,
             root,
@@ -88,8 +88,9 @@ impl Forecast {
 
     /// What each step would do, in order.
     pub fn steps(&self) -> Result<Vec<Expected>, BatchError> {
-        let plan = prepare::plan(&self.shared, &self.shared.declared(), &self.base)?;
-        look_ahead(&self.shared, &self.base, &plan, self.project, &self.wanted)
+        let declared = self.shared.declared();
+        let worlds = Worlds::of(&self.shared, &declared, &self.bases)?;
+        look_ahead(&self.shared, &worlds, self.project, &self.wanted)
     }
 
     /// Opens a shell in the view of a step, by either of its names.
@@ -100,9 +101,10 @@ impl Forecast {
         stdio: Stdio,
     ) -> Result<Within, BatchError> {
         let index = self.index(step)?;
-        let plan = prepare::plan(&self.shared, &self.shared.declared(), &self.base)?;
-        let (shared, base, step) = (&self.shared, &self.base, (&*self.wanted, index));
-        within(shared, base, &plan, self.project, step, (tty, stdio))
+        let declared = self.shared.declared();
+        let worlds = Worlds::of(&self.shared, &declared, &self.bases)?;
+        let step = (&*self.wanted, index);
+        within(&self.shared, &worlds, self.project, step, (tty, stdio))
     }
 
     fn index(&self, step: &str) -> Result<usize, BatchError> {
@@ -117,21 +119,21 @@ impl Forecast {
     /// Runs a step, by either of its names, twice from nothing.
     pub(crate) fn twice(&self, step: &str) -> Result<Twice, BatchError> {
         let index = self.index(step)?;
-        let plan = prepare::plan(&self.shared, &self.shared.declared(), &self.base)?;
-        let (shared, base) = (&self.shared, &self.base);
-        twice(shared, base, &plan, self.project, &self.wanted, index)
+        let declared = self.shared.declared();
+        let worlds = Worlds::of(&self.shared, &declared, &self.bases)?;
+        twice(&self.shared, &worlds, self.project, &self.wanted, index)
     }
 }
 
-fn base(shared: &Shared) -> Result<Base, BatchError> {
-    let declared = shared.declared();
-    let Some(reference) = declared.base.as_deref() else {
-        return Ok(Base::Host(prepare::host_base(&shared.settings)));
+/// The bases as they were pulled before.
+fn bases(shared: &Shared) -> Result<Bases, BatchError> {
+    let images = shared.declared().images();
+    let known = async |reference: String| {
+        image::known(shared, &reference).await?.ok_or_else(|| {
+            BatchError::new("image", format!("{reference} was not pulled yet"))
+                .at(reference.clone())
+                .hint("`hd up` or `hd build` pulls it; every step would run")
+        })
     };
-    let known = block_on(image::known(shared, reference)).map_err(|e| BatchError::new("io", e))?;
-    known?.map(Base::Image).ok_or_else(|| {
-        BatchError::new("image", format!("{reference} was not pulled yet"))
-            .at(reference)
-            .hint("`hd up` or `hd build` pulls it; every step would run")
-    })
+    block_on(image::all(shared, &images, known)).map_err(|e| BatchError::new("io", e))?
 }

@@ -34,7 +34,7 @@ use hd_store::Id;
 use hd_store::scan::{PathsReport, Scanned, Stamp};
 use hd_supervision::actix::Message;
 
-use crate::base::Base;
+use crate::base::{Bases, Images};
 use crate::model::declared::Declared;
 pub use crate::model::error::BatchError;
 use crate::model::project_tree::{ProjectTree, Size};
@@ -70,7 +70,7 @@ macro_rules! messages {
 messages! {
     PathsTouched => (),
     PathsSettled => Result<Settled, BatchError>,
-    FetchImage => Result<Base, BatchError>,
+    FetchImage => Result<Bases, BatchError>,
     IngestPaths => Result<Ingested, BatchError>,
     ApplyEdits => Result<Applied, BatchError>,
     RootAdvanced => (),
@@ -120,11 +120,11 @@ pub struct Settled {
 
 // ---- invalidator → engine -------------------------------------------------------------------
 
-/// Pull and unpack the base image, or say that the host is the base.
+/// Pull and unpack the base images, or say that the host is the base.
 #[derive(Clone, Debug)]
 pub struct FetchImage {
-    /// Reference of the image; none for the host.
-    pub reference: Option<String>,
+    /// Which images.
+    pub images: Images,
 }
 
 /// Read these paths into the store.
@@ -169,8 +169,8 @@ pub struct ApplyEdits {
     pub found: Found,
     /// The stat cache that describes it, if one was written.
     pub saved: Option<Stamp>,
-    /// The base, which the root covers.
-    pub base: Arc<Base>,
+    /// The bases, which the root covers.
+    pub base: Arc<Bases>,
 }
 
 /// The answer to [`ApplyEdits`].
@@ -210,8 +210,8 @@ pub struct RunSteps {
     pub generation: u64,
     /// What is declared.
     pub declared: Arc<Declared>,
-    /// The world below the project.
-    pub base: Arc<Base>,
+    /// The worlds below the project.
+    pub base: Arc<Bases>,
     /// The project tree.
     pub project: Rooted,
     /// What changed in the project since the generation before, to decide whether a running step
@@ -247,8 +247,8 @@ pub struct PinRoot {
     pub project: ProjectTree,
     /// The stat cache that describes exactly this tree, if one was written.
     pub saved: Option<Stamp>,
-    /// The base, whose tree is pinned as well.
-    pub base: Arc<Base>,
+    /// The bases, whose trees are pinned as well.
+    pub base: Arc<Bases>,
     /// The work that found it all, over once it is pinned.
     pub work: Arc<AtWork>,
 }
@@ -262,8 +262,8 @@ pub struct PrepareView {
     pub origin: Origin,
     /// What is declared.
     pub declared: Arc<Declared>,
-    /// The world below.
-    pub base: Arc<Base>,
+    /// The worlds below.
+    pub base: Arc<Bases>,
     /// The steps' outcome.
     pub outcome: Arc<ChainOutcome>,
     /// The project tree, which tells what an output would hide.

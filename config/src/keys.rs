@@ -47,14 +47,14 @@ pub(crate) const ENVIRONMENT: Keys = Keys {
 };
 
 pub(crate) const BUILD: Keys = Keys {
-    known: &["steps", "step", "cache", "caches"],
+    known: &["steps", "step", "cache", "caches", "stages"],
     later: &[],
 };
 
 pub(crate) const BUILD_STEP: Keys = Keys {
     known: &[
         "name", "run", "needs", "inputs", "outputs", "env", "network", "timeout", "workdir",
-        "caches", "secrets",
+        "caches", "secrets", "stage", "from", "user",
     ],
     later: &[("write_back", "`hd run cat FILE` shows what a step made")],
 };
@@ -66,6 +66,11 @@ pub(crate) const BUILD_CACHE: Keys = Keys {
 
 pub(crate) const SECRET: Keys = Keys {
     known: &["env", "file"],
+    later: &[],
+};
+
+pub(crate) const BUILD_STAGE: Keys = Keys {
+    known: &["base", "from", "workdir"],
     later: &[],
 };
 

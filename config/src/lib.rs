@@ -43,5 +43,5 @@ pub use service::{
     Backoff, Command, Condition, DependsOn, Healthcheck, Kind, Probe, RestartPolicy, Service,
 };
 pub use signal::Signal;
-pub use step::{NamedCache, Step, StepNetwork};
+pub use step::{NamedCache, Stage, StageOrigin, Step, StepNetwork};
 pub use watch::{WatchAction, WatchRule, WatchSet};

@@ -76,6 +76,7 @@ pub fn parse_with(text: &str, file_name: &str, active: &[String]) -> Result<Proj
         cache: build.cache,
         caches: build.caches,
         secrets,
+        stages: build.stages,
         profiles: profiles::all(named, &services),
         services,
         files: files.unwrap_or_default(),

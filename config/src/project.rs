@@ -9,7 +9,7 @@ use crate::error::Place;
 use crate::files::{FileFilter, Files};
 use crate::secret::Secret;
 use crate::service::Service;
-use crate::step::{NamedCache, Step};
+use crate::step::{NamedCache, Stage, Step};
 
 /// Everything an `hd.toml` says, with defaults filled in.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub struct Project {
     pub caches: Vec<NamedCache>,
     /// `[secrets]`, in declared order.
     pub secrets: Vec<Secret>,
+    /// `[build.stages]`, in declared order.
+    pub stages: Vec<Stage>,
     /// Services in declared order; [`crate::order::start_order`] sorts them (it cannot fail here).
     pub services: Vec<Service>,
     /// Names of all profiles, of `[profiles]` and of services; sorted.

@@ -33,7 +33,17 @@ pub struct Step {
     pub caches: Vec<String>,
     /// Names of the secrets it may read, each declared in `[secrets]`.
     pub secrets: Vec<String>,
+    /// The stage it builds in, declared in `[build.stages]`; `None` is the environment itself.
+    pub stage: Option<String>,
+    /// Stages whose files it sees at [`STAGES`], as the steps above it leave them.
+    pub from: Vec<String>,
+    /// Who runs it, of the tree it sees: a name or number, `:group` may follow. `None` is who runs
+    /// all steps.
+    pub user: Option<String>,
 }
+
+/// Directory in which a step sees each stage of its `from`, by name.
+pub const STAGES: &str = "/stages";
 
 /// What a step reaches over the network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,4 +73,51 @@ pub struct NamedCache {
     pub name: String,
     /// Where steps see it: absolute, below `~/`, or relative to the project.
     pub path: String,
+}
+
+/// `[build.stages.NAME]`: a file system beside the environment, for steps that build in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// Its name: `a-z`, `0-9`, `_`, `-`.
+    pub name: String,
+    /// What it begins with.
+    pub origin: StageOrigin,
+    /// Absolute directory the project has in it; `None` leaves it to the image.
+    pub workdir: Option<String>,
+}
+
+/// What a stage begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StageOrigin {
+    /// An OCI image.
+    Image(String),
+    /// A stage declared above it: its image, and what its steps leave.
+    Stage(String),
+}
+
+/// Gives a stage and those it goes on from, itself first; nothing for an unknown name.
+#[must_use]
+pub fn lineage<'a>(stages: &'a [Stage], name: &str) -> Vec<&'a Stage> {
+    let mut line: Vec<&Stage> = Vec::new();
+    let mut name = Some(name);
+    // An origin is declared above, so this ends; a list made otherwise is cut at its length.
+    while let Some(found) = name.and_then(|name| stages.iter().find(|stage| stage.name == name))
+        && line.len() < stages.len()
+    {
+        line.push(found);
+        name = match &found.origin {
+            StageOrigin::Stage(above) => Some(above.as_str()),
+            StageOrigin::Image(_) => None,
+        };
+    }
+    line
+}
+
+/// Gives the image at the root of a stage.
+#[must_use]
+pub fn stage_image<'a>(stages: &'a [Stage], name: &str) -> Option<&'a str> {
+    match &lineage(stages, name).last()?.origin {
+        StageOrigin::Image(image) => Some(image),
+        StageOrigin::Stage(_) => None,
+    }
 }

@@ -291,3 +291,48 @@ fn long_steps_are_read_whole() {
     assert_eq!(project.step("back"), project.step("step-2"));
     assert_eq!(project.place("build.step[1].env.LEVEL").unwrap().line, 23);
 }
+
+#[test]
+fn stages_and_the_steps_in_them() {
+    let text = r#"
+[environment]
+name = "x"
+[build.stages.base]
+base = "debian:12"
+workdir = "/src"
+[build.stages.test]
+from = "base"
+[[build.step]]
+name = "cc"
+run = "make"
+stage = "base"
+user = "nobody"
+[[build.step]]
+name = "check"
+run = "make check"
+stage = "test"
+needs = ["cc"]
+[[build.step]]
+name = "take"
+run = "cp /stages/test/app /"
+from = ["test", "base", "test"]
+user = 1000
+"#;
+    let project = parse(text, "hd.toml").unwrap();
+    let origin = |name: &str| hd_config::step::stage_image(&project.stages, name);
+    assert_eq!(origin("base"), Some("debian:12"));
+    assert_eq!(origin("test"), Some("debian:12"));
+    assert_eq!(origin("none"), None);
+    let line = hd_config::step::lineage(&project.stages, "test");
+    let line: Vec<_> = line.iter().map(|stage| stage.name.as_str()).collect();
+    assert_eq!(line, ["test", "base"]);
+    let steps = project.steps.iter();
+    let found = steps.map(|step| (step.stage.as_deref(), step.user.as_deref()));
+    let expected = [
+        (Some("base"), Some("nobody")),
+        (Some("test"), None),
+        (None, Some("1000")),
+    ];
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+    assert_eq!(project.steps[2].from, ["test", "base"]);
+}

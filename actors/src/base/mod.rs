@@ -28,6 +28,37 @@ pub enum Base {
     Image(ImageBase),
 }
 
+/// The images that bases are, by reference.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Images {
+    /// The environment's own; none for the host.
+    pub environment: Option<String>,
+    /// Those of stages, by the stage's name.
+    pub stages: BTreeMap<String, String>,
+}
+
+/// All that steps and services stand on.
+#[derive(Clone, Debug)]
+pub struct Bases {
+    /// The environment's own: of services, and of steps that name no stage.
+    pub environment: Base,
+    /// Those of `[build.stages]`, by name: always images.
+    pub stages: BTreeMap<String, Base>,
+}
+
+impl Bases {
+    /// Gives every image there is, each once by its digest.
+    pub fn images(&self) -> impl Iterator<Item = &ImageBase> {
+        let all = std::iter::once(&self.environment).chain(self.stages.values());
+        let mut seen = std::collections::BTreeSet::new();
+        all.filter_map(|base| match base {
+            Base::Image(image) => Some(image),
+            Base::Host(_) => None,
+        })
+        .filter(move |image| seen.insert(image.digest.as_str()))
+    }
+}
+
 /// An unpacked image and what its configuration says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageBase {

@@ -3,7 +3,6 @@
 use hd_store::scan::note;
 use hd_store::{Link, NodeKind, RefRecord};
 
-use crate::base::Base;
 use crate::messages::{BatchError, PinRoot};
 use crate::session::{links_of, unix_ms};
 use crate::shared::Shared;
@@ -20,9 +19,7 @@ pub fn pin(shared: &Shared, pin: &PinRoot) -> Result<(), BatchError> {
     let paths = &shared.settings.paths;
     let mut links = vec![Link::Node(NodeKind::Node, pin.root)];
     let mut trees = vec![pin.project.rooted];
-    if let Base::Image(image) = &*pin.base {
-        trees.push(image.rooted);
-    }
+    trees.extend(pin.base.images().map(|image| image.rooted));
     if let Some(outcome) = &pin.outcome {
         trees.extend([outcome.view, outcome.lower]);
         trees.extend(outcome.outputs.iter().copied());

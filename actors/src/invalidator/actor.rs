@@ -66,8 +66,8 @@ impl Invalidator {
             Err(error) => return self.cannot_go_on(&error),
         };
         let fetch = self.edges.fetch.clone();
-        let reference = self.shared.declared().base.clone();
-        let wish = FetchImage { reference };
+        let images = self.shared.declared().images();
+        let wish = FetchImage { images };
         let asked = async move { fetch.ask(wish, ask::ENGINE_WITHIN).await };
         ctx.spawn(
             asked

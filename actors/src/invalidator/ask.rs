@@ -8,7 +8,7 @@ use hd_supervision::{AskError, Port};
 use tokio::time::sleep;
 
 use super::knows::Edges;
-use crate::base::Base;
+use crate::base::Bases;
 use crate::messages::{
     Applied, ApplyEdits, BatchError, IngestPaths, Origin, Paths, PinRoot, PrepareView,
 };
@@ -26,7 +26,7 @@ pub(super) async fn ingest_and_apply(
     edges: Edges,
     origin: Origin,
     paths: Paths,
-    base: Arc<Base>,
+    base: Arc<Bases>,
 ) -> Result<(Applied, Vec<String>), BatchError> {
     let began = Instant::now();
     let wish = IngestPaths { origin, paths };

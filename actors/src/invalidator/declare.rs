@@ -7,7 +7,7 @@ use hd_supervision::Port;
 
 use super::actor::Invalidator;
 use super::ask;
-use crate::base::Base;
+use crate::base::Bases;
 use crate::events::Event;
 use crate::messages::{BatchError, FetchImage, Paths, WatchAnew};
 use crate::model::declared::{Declared, Invalid};
@@ -18,8 +18,8 @@ use crate::shared::Shared;
 #[derive(Debug)]
 pub(super) struct News {
     declared: Arc<Declared>,
-    /// The base, when it is another one.
-    base: Option<Arc<Base>>,
+    /// The bases, when one is another.
+    base: Option<Arc<Bases>>,
 }
 
 /// Reads the `hd.toml` where that is due; nothing when it says what it said before.
@@ -43,11 +43,11 @@ pub(super) async fn read(
     if before.same(&read) {
         return Ok(None);
     }
-    let base = if before.base == read.base {
+    let base = if before.images() == read.images() {
         None
     } else {
         let wish = FetchImage {
-            reference: read.base.clone(),
+            images: read.images(),
         };
         let fetched = fetch.ask(wish, ask::ENGINE_WITHIN).await;
         let fetched = fetched.unwrap_or_else(|error| Err(BatchError::new("image", error)));

@@ -6,7 +6,7 @@ use hd_dag::Change;
 use hd_supervision::{Coalesce, Latest, Port};
 
 use super::repeats::Repeats;
-use crate::base::Base;
+use crate::base::Bases;
 use crate::messages::{
     Applied, ApplyEdits, FetchImage, IngestPaths, PinRoot, PrepareView, RootAdvanced, RunSteps,
     WatchAnew,
@@ -56,7 +56,7 @@ pub enum Purpose {
 #[derive(Debug, Default)]
 pub struct Knows {
     /// The base.
-    pub(super) base: Option<Arc<Base>>,
+    pub(super) base: Option<Arc<Bases>>,
     /// The last batch applied.
     pub(super) applied: Option<Applied>,
     /// Generation of steps asked for last.

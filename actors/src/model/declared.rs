@@ -5,11 +5,13 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use hd_config::{Project, WatchSet};
+use hd_config::step::stage_image;
+use hd_config::{Project, Stage, WatchSet};
 use hd_dag::TreePath;
 
 use super::report::ErrorReport;
 use super::settings::Settings;
+use crate::base::Images;
 use crate::messages::BatchError;
 use crate::step_runner::prepare;
 use crate::step_runner::wanted::Wanted;
@@ -96,9 +98,25 @@ impl Declared {
         })
     }
 
-    /// Tells whether steps and services find the same around them: base, user, directory, variables.
+    /// Gives the images that are asked for.
+    pub fn images(&self) -> Images {
+        let stages = &self.project.stages;
+        let image = |stage: &Stage| {
+            let image = stage_image(stages, &stage.name)?;
+            Some((stage.name.clone(), image.to_owned()))
+        };
+        Images {
+            environment: self.base.clone(),
+            stages: stages.iter().filter_map(image).collect(),
+        }
+    }
+
+    /// Tells whether steps and services find the same around them: bases, user, directory, variables.
     pub fn same_surroundings(&self, other: &Self) -> bool {
-        let of = |one: &Project| (one.name.clone(), one.workdir.clone(), one.user.clone());
+        let of = |one: &Project| {
+            let place = (one.name.clone(), one.workdir.clone(), one.user.clone());
+            (place, one.stages.clone())
+        };
         of(&self.project) == of(&other.project)
             && (&self.base, &self.env) == (&other.base, &other.env)
     }

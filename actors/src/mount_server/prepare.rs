@@ -47,11 +47,13 @@ pub fn view(
     wish: &PrepareView,
     number: u64,
 ) -> Result<ServiceView, BatchError> {
-    let plan = prepare::plan(shared, &wish.declared, &wish.base)?;
-    let account = prepare::service_account(shared, &wish.declared, &wish.base, &plan)?;
+    let ground = &wish.base.environment;
+    let plan = prepare::plan(shared, &wish.declared, ground)?;
+    let lower = wish.outcome.lower;
+    let account = prepare::service_account(shared, &wish.declared, (ground, lower), &plan)?;
     let tree = |e: hd_dag::TreeError| BatchError::new("store", e);
-    let base = wish.base.tree().unwrap_or_else(Rooted::empty);
-    let below = skeleton::ensure(&*shared.trees, &wish.base, base, &plan.needed()).map_err(tree)?;
+    let base = ground.tree().unwrap_or_else(Rooted::empty);
+    let below = skeleton::ensure(&*shared.trees, ground, base, &plan.needed()).map_err(tree)?;
     let outputs = live_outputs(
         &*shared.trees,
         below,

@@ -21,7 +21,7 @@ use hd_sandbox::{
 use super::outputs::LiveOutputs;
 use crate::base::account::Account;
 use crate::base::mounts::{bind, common, inside};
-use crate::base::{Base, ROOT_STAGED};
+use crate::base::{Base, Bases, ROOT_STAGED};
 use crate::messages::BatchError;
 use crate::model::declared::Declared;
 use crate::session::Needed;
@@ -45,8 +45,8 @@ pub struct ServiceView {
     pub account: Account,
     /// Outputs mounted over the project.
     pub outputs: LiveOutputs,
-    /// The world below.
-    pub base: Arc<Base>,
+    /// The worlds below.
+    pub base: Arc<Bases>,
     /// Where its mounts live.
     pub(super) namespace: Arc<MountNamespace>,
     /// Directory of the view in the stage of the namespace.
@@ -84,6 +84,11 @@ impl From<BatchError> for NotStarted {
 }
 
 impl ServiceView {
+    /// The environment's own base.
+    fn ground(&self) -> &Base {
+        &self.base.environment
+    }
+
     /// Tells whether its lower still answers.
     pub fn is_served(&self) -> bool {
         self.session.is_alive()
@@ -161,12 +166,14 @@ impl ServiceView {
     ) -> Result<Command, BatchError> {
         let account = match service.and_then(|service| Some((service, service.user.as_deref()?))) {
             None => self.account.clone(),
-            Some((service, user)) => prepare::named_account(shared, &self.base, user)
-                .map_err(|error| error.at(format!("services.{}.user", service.name)))?,
+            Some((service, user)) => {
+                prepare::named_account(shared, self.ground(), self.lower, user)
+                    .map_err(|error| error.at(format!("services.{}.user", service.name)))?
+            }
         };
         let mut env = self.plan.passed.clone();
         env.extend(environment::of_service(
-            &self.base,
+            self.ground(),
             &account,
             &self.declared.env,
         ));
@@ -238,7 +245,7 @@ impl ServiceView {
             directory: merged.clone(),
             path: host_path(path),
         };
-        let mut ops = match &*self.base {
+        let mut ops = match self.ground() {
             Base::Host(host) => {
                 let mut ops = vec![MountOp::Tmpfs {
                     at: ROOT_STAGED.into(),
@@ -305,7 +312,7 @@ impl ServiceView {
                 Create::Dir,
             ));
         }
-        ops.extend(common(&self.base, self.plan.ca.as_deref()));
+        ops.extend(common(self.ground(), self.plan.ca.as_deref()));
         ops
     }
 }

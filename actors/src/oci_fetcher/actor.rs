@@ -1,8 +1,8 @@
 //! The OciFetcher actor.
 //!
-//! - **Owns** the transfer of the base image.
+//! - **Owns** the transfer of the base images, of the environment and of stages.
 //! - **Receives** `FetchImage`.
-//! - **Sends** nothing; it answers with the base.
+//! - **Sends** nothing; it answers with the bases.
 //! - **When full** the asker waits (*Await*).
 //! - **After restart** it fetches again; layers that are stored are not transferred twice.
 
@@ -12,12 +12,11 @@ use hd_supervision::Status;
 use hd_supervision::actix::{Actor, Context, Handler, ResponseFuture};
 
 use super::image;
-use crate::base::Base;
+use crate::base::Bases;
 use crate::messages::{BatchError, FetchImage};
 use crate::shared::Shared;
-use crate::step_runner::prepare;
 
-/// Fetches the base image, or looks at the host.
+/// Fetches the base images, or looks at the host.
 #[derive(Debug)]
 pub struct OciFetcher {
     /// Shared handles.
@@ -31,16 +30,18 @@ impl Actor for OciFetcher {
 }
 
 impl Handler<FetchImage> for OciFetcher {
-    type Result = ResponseFuture<Result<Base, BatchError>>;
+    type Result = ResponseFuture<Result<Bases, BatchError>>;
 
     fn handle(&mut self, wish: FetchImage, _: &mut Self::Context) -> Self::Result {
-        let Some(reference) = wish.reference else {
-            let base = Base::Host(prepare::host_base(&self.shared.settings));
-            self.status.idle("the host is the base");
-            return Box::pin(async move { Ok(base) });
+        let doing = match &wish.images.environment {
+            Some(reference) => format!("fetching {reference}"),
+            None => "the host is the base".to_owned(),
         };
-        self.status.idle(format!("fetching {reference}"));
+        self.status.idle(doing);
         let shared = self.shared.clone();
-        Box::pin(async move { image::fetch(&shared, &reference).await.map(Base::Image) })
+        Box::pin(async move {
+            let fetch = async |reference: String| image::fetch(&shared, &reference).await;
+            image::all(&shared, &wish.images, fetch).await
+        })
     }
 }

@@ -1,13 +1,15 @@
-//! Brings the base image into the store.
+//! Brings base images into the store.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hd_oci::{Client, ClientOptions, Credentials, Image, Reference};
 
-use crate::base::ImageBase;
+use crate::base::{Base, Bases, ImageBase, Images};
 use crate::events::Event;
 use crate::messages::BatchError;
 use crate::shared::Shared;
+use crate::step_runner::prepare;
 
 /// Gives an image that is known, or pulls it.
 ///
@@ -33,6 +35,33 @@ pub async fn known(shared: &Shared, text: &str) -> Result<Option<ImageBase>, Bat
     Ok(known
         .map_err(|e| failed(text, e))?
         .map(|image| base(text, image)))
+}
+
+/// Gives all bases, each image as `fetch` gives it, each once.
+pub async fn all(
+    shared: &Shared,
+    images: &Images,
+    mut fetch: impl AsyncFnMut(String) -> Result<ImageBase, BatchError>,
+) -> Result<Bases, BatchError> {
+    let environment = match &images.environment {
+        None => Base::Host(prepare::host_base(&shared.settings)),
+        Some(reference) => Base::Image(fetch(reference.clone()).await?),
+    };
+    let mut fetched: BTreeMap<&str, Base> = BTreeMap::new();
+    let mut stages = BTreeMap::new();
+    for (name, reference) in &images.stages {
+        let base = match fetched.get(reference.as_str()) {
+            Some(base) => base.clone(),
+            None if images.environment.as_ref() == Some(reference) => environment.clone(),
+            None => Base::Image(fetch(reference.clone()).await?),
+        };
+        fetched.insert(reference, base.clone());
+        stages.insert(name.clone(), base);
+    }
+    Ok(Bases {
+        environment,
+        stages,
+    })
 }
 
 fn client(text: &str) -> Result<(Client, Reference), BatchError> {

@@ -16,6 +16,7 @@ use super::cancel::Cancel;
 use super::chain::{ChainOutcome, make_true};
 use super::prepare;
 use super::wanted::Wanted;
+use super::world::Worlds;
 use crate::chunk_store::actor::job;
 use crate::messages::{BatchError, Origin, RunSteps, StepsDone};
 use crate::model::declared::Declared;
@@ -69,9 +70,10 @@ impl Handler<RunSteps> for StepRunner {
         let Some(RunningChain { cancel, declared }) = &self.running else {
             return self.start(wish, ctx);
         };
-        let killed = match prepare::workdir(&wish.declared, &wish.base) {
-            Ok(workdir) if declared.same_surroundings(&wish.declared) => {
-                cancel.supersede(&below(&workdir, &wish.changed), &wish.declared.steps)
+        let killed = match prepare::workdirs(&wish.declared, &wish.base) {
+            Ok(workdirs) if declared.same_surroundings(&wish.declared) => {
+                let all = workdirs.iter().flat_map(|dir| below(dir, &wish.changed));
+                cancel.supersede(&all.collect::<Vec<_>>(), &wish.declared.steps)
             }
             _ => {
                 cancel.kill();
@@ -110,8 +112,8 @@ impl StepRunner {
         let chain = async move {
             job(pool
                 .run(move || {
-                    let plan = prepare::plan(&shared, &wish.declared, &wish.base)?;
-                    make_true(&shared, &wish, &plan, &steps, &cancel)
+                    let worlds = Worlds::of(&shared, &wish.declared, &wish.base)?;
+                    make_true(&shared, &wish, &worlds, &steps, &cancel)
                 })
                 .await)
         };

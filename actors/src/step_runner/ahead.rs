@@ -1,14 +1,14 @@
 //! What the steps of a chain would do on a tree, with nothing run.
 
+use std::collections::BTreeSet;
+
 use hd_dag::Rooted;
 
-use super::chain::start;
 use super::kept::KeptStates;
-use super::plan::Plan;
 use super::standing::{Stand, Standing};
 use super::step::Job;
 use super::wanted::Wanted;
-use crate::base::Base;
+use super::world::Worlds;
 use crate::messages::BatchError;
 use crate::shared::Shared;
 
@@ -41,30 +41,21 @@ pub struct Expected {
 /// Looks at each step in order.
 pub fn look_ahead(
     shared: &Shared,
-    base: &Base,
-    plan: &Plan,
+    worlds: &Worlds<'_>,
     project: Rooted,
     wanted: &[Wanted],
 ) -> Result<Vec<Expected>, BatchError> {
     let kept = KeptStates::load(&shared.settings.paths);
-    let begin = start(shared, base, plan, project)?;
-    let mut standing = Standing::new(&*shared.trees, wanted, begin);
+    let starts = worlds.starts(shared, project)?;
+    let mut standing = Standing::new(&*shared.trees, wanted, starts);
     let mut expected: Vec<Expected> = Vec::new();
     for (index, step) in wanted.iter().enumerate() {
-        let not_kept = |up: &&usize| expected[**up].would != Would::Keep;
-        let (would, reason) = match step.upstream.iter().find(not_kept) {
-            Some(up) => (Would::Open, waits_for(&expected[*up])),
+        let not_kept = |up: &usize| expected[*up].would != Would::Keep;
+        let (would, reason) = match step.after().find(not_kept) {
+            Some(up) => (Would::Open, waits_for(&expected[up])),
             None => {
-                let job = Job {
-                    shared,
-                    work: shared.session.work()?,
-                    base,
-                    plan,
-                    step,
-                    project,
-                    stand: standing.below(index)?,
-                    kept: kept.clone(),
-                };
+                let (stand, kept) = (standing.below(index)?, kept.clone());
+                let job = Job::new(shared, worlds, step, project, stand, kept)?;
                 match job.would_run()? {
                     Ok(output) => {
                         standing.add(index, output);
@@ -88,33 +79,33 @@ pub fn look_ahead(
 /// Gives what a step stands on, given that the steps below it are true.
 pub(super) fn true_below(
     shared: &Shared,
-    base: &Base,
-    plan: &Plan,
+    worlds: &Worlds<'_>,
     project: Rooted,
     wanted: &[Wanted],
     index: usize,
 ) -> Result<Stand, BatchError> {
     let kept = KeptStates::load(&shared.settings.paths);
-    let begin = start(shared, base, plan, project)?;
-    let mut standing = Standing::new(&*shared.trees, wanted, begin);
-    for below in &wanted[index].upstream {
-        let job = Job {
-            shared,
-            work: shared.session.work()?,
-            base,
-            plan,
-            step: &wanted[*below],
-            project,
-            stand: standing.below(*below)?,
-            kept: kept.clone(),
-        };
+    let starts = worlds.starts(shared, project)?;
+    let mut standing = Standing::new(&*shared.trees, wanted, starts);
+    for below in all_below(wanted, index) {
+        let (step, stand) = (&wanted[below], standing.below(below)?);
+        let job = Job::new(shared, worlds, step, project, stand, kept.clone())?;
         let output = job.would_run()?.map_err(|why| {
-            let name = &wanted[*below].name;
+            let name = &step.name;
             BatchError::new("busy", format!("{name} has to run first: {why}")).at(name.clone())
         })?;
-        standing.add(*below, output);
+        standing.add(below, output);
     }
     standing.below(index)
+}
+
+/// All steps that have to be true before one, ascending.
+fn all_below(wanted: &[Wanted], index: usize) -> BTreeSet<usize> {
+    let (mut below, mut open) = (BTreeSet::new(), vec![index]);
+    while let Some(at) = open.pop() {
+        open.extend(wanted[at].after().filter(|up| below.insert(*up)));
+    }
+    below
 }
 
 fn waits_for(step: &Expected) -> String {

@@ -6,18 +6,17 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
 
-use hd_dag::{Meta, Rooted, TreePath};
+use hd_dag::{Rooted, TreePath};
 use hd_supervision::describe;
 
 use super::cancel::Cancel;
 use super::kept::{KeptState, KeptStates};
-use super::plan::Plan;
 use super::schedule::Schedule;
-use super::standing::{Stand, Standing, tree_error};
+use super::standing::Standing;
 use super::step::{Done, Job, Made};
 use super::traces::StepTraces;
 use super::wanted::Wanted;
-use crate::base::{Base, skeleton};
+use super::world::Worlds;
 use crate::messages::{BatchError, RunSteps};
 use crate::model::report::StepReport;
 use crate::session::{AtWork, Needed};
@@ -81,27 +80,26 @@ pub struct ChainOutcome {
 pub fn make_true(
     shared: &Shared,
     wish: &RunSteps,
-    plan: &Plan,
+    worlds: &Worlds<'_>,
     wanted: &[Wanted],
     cancel: &Cancel,
 ) -> Result<Option<ChainOutcome>, BatchError> {
-    let start = start(shared, &wish.base, plan, wish.project)?;
+    let starts = worlds.starts(shared, wish.project)?;
     let mut chain = Chain {
         shared,
-        base: &wish.base,
+        worlds,
         work: &wish.work,
         needed: Vec::new(),
-        plan,
         project: wish.project,
         wanted,
         cancel,
-        standing: Standing::new(&*shared.trees, wanted, start),
+        standing: Standing::new(&*shared.trees, wanted, starts),
         reports: vec![None; wanted.len()],
         failures: vec![None; wanted.len()],
         cancelled: false,
         kept: KeptStates::load(&shared.settings.paths),
         traces: StepTraces {
-            workdir: plan.workdir_path.to_string(),
+            workdir: worlds.environment.plan.workdir_path.to_string(),
             ..StepTraces::default()
         },
     };
@@ -112,36 +110,16 @@ pub fn make_true(
     chain.finish().map(Some)
 }
 
-/// Base and project before any step.
-pub(super) fn start(
-    shared: &Shared,
-    base: &Base,
-    plan: &Plan,
-    project: Rooted,
-) -> Result<Stand, BatchError> {
-    let trees = &*shared.trees;
-    let image = base.tree().unwrap_or_else(Rooted::empty);
-    let below = skeleton::ensure(trees, base, image, &plan.needed()).map_err(tree_error)?;
-    let (empty, dir) = (Rooted::empty(), Meta::default_dir());
-    let layer = hd_dag::graft(trees, &empty, &plan.workdir_path, &project, &dir, 0);
-    let view = hd_dag::compose(trees, &below, &layer.map_err(tree_error)?);
-    Ok(Stand {
-        view: view.map_err(tree_error)?,
-        lower: below,
-    })
-}
-
 /// What became of a step, and the work that found it: over only once the chain is at work again.
 type Answer = (usize, Result<Made, BatchError>, Arc<AtWork>);
 
 struct Chain<'a> {
     shared: &'a Shared,
-    base: &'a Base,
+    worlds: &'a Worlds<'a>,
     /// The work that all this is found in; rests while only the jobs work.
     work: &'a AtWork,
     /// The outputs, meanwhile.
     needed: Vec<Needed>,
-    plan: &'a Plan,
     project: Rooted,
     wanted: &'a [Wanted],
     cancel: &'a Cancel,
@@ -175,7 +153,7 @@ impl<'a> Chain<'a> {
     where
         'a: 's,
     {
-        let mut schedule = Schedule::new(self.wanted, self.plan.jobs);
+        let mut schedule = Schedule::new(self.wanted, self.worlds.environment.plan.jobs);
         loop {
             let mut begun = Vec::new();
             while self.may_go_on()
@@ -221,16 +199,14 @@ impl<'a> Chain<'a> {
     }
 
     fn job(&mut self, index: usize) -> Result<Job<'a>, BatchError> {
-        Ok(Job {
-            shared: self.shared,
-            base: self.base,
-            plan: self.plan,
-            work: self.shared.session.work()?,
-            step: &self.wanted[index],
-            project: self.project,
-            stand: self.standing.below(index)?,
-            kept: self.kept.clone(),
-        })
+        Job::new(
+            self.shared,
+            self.worlds,
+            &self.wanted[index],
+            self.project,
+            self.standing.below(index)?,
+            self.kept.clone(),
+        )
     }
 
     fn done(&mut self, index: usize, made: Made) -> Result<(), BatchError> {
@@ -283,7 +259,7 @@ impl<'a> Chain<'a> {
             view: whole.view,
             lower: whole.lower,
             outputs: self.standing.outputs(),
-            workdir: self.plan.workdir_path.clone(),
+            workdir: self.worlds.environment.plan.workdir_path.clone(),
             failure: self.failures.into_iter().flatten().next(),
         })
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use hd_config::step::STAGES;
 use hd_dag::{Entry, Rooted, Target, TreePath};
 use hd_projection::Composite;
 use hd_projection::capture::{CaptureRules, capture};
@@ -10,6 +11,7 @@ use hd_store::Writer;
 use super::run::{Kept, StepRun};
 use super::spec::whole_owner;
 use super::view::{KeptMount, LOWER, upper};
+use crate::base::tree_path;
 use crate::messages::BatchError;
 use crate::shared::Shared;
 
@@ -21,8 +23,10 @@ pub(super) fn captured(
     work: &Path,
     writer: &mut Writer,
 ) -> Result<Rooted, BatchError> {
-    let skip: Vec<TreePath> = step.kept.iter().map(|kept| kept.at.clone()).collect();
-    let owners = step.plan.owners();
+    let kept = step.kept.iter().map(|kept| kept.at.clone());
+    // Other stages are shown to be read: what is written there goes.
+    let skip: Vec<TreePath> = kept.chain(tree_path(STAGES)).collect();
+    let owners = step.plan.unowned();
     let rules = CaptureRules {
         lower: view,
         skip: &skip,

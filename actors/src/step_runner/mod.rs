@@ -28,3 +28,4 @@ pub mod view;
 pub mod wanted;
 pub mod within;
 mod work_dir;
+pub mod world;

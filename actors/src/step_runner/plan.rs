@@ -23,6 +23,8 @@ const DOWNLOADS: [&str; 4] = [".cache", ".npm", ".cargo/registry", ".cargo/git"]
 pub struct Plan {
     /// Who steps run as.
     pub account: Account,
+    /// Whose the files of project and home are where a tree says nobody's: user and group.
+    pub keeper: (u32, u32),
     /// Working directory inside, absolute.
     pub workdir: String,
     /// The same as a tree path.
@@ -69,15 +71,25 @@ impl Plan {
         }
     }
 
-    /// Gives whose the unowned files are.
+    /// Gives whose the unowned files are for the one who runs a step: the project is always his.
     pub fn owners(&self) -> Vec<Owner> {
         let Account { uid, gid, .. } = self.account;
-        let owner = |at: &TreePath| Owner {
+        self.owned_by((uid, gid))
+    }
+
+    /// Gives whose files count as nobody's in what a step leaves.
+    pub fn unowned(&self) -> Vec<Owner> {
+        self.owned_by(self.keeper)
+    }
+
+    fn owned_by(&self, (uid, gid): (u32, u32)) -> Vec<Owner> {
+        let owner = |at: &TreePath, (uid, gid)| Owner {
             at: at.clone(),
             uid,
             gid,
         };
-        vec![owner(&self.workdir_path), owner(&self.home_path)]
+        let home = owner(&self.home_path, self.keeper);
+        vec![owner(&self.workdir_path, (uid, gid)), home]
     }
 
     /// Gives the key of a step; `upstream` are the kept directories as the steps below left them.

@@ -1,10 +1,12 @@
 //! Makes the plan of a chain from settings and base: who, where, with what surroundings.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
 use hd_config::Project;
-use hd_dag::{Entry, Target};
+use hd_config::step::lineage;
+use hd_dag::{Entry, Rooted, Target, TreePath};
 use hd_projection::{Composite, Lower};
 
 use super::plan::{Plan, directory};
@@ -12,7 +14,7 @@ use super::provider::{Facts, steps};
 use super::wanted::{Options, Wanted, number};
 use crate::base::account::{Account, resolve};
 use crate::base::host::HostBase;
-use crate::base::{Base, pass_through, tree_path};
+use crate::base::{Base, Bases, pass_through, tree_path};
 use crate::messages::BatchError;
 use crate::model::declared::Declared;
 use crate::model::settings::Settings;
@@ -38,7 +40,7 @@ pub fn wanted(
             ..Wanted::default()
         });
     }
-    number(&mut all, dependencies);
+    number(&mut all, dependencies, &project.stages);
     Ok(all)
 }
 
@@ -72,27 +74,72 @@ impl Facts for HostFacts<'_> {
     }
 }
 
-/// Gives the working directory inside.
-pub fn workdir(declared: &Declared, base: &Base) -> Result<hd_dag::TreePath, BatchError> {
-    directory(&base.workdir(declared.project.workdir.as_deref()))
+/// Gives every directory at which a step may see the project, each once.
+pub fn workdirs(declared: &Declared, bases: &Bases) -> Result<BTreeSet<TreePath>, BatchError> {
+    let project = &declared.project;
+    let stage = |(name, base): (&String, &Base)| {
+        let line = lineage(&project.stages, name);
+        base.workdir(line.iter().find_map(|stage| stage.workdir.as_deref()))
+    };
+    let own = bases.environment.workdir(project.workdir.as_deref());
+    let all = bases.stages.iter().map(stage).chain([own]);
+    all.map(|dir| directory(&dir)).collect()
 }
 
 /// Makes the plan.
 pub fn plan(shared: &Shared, declared: &Declared, base: &Base) -> Result<Plan, BatchError> {
-    let (settings, project) = (&shared.settings, &declared.project);
+    let project = &declared.project;
     let workdir = base.workdir(project.workdir.as_deref());
     let account = step_account(shared, declared, base)?;
+    let environment = environment::of_step(base, &account, &declared.env);
+    let place = (account, workdir);
+    Ok(Plan {
+        cache: cache(project)?,
+        ..common(&shared.settings, project, base, place, environment)?
+    })
+}
+
+/// Makes the plan of a stage: nothing of `[environment]` holds there.
+pub fn stage_plan(
+    shared: &Shared,
+    declared: &Declared,
+    base: &Base,
+    workdir: Option<&str>,
+) -> Result<Plan, BatchError> {
+    let account = match base {
+        Base::Image(image) => account_in(shared, image.rooted, &image.user)?,
+        Base::Host(_) => step_account(shared, declared, base)?,
+    };
+    let environment = environment::of_step(base, &account, &BTreeMap::new());
+    let place = (account, base.workdir(workdir));
+    common(
+        &shared.settings,
+        &declared.project,
+        base,
+        place,
+        environment,
+    )
+}
+
+fn common(
+    settings: &Settings,
+    project: &Project,
+    base: &Base,
+    (account, workdir): (Account, String),
+    environment: BTreeMap<String, String>,
+) -> Result<Plan, BatchError> {
     let ca = pass_through::ca_bundle(&settings.host_env);
     Ok(Plan {
         workdir_path: directory(&workdir)?,
         home_path: directory(&account.home).or_else(|_| directory("/root"))?,
-        environment: environment::of_step(base, &account, &declared.env),
+        environment,
         passed: pass_through::variables(&settings.host_env, ca.is_some()),
         ca,
         based: base.is_image(),
-        cache: cache(project)?,
+        cache: Vec::new(),
         caches: project.caches.clone(),
         jobs: jobs(settings, project),
+        keeper: (account.uid, account.gid),
         account,
         workdir,
     })
@@ -106,10 +153,9 @@ fn jobs(settings: &Settings, project: &Project) -> usize {
         .map_or(1, usize::from)
 }
 
-fn cache(project: &Project) -> Result<Vec<hd_dag::TreePath>, BatchError> {
+fn cache(project: &Project) -> Result<Vec<TreePath>, BatchError> {
     let parse = |dir: &String| {
-        hd_dag::TreePath::new(dir.trim_matches('/').as_bytes())
-            .map_err(|e| BatchError::new("config", e))
+        TreePath::new(dir.trim_matches('/').as_bytes()).map_err(|e| BatchError::new("config", e))
     };
     project.cache.iter().map(parse).collect()
 }
@@ -128,26 +174,28 @@ fn step_account(shared: &Shared, declared: &Declared, base: &Base) -> Result<Acc
         }
         Base::Image(image) => {
             let user = declared.project.user.as_deref();
-            account_in(shared, base, user.unwrap_or(&image.user))
+            account_in(shared, image.rooted, user.unwrap_or(&image.user))
         }
     }
 }
 
 /// Gives who services run as: the declared user, else the owner of the project directory.
+///
+/// A name is looked up in `lower`, the base with what the steps made of it.
 pub fn service_account(
     shared: &Shared,
     declared: &Declared,
-    base: &Base,
+    (base, lower): (&Base, Rooted),
     plan: &Plan,
 ) -> Result<Account, BatchError> {
     match (base, declared.project.user.as_deref()) {
-        (Base::Image(_), Some(user)) => account_in(shared, base, user),
+        (Base::Image(_), Some(user)) => account_in(shared, lower, user),
         (Base::Image(_), None) => {
             let (uid, gid) = runner(shared);
             if uid == plan.account.uid {
                 return Ok(plan.account.clone());
             }
-            let account = account_in(shared, base, &format!("{uid}:{gid}"))?;
+            let account = account_in(shared, lower, &format!("{uid}:{gid}"))?;
             let home = if account.home == "/" {
                 "/tmp".to_owned()
             } else {
@@ -159,11 +207,21 @@ pub fn service_account(
     }
 }
 
-/// Gives the account of a service's own `user`: of the image, or of this machine.
-pub fn named_account(shared: &Shared, base: &Base, user: &str) -> Result<Account, BatchError> {
+/// Gives the account of a service's own `user`: of the tree it sees, or of this machine.
+pub fn named_account(
+    shared: &Shared,
+    base: &Base,
+    lower: Rooted,
+    user: &str,
+) -> Result<Account, BatchError> {
     if base.is_image() {
-        return account_in(shared, base, user);
+        return account_in(shared, lower, user);
     }
+    account_of_host(user)
+}
+
+/// Gives the account of a user of this machine.
+pub fn account_of_host(user: &str) -> Result<Account, BatchError> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let account = resolve(user, &read("/etc/passwd"), &read("/etc/group")).map_err(|e| {
         BatchError::new("config", e.replace("the image", "this machine"))
@@ -191,15 +249,15 @@ fn host_name(uid: u32) -> String {
     resolve(&uid.to_string(), &passwd, "").map_or_else(|_| uid.to_string(), |account| account.name)
 }
 
-fn account_in(shared: &Shared, base: &Base, user: &str) -> Result<Account, BatchError> {
-    let Some(tree) = base.tree() else {
-        return Err(BatchError::new("config", "`user` needs a base image"));
-    };
+/// Gives an account by the files of a tree.
+pub(super) fn account_in(shared: &Shared, tree: Rooted, user: &str) -> Result<Account, BatchError> {
     let view = shared.composite(tree, Vec::new(), Vec::new());
     let passwd = text(&view, "/etc/passwd");
     let group = text(&view, "/etc/group");
-    resolve(user, &passwd, &group)
-        .map_err(|e| BatchError::new("config", e).hint("set `user` in [environment]"))
+    resolve(user, &passwd, &group).map_err(|e| {
+        BatchError::new("config", e)
+            .hint("name a user of the image, one that a step before makes, or a number")
+    })
 }
 
 fn text(view: &Composite, path: &str) -> String {

@@ -31,7 +31,7 @@ impl<'a> Schedule<'a> {
     /// Marks the next step that may begin as running and gives its index.
     ///
     /// It is the first whose upstream is done and whose caches nobody uses: a cache belongs to one
-    /// step at a time.
+    /// step at a time. A command that another file system is getting just now waits for that.
     pub(super) fn begin(&mut self) -> Option<usize> {
         if self.running() >= self.jobs {
             return None;
@@ -55,15 +55,23 @@ impl<'a> Schedule<'a> {
     fn may_begin(&self, index: usize) -> bool {
         let step = &self.steps[index];
         self.phases[index] == Phase::Waiting
-            && step
-                .upstream
-                .iter()
-                .all(|up| self.phases[*up] == Phase::Done)
+            && step.after().all(|up| self.phases[up] == Phase::Done)
             && !self.steps.iter().zip(&self.phases).any(|(other, phase)| {
-                let shares = |name: &String| step.options.caches.contains(name);
-                *phase == Phase::Running && other.options.caches.iter().any(shares)
+                *phase == Phase::Running && (shares_a_cache(step, other) || are_twins(step, other))
             })
     }
+}
+
+fn shares_a_cache(step: &Wanted, other: &Wanted) -> bool {
+    let shares = |name: &String| step.options.caches.contains(name);
+    other.options.caches.iter().any(shares)
+}
+
+/// What one of two file systems gets is likely to be found valid for the other.
+fn are_twins(step: &Wanted, other: &Wanted) -> bool {
+    step.options.stage != other.options.stage
+        && step.command == other.command
+        && step.options.env == other.options.env
 }
 
 #[cfg(test)]
@@ -119,6 +127,18 @@ mod tests {
         schedule.done(0);
         assert_eq!(schedule.begin(), None);
         schedule.done(2);
+        assert_eq!(schedule.begin(), Some(1));
+    }
+
+    #[test]
+    fn the_same_command_in_two_stages_runs_once_at_a_time() {
+        let mut steps = [step(&[], &[]), step(&[], &[]), step(&[], &[])];
+        (steps[0].command, steps[1].command) = ("apt".to_owned(), "apt".to_owned());
+        steps[0].options.stage = Some("build".to_owned());
+        let mut schedule = Schedule::new(&steps, 8);
+        assert_eq!([schedule.begin(), schedule.begin()], [Some(0), Some(2)]);
+        assert_eq!(schedule.begin(), None);
+        schedule.done(0);
         assert_eq!(schedule.begin(), Some(1));
     }
 

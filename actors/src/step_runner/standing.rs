@@ -1,11 +1,15 @@
 //! What a step stands on: base and project with the outputs of the steps it sees laid over them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use hd_dag::{Layer, Rooted, TreeError, TreePath, Trees, compose, merge_layers, subtree};
+use hd_config::step::STAGES;
+use hd_dag::{
+    Layer, Meta, Rooted, TreeError, TreePath, Trees, compose, graft, merge_layers, subtree,
+};
 use hd_store::Id;
 
 use super::wanted::Wanted;
+use crate::base::tree_path;
 use crate::messages::BatchError;
 
 /// A composed tree, with the project and without it.
@@ -17,23 +21,33 @@ pub(super) struct Stand {
     pub(super) lower: Rooted,
 }
 
+/// What is composed in a file system: the stage's name, or none for the environment's own.
+type Place = Option<String>;
+
 /// The outputs made so far and the trees they give.
 pub(super) struct Standing<'a> {
     trees: &'a dyn Trees,
     steps: &'a [Wanted],
     outputs: Vec<Option<Rooted>>,
     /// Composed trees by the steps whose outputs they hold.
-    known: HashMap<Vec<usize>, Stand>,
+    known: HashMap<(Place, Vec<usize>), Stand>,
 }
 
 impl<'a> Standing<'a> {
-    /// Begins with a tree that holds no output.
-    pub(super) fn new(trees: &'a dyn Trees, steps: &'a [Wanted], start: Stand) -> Self {
+    /// Begins with trees that hold no output.
+    pub(super) fn new(
+        trees: &'a dyn Trees,
+        steps: &'a [Wanted],
+        starts: BTreeMap<Place, Stand>,
+    ) -> Self {
+        let starts = starts.into_iter();
         Self {
             trees,
             steps,
             outputs: vec![None; steps.len()],
-            known: HashMap::from([(Vec::new(), start)]),
+            known: starts
+                .map(|(place, stand)| ((place, Vec::new()), stand))
+                .collect(),
         }
     }
 
@@ -47,26 +61,41 @@ impl<'a> Standing<'a> {
         self.outputs.iter().flatten().copied().collect()
     }
 
-    /// Composes what a step stands on.
+    /// Composes what a step stands on, with the stages it sees in it.
     pub(super) fn below(&mut self, index: usize) -> Result<Stand, BatchError> {
-        self.with(&self.steps[index].upstream.clone())
-    }
-
-    /// Composes the outputs of all steps that are done.
-    pub(super) fn whole(&mut self) -> Result<Stand, BatchError> {
-        let done: Vec<usize> = (0..self.steps.len())
-            .filter(|index| self.outputs[*index].is_some())
-            .collect();
-        self.with(&done)
-    }
-
-    fn with(&mut self, steps: &[usize]) -> Result<Stand, BatchError> {
-        // From the longest beginning that is known: a chain composes each output once.
-        let mut from = steps.len();
-        while !self.known.contains_key(&steps[..from]) {
-            from -= 1;
+        let step = &self.steps[index];
+        let mut stand = self.with(step.options.stage.clone(), &step.upstream)?;
+        for (name, steps) in step.options.from.iter().zip(&step.seen) {
+            let stage = self.with(Some(name.clone()), steps)?;
+            let place = format!("{STAGES}/{name}");
+            let at = tree_path(&place).ok_or_else(|| BatchError::new("config", &place))?;
+            let dir = Meta::default_dir();
+            let shown = |root: &Rooted| graft(self.trees, root, &at, &stage.view, &dir, 0);
+            stand = Stand {
+                view: shown(&stand.view).map_err(tree_error)?,
+                ..stand
+            };
         }
-        let mut stand = self.known[&steps[..from]];
+        Ok(stand)
+    }
+
+    /// Composes the outputs of all steps that are done, but those in stages.
+    pub(super) fn whole(&mut self) -> Result<Stand, BatchError> {
+        let is_done = |index: &usize| self.outputs[*index].is_some();
+        let done: Vec<usize> = (0..self.steps.len())
+            .filter(|index| self.steps[*index].options.stage.is_none() && is_done(index))
+            .collect();
+        self.with(None, &done)
+    }
+
+    fn with(&mut self, place: Place, steps: &[usize]) -> Result<Stand, BatchError> {
+        // From the longest beginning that is known: a chain composes each output once.
+        let known = |length: usize| self.known.get(&(place.clone(), steps[..length].to_vec()));
+        let longest = (0..=steps.len())
+            .rev()
+            .find_map(|length| Some((length, *known(length)?)));
+        let (from, mut stand) =
+            longest.ok_or_else(|| BatchError::new("internal", "a stage without a beginning"))?;
         for at in from..steps.len() {
             let Some(output) = self.outputs[steps[at]] else {
                 continue;
@@ -77,7 +106,8 @@ impl<'a> Standing<'a> {
                 view: laid(&stand.view)?,
                 lower: laid(&stand.lower)?,
             };
-            self.known.insert(steps[..=at].to_vec(), stand);
+            let key = (place.clone(), steps[..=at].to_vec());
+            self.known.insert(key, stand);
         }
         Ok(stand)
     }
@@ -166,11 +196,12 @@ mod tests {
         }
     }
 
-    fn start() -> Stand {
-        Stand {
+    fn start() -> BTreeMap<Place, Stand> {
+        let empty = Stand {
             view: Rooted::empty(),
             lower: Rooted::empty(),
-        }
+        };
+        BTreeMap::from([(None, empty)])
     }
 
     #[test]
@@ -187,6 +218,32 @@ mod tests {
         let expected = layer(&trees, &[("c", "3"), ("x/a", "1"), ("x/b", "2")]);
         assert_eq!(whole.view.tree, expected.tree);
         assert_eq!(standing.outputs().len(), 3);
+    }
+
+    #[test]
+    fn a_stage_is_seen_at_its_place_and_is_no_part_of_the_environment() {
+        let trees = MemoryTrees::new();
+        let mut steps = [beside("built", &[]), beside("taken", &[])];
+        steps[0].options.stage = Some("build".to_owned());
+        steps[1].options.from = vec!["build".to_owned()];
+        steps[1].seen = vec![vec![0]];
+        let stage = Stand {
+            view: layer(&trees, &[("bin/cc", "c")]),
+            lower: Rooted::empty(),
+        };
+        let mut starts = start();
+        starts.insert(Some("build".to_owned()), stage);
+        let mut standing = Standing::new(&trees, &steps, starts);
+        assert_eq!(standing.below(0).unwrap(), stage);
+        standing.add(0, layer(&trees, &[("out", "o")]));
+        let below = standing.below(1).unwrap();
+        let expected = [("stages/build/bin/cc", "c"), ("stages/build/out", "o")];
+        assert_eq!(below.view.tree, layer(&trees, &expected).tree);
+        assert_eq!(below.lower, Rooted::empty());
+        standing.add(1, layer(&trees, &[("app", "o")]));
+        let whole = standing.whole().unwrap();
+        assert_eq!(whole.view.tree, layer(&trees, &[("app", "o")]).tree);
+        assert_eq!(standing.outputs().len(), 2);
     }
 
     #[test]

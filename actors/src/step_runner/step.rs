@@ -1,5 +1,6 @@
 //! One step made true: a valid result kept, or the command run and its result stored.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ const NO_OUTPUT: i32 = 1;
 pub(super) struct Job<'a> {
     pub(super) shared: &'a Shared,
     pub(super) base: &'a Base,
-    pub(super) plan: &'a Plan,
+    pub(super) plan: Cow<'a, Plan>,
     /// The work it is done in; rests while its command runs.
     pub(super) work: Arc<AtWork>,
     pub(super) step: &'a Wanted,
@@ -103,7 +104,7 @@ impl Job<'_> {
         let Some(done) = run(self.shared, &run_of, &self.work, cancel)? else {
             return Ok(Made::Cancelled);
         };
-        hidden::tell(self.shared, self.plan, &self.step.slug, &done);
+        hidden::tell(self.shared, &self.plan, &self.step.slug, &done);
         self.tell_undeclared(&done)?;
         self.after(key, done, began, reason)
     }
@@ -175,7 +176,7 @@ impl Job<'_> {
     fn run_of(&self, kept: Vec<Kept>) -> StepRun<'_> {
         StepRun {
             wanted: self.step,
-            plan: self.plan,
+            plan: &self.plan,
             base: self.base,
             lower: self.stand.view,
             kept,

@@ -6,11 +6,10 @@ use super::ahead::true_below;
 use super::cancel::Cancel;
 use super::chain::StepFailure;
 use super::kept::KeptStates;
-use super::plan::Plan;
 use super::standing::tree_error;
 use super::step::Job;
 use super::wanted::Wanted;
-use crate::base::Base;
+use super::world::Worlds;
 use crate::messages::BatchError;
 use crate::shared::Shared;
 
@@ -27,23 +26,14 @@ pub enum Twice {
 /// result. Blocks.
 pub fn twice(
     shared: &Shared,
-    base: &Base,
-    plan: &Plan,
+    worlds: &Worlds<'_>,
     project: Rooted,
     wanted: &[Wanted],
     index: usize,
 ) -> Result<Twice, BatchError> {
-    let stand = true_below(shared, base, plan, project, wanted, index)?;
-    let job = Job {
-        shared,
-        work: shared.session.work()?,
-        base,
-        plan,
-        step: &wanted[index],
-        project,
-        stand,
-        kept: KeptStates::default(),
-    };
+    let stand = true_below(shared, worlds, project, wanted, index)?;
+    let kept = KeptStates::default();
+    let job = Job::new(shared, worlds, &wanted[index], project, stand, kept)?;
     let mut made = Vec::new();
     for _ in 0..2 {
         match job.anew(&Cancel::default())? {

@@ -7,12 +7,11 @@ use hd_sandbox::{Sandbox, Stdio, Terminal, TtySize};
 
 use super::ahead::true_below;
 use super::kept::KeptStates;
-use super::plan::Plan;
 use super::run::Serving;
 use super::step::Job;
 use super::wanted::Wanted;
 use super::work_dir::WorkDir;
-use crate::base::Base;
+use super::world::Worlds;
 use crate::messages::BatchError;
 use crate::session::Needed;
 use crate::shared::Shared;
@@ -45,23 +44,15 @@ pub struct Behind {
 /// Opens a shell in the view of a step whose steps below are true. Blocks.
 pub fn within(
     shared: &Shared,
-    base: &Base,
-    plan: &Plan,
+    worlds: &Worlds<'_>,
     project: Rooted,
     (wanted, index): (&[Wanted], usize),
     (tty, stdio): (Option<TtySize>, Stdio),
 ) -> Result<Within, BatchError> {
     let step = &wanted[index];
-    let job = Job {
-        shared,
-        work: shared.session.work()?,
-        base,
-        plan,
-        step,
-        project,
-        stand: true_below(shared, base, plan, project, wanted, index)?,
-        kept: KeptStates::load(&shared.settings.paths),
-    };
+    let stand = true_below(shared, worlds, project, wanted, index)?;
+    let kept = KeptStates::load(&shared.settings.paths);
+    let job = Job::new(shared, worlds, step, project, stand, kept)?;
     let words = [
         "/bin/sh",
         "-c",

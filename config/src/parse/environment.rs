@@ -45,7 +45,7 @@ fn name(item: &Item<'_>) -> Result<String> {
     Ok(text.to_owned())
 }
 
-fn base(item: &Item<'_>) -> Result<String> {
+pub(super) fn base(item: &Item<'_>) -> Result<String> {
     let text = item.text()?;
     if text.contains(char::is_whitespace) {
         let hint = "e.g. \"python:3.11-slim\"; leave `base` out to use the host itself";
@@ -54,7 +54,7 @@ fn base(item: &Item<'_>) -> Result<String> {
     Ok(text.to_owned())
 }
 
-fn workdir(item: &Item<'_>) -> Result<String> {
+pub(super) fn workdir(item: &Item<'_>) -> Result<String> {
     let text = item.text()?;
     let Some(relative) = text.strip_prefix('/') else {
         return Err(item.invalid(

@@ -1,6 +1,7 @@
 //! `[build]`.
 
 mod caches;
+mod stages;
 mod step;
 
 use crate::keys;
@@ -8,13 +9,14 @@ use crate::path::is_at_or_below;
 use crate::read::{Item, Result};
 use crate::secret::Secret;
 use crate::slug::unique_slugs;
-use crate::step::{NamedCache, Step};
+use crate::step::{NamedCache, Stage, Step};
 
 #[derive(Default)]
 pub(super) struct Build {
     pub(super) steps: Vec<Step>,
     pub(super) cache: Vec<String>,
     pub(super) caches: Vec<NamedCache>,
+    pub(super) stages: Vec<Stage>,
 }
 
 pub(super) fn read(item: &Item<'_>, secrets: &[Secret]) -> Result<Build> {
@@ -24,13 +26,15 @@ pub(super) fn read(item: &Item<'_>, secrets: &[Secret]) -> Result<Build> {
     let long = section.get("step");
     let caches = section.optional("caches", caches::read)?;
     let caches = caches.unwrap_or_default();
+    let stages = section.optional("stages", stages::read)?;
+    let stages = stages.unwrap_or_default();
     let steps = match (short, long) {
         (Some(_), Some(long)) => {
             let why = "`steps` and `[[build.step]]` cannot stand side by side";
             return Err(long.invalid_key(why, "write all of them as `[[build.step]]`"));
         }
         (Some(short), None) => commands(&short)?,
-        (None, Some(long)) => step::read(&long, &caches, secrets)?,
+        (None, Some(long)) => step::read(&long, (&caches, secrets, &stages))?,
         (None, None) => Vec::new(),
     };
     let kept = |item: &Item<'_>| cache(item, &caches);
@@ -39,6 +43,7 @@ pub(super) fn read(item: &Item<'_>, secrets: &[Secret]) -> Result<Build> {
         steps,
         cache,
         caches,
+        stages,
     })
 }
 

@@ -1,16 +1,16 @@
 //! `[[build.step]]`.
 
+use super::stages;
 use crate::keys;
 use crate::parse::{environment, services, watch};
 use crate::path::is_at_or_below;
 use crate::read::{Item, Result, Section};
 use crate::secret::Secret;
-use crate::step::{NamedCache, Step, StepNetwork};
+use crate::step::{NamedCache, STAGES, Stage, Step, StepNetwork, lineage};
 
 pub(super) fn read(
     item: &Item<'_>,
-    caches: &[NamedCache],
-    secrets: &[Secret],
+    (caches, secrets, stages): (&[NamedCache], &[Secret], &[Stage]),
 ) -> Result<Vec<Step>> {
     let mut steps: Vec<Step> = Vec::new();
     let hint = "a list of commands is written `steps = [\"…\"]`";
@@ -19,7 +19,7 @@ pub(super) fn read(
         .iter()
         .enumerate()
     {
-        let mut step = step(element, at + 1, &steps)?;
+        let mut step = step(element, at + 1, &steps, stages)?;
         let section = element.section()?;
         step.caches = used(&section, "caches", caches.iter().map(|cache| &*cache.name))?;
         step.secrets = used(
@@ -32,18 +32,24 @@ pub(super) fn read(
     Ok(steps)
 }
 
-fn step(item: &Item<'_>, number: usize, above: &[Step]) -> Result<Step> {
+fn step(item: &Item<'_>, number: usize, above: &[Step], stages: &[Stage]) -> Result<Step> {
     let section = item.section()?;
     section.check(&keys::BUILD_STEP)?;
     let named = section.require("name", "add name = \"build\"")?;
     let run = section.require("run", "add run = \"make\"")?;
     let networks = [("host", StepNetwork::Host), ("none", StepNetwork::None)];
     let network = section.optional("network", |item| item.one_of(&networks))?;
+    let stage = section.optional("stage", |item| stages::named(item, stages))?;
+    let beside = Beside {
+        above,
+        stages,
+        stage: stage.as_deref(),
+    };
     Ok(Step {
         name: format!("step-{number}"),
         slug: name(&named, above)?,
         run: run.text()?.to_owned(),
-        needs: section.optional("needs", |item| needs(item, above))?,
+        needs: section.optional("needs", |item| beside.needs(item))?,
         inputs: section.optional("inputs", watch::globs)?,
         outputs: section.optional("outputs", outputs)?.unwrap_or_default(),
         env: section
@@ -54,7 +60,86 @@ fn step(item: &Item<'_>, number: usize, above: &[Step]) -> Result<Step> {
         workdir: section.optional("workdir", Item::path_inside)?,
         caches: Vec::new(),
         secrets: Vec::new(),
+        from: section
+            .optional("from", |item| beside.from(item))?
+            .unwrap_or_default(),
+        user: section.optional("user", environment::user)?,
+        stage,
     })
+}
+
+/// What a step may refer to.
+struct Beside<'a> {
+    above: &'a [Step],
+    stages: &'a [Stage],
+    /// Where it runs.
+    stage: Option<&'a str>,
+}
+
+impl Beside<'_> {
+    /// Steps declared above; so there is an order, and no cycle can be written.
+    fn needs(&self, item: &Item<'_>) -> Result<Vec<String>> {
+        let mut needs = Vec::new();
+        for element in item.elements()? {
+            let name = element.text()?;
+            let known = self.above.iter().map(|step| step.slug.as_str());
+            let Some(needed) = self.above.iter().find(|step| step.slug == name) else {
+                let why = format!("no step above is called {name:?}");
+                let mut hint = keys::name_advice(name, known);
+                if hint.is_empty() {
+                    hint = "declare the steps it needs above it".to_owned();
+                }
+                return Err(element.invalid(why, hint));
+            };
+            if !self.stands_on(needed.stage.as_deref()) {
+                return Err(apart(&element, needed));
+            }
+            if !needs.iter().any(|other| other == name) {
+                needs.push(name.to_owned());
+            }
+        }
+        Ok(needs)
+    }
+
+    /// Whether what is built there is in the file system of this step.
+    fn stands_on(&self, other: Option<&str>) -> bool {
+        match (self.stage, other) {
+            (None, None) => true,
+            (Some(own), Some(other)) => lineage(self.stages, own)
+                .iter()
+                .any(|stage| stage.name == other),
+            _ => false,
+        }
+    }
+
+    fn from(&self, item: &Item<'_>) -> Result<Vec<String>> {
+        let mut from: Vec<String> = Vec::new();
+        for element in item.elements()? {
+            let name = stages::named(&element, self.stages)?;
+            if self.stage == Some(name.as_str()) {
+                let why = format!("the step runs in {name:?} itself");
+                return Err(element.invalid(why, "leave it out: its files are all around"));
+            }
+            if !from.contains(&name) {
+                from.push(name);
+            }
+        }
+        Ok(from)
+    }
+}
+
+fn apart(element: &Item<'_>, needed: &Step) -> crate::ConfigError {
+    let (why, hint) = match &needed.stage {
+        Some(stage) => (
+            format!("{:?} runs in the stage {stage:?}", needed.slug),
+            format!("from = [{stage:?}] shows what it leaves, at {STAGES}/{stage}"),
+        ),
+        None => (
+            format!("{:?} runs in the environment, not in a stage", needed.slug),
+            "a stage sees other stages only: give that step a stage".to_owned(),
+        ),
+    };
+    element.invalid(why, hint)
 }
 
 fn name(item: &Item<'_>, above: &[Step]) -> Result<String> {
@@ -71,27 +156,6 @@ fn name(item: &Item<'_>, above: &[Step]) -> Result<String> {
         return Err(item.invalid(why, "each step needs a name of its own"));
     }
     Ok(name)
-}
-
-/// Steps declared above; so there is an order, and no cycle can be written.
-fn needs(item: &Item<'_>, above: &[Step]) -> Result<Vec<String>> {
-    let mut needs = Vec::new();
-    for element in item.elements()? {
-        let name = element.text()?;
-        let known = above.iter().map(|step| step.slug.as_str());
-        if !known.clone().any(|known| known == name) {
-            let why = format!("no step above is called {name:?}");
-            let mut hint = keys::name_advice(name, known);
-            if hint.is_empty() {
-                hint = "declare the steps it needs above it".to_owned();
-            }
-            return Err(element.invalid(why, hint));
-        }
-        if !needs.iter().any(|other| other == name) {
-            needs.push(name.to_owned());
-        }
-    }
-    Ok(needs)
 }
 
 fn outputs(item: &Item<'_>) -> Result<Vec<String>> {

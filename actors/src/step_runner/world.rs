@@ -1,0 +1,149 @@
+//! Where steps run: the environment, and each stage with an image of its own.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use hd_config::step::lineage;
+use hd_dag::{Meta, Rooted};
+
+use super::environment;
+use super::kept::KeptStates;
+use super::plan::Plan;
+use super::prepare;
+use super::standing::{Stand, tree_error};
+use super::step::Job;
+use super::wanted::Wanted;
+use crate::base::{Base, Bases, skeleton};
+use crate::messages::BatchError;
+use crate::model::declared::Declared;
+use crate::shared::Shared;
+
+/// A base, and the facts that the steps on it have in common.
+#[derive(Debug)]
+pub struct World<'a> {
+    /// What is below.
+    pub base: &'a Base,
+    /// The facts.
+    pub plan: Plan,
+    declared: BTreeMap<String, String>,
+}
+
+/// All worlds of a project.
+#[derive(Debug)]
+pub struct Worlds<'a> {
+    /// That of services, and of steps that name no stage.
+    pub environment: World<'a>,
+    stages: BTreeMap<&'a str, World<'a>>,
+}
+
+impl<'a> Worlds<'a> {
+    /// Makes the plan of each.
+    pub fn of(shared: &Shared, declared: &Declared, bases: &'a Bases) -> Result<Self, BatchError> {
+        let mut stages = BTreeMap::new();
+        for (name, base) in &bases.stages {
+            let line = lineage(&declared.project.stages, name);
+            let workdir = line.iter().find_map(|stage| stage.workdir.as_deref());
+            let world = World {
+                base,
+                plan: prepare::stage_plan(shared, declared, base, workdir)?,
+                // `[environment] env` is the environment's.
+                declared: BTreeMap::new(),
+            };
+            stages.insert(name.as_str(), world);
+        }
+        let environment = World {
+            base: &bases.environment,
+            plan: prepare::plan(shared, declared, &bases.environment)?,
+            declared: declared.env.clone(),
+        };
+        Ok(Self {
+            environment,
+            stages,
+        })
+    }
+
+    /// Gives the world of a step.
+    pub fn world(&self, step: &Wanted) -> &World<'a> {
+        let stage = step.options.stage.as_deref();
+        let stage = stage.and_then(|name| self.stages.get(name));
+        stage.unwrap_or(&self.environment)
+    }
+
+    /// Gives what steps stand on before any has run, by stage.
+    pub(super) fn starts(
+        &self,
+        shared: &Shared,
+        project: Rooted,
+    ) -> Result<BTreeMap<Option<String>, Stand>, BatchError> {
+        let stages = self.stages.iter();
+        let stages = stages.map(|(name, world)| (Some((*name).to_owned()), world));
+        let all = stages.chain([(None, &self.environment)]);
+        all.map(|(name, world)| Ok((name, world.start(shared, project)?)))
+            .collect()
+    }
+}
+
+impl World<'_> {
+    /// Base and project before any step.
+    fn start(&self, shared: &Shared, project: Rooted) -> Result<Stand, BatchError> {
+        let (trees, plan) = (&*shared.trees, &self.plan);
+        let image = self.base.tree().unwrap_or_else(Rooted::empty);
+        let below =
+            skeleton::ensure(trees, self.base, image, &plan.needed()).map_err(tree_error)?;
+        let (empty, dir) = (Rooted::empty(), Meta::default_dir());
+        let layer = hd_dag::graft(trees, &empty, &plan.workdir_path, &project, &dir, 0);
+        let view = hd_dag::compose(trees, &below, &layer.map_err(tree_error)?);
+        Ok(Stand {
+            view: view.map_err(tree_error)?,
+            lower: below,
+        })
+    }
+
+    /// Gives the plan of a step: that of all, or the one of its own user.
+    ///
+    /// Its user is looked up in the tree it stands on, so one that a step before it made is found.
+    pub(super) fn plan_of(
+        &self,
+        shared: &Shared,
+        step: &Wanted,
+        stand: Stand,
+    ) -> Result<Cow<'_, Plan>, BatchError> {
+        let Some(user) = &step.options.user else {
+            return Ok(Cow::Borrowed(&self.plan));
+        };
+        let account = match self.base {
+            Base::Image(_) => prepare::account_in(shared, stand.view, user),
+            Base::Host(_) => prepare::account_of_host(user),
+        };
+        let account = account.map_err(|error| error.at(step.slug.clone()))?;
+        Ok(Cow::Owned(Plan {
+            environment: environment::of_step(self.base, &account, &self.declared),
+            account,
+            ..self.plan.clone()
+        }))
+    }
+}
+
+impl<'a> Job<'a> {
+    /// Gets a step ready on what it stands on.
+    pub(super) fn new(
+        shared: &'a Shared,
+        worlds: &'a Worlds<'_>,
+        step: &'a Wanted,
+        project: Rooted,
+        stand: Stand,
+        kept: KeptStates,
+    ) -> Result<Self, BatchError> {
+        let world = worlds.world(step);
+        Ok(Self {
+            shared,
+            base: world.base,
+            plan: world.plan_of(shared, step, stand)?,
+            work: shared.session.work()?,
+            step,
+            project,
+            stand,
+            kept,
+        })
+    }
+}
