@@ -1,13 +1,13 @@
 //! Dockerfiles read, evaluated and translated to an `hd.toml`.
 //!
 //! The way of a file: `lex` joins lines and takes heredocs out, `parse` takes each
-//! instruction apart, `stages` finds what the target needs, `evaluate` walks that with all
+//! instruction apart, `stages` and `grounds` find what the target needs, `evaluate` walks that with all
 //! variables expanded and gives what happens in order (`event`), `place` chooses where the project
-//! stands, `steps` and `service` make build steps and a service of it, `finish` the draft.
+//! stands, `sites`, `steps` and `service` make build steps and a service of it, `finish` the draft.
 //!
 //! Semantics follow the Dockerfile reference (docs.docker.com/reference/dockerfile) and, where it is
-//! silent, BuildKit's front end. What an `hd` environment does otherwise: it has one base, so all stages
-//! share one file system; steps see the whole project from the start.
+//! silent, BuildKit's front end. What an `hd` environment does otherwise: steps see the whole project from
+//! the start.
 
 mod collect;
 mod command;
@@ -17,6 +17,7 @@ mod fetch;
 mod files;
 mod finish;
 mod grammar;
+mod grounds;
 mod heredoc;
 mod ignore;
 mod install;
@@ -29,6 +30,7 @@ mod place;
 mod platform;
 mod run;
 mod service;
+mod sites;
 mod stages;
 mod state;
 mod steps;
@@ -44,7 +46,7 @@ use crate::source::Source;
 use evaluate::Walk;
 use finish::Parts;
 use instruction::{Instruction, Kind};
-use stages::Stage;
+use sites::Site;
 use steps::Making;
 
 /// How a Dockerfile is translated.
@@ -71,7 +73,7 @@ pub struct Options<'a> {
 /// Translates a Dockerfile.
 ///
 /// # Errors
-/// What the file says wrong, with its place; stages on different bases, since an environment has one.
+/// What the file says wrong, with its place.
 pub fn translate(
     text: &str,
     options: &Options<'_>,
@@ -125,44 +127,39 @@ pub(crate) fn draft<'a>(
         book.translated(line, "evaluated");
     }
     let target = stages::target(source, &stages, options.target)?;
-    let needed = stages::needed(&stages, target);
-    let base = base(source, &stages, &needed, options)?;
+    let grounds = grounds::lay(source, &stages, target, options)?;
     let from_line = book.next();
     let walk = Walk {
         source,
         book,
         stages: &stages,
+        grounds: &grounds,
         options,
         around,
         globals,
         escape,
         events: Vec::new(),
         workdirs: BTreeSet::new(),
+        others: Vec::new(),
         stage: 0,
     };
-    let evaluated = walk.run(&needed, target, &base)?;
-    let project = options.project.map_or_else(
-        || place::choose(&evaluated.events, &evaluated.workdirs, around),
-        str::to_owned,
-    );
+    let evaluated = walk.run(target)?;
     let mut making = Making {
         book,
         around,
-        project: &project,
         steps: Vec::new(),
         caches: Vec::new(),
-        wanted: BTreeMap::new(),
-        made: BTreeSet::new(),
+        site: Site::default(),
     };
-    making.all(&evaluated.events);
+    let sites = sites::make(&mut making, &stages, &grounds, &evaluated, options);
     let (steps, caches) = (making.steps, making.caches);
     let exclude = exclude(options, book, from_line);
     let parts = Parts {
         evaluated,
         steps,
         caches,
-        project,
-        base,
+        sites,
+        base: grounds.base,
         from_line,
         exclude,
         options,
@@ -241,56 +238,6 @@ fn image_of(
         return Err(source.error(from.span.clone(), Problem::Import { message, hint }));
     }
     Ok(expanded)
-}
-
-/// The one base of all needed stages.
-fn base(
-    source: &Source,
-    stages: &[Stage],
-    needed: &BTreeSet<usize>,
-    options: &Options<'_>,
-) -> Result<String, ConfigError> {
-    if let Some(base) = options.base {
-        return Ok(base.to_owned());
-    }
-    let mut base: Option<(usize, &Stage)> = None;
-    for (index, stage) in stages
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| needed.contains(index))
-    {
-        if stages::find(stages, index, &stage.image).is_some() || stage.image == "scratch" {
-            continue;
-        }
-        match base {
-            Some((first, other)) if other.image != stage.image => {
-                let message = format!(
-                    "stages `{}` and `{}` stand on {} and {}, and an environment has one base",
-                    other.title(first),
-                    stage.title(index),
-                    other.image,
-                    stage.image
-                );
-                let hint = "`--base IMAGE` runs all stages on one image, `--target STAGE` takes one stage with what it needs".to_owned();
-                return Err(
-                    source.error(stage.from.span.clone(), Problem::Import { message, hint })
-                );
-            }
-            Some(_) => {}
-            None => base = Some((index, stage)),
-        }
-    }
-    base.map(|(_, stage)| stage.image.clone()).ok_or_else(|| {
-        let span = stages.first().map_or(0..0, |stage| stage.from.span.clone());
-        let message = "every stage begins with scratch, and an environment needs a base".to_owned();
-        source.error(
-            span,
-            Problem::Import {
-                message,
-                hint: "`--base IMAGE` names one".to_owned(),
-            },
-        )
-    })
 }
 
 /// Splits a line into words as a shell does, quotes removed, nothing expanded.

@@ -212,9 +212,8 @@ fn ingested(name: &str, code: i32) -> Env {
     env
 }
 
-/// Compares with the expected tree; `shared` says that stages share one file system, so that more may
-/// be there.
-fn compare(name: &str, env: &Env, shared: bool) {
+/// Compares with the expected tree.
+fn compare(name: &str, env: &Env) {
     let file = fixtures().join(name).join("expected.tree");
     let asked = std::env::var("HD_TEST_DOCKER").unwrap_or_default();
     if !asked.is_empty() && name != "heredocs" {
@@ -244,10 +243,7 @@ fn compare(name: &str, env: &Env, shared: bool) {
         near(&missing, &changed)
     );
     let more: Vec<_> = found.difference(&expected).collect();
-    assert!(
-        shared || more.is_empty(),
-        "{name}: not made by Docker: {more:#?}"
-    );
+    assert!(more.is_empty(), "{name}: not made by Docker: {more:#?}");
 }
 
 /// What `hd` made at the paths that differ.
@@ -258,25 +254,31 @@ fn near(missing: &[&String], found: &BTreeSet<String>) -> String {
 }
 
 macro_rules! fixture {
-    ($test:ident, $name:literal, shared: $shared:literal $(, $need:expr)*) => {
+    ($test:ident, $name:literal $(, $need:expr)*) => {
         #[test]
         fn $test() {
             skip_unless!(needs::fuse(), needs::root(), needs::registry() $(, $need)*);
             let env = ingested($name, 0);
-            compare($name, &env, $shared);
+            compare($name, &env);
             env.once().ran(&[]);
         }
     };
 }
 
-fixture!(python_service, "python-service", shared: false, needs::package_index());
-fixture!(node_stages, "node-stages", shared: true, needs::package_index());
-fixture!(c_stages, "c-stages", shared: true, needs::package_index());
-fixture!(busybox_files, "busybox-files", shared: false);
-fixture!(heredocs, "heredocs", shared: false);
-fixture!(build_args, "build-args", shared: false);
-fixture!(cache_mounts, "cache-mounts", shared: false, needs::package_index());
-fixture!(server_entrypoint, "server-entrypoint", shared: false, needs::package_index());
+fixture!(python_service, "python-service", needs::package_index());
+fixture!(node_stages, "node-stages", needs::package_index());
+fixture!(c_stages, "c-stages", needs::package_index());
+fixture!(busybox_files, "busybox-files");
+fixture!(heredocs, "heredocs");
+fixture!(build_args, "build-args");
+fixture!(cache_mounts, "cache-mounts", needs::package_index());
+fixture!(next_standalone, "next-standalone", needs::package_index());
+fixture!(static_server, "static-server", needs::package_index());
+fixture!(
+    server_entrypoint,
+    "server-entrypoint",
+    needs::package_index()
+);
 
 #[test]
 fn no_more_than_ten_patterns_are_left_out() {

@@ -159,12 +159,16 @@ run = "echo app:x:4321:4321::/home/app:/bin/sh >> /etc/passwd && mkdir -p /home/
 [[build.step]]
 name = "as-app"
 user = "app"
-run = "(id -u; id -un; echo $HOME; stat -c %U text) > ~/who && mkdir made && cp text made/"
+run = "(id -u; id -un; echo $HOME; stat -c %U text) > ~/who && mkdir made && cp text made/ && touch text"
 
 [[build.step]]
 name = "by-number"
 user = "77:88"
 run = "(id -u; id -g) > /tmp/x; cat /tmp/x > /srv/app/made/x || echo refused"
+
+[[build.step]]
+name = "look"
+run = "stat -c %u . made text > /seen"
 
 [services.app]
 user = "app"
@@ -173,11 +177,13 @@ command = ["sh", "-c", "(id -u; echo $HOME) > /tmp/who; cat /tmp/who; sleep 1000
         image("busybox:1")
     );
     let env = Env::project(&[("hd.toml", &toml), ("text", "t\n")]);
-    env.once().ran(&["step-1", "step-2", "step-3"]);
+    env.once().ran(&["step-1", "step-2", "step-3", "step-4"]);
     let who = made(&env, "/home/app/who");
     assert_eq!(who, "4321\napp\n/home/app\napp\n");
     let owners = env.hd(["run", "stat", "-c", "%u", "/home/app/who"]);
     assert_eq!(owners.finish().ok().stdout, "4321\n");
+    // What is nobody's stays so, though a step's user sees it as its own; what it made is its own.
+    assert_eq!(made(&env, "/seen"), "0\n4321\n0\n");
     // A service looks its user up where the steps made it.
     let mut up = env.up();
     up.wait_line(0, &["4321"]);

@@ -42,7 +42,22 @@ pub(super) fn captured(
         .collect();
     let entries = changes(shared, &upper(work, LOWER), writer, &rules)?;
     let kept = entries.filter_map(|found| declared(found, &outputs));
+    let kept = kept.map(|found| given_back(shared, step, found));
     hd_dag::build(&*shared.trees, kept).map_err(|e| BatchError::new("store", e))
+}
+
+/// What is nobody's in the project was shown as the step's user's; a copy of that is nobody's again.
+fn given_back(shared: &Shared, step: &StepRun<'_>, (path, mut entry, mtime_ns): Found) -> Found {
+    let (plan, meta) = (step.plan, &mut entry.meta);
+    let user = (plan.account.uid, plan.account.gid);
+    if user != plan.keeper && (meta.uid, meta.gid) == user && path.starts_with(&plan.workdir_path) {
+        let below = hd_dag::get(&*shared.trees, &step.lower.tree, &path);
+        if below.is_ok_and(|found| found.is_some_and(|one| (one.meta.uid, one.meta.gid) == (0, 0)))
+        {
+            (meta.uid, meta.gid) = (0, 0);
+        }
+    }
+    (path, entry, mtime_ns)
 }
 
 /// Path, entry and time of something captured.

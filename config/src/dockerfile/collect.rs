@@ -3,7 +3,6 @@
 use super::evaluate::{Walk, destination};
 use super::event::{Copy, Event, From, Item, What};
 use super::instruction::{Instruction, Kind};
-use super::stages::find;
 use super::state::{State, absolute};
 use super::variables;
 use crate::error::ConfigError;
@@ -22,14 +21,7 @@ impl Walk<'_, '_> {
             None => From::Context,
             Some(name) => {
                 let name = self.expand(one, state, name)?;
-                if find(self.stages, self.stage, &name).is_none() {
-                    let note = format!(
-                        "`{name}` is another image, and an environment has one: install what is copied in a RUN"
-                    );
-                    self.book.missing(line, note);
-                    return Ok(());
-                }
-                From::Stage
+                From::Stage(self.source_of(&name))
             }
         };
         let mut items = Vec::new();
@@ -111,7 +103,7 @@ impl Walk<'_, '_> {
             // `./` marks where --parents begins.
             From::Context if one.is_set("parents") && source.contains("/./") => source,
             From::Context => self.in_context(path.trim_start_matches('/')),
-            From::Stage => path,
+            From::Stage(_) => path,
         }))
     }
 }

@@ -47,27 +47,6 @@ fn program(body: &str) -> String {
     format!("cat > /tmp/script <<'{end}' && chmod +x /tmp/script && /tmp/script\n{body}{end}\n")
 }
 
-/// Runs a command as another user.
-pub(crate) fn as_user(command: &str, user: &str) -> String {
-    if user.is_empty() {
-        return command.to_owned();
-    }
-    let (name, group) = user
-        .split_once(':')
-        .map_or((user, None), |(name, group)| (name, Some(group)));
-    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if !number(name) && group.is_none() {
-        return format!("su -s /bin/sh {} -c {}", quote(name), quote(command));
-    }
-    let group = group.unwrap_or(if number(name) { "0" } else { name });
-    format!(
-        "setpriv --reuid={} --regid={} --clear-groups /bin/sh -c {}",
-        quote(name),
-        quote(group),
-        quote(command)
-    )
-}
-
 /// Shows joined lines with one space where their indentation was, outside of quotes.
 fn tidy(line: &str, joints: &[usize]) -> String {
     let mut out = String::new();
@@ -103,25 +82,12 @@ fn tidy(line: &str, joints: &[usize]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{as_user, tidy};
+    use super::tidy;
 
     #[test]
     fn indentation_goes_where_no_quote_holds_it() {
         let line = "a &&     b 'x   y'";
         assert_eq!(tidy(line, &[5, 13]), "a && b 'x   y'");
         assert_eq!(tidy("foobar", &[3]), "foobar");
-    }
-
-    #[test]
-    fn users_by_name_and_by_number() {
-        assert_eq!(as_user("id", ""), "id");
-        assert_eq!(
-            as_user("a 'b'", "app"),
-            "su -s /bin/sh app -c 'a '\\''b'\\'''"
-        );
-        assert_eq!(
-            as_user("id", "1000:1001"),
-            "setpriv --reuid=1000 --regid=1001 --clear-groups /bin/sh -c id"
-        );
     }
 }

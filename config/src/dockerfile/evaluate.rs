@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{Event, What};
+use super::grounds::{Grounds, SCRATCH, unused};
 use super::instruction::{Instruction, Kind};
 use super::lex::lex;
 use super::parse::parse;
 use super::run::program;
-use super::stages::{Stage, find};
-use super::state::{State, absolute, is_root};
+use super::stages::{Stage, find, origin};
+use super::state::{State, absolute};
 use super::{Options, platform, variables};
 use crate::error::{ConfigError, Problem};
+use crate::ingest::draft::plain_name;
 use crate::ingest::report::Book;
 use crate::ingest::{BaseImage, Surroundings};
 use crate::signal::Signal;
@@ -27,59 +29,47 @@ pub(crate) struct Evaluated {
     pub(crate) image: BaseImage,
     /// Directories named by WORKDIR.
     pub(crate) workdirs: BTreeSet<String>,
+    /// Images that files are taken from: name in `hd.toml`, reference.
+    pub(crate) others: Vec<(String, String)>,
 }
 
 pub(crate) struct Walk<'a, 'b> {
     pub(crate) source: &'a Source,
     pub(crate) book: &'b mut Book<'a>,
     pub(crate) stages: &'b [Stage],
+    pub(crate) grounds: &'b Grounds,
     pub(crate) options: &'b Options<'b>,
     pub(crate) around: &'b dyn Surroundings,
     pub(crate) globals: BTreeMap<String, String>,
     pub(crate) escape: char,
     pub(crate) events: Vec<Event>,
     pub(crate) workdirs: BTreeSet<String>,
+    pub(crate) others: Vec<(String, String)>,
     pub(crate) stage: usize,
 }
 
 impl Walk<'_, '_> {
-    /// Evaluates the needed stages on one base.
+    /// Evaluates the stages that the target needs.
     ///
     /// # Errors
     /// The first instruction that cannot be read, with its place.
-    pub(crate) fn run(
-        mut self,
-        needed: &BTreeSet<usize>,
-        target: usize,
-        base: &str,
-    ) -> Result<Evaluated, ConfigError> {
-        let asked = self.around.image(base);
-        let (image, unknown) = match asked {
-            Ok(image) => (image, None),
-            Err(why) => (BaseImage::default(), Some(why)),
-        };
-        let first = needed.first().copied();
+    pub(crate) fn run(mut self, target: usize) -> Result<Evaluated, ConfigError> {
         let mut states: BTreeMap<usize, State> = BTreeMap::new();
         for (index, stage) in self.stages.iter().enumerate() {
             let line = self.book.open(stage.from.span.clone());
             self.stage = index;
-            if !needed.contains(&index) {
+            if !self.grounds.needs(index) {
                 self.skip(line, stage, &self.stages[target].title(target));
                 continue;
             }
-            let parent = find(self.stages, index, &stage.image);
+            let parent = origin(self.stages, index);
+            let image = self.image(line, index, stage);
             let mut state = match parent.and_then(|parent| states.get(&parent)) {
                 // ARGs are inherited too (Dockerfile reference, ARG, "Scope").
                 Some(parent) => parent.clone(),
                 None => State::of_image(&image),
             };
-            self.from(line, stage, parent, index, base);
-            if let Some(why) = unknown.as_ref().filter(|_| first == Some(index)) {
-                let note = format!(
-                    "the image could not be asked ({why}): its variables, user, command and ONBUILD count as Docker's defaults"
-                );
-                self.book.approximated(line, note);
-            }
+            self.from(line, stage, parent, index);
             self.on_build(line, &image, parent.is_none(), &mut state)?;
             for instruction in &stage.body {
                 let line = self.book.open(instruction.span.clone());
@@ -87,6 +77,7 @@ impl Walk<'_, '_> {
             }
             states.insert(index, state);
         }
+        let image = self.around.image(&self.grounds.base).unwrap_or_default();
         let state = states
             .remove(&target)
             .unwrap_or_else(|| State::of_image(&image));
@@ -95,7 +86,46 @@ impl Walk<'_, '_> {
             state,
             image,
             workdirs: self.workdirs,
+            others: self.others,
         })
+    }
+
+    /// What the image of a stage says; scratch says nothing.
+    fn image(&mut self, line: usize, index: usize, stage: &Stage) -> BaseImage {
+        let reference = self.grounds.image(index);
+        if stage.image == SCRATCH && self.options.base.is_none() {
+            return BaseImage::default();
+        }
+        self.around.image(reference).unwrap_or_else(|why| {
+            let note = format!(
+                "the image could not be asked ({why}): its variables, user, command and ONBUILD count as Docker's defaults"
+            );
+            self.book.approximated(line, note);
+            BaseImage::default()
+        })
+    }
+
+    /// The name in `hd.toml` of the stage or image that something is taken from.
+    pub(super) fn source_of(&mut self, name: &str) -> String {
+        let stage = find(self.stages, self.stage, name);
+        if let Some(known) = stage.and_then(|index| self.grounds.apart.get(&index)) {
+            return known.clone();
+        }
+        if let Some((known, _)) = self.others.iter().find(|(_, image)| image == name) {
+            return known.clone();
+        }
+        let taken = self
+            .grounds
+            .apart
+            .values()
+            .chain(self.others.iter().map(|(name, _)| name));
+        let mut taken: BTreeSet<String> = taken.cloned().collect();
+        let path = name.split('@').next().unwrap_or(name);
+        let last = path.rsplit('/').next().unwrap_or(path);
+        let plain = plain_name(last.split(':').next().unwrap_or(last), "image");
+        let own = unused(&plain, &mut taken);
+        self.others.push((own.clone(), name.to_owned()));
+        own
     }
 
     fn skip(&mut self, line: usize, stage: &Stage, target: &str) {
@@ -107,40 +137,25 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn from(
-        &mut self,
-        line: usize,
-        stage: &Stage,
-        parent: Option<usize>,
-        index: usize,
-        base: &str,
-    ) {
+    fn from(&mut self, line: usize, stage: &Stage, parent: Option<usize>, index: usize) {
+        let base = self.grounds.image(index);
+        let apart = self.grounds.apart.get(&index);
+        let place = match apart {
+            Some(name) => format!("the stage `{name}`"),
+            None => "the environment".to_owned(),
+        };
         if let Some(parent) = parent {
-            let title = self
-                .stages
-                .get(parent)
-                .map(|stage| stage.title(parent))
-                .unwrap_or_default();
+            let parent = self.stages[parent].title(parent);
             self.book
-                .translated(line, format!("goes on from `{title}`"));
-        } else if stage.image == "scratch" {
-            self.book.approximated(
-                line,
-                format!(
-                    "stands on {base}: an environment has one base, and here it needs its tools"
-                ),
-            );
+                .translated(line, format!("{place} goes on from `{parent}`"));
+        } else if stage.image == SCRATCH {
+            let note = format!("{place} stands on {base}: steps need its tools");
+            self.book.approximated(line, note);
         } else if stage.image != base {
-            self.book
-                .approximated(line, format!("stands on {base} instead of {}", stage.image));
+            let note = format!("{place} stands on {base} instead of {}", stage.image);
+            self.book.approximated(line, note);
         } else {
-            self.book.translated(line, "the base");
-        }
-        if index > 0 {
-            self.book.approximated(
-                line,
-                "stages share one file system: what other stages make is there too",
-            );
+            self.book.translated(line, format!("the base of {place}"));
         }
         if let Some(platform) = stage.from.flag("platform") {
             let wanted = variables::word(platform, self.escape, &|name| self.global(name))
@@ -245,8 +260,7 @@ impl Walk<'_, '_> {
                 });
             }
             Kind::User(user) => {
-                let user = self.expand(one, state, user)?;
-                state.user = if is_root(&user) { String::new() } else { user };
+                state.user = self.expand(one, state, user)?;
                 state.user_line = Some(line);
             }
             Kind::Shell(words) => state.shell.clone_from(words),

@@ -10,14 +10,14 @@ use super::instruction::Form;
 pub(crate) enum From {
     /// The build context, which is the project.
     Context,
-    /// Another stage, whose files are in the same file system.
-    Stage,
+    /// Another stage or image, by its name in `hd.toml`.
+    Stage(String),
 }
 
 /// One source of a COPY.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Item {
-    /// A path: relative to the project, or absolute in the file system.
+    /// A path: relative to the project, or absolute in the stage it is taken from.
     Path(String),
     /// A file given by heredoc: name and content.
     Inline { name: String, content: String },
@@ -63,13 +63,15 @@ pub(crate) struct Run {
     pub(crate) offline: bool,
     /// `--mount`, variables expanded.
     pub(crate) mounts: Vec<String>,
+    /// What their `from` is called in `hd.toml`.
+    pub(crate) sources: BTreeMap<String, String>,
     /// Whole environment without build arguments.
     pub(crate) env: BTreeMap<String, String>,
     /// Build arguments in force.
     pub(crate) args: BTreeMap<String, String>,
     /// Directory.
     pub(crate) cwd: String,
-    /// User, empty for root.
+    /// User as written; empty for root.
     pub(crate) user: String,
     /// Shell of the string form.
     pub(crate) shell: Vec<String>,

@@ -5,6 +5,7 @@ use super::place;
 use crate::ingest::report::Book;
 use crate::ingest::shell::{is_glob, join, quote, quote_glob};
 use crate::ingest::{FileKind, Surroundings};
+use crate::step::STAGES;
 
 /// What a source is known to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +13,8 @@ enum Known {
     Dir,
     File,
     Glob,
+    /// The root of a stage.
+    Root,
     Unknown,
 }
 
@@ -34,10 +37,10 @@ impl Files<'_, '_> {
             match item {
                 Item::Inline { name, content } => commands.push(inline(copy, name, content)),
                 Item::Url(url) => commands.push(self.download(copy, url)),
-                Item::Path(path) if copy.from == From::Context => {
-                    commands.extend(self.of_project(copy, path));
-                }
-                Item::Path(path) => commands.extend(self.of_stage(copy, path)),
+                Item::Path(path) => match &copy.from {
+                    From::Context => commands.extend(self.of_project(copy, path)),
+                    From::Stage(stage) => commands.push(of_stage(copy, stage, path)),
+                },
             }
         }
         commands
@@ -143,32 +146,19 @@ impl Files<'_, '_> {
             quote_glob(rest)
         )
     }
+}
 
-    fn of_stage(&mut self, copy: &Copy, path: &str) -> Option<String> {
-        let name = path.rsplit('/').next().unwrap_or_default();
-        let below = format!("{}/{name}", copy.dest.trim_end_matches('/'));
-        let word = quote(path);
-        if path == copy.dest {
-            self.book.approximated(
-                self.line,
-                "it is there already: stages share one file system",
-            );
-            let flags = attributes(copy, &word);
-            return (!flags.is_empty()).then(|| flags.join(" && "));
-        }
-        if copy.into && path == below {
-            // A file is there already, a directory stands for its contents.
-            let dest = quote(&copy.dest);
-            let dest = dest.trim_end_matches('/');
-            return Some(format!("if [ -d {word} ]; then cp -a {word}/. {dest}/; fi"));
-        }
-        let known = if is_glob(path) {
-            Known::Glob
-        } else {
-            Known::Unknown
-        };
-        Some(place_files(copy, path, known))
-    }
+/// Copies what another stage or image has.
+fn of_stage(copy: &Copy, stage: &str, path: &str) -> String {
+    let shown = format!("{STAGES}/{stage}{path}");
+    let known = if is_glob(path) {
+        Known::Glob
+    } else if path == "/" {
+        Known::Root
+    } else {
+        Known::Unknown
+    };
+    place_files(copy, shown.trim_end_matches('/'), known)
 }
 
 /// Tells whether a mode lets the owner execute; a symbolic one with `x` counts.
@@ -258,6 +248,10 @@ fn place_files(copy: &Copy, source: &str, known: Known) -> String {
         commands.push(format!("(cd {aside} && {})", remove(pattern)));
     }
     commands.extend(attributes(copy, aside));
+    // A directory that is there already stays as it is; only what comes into it is as the flags say.
+    commands.push(format!(
+        "if [ -d {aside} ] && [ -d {dest} ]; then chown \"$(stat -c %u:%g {dest})\" {aside} && chmod \"$(stat -c %a {dest})\" {aside}; fi"
+    ));
     if shape == Known::Dir {
         commands.push(format!(
             "mkdir -p {dest} && cp -a {aside}/. {}/",
@@ -293,6 +287,20 @@ fn spread(copy: &Copy, source: &str, known: Known) -> String {
     let dest = if dest == "/" { "" } else { &dest };
     match known {
         Known::Dir => format!("mkdir -p {dest}/ && cp -a {source}/. {dest}/"),
+        Known::Root => {
+            // What the kernel and hd have at these places stays theirs.
+            let theirs = [
+                "proc",
+                "sys",
+                "dev",
+                "run",
+                "tmp",
+                "etc/resolv.conf",
+                "etc/hosts",
+            ];
+            let without = theirs.map(|path| format!("--exclude=./{path} ")).concat();
+            format!("mkdir -p {dest}/ && tar -C {source} {without}-c . | tar -C {dest}/ -x")
+        }
         Known::Glob => format!("mkdir -p {dest}/ && cp -a {source} {dest}/"),
         _ if copy.into => format!(
             "mkdir -p {dest}/ && if [ -d {source} ]; then cp -a {source}/. {dest}/; else cp -a {source} {dest}/; fi"

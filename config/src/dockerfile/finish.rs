@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use super::Options;
 use super::evaluate::Evaluated;
 use super::service::service;
+use super::sites::Sites;
+use super::state::declared;
 use super::steps::Made;
 use crate::ingest::draft::{Draft, DraftStep, plain_name};
 use crate::ingest::report::Book;
@@ -16,7 +18,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) evaluated: Evaluated,
     pub(crate) steps: Vec<Made>,
     pub(crate) caches: Vec<NamedCache>,
-    pub(crate) project: String,
+    pub(crate) sites: Sites,
     pub(crate) base: String,
     pub(crate) from_line: usize,
     pub(crate) exclude: Vec<String>,
@@ -25,23 +27,17 @@ pub(crate) struct Parts<'a> {
 
 pub(crate) fn draft(mut parts: Parts<'_>, book: &mut Book<'_>) -> Draft {
     let state = &parts.evaluated.state;
-    let mut service = service(state, &parts.project, book, parts.from_line);
+    let place = (parts.sites.project.as_str(), &parts.sites.owners);
+    let mut service = service(state, place, book, parts.from_line);
     let image = parts.evaluated.image.clone();
-    let declared = |env: &BTreeMap<String, String>| -> BTreeMap<String, String> {
-        let own = env
-            .iter()
-            .filter(|(name, value)| image.env.get(*name) != Some(value));
-        let own = own.filter(|(name, _)| state.env_lines.contains_key(*name) || !is_default(name));
-        own.map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
-    };
-    let last = declared(&state.env);
+    let last = declared(&state.env, &image);
     // What every step sees and what runs is the environment's; the rest goes where it is seen.
+    let own = || parts.steps.iter().filter(|step| step.stage.is_none());
     let everywhere = |name: &String, value: &String| {
-        let mut seen = parts.steps.iter().filter_map(|step| step.env.as_ref());
+        let mut seen = own().filter_map(|step| step.env.as_ref());
         seen.all(|env| env.get(name) == Some(value))
     };
-    let cares = parts.steps.iter().any(|step| step.env.is_some());
+    let cares = own().any(|step| step.env.is_some());
     let mut common = BTreeMap::new();
     for (name, value) in &last {
         let line = state.env_lines.get(name).copied();
@@ -62,12 +58,11 @@ pub(crate) fn draft(mut parts: Parts<'_>, book: &mut Book<'_>) -> Draft {
     let mut dependencies = Vec::new();
     let mut steps = Vec::new();
     for made in std::mem::take(&mut parts.steps) {
-        let own: BTreeMap<String, String> = made.env.as_ref().map(&declared).unwrap_or_default();
-        let mut env: BTreeMap<String, String> = own
-            .into_iter()
-            .filter(|(name, value)| common.get(name) != Some(value))
-            .collect();
-        if let Some(install) = made.install.as_ref().filter(|_| steps.is_empty()) {
+        // Nothing of the environment's own holds in a stage.
+        let mut env = made.declared;
+        env.retain(|name, value| made.stage.is_some() || common.get(name) != Some(value));
+        let first_of_all = !steps.iter().any(|step: &DraftStep| step.stage.is_none());
+        if let Some(install) = made.install.as_ref().filter(|_| first_of_all) {
             let first = !dependencies
                 .iter()
                 .any(|one: &crate::Dependency| one.provider == install.provider);
@@ -88,9 +83,12 @@ pub(crate) fn draft(mut parts: Parts<'_>, book: &mut Book<'_>) -> Draft {
             env,
             caches: made.caches,
             offline: made.offline,
+            stage: made.stage,
+            from: made.from,
+            user: made.user,
         });
     }
-    let of_image = image.workdir.as_deref() == Some(parts.project.as_str());
+    let of_image = image.workdir.as_deref() == Some(parts.sites.project.as_str());
     Draft {
         head: vec![format!(
             "Translated from {} by `hd ingest`.",
@@ -98,7 +96,7 @@ pub(crate) fn draft(mut parts: Parts<'_>, book: &mut Book<'_>) -> Draft {
         )],
         name: plain_name(parts.options.name, "app"),
         base: Some(parts.base),
-        workdir: (!of_image).then_some(parts.project),
+        workdir: (!of_image).then_some(parts.sites.project),
         user: None,
         env: common,
         env_file: Vec::new(),
@@ -106,6 +104,7 @@ pub(crate) fn draft(mut parts: Parts<'_>, book: &mut Book<'_>) -> Draft {
         steps,
         cache: Vec::new(),
         caches: parts.caches,
+        stages: parts.sites.stages,
         services: service.into_iter().collect(),
         exclude: parts.exclude,
     }
@@ -113,9 +112,4 @@ pub(crate) fn draft(mut parts: Parts<'_>, book: &mut Book<'_>) -> Draft {
 
 fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
-}
-
-/// `PATH` is taken as the default when an image does not say it.
-fn is_default(name: &str) -> bool {
-    name == "PATH"
 }

@@ -7,7 +7,7 @@ use crate::ingest::report::Book;
 use crate::ingest::shell::quote;
 use crate::ingest::{FileKind, Surroundings};
 use crate::path::is_at_or_below;
-use crate::step::NamedCache;
+use crate::step::{NamedCache, STAGES};
 
 /// Home of root, who carries steps out.
 const HOME: &str = "/root";
@@ -26,6 +26,8 @@ pub(crate) struct Mounts {
     pub(crate) caches: Vec<String>,
     /// Variables.
     pub(crate) env: Vec<(String, String)>,
+    /// Stages it takes from.
+    pub(crate) from: Vec<String>,
 }
 
 /// Translates mounts; collects the caches of the whole file.
@@ -60,7 +62,7 @@ impl Mounting<'_, '_> {
             let target = target.map(|target| absolute(&run.cwd, target));
             match mount.get(&["type"]).unwrap_or("bind") {
                 "cache" => self.cache(&mount, target, &mut mounts),
-                "bind" => self.bind(&mount, target, &run.cwd, &mut mounts),
+                "bind" => self.bind(&mount, target, run, &mut mounts),
                 "tmpfs" => self.tmpfs(target, &mut mounts),
                 "secret" | "ssh" => self.secret(&mount),
                 other => self
@@ -132,30 +134,44 @@ impl Mounting<'_, '_> {
         names.find(|name| !taken(name)).unwrap_or_default()
     }
 
-    fn bind(&mut self, mount: &Mount<'_>, target: Option<String>, cwd: &str, mounts: &mut Mounts) {
+    /// What is taken from a stage is shown by a link, for it may be a whole system.
+    fn linked(&mut self, source: &str, target: &str, stage: &str, mounts: &mut Mounts) {
+        let origin = format!("{STAGES}/{stage}{}", absolute("/", source));
+        let origin = quote(origin.trim_end_matches('/'));
+        let parent = target.rsplit_once('/').map_or("/", |(parent, _)| parent);
+        let (parent, to) = (
+            quote(if parent.is_empty() { "/" } else { parent }),
+            quote(target),
+        );
+        mounts.before.push(format!(
+            "mkdir -p {parent} && rm -rf {to} && ln -s {origin} {to}"
+        ));
+        mounts.after.push(format!(
+            "rm -f {to} && if [ -d {origin} ]; then mkdir {to}; fi"
+        ));
+        mounts.from.push(stage.to_owned());
+        self.book.approximated(
+            self.line,
+            format!("{target} is a link into the stage `{stage}` for the step"),
+        );
+    }
+
+    fn bind(&mut self, mount: &Mount<'_>, target: Option<String>, run: &Run, mounts: &mut Mounts) {
         let source = mount.get(&["source", "src"]).unwrap_or(".");
-        let target = target.unwrap_or_else(|| cwd.to_owned());
-        let from = mount.get(&["from"]);
-        let origin = match from {
-            None => absolute(self.project, source.trim_start_matches('/')),
-            Some(_) => absolute("/", source),
-        };
+        let target = target.unwrap_or_else(|| run.cwd.clone());
+        if let Some(stage) = mount.get(&["from"]).and_then(|from| run.sources.get(from)) {
+            if target != "/" {
+                self.linked(source, &target, stage, mounts);
+            }
+            return;
+        }
+        let origin = absolute(self.project, source.trim_start_matches('/'));
         if origin == target {
             self.book
                 .translated(self.line, format!("{target} is there already"));
             return;
         }
-        if from.is_some() && origin == "/" {
-            self.book.missing(
-                self.line,
-                "the whole root of a stage cannot be brought along",
-            );
-            return;
-        }
-        let known = from
-            .is_none()
-            .then(|| self.around.file(source.trim_matches('/')))
-            .flatten();
+        let known = self.around.file(source.trim_matches('/'));
         let is_dir = source == "." || matches!(known, Some(FileKind::Dir)) || target.ends_with('/');
         let (from, to) = (quote(&origin), quote(&target));
         mounts.before.push(if is_dir {

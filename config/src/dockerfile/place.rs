@@ -9,18 +9,16 @@ use crate::ingest::{FileKind, Surroundings};
 /// A vote for a whole-context copy; it beats any number of single files.
 const WHOLE: usize = 1000;
 
-/// Where a project stands when nothing says so.
-pub(crate) const OTHERWISE: &str = "/workspace";
-
-/// Chooses the directory at which most COPYs find the project's files in place already.
+/// Chooses the directory at which most COPYs find the project's files in place already; none when
+/// there is no such COPY.
 ///
 /// A copy of single files counts only for directories that WORKDIR names: the project hides what
 /// the image has at its place.
-pub(crate) fn choose(
-    events: &[Event],
+pub(crate) fn choose<'e>(
+    events: impl Iterator<Item = &'e Event>,
     workdirs: &BTreeSet<String>,
     around: &dyn Surroundings,
-) -> String {
+) -> Option<String> {
     let mut stages: BTreeMap<usize, BTreeMap<String, usize>> = BTreeMap::new();
     for event in events {
         let What::Copy(copy) = &event.what else {
@@ -41,10 +39,7 @@ pub(crate) fn choose(
         .values()
         .next_back()
         .and_then(|votes| votes.iter().max_by_key(|(_, n)| **n));
-    if let Some((dir, _)) = best {
-        return dir.clone();
-    }
-    OTHERWISE.to_owned()
+    best.map(|(dir, _)| dir.clone())
 }
 
 /// Directories at which a copy would find its files in place.

@@ -1,5 +1,7 @@
 //! RUN and HEALTHCHECK with their flags.
 
+use std::collections::BTreeMap;
+
 use super::evaluate::Walk;
 use super::event::{Event, Run, What};
 use super::instruction::{Flag, Form, Instruction};
@@ -14,9 +16,17 @@ impl Walk<'_, '_> {
         form: &Form,
         state: &State,
     ) -> Result<(), ConfigError> {
-        let mut mounts = Vec::new();
+        let (mut mounts, mut sources) = (Vec::new(), BTreeMap::new());
         for mount in one.all("mount") {
-            mounts.push(self.expand(one, state, mount)?);
+            let mount = self.expand(one, state, mount)?;
+            let from = mount
+                .split(',')
+                .find_map(|part| part.trim().strip_prefix("from="));
+            // What a cache begins with is left out.
+            if let Some(from) = from.filter(|_| !mount.contains("type=cache")) {
+                sources.insert(from.to_owned(), self.source_of(from));
+            }
+            mounts.push(mount);
         }
         match one.flag("network") {
             None | Some("default" | "none") => {}
@@ -40,6 +50,7 @@ impl Walk<'_, '_> {
             joints: one.joints.clone(),
             offline: one.flag("network") == Some("none"),
             mounts,
+            sources,
             env: state.env.clone(),
             args: state.args.clone(),
             cwd: state.cwd.clone(),

@@ -1,7 +1,9 @@
 //! ENTRYPOINT, CMD, EXPOSE and HEALTHCHECK as a service.
 
+use std::collections::BTreeSet;
+
 use super::instruction::Form;
-use super::state::{Program, State};
+use super::state::{Program, State, who};
 use crate::duration;
 use crate::ingest::draft::{DraftHealth, DraftService};
 use crate::ingest::report::Book;
@@ -15,7 +17,7 @@ const INTERACTIVE: [&str; 10] = [
 /// Makes the service of a target, if it has one.
 pub(crate) fn service(
     state: &State,
-    project: &str,
+    (project, owners): (&str, &BTreeSet<String>),
     book: &mut Book<'_>,
     from_line: usize,
 ) -> Option<DraftService> {
@@ -44,7 +46,7 @@ pub(crate) fn service(
     if state.cwd != project {
         service.texts.insert("working_dir", state.cwd.clone());
     }
-    user(state, &mut service, book);
+    user(state, &mut service, owners, book);
     if let Some(signal) = &state.stop_signal {
         service.texts.insert("stop_signal", signal.clone());
     }
@@ -138,19 +140,17 @@ fn is_interactive(command: &Command) -> bool {
     matches!(words, [only] if INTERACTIVE.contains(&base_name(only)))
 }
 
-/// Who runs the service. Only numbers are taken over: `hd` looks names up in the image, where those
-/// that a step makes are not.
-fn user(state: &State, service: &mut DraftService, book: &mut Book<'_>) {
-    let numbers = |text: &str| {
-        text.split(':')
-            .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
-    };
-    if numbers(&state.user) {
-        service.texts.insert("user", state.user.clone());
-    } else if let Some(line) = state.user_line.filter(|_| !state.user.is_empty()) {
+/// Who runs the service: the user that the file names, unless the project's files were to be his,
+/// for they belong to the owner of the directory.
+fn user(state: &State, service: &mut DraftService, owners: &BTreeSet<String>, book: &mut Book<'_>) {
+    let name = |user: &str| user.split(':').next().unwrap_or_default().to_owned();
+    let user = who(&state.user);
+    let is_owner = owners.iter().any(|owner| name(owner) == name(user));
+    if user != "root" && !is_owner {
+        service.texts.insert("user", user.to_owned());
+    } else if let Some(line) = state.user_line.filter(|_| user != "root") {
         let note = format!(
-            "the service runs as the owner of the project directory: the image itself may have no `{}`",
-            state.user
+            "the service runs as the owner of the project directory, not as `{user}`, so that it may write there"
         );
         book.approximated(line, note);
     }

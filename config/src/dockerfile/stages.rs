@@ -121,35 +121,44 @@ pub(crate) fn target(
     })
 }
 
-/// Stages that a stage refers to by FROM, `--from` or `--mount=from=`, as far as they are stages.
-fn references(stages: &[Stage], index: usize) -> Vec<usize> {
-    let Some(stage) = stages.get(index) else {
-        return Vec::new();
-    };
-    let mut names = vec![stage.image.clone()];
-    for instruction in &stage.body {
-        names.extend(instruction.flag("from").map(str::to_owned));
-        for mount in instruction.all("mount") {
-            let from = mount
-                .split(',')
-                .find_map(|part| part.trim().strip_prefix("from="));
-            names.extend(from.map(str::to_owned));
-        }
-    }
-    names
-        .iter()
-        .filter_map(|name| find(stages, index, name))
-        .collect()
+/// The stage that a stage goes on from, if it is none of an image.
+pub(crate) fn origin(stages: &[Stage], index: usize) -> Option<usize> {
+    find(stages, index, &stages.get(index)?.image)
 }
 
-/// The target and all it needs, in the order of the file.
-pub(crate) fn needed(stages: &[Stage], target: usize) -> BTreeSet<usize> {
-    let mut needed = BTreeSet::new();
-    let mut open = vec![target];
-    while let Some(index) = open.pop() {
-        if needed.insert(index) {
-            open.extend(references(stages, index));
+/// A stage and those it goes on from, in the order of the file.
+pub(crate) fn line(stages: &[Stage], index: usize) -> Vec<usize> {
+    let mut line: Vec<usize> =
+        std::iter::successors(Some(index), |index| origin(stages, *index)).collect();
+    line.reverse();
+    line
+}
+
+/// Stages from which a stage takes files by `--from` or `--mount=from=`.
+fn beside(stages: &[Stage], index: usize) -> Vec<usize> {
+    let body = stages.get(index).map(|stage| stage.body.as_slice());
+    let mut names: Vec<&str> = Vec::new();
+    for instruction in body.unwrap_or_default() {
+        names.extend(instruction.flag("from"));
+        for mount in instruction.all("mount") {
+            let mut parts = mount.split(',');
+            names.extend(parts.find_map(|part| part.trim().strip_prefix("from=")));
         }
     }
-    needed
+    let found = names.iter().filter_map(|name| find(stages, index, name));
+    found.collect()
+}
+
+/// Stages that need a file system of their own, because something is taken from them.
+pub(crate) fn apart(stages: &[Stage], target: usize) -> BTreeSet<usize> {
+    let mut apart = BTreeSet::new();
+    let own = line(stages, target);
+    let mut open: Vec<usize> = own.iter().flat_map(|at| beside(stages, *at)).collect();
+    while let Some(index) = open.pop() {
+        if apart.insert(index) {
+            open.extend(beside(stages, index));
+            open.extend(origin(stages, index));
+        }
+    }
+    apart
 }

@@ -41,7 +41,7 @@ pub(crate) struct State {
     pub(crate) args: BTreeMap<String, String>,
     /// Directory.
     pub(crate) cwd: String,
-    /// User; empty for root.
+    /// User as written; empty for root.
     pub(crate) user: String,
     /// Line of the last USER.
     pub(crate) user_line: Option<usize>,
@@ -79,7 +79,6 @@ impl State {
         let mut env = image.env.clone();
         env.entry("PATH".to_owned())
             .or_insert_with(|| DEFAULT_PATH.to_owned());
-        let user = image.user.clone().unwrap_or_default();
         State {
             env,
             env_lines: BTreeMap::new(),
@@ -89,7 +88,7 @@ impl State {
                 .clone()
                 .filter(|dir| !dir.is_empty())
                 .unwrap_or_else(|| "/".to_owned()),
-            user: if is_root(&user) { String::new() } else { user },
+            user: image.user.clone().unwrap_or_default(),
             user_line: None,
             stop_signal: None,
             entrypoint: program(&image.entrypoint),
@@ -121,10 +120,27 @@ impl State {
     }
 }
 
-/// Tells whether a user is root by name or number.
-pub(crate) fn is_root(user: &str) -> bool {
-    let user = user.split(':').next().unwrap_or_default();
-    user.is_empty() || user == "root" || user == "0"
+/// What of an environment an image does not say already; its default search path counts as said.
+pub(crate) fn declared(
+    env: &BTreeMap<String, String>,
+    image: &BaseImage,
+) -> BTreeMap<String, String> {
+    let said = |name: &str| match image.env.get(name) {
+        None if name == "PATH" => Some(DEFAULT_PATH),
+        said => said.map(String::as_str),
+    };
+    let own = env.iter().filter(|(name, value)| said(name) != Some(value));
+    own.map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// A user by one name: that of root, who has several, is `root`.
+pub(crate) fn who(user: &str) -> &str {
+    let (name, group) = user.split_once(':').unwrap_or((user, ""));
+    match (name, group) {
+        ("" | "root" | "0", "" | "root" | "0") => "root",
+        _ => user,
+    }
 }
 
 /// Resolves a path against a directory.

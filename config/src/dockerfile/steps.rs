@@ -1,12 +1,14 @@
 //! What happened in the stages as build steps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::command::{as_user, text};
-use super::event::{Copy, Event, Run, What};
+use super::command::text;
+use super::event::{Copy, Event, From, Run, What};
 use super::files::Files;
 use super::install::recognise;
 use super::mounts::{Mounting, Mounts};
+use super::sites::Site;
+use super::state::{declared, who};
 use crate::ingest::report::Book;
 use crate::ingest::shell::{join, quote};
 use crate::ingest::{FileKind, Surroundings};
@@ -25,6 +27,8 @@ pub(crate) struct Made {
     pub(crate) run: String,
     /// Environment it must see; `None` when it does not care.
     pub(crate) env: Option<BTreeMap<String, String>>,
+    /// What of that its image does not say.
+    pub(crate) declared: BTreeMap<String, String>,
     /// Build arguments and what mounts set.
     pub(crate) args: BTreeMap<String, String>,
     /// Names of caches.
@@ -33,159 +37,180 @@ pub(crate) struct Made {
     pub(crate) offline: bool,
     /// What it installs, when it does nothing else.
     pub(crate) install: Option<Dependency>,
+    /// The stage it builds in.
+    pub(crate) stage: Option<String>,
+    /// Stages it takes from.
+    pub(crate) from: Vec<String>,
+    /// Who runs it, when it is not who runs all steps.
+    pub(crate) user: Option<String>,
 }
 
 /// Makes steps, in order.
 pub(crate) struct Making<'a, 'b> {
     pub(crate) book: &'b mut Book<'a>,
     pub(crate) around: &'b dyn Surroundings,
-    /// Where the project stands.
-    pub(crate) project: &'b str,
     pub(crate) steps: Vec<Made>,
     pub(crate) caches: Vec<NamedCache>,
-    /// Directories that WORKDIR asked for and nothing has made yet, with the line that asked.
-    pub(crate) wanted: BTreeMap<String, usize>,
-    pub(crate) made: BTreeSet<String>,
+    /// The file system at hand.
+    pub(crate) site: Site,
 }
 
 impl Making<'_, '_> {
-    pub(crate) fn all(&mut self, events: &[Event]) {
-        let mut ran = false;
+    /// Carries out events in a file system and gives it back; at its end, whatever WORKDIR asked
+    /// for is made.
+    pub(crate) fn all<'e>(
+        &mut self,
+        site: Site,
+        events: impl Iterator<Item = &'e Event>,
+        is_end: bool,
+    ) -> Site {
+        self.site = site;
         for event in events {
             match &event.what {
                 What::Mkdir(dir) => self.want(dir, event.line),
                 What::Run(run) => {
                     self.run(run, event.line);
-                    ran = true;
+                    self.site.ran = true;
                 }
-                What::Copy(copy) => {
-                    let mut files = Files {
-                        book: self.book,
-                        around: self.around,
-                        project: self.project,
-                        line: event.line,
-                        late: ran,
-                    };
-                    let commands = files.commands(copy);
-                    if !commands.is_empty() {
-                        self.has(&copy.dest);
-                        self.push(Made {
-                            line: event.line,
-                            title: title(copy),
-                            run: sequence(&commands),
-                            ..Made::default()
-                        });
-                    }
-                }
+                What::Copy(copy) => self.copy(copy, event.line),
             }
         }
-        let left = std::mem::take(&mut self.wanted);
+        if is_end {
+            self.make_wanted();
+        }
+        std::mem::take(&mut self.site)
+    }
+
+    fn copy(&mut self, copy: &Copy, line: usize) {
+        let mut files = Files {
+            book: self.book,
+            around: self.around,
+            project: &self.site.project,
+            line,
+            late: self.site.ran,
+        };
+        let commands = files.commands(copy);
+        if commands.is_empty() {
+            return;
+        }
+        self.has(&copy.dest);
+        let from = match &copy.from {
+            From::Context => Vec::new(),
+            From::Stage(name) => vec![name.clone()],
+        };
+        self.push(
+            ROOT,
+            Made {
+                line,
+                title: title(copy),
+                run: sequence(&commands),
+                from,
+                ..Made::default()
+            },
+        );
+    }
+
+    fn make_wanted(&mut self) {
+        let left = std::mem::take(&mut self.site.wanted);
         if let Some(line) = left.values().next().copied() {
             let run = format!("mkdir -p {}", join(left.keys().map(String::as_str)));
-            self.push(Made {
+            let made = Made {
                 line,
                 title: "mkdir".to_owned(),
                 run,
                 ..Made::default()
-            });
+            };
+            self.push(ROOT, made);
         }
     }
 
-    fn push(&mut self, step: Made) {
-        self.steps.push(step);
+    fn push(&mut self, user: &str, step: Made) {
+        self.steps.push(Made {
+            stage: self.site.stage.clone(),
+            user: (who(user) != self.site.user()).then(|| who(user).to_owned()),
+            ..step
+        });
     }
 
     fn want(&mut self, dir: &str, line: usize) {
+        let project = &self.site.project;
         let in_project = dir
-            .strip_prefix(self.project)
+            .strip_prefix(project.as_str())
             .and_then(|rest| rest.strip_prefix('/'));
         let there = dir == "/"
-            || dir == self.project
+            || dir == project
             || in_project.is_some_and(|path| self.around.file(path) == Some(FileKind::Dir));
-        if !there && !self.made.contains(dir) {
-            self.wanted.insert(dir.to_owned(), line);
+        if !there && !self.site.made.contains(dir) {
+            self.site.wanted.insert(dir.to_owned(), line);
         }
     }
 
     /// Notes that a directory is made by what follows.
     fn has(&mut self, dir: &str) -> bool {
-        self.made.insert(dir.to_owned());
-        let found = self.wanted.contains_key(dir);
+        self.site.made.insert(dir.to_owned());
+        let found = self.site.wanted.contains_key(dir);
         // Directories above it come with it.
         let below = |above: &str| is_at_or_below(dir.as_bytes(), above.as_bytes());
-        self.wanted.retain(|wanted, _| !below(wanted));
+        self.site.wanted.retain(|wanted, _| !below(wanted));
         found
     }
 
     fn run(&mut self, run: &Run, line: usize) {
+        if who(&run.user) != ROOT && self.site.wanted.contains_key(&run.cwd) {
+            // WORKDIR makes directories of root.
+            self.make_wanted();
+        }
         let mut mounting = Mounting {
             book: self.book,
             around: self.around,
-            project: self.project,
+            project: &self.site.project,
             line,
             caches: &mut self.caches,
         };
         let mounts = mounting.all(run);
         let script = text(run);
         let title = told(&script).to_owned();
-        let at_project = run.cwd == self.project;
+        let at_project = run.cwd == self.site.project;
         let has = |file: &str| matches!(self.around.file(file), Some(FileKind::File { .. }));
-        let simple = run.user.is_empty() && mounts.before.is_empty() && mounts.caches.is_empty();
+        let simple = self.site.alone
+            && who(&run.user) == self.site.user()
+            && mounts.before.is_empty()
+            && mounts.caches.is_empty();
         let install = if simple {
             recognise(&script, at_project, &has)
         } else {
             None
         };
-        self.explain(run, line);
         let mut args = run.args.clone();
         args.retain(|name, _| !run.env.contains_key(name));
         args.extend(mounts.env.iter().cloned());
-        let run_text = self.in_place(run, &script, &mounts);
-        self.push(Made {
+        let made = Made {
             line,
             title,
-            run: run_text,
+            run: self.in_place(run, &script, &mounts),
+            declared: declared(&run.env, &self.site.image),
             env: Some(run.env.clone()),
             args,
             caches: mounts.caches,
             offline: run.offline,
             install,
-        });
+            from: mounts.from,
+            ..Made::default()
+        };
+        self.push(&run.user, made);
     }
 
-    fn explain(&mut self, run: &Run, line: usize) {
-        if run.user.is_empty() {
-            return;
-        }
-        let by_number = run
-            .user
-            .split(':')
-            .any(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
-            || run.user.contains(':');
-        let tool = if by_number { "setpriv" } else { "su" };
-        self.book.approximated(
-            line,
-            format!("runs as `{}` by the `{tool}` of the base", run.user),
-        );
-    }
-
-    /// The script in its directory, as its user, between what its mounts need.
+    /// The script in its directory, between what its mounts need.
     fn in_place(&mut self, run: &Run, script: &str, mounts: &Mounts) -> String {
         let mut script = script.to_owned();
-        if run.cwd != self.project {
+        if run.cwd != self.site.project {
             let dir = quote(&run.cwd);
             let mkdir = if self.has(&run.cwd) {
                 format!("mkdir -p {dir} && ")
             } else {
                 String::new()
             };
-            if run.user.is_empty() {
-                script = format!("{mkdir}cd {dir} && {script}");
-            } else {
-                script = format!("{mkdir}cd {dir} && {}", as_user(&script, &run.user));
-            }
-        } else {
-            script = as_user(&script, &run.user);
+            script = format!("{mkdir}cd {dir} && {script}");
         }
         if mounts.before.is_empty() {
             return script;
@@ -197,6 +222,9 @@ impl Making<'_, '_> {
         )
     }
 }
+
+/// Who makes what COPY and WORKDIR make.
+const ROOT: &str = "root";
 
 /// What a COPY is called.
 fn title(copy: &Copy) -> String {

@@ -6,7 +6,7 @@ use super::text;
 use crate::error::ConfigError;
 use crate::project::Dependency;
 use crate::service::{Command, Condition, RestartPolicy};
-use crate::step::NamedCache;
+use crate::step::{NamedCache, Stage};
 
 /// What an importer found; values are plain, the writer escapes them.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +33,8 @@ pub(crate) struct Draft {
     pub(crate) cache: Vec<String>,
     /// `[build.caches]`.
     pub(crate) caches: Vec<NamedCache>,
+    /// `[build.stages]`.
+    pub(crate) stages: Vec<Stage>,
     /// Services.
     pub(crate) services: Vec<DraftService>,
     /// `[files] exclude`.
@@ -54,12 +56,24 @@ pub(crate) struct DraftStep {
     pub(crate) caches: Vec<String>,
     /// Whether it has no network.
     pub(crate) offline: bool,
+    /// The stage it builds in.
+    pub(crate) stage: Option<String>,
+    /// Stages it takes from.
+    pub(crate) from: Vec<String>,
+    /// Who runs it.
+    pub(crate) user: Option<String>,
 }
 
 impl DraftStep {
     /// Tells whether it needs the long form.
     pub(crate) fn says_more(&self) -> bool {
-        !self.env.is_empty() || !self.caches.is_empty() || self.offline
+        let plain = Self {
+            comment: self.comment.clone(),
+            title: self.title.clone(),
+            run: self.run.clone(),
+            ..Self::default()
+        };
+        *self != plain
     }
 }
 

@@ -6,6 +6,7 @@ use super::draft::{Draft, DraftHealth, DraftService, DraftStep};
 use crate::project::{Dependency, DependencyKind};
 use crate::service::{Command, Condition, RestartPolicy};
 use crate::slug::unique_slugs;
+use crate::step::{Stage, StageOrigin};
 
 pub(super) fn write(draft: &Draft) -> String {
     let mut out = String::new();
@@ -98,6 +99,9 @@ fn build(out: &mut String, draft: &Draft) {
             ),
         );
     }
+    for stage in &draft.stages {
+        self::stage(out, stage);
+    }
     if long {
         let names = unique_slugs(draft.steps.iter().map(|step| step.title.as_str()));
         line_to(
@@ -110,6 +114,20 @@ fn build(out: &mut String, draft: &Draft) {
             }
             self::step(out, step, name);
         }
+    }
+}
+
+fn stage(out: &mut String, stage: &Stage) {
+    line_to(out, &format!("\n[build.stages.{}]", stage.name));
+    line_to(
+        out,
+        &match &stage.origin {
+            StageOrigin::Image(image) => format!("base = {}", string(image)),
+            StageOrigin::Stage(above) => format!("from = {}", string(above)),
+        },
+    );
+    if let Some(workdir) = &stage.workdir {
+        line_to(out, &format!("workdir = {}", string(workdir)));
     }
 }
 
@@ -129,6 +147,15 @@ fn step(out: &mut String, step: &DraftStep, name: &str) {
     }
     if !step.caches.is_empty() {
         line_to(out, &format!("caches = {}", list(&step.caches)));
+    }
+    if let Some(stage) = &step.stage {
+        line_to(out, &format!("stage = {}", string(stage)));
+    }
+    if !step.from.is_empty() {
+        line_to(out, &format!("from = {}", list(&step.from)));
+    }
+    if let Some(user) = &step.user {
+        line_to(out, &format!("user = {}", string(user)));
     }
     if step.offline {
         line_to(out, "network = \"none\"");
