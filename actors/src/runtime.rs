@@ -303,8 +303,7 @@ async fn keep_state(shared: Arc<Shared>, state: StateBoard, board: Board) {
     }
 }
 
-/// Writes the state, unless the file says the same but for the time it took: a sync costs
-/// as much as all the rest of a build that changes nothing.
+/// Writes the state, unless the file says the same but for the time it took.
 fn write_state(path: &Path, report: &Report) -> std::io::Result<()> {
     let timeless = |report: &Report| {
         let mut report = report.clone();
@@ -318,7 +317,7 @@ fn write_state(path: &Path, report: &Report) -> std::io::Result<()> {
         return Ok(());
     }
     let bytes = serde_json::to_vec_pretty(report)?;
-    crate::model::files::replace(path, &bytes)
+    crate::model::files::replace_unsynced(path, &bytes)
 }
 
 fn gave_up(exit: RootExit) -> End {

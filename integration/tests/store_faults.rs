@@ -318,6 +318,26 @@ fn injected_at(env: &Env, file: &Path, fault: &str, args: &[&str]) -> Finished {
 }
 
 #[test]
+fn an_up_that_changes_nothing_replaces_nothing() {
+    skip_unless!(needs::program("strace"));
+    let env = plain(20);
+    env.once();
+    // No file is replaced for good: that is what needs an fsync of it and of its directory.
+    injected(&env, "fsync:error=EIO").ok();
+    let log = files::read(&env.mark().join("strace.log"));
+    assert!(!log.contains("INJECTED"), "{log}");
+    // What is known of it is told all the same, and an empty file after a cut of power is none.
+    assert_eq!(env.status().value()["files"], 21);
+    let state = env.home().join("instances");
+    let instance = std::fs::read_dir(state).expect("list").next().expect("one");
+    let state = instance.expect("an entry").path().join("state.json");
+    std::fs::write(&state, "").expect("write");
+    env.hd(["status"]).finish().expect_code(2);
+    env.once();
+    assert_eq!(env.status().value()["files"], 21);
+}
+
+#[test]
 fn a_failing_read_is_an_error_and_no_damage() {
     skip_unless!(needs::program("strace"));
     let env = plain(40);

@@ -17,6 +17,15 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(parent)?.sync_all()
 }
 
+/// Replaces a file that only tells people about the past: nothing is synced, so a cut of power may
+/// leave it empty; its readers take that for none.
+pub fn replace_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(format!(".new-{}", std::process::id()));
+    fs::write(&fresh, bytes)?;
+    fs::rename(&fresh, path)
+}
+
 /// Makes a directory with its parents; the last one is private (0700).
 pub fn private_dir(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;

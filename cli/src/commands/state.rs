@@ -30,6 +30,8 @@ pub(crate) fn known(located: &Located) -> Result<Option<Known>, CliError> {
     }
     let path = located.paths.state();
     let bytes = match std::fs::read(&path) {
+        // Empty or full of zeros after a cut of power: what was known is gone.
+        Ok(bytes) if bytes.iter().all(|byte| *byte == 0) => return Ok(None),
         Ok(bytes) => bytes,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(CliError::io("read", &path, &e)),
