@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Place;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(
     after_help = "Exit code 2, with the hd.toml written all the same, when something that steps or services need cannot be had; the report names it."
 )]

@@ -12,6 +12,9 @@ pub(crate) struct InitArgs {
     /// Directory of the project [default: this one]
     #[arg(value_name = "DIR")]
     pub(crate) path: Option<PathBuf>,
+    /// Look at the project's own manifests, not at a Dockerfile or compose.yaml
+    #[arg(long)]
+    pub(crate) plain: bool,
     #[command(flatten)]
     pub(crate) place: Place,
 }

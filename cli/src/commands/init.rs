@@ -1,22 +1,30 @@
 //! `hd init`.
 
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use hd_config::template::{Facts, template};
 use serde_json::json;
 
-use crate::args::Place;
+use super::ingest;
+use crate::args::{IngestArgs, InitArgs, Place};
 use crate::error::{CliError, Outcome, exit};
 use crate::output::Output;
 use crate::project::{FILE, shown};
 
+/// Longest file of a project that is looked into, in bytes.
+const LOOK_MAX: u64 = 1 << 20;
+
 /// Writes an hd.toml that works as it is; never over one that is there.
-pub(crate) fn run(place: Place, path: Option<&Path>, output: Output) -> Outcome {
+pub(crate) fn run(args: &InitArgs, place: Place, output: Output) -> Outcome {
     let mut file = PathBuf::new();
-    file.extend([place.directory.as_deref(), path].into_iter().flatten());
-    file.push(place.file.unwrap_or_else(|| FILE.into()));
+    file.extend(
+        [place.directory.as_deref(), args.path.as_deref()]
+            .into_iter()
+            .flatten(),
+    );
+    file.push(place.file.clone().unwrap_or_else(|| FILE.into()));
     let directory = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -24,37 +32,72 @@ pub(crate) fn run(place: Place, path: Option<&Path>, output: Output) -> Outcome 
     let absolute = directory
         .canonicalize()
         .map_err(|e| CliError::io("enter", directory, &e).with_exit(exit::USAGE))?;
+    let file = absolute.join(file.file_name().unwrap_or_default());
+    if !args.plain && ingest::has_subject(&absolute) {
+        return translated(&absolute, file, output);
+    }
     let names = listed(&absolute)?;
     let files: Vec<&str> = names.iter().map(String::as_str).collect();
     let name = absolute
         .file_name()
         .map(|name| name.to_string_lossy())
         .unwrap_or_default();
-    let text = template(&Facts {
+    let written = template(&Facts {
         directory: &name,
         files: &files,
+        read: &|path| text(&absolute.join(path)),
     });
-    let written = OpenOptions::new().write(true).create_new(true).open(&file);
-    match written.and_then(|mut open| open.write_all(text.as_bytes())) {
-        Ok(()) => {}
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            return Err(CliError::new(
-                "exists",
-                exit::USAGE,
-                format!("{} is there already", file.display()),
-            )
-            .at(file.display().to_string())
-            .hint("`hd up` runs it"));
-        }
-        Err(e) => return Err(CliError::io("write", &file, &e)),
-    }
-    let path = absolute.join(file.file_name().unwrap_or_default());
+    create(&file, &written.text)?;
     if output.json {
-        output.value(&json!({"schema": 1, "file": path}))?;
-    } else {
-        output.talk(&format!("wrote {}; look at it, then `hd up`", shown(&path)));
+        output.value(&json!({"schema": 1, "file": file, "found": written.found}))?;
+        return Ok(0);
     }
+    let found = match written.found.as_slice() {
+        [] => "nothing known was found here: the file is a skeleton".to_owned(),
+        found => format!("found {}", found.join(", ")),
+    };
+    output.talk(&found);
+    output.talk(&format!("wrote {}; look at it, then `hd up`", shown(&file)));
     Ok(0)
+}
+
+/// As `hd ingest` in that directory.
+fn translated(directory: &Path, file: PathBuf, output: Output) -> Outcome {
+    if file.exists() {
+        return Err(exists(&file));
+    }
+    let args = IngestArgs {
+        path: Some(directory.to_owned()),
+        output: Some(file),
+        ..IngestArgs::default()
+    };
+    ingest::run(&args, &Place::default(), output).map_err(|error| {
+        error.hint("`hd init --plain` looks at the other files of the project only")
+    })
+}
+
+fn create(file: &Path, text: &str) -> Result<(), CliError> {
+    let written = OpenOptions::new().write(true).create_new(true).open(file);
+    match written.and_then(|mut open| open.write_all(text.as_bytes())) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Err(exists(file)),
+        Err(e) => Err(CliError::io("write", file, &e)),
+    }
+}
+
+fn exists(file: &Path) -> CliError {
+    let message = format!("{} is there already", file.display());
+    CliError::new("exists", exit::USAGE, message)
+        .at(file.display().to_string())
+        .hint("`hd up` runs it")
+}
+
+/// A text file that is short enough to be looked into.
+fn text(path: &Path) -> Option<String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path).ok()?;
+    file.take(LOOK_MAX).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 fn listed(directory: &Path) -> Result<Vec<String>, CliError> {
@@ -63,5 +106,6 @@ fn listed(directory: &Path) -> Result<Vec<String>, CliError> {
     for entry in std::fs::read_dir(directory).map_err(failed)? {
         names.extend(entry.map_err(failed)?.file_name().into_string());
     }
+    names.sort();
     Ok(names)
 }

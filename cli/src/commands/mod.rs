@@ -36,7 +36,7 @@ use crate::verbs;
 pub(crate) fn run(cli: Cli, output: Output, started: Instant) -> Outcome {
     let outer = cli.place;
     match cli.verb {
-        Verb::Init(args) => init::run(args.place.or(outer), args.path.as_deref(), output),
+        Verb::Init(args) => init::run(&args, args.place.clone().or(outer), output),
         Verb::Ingest(args) => ingest::run(&args, &args.place.clone().or(outer), output),
         Verb::Up(mut args) => {
             args.place = args.place.or(outer);

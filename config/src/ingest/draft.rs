@@ -86,6 +86,8 @@ pub(crate) struct DraftService {
     pub(crate) command: Command,
     /// Port that shows it is ready.
     pub(crate) port: Option<u16>,
+    /// Whether it takes the port that `PORT` says, a free one.
+    pub(crate) auto_port: bool,
     /// Its environment; values may hold `${VAR}` when `interpolate` is set.
     pub(crate) env: BTreeMap<String, String>,
     /// Whether `$` in `env` begins a variable.
@@ -124,6 +126,7 @@ impl DraftService {
             name: name.to_owned(),
             command,
             port: None,
+            auto_port: false,
             env: BTreeMap::new(),
             interpolate: false,
             watch: Vec::new(),

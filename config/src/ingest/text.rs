@@ -188,8 +188,10 @@ fn service(out: &mut String, service: &DraftService) {
     if !service.watch.is_empty() {
         line_to(out, &format!("watch = {}", list(&service.watch)));
     }
-    if let Some(port) = service.port {
-        line_to(out, &format!("port = {port}"));
+    match service.port {
+        Some(port) => line_to(out, &format!("port = {port}")),
+        None if service.auto_port => line_to(out, "port = \"auto\""),
+        None => {}
     }
     if !service.depends_on.is_empty() {
         let conditions = service.depends_on.iter();

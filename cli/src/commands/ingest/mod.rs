@@ -19,6 +19,7 @@ use crate::project::shown;
 
 use around::Around;
 use subject::Subject;
+pub(super) use subject::has_subject;
 
 /// Translates, says what became of each line, and writes.
 pub(crate) fn run(args: &IngestArgs, place: &Place, output: Output) -> Outcome {

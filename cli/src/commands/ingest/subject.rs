@@ -27,6 +27,12 @@ pub(super) struct Subject {
     pub(super) output: PathBuf,
 }
 
+/// Tells whether a directory has a file that can be translated.
+pub(crate) fn has_subject(directory: &Path) -> bool {
+    let mut names = DOCKERFILES.iter().chain(&COMPOSE_FILES);
+    names.any(|name| directory.join(name).is_file())
+}
+
 /// Finds the files that the arguments name, or those of the directory.
 pub(super) fn find(args: &IngestArgs, place: &Place) -> Result<Subject, CliError> {
     let here = std::env::current_dir().map_err(|e| CliError::io("find", Path::new("."), &e))?;
