@@ -162,7 +162,7 @@ fn node_by_its_scripts_and_its_lock() {
 #[test]
 fn rust() {
     let manifest = "[package]\nname = \"hello\"\nversion = \"0.1.0\"\n";
-    let main = "let l = tokio::net::TcpListener::bind(\"0.0.0.0:3000\");\n";
+    let main = "let l = std::net::TcpListener::bind(\"0.0.0.0:3000\");\n";
     let found = project(&[
         ("Cargo.toml", manifest),
         ("Cargo.lock", ""),
