@@ -63,3 +63,171 @@ fn compose_errors_name_their_place() {
         assert!(error.starts_with(expected), "{text}: {error}");
     }
 }
+
+/// The thirty keys that Compose files use most, by a count over public ones: key, value, verdict, and
+/// a part of the `hd.toml` or of the notes.
+const KEYS: [(&str, &str, Verdict, &str); 30] = [
+    ("image", "base:1", Verdict::Translated, "base = \"base:1\""),
+    ("restart", "always", Verdict::Translated, ""),
+    (
+        "ports",
+        "['127.0.0.1:8080:80']",
+        Verdict::Approximated,
+        "reached at 80",
+    ),
+    (
+        "volumes",
+        "['data:/data']",
+        Verdict::Approximated,
+        "ordinary directory",
+    ),
+    (
+        "environment",
+        "{ A: '1' }",
+        Verdict::Translated,
+        "A = \"1\"",
+    ),
+    (
+        "depends_on",
+        "[other]",
+        Verdict::Translated,
+        "condition = \"started\"",
+    ),
+    (
+        "command",
+        "serve --now",
+        Verdict::Translated,
+        "\"serve\", \"--now\"",
+    ),
+    (
+        "container_name",
+        "c",
+        Verdict::NotSupported,
+        "their name alone",
+    ),
+    ("build", ".", Verdict::Translated, ""),
+    (
+        "healthcheck",
+        "{ test: [CMD, probe], interval: 3s }",
+        Verdict::Translated,
+        "interval = \"3s\"",
+    ),
+    ("networks", "[back]", Verdict::Approximated, "127.0.0.1"),
+    (
+        "deploy",
+        "{ replicas: 2 }",
+        Verdict::NotSupported,
+        "one instance",
+    ),
+    (
+        "network_mode",
+        "host",
+        Verdict::Approximated,
+        "host's network",
+    ),
+    (
+        "logging",
+        "{ driver: none }",
+        Verdict::NotSupported,
+        "rotates logs itself",
+    ),
+    (
+        "env_file",
+        "a.txt",
+        Verdict::Translated,
+        "env_file = [\"a.txt\"]",
+    ),
+    ("hostname", "h", Verdict::NotSupported, "their name alone"),
+    (
+        "privileged",
+        "true",
+        Verdict::NotSupported,
+        "never have more",
+    ),
+    (
+        "profiles",
+        "[debug]",
+        Verdict::Translated,
+        "profiles = [\"debug\"]",
+    ),
+    (
+        "extra_hosts",
+        "['a:1.2.3.4']",
+        Verdict::Approximated,
+        "host's network",
+    ),
+    ("secrets", "[token]", Verdict::NotSupported, "use env_file"),
+    (
+        "user",
+        "'1000:1000'",
+        Verdict::Translated,
+        "user = \"1000:1000\"",
+    ),
+    ("expose", "['9000']", Verdict::Translated, "port = 9000"),
+    ("entrypoint", "[enter]", Verdict::Translated, "\"enter\""),
+    (
+        "working_dir",
+        "/srv",
+        Verdict::Translated,
+        "working_dir = \"/srv\"",
+    ),
+    (
+        "devices",
+        "['/dev/kvm']",
+        Verdict::NotSupported,
+        "never have more",
+    ),
+    (
+        "ulimits",
+        "{ nofile: 10 }",
+        Verdict::NotSupported,
+        "without limits",
+    ),
+    (
+        "cap_add",
+        "[SYS_ADMIN]",
+        Verdict::NotSupported,
+        "never have more",
+    ),
+    ("tmpfs", "/run", Verdict::Approximated, "ordinary directory"),
+    (
+        "stop_signal",
+        "SIGINT",
+        Verdict::Translated,
+        "stop_signal = \"SIGINT\"",
+    ),
+    ("init", "true", Verdict::Translated, ""),
+];
+
+#[test]
+fn the_keys_that_are_used_most_are_each_answered() {
+    for (key, value, verdict, part) in KEYS {
+        let others = [("image", "base:1"), ("command", "x")];
+        let others = others
+            .iter()
+            .filter(|(other, _)| *other != key && (*other, key) != ("image", "build"));
+        let others: String = others
+            .map(|(name, value)| format!("    {name}: {value}\n"))
+            .collect();
+        let own = if key == "build" { "build" } else { "image" };
+        let base = if own == "build" {
+            "build: ."
+        } else {
+            "image: base:1"
+        };
+        let text = format!(
+            "services:\n  one:\n    {key}: {value}\n{others}  other:\n    {base}\n    command: y\n"
+        );
+        let imported = composed(&text).unwrap_or_else(|e| panic!("{key}: {e}"));
+        let start = format!("{key}:");
+        let lines = imported
+            .lines
+            .iter()
+            .filter(|line| line.file.contains("compose"));
+        let mut lines = lines.filter(|line| line.text.starts_with(&start));
+        let line = lines.next().unwrap_or_else(|| panic!("{key} is not told"));
+        assert_eq!(line.verdict, verdict, "{key}: {:?}", line.notes);
+        let said = format!("{}{}", imported.toml, line.notes.join("; "));
+        assert!(said.contains(part), "{key}: {said}");
+    }
+}
