@@ -277,6 +277,17 @@ run = "mkdir out3; cp ~/.tool/log out3 2>/dev/null || true"
     files::write(&env.path("two.txt"), "3\n");
     env.once().ran(&["step-2"]);
     assert_eq!(made(&env, "out2/log"), "1\n2\n2\n3\n");
+    // Wiped, the next run finds it empty.
+    let listed = env.hd(["cache", "ls"]).finish().ok();
+    assert!(listed.stdout.contains("tool"), "{}", listed.said());
+    env.hd(["cache", "rm", "tol"]).finish().expect_code(2);
+    env.hd(["cache", "rm", "tool"]).finish().ok();
+    let listed = env.hd(["cache", "ls", "--json"]).finish().ok().json();
+    assert_eq!(listed["caches"], serde_json::json!([]));
+    env.once().ran(&[]);
+    files::write(&env.path("two.txt"), "4\n");
+    env.once().ran(&["step-2"]);
+    assert_eq!(made(&env, "out2/log"), "4\n");
 }
 
 #[test]

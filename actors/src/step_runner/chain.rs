@@ -238,6 +238,8 @@ impl<'a> Chain<'a> {
             return Ok(());
         }
         let seen = self.standing.below(index)?.view;
+        // Somebody may have wiped another one meanwhile (`hd cache rm`).
+        self.kept = KeptStates::load(&self.shared.settings.paths);
         for kept in kept {
             let state = KeptState {
                 upstream: kept.upstream,

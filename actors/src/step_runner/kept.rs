@@ -24,6 +24,9 @@ pub struct KeptState {
     pub seen: Rooted,
 }
 
+/// Stands where a step does in the names of named caches.
+const NAMED: &str = "cache";
+
 /// Which kept directory is meant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct KeptName(String);
@@ -37,7 +40,18 @@ impl KeptName {
     /// A named cache.
     pub fn of_cache(name: &str) -> Self {
         // No step is called so: their names are numbers.
-        Self(format!("cache:{name}"))
+        Self(format!("{NAMED}:{name}"))
+    }
+
+    /// Gives the name of the cache, or the directory.
+    pub fn called(&self) -> &str {
+        self.0.split_once(':').map_or(&*self.0, |(_, name)| name)
+    }
+
+    /// Gives the one step that a directory of `[build] cache` is of.
+    pub fn step(&self) -> Option<&str> {
+        let (step, _) = self.0.split_once(':')?;
+        (step != NAMED).then_some(step)
     }
 }
 
@@ -59,10 +73,10 @@ impl KeptStates {
 
     /// Writes the states.
     pub fn save(&self, paths: &InstancePaths) -> Result<(), BatchError> {
-        if self.states.is_empty() {
+        let place = paths.kept();
+        if self.states.is_empty() && !place.exists() {
             return Ok(());
         }
-        let place = paths.kept();
         let bytes = serde_json::to_vec(self).map_err(|e| BatchError::new("io", e))?;
         crate::model::files::replace(&place, &bytes)
             .map_err(|e| BatchError::new("io", e).at(place.display().to_string()))
@@ -72,6 +86,11 @@ impl KeptStates {
     pub fn content(&self, name: &KeptName, upstream: Option<Id>) -> Option<Rooted> {
         let state = self.states.get(name)?;
         (state.upstream == upstream).then_some(state.content)
+    }
+
+    /// Gives the names of all.
+    pub fn names(&self) -> impl Iterator<Item = &KeptName> {
+        self.states.keys()
     }
 
     /// Forgets a directory's state; answers whether there was one.

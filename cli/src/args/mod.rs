@@ -1,6 +1,7 @@
 //! The command line as people type it. Verbs that do not work yet are in [`crate::verbs`].
 
 mod beside;
+mod cache;
 mod cas;
 mod dag;
 mod demo;
@@ -16,6 +17,7 @@ use std::ffi::OsString;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use beside::{CompletionArgs, KillArgs, LsArgs, PortArgs, Shell, WaitArgs};
+pub(crate) use cache::{CacheRmArgs, CacheVerb};
 pub(crate) use cas::CasVerb;
 pub(crate) use dag::{DagDiffArgs, DagVerb};
 pub(crate) use demo::{DemoArgs, EngineName};
@@ -100,6 +102,9 @@ pub(crate) enum Verb {
     /// Look at the environment's graph
     #[command(subcommand)]
     Dag(DagVerb),
+    /// Look after what steps keep between their runs
+    #[command(subcommand)]
+    Cache(CacheVerb),
     /// Look after the store of contents
     #[command(subcommand)]
     Cas(CasVerb),

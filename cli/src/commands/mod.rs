@@ -2,6 +2,7 @@
 
 mod beside;
 mod build;
+mod cache;
 mod cas;
 mod completion;
 mod dag;
@@ -75,6 +76,7 @@ pub(crate) fn run(cli: Cli, output: Output, started: Instant) -> Outcome {
             verify::run(args, output, started)
         }
         Verb::Dag(verb) => dag::run(verb, outer, output, started),
+        Verb::Cache(verb) => cache::run(verb, outer, output),
         Verb::Cas(verb) => cas::run(&verb, output),
         Verb::Prune(args) => prune::run(&args, output),
         Verb::Demo(mut args) => {
