@@ -1,0 +1,107 @@
+//! Services on the live project: what the host does to it shows at once, and what hd put there never
+//! stands in its way.
+
+use hd_integration::{Env, Up, files, needs, samples, skip_unless};
+
+/// A server whose answer is an output, seen through its mount over the project.
+fn serving() -> (Env, Up) {
+    let env = samples::server_with_output();
+    let mut up = env.up();
+    up.wait_http(env.port(0), "/", "one");
+    (env, up)
+}
+
+#[test]
+fn git_clean_takes_the_mount_point_and_it_comes_back() {
+    skip_unless!(needs::fuse());
+    let (env, mut up) = serving();
+    let from = up.so_far();
+    env.git(&["clean", "-fdxq"]);
+    up.wait_line(from, &["restart"]);
+    up.wait_http(env.port(0), "/", "one");
+    files::write(&env.path("source.txt"), "two\n");
+    up.wait_http(env.port(0), "/", "two");
+}
+
+#[test]
+fn git_checkout_there_and_back_is_followed_and_the_way_back_runs_nothing() {
+    skip_unless!(needs::fuse());
+    let (env, mut up) = serving();
+    env.git(&["checkout", "-q", "-b", "other"]);
+    files::write(&env.path("source.txt"), "of the branch\n");
+    env.git(&["commit", "-qam", "other"]);
+    up.wait_http(env.port(0), "/", "of the branch");
+    env.git(&["checkout", "-q", "-"]);
+    up.wait_http(env.port(0), "/", "one");
+    let ran = env.status().steps("ran").len();
+    assert_eq!(ran, 0, "the result of the first branch is still there");
+}
+
+#[test]
+fn a_save_by_rename_is_followed_again_and_again() {
+    skip_unless!(needs::fuse());
+    let (env, mut up) = serving();
+    for text in ["two", "three", "four"] {
+        files::save_by_rename(&env.path("source.txt"), &format!("{text}\n"));
+        up.wait_http(env.port(0), "/", text);
+    }
+}
+
+#[test]
+fn a_directory_of_the_hosts_own_under_an_output_is_left_as_it_is() {
+    skip_unless!(needs::fuse());
+    let env = samples::server_with_output();
+    // As a node_modules that the person's own npm made: ignored, so no part of the project.
+    files::write(&env.path("out/answer.txt"), "the host's own\n");
+    files::write(&env.path("out/deep/more.txt"), "more\n");
+    let mut up = env.up();
+    up.wait_http(env.port(0), "/", "one");
+    assert_eq!(files::read(&env.path("out/answer.txt")), "the host's own\n");
+    files::write(&env.path("source.txt"), "two\n");
+    up.wait_http(env.port(0), "/", "two");
+    up.interrupt();
+    assert_eq!(files::read(&env.path("out/answer.txt")), "the host's own\n");
+    assert_eq!(files::read(&env.path("out/deep/more.txt")), "more\n");
+}
+
+const WATCHER: &str = r#"
+[environment]
+name = "watcher"
+
+[services.watcher]
+command = "node watch.js"
+watch = []
+"#;
+
+const WATCH_JS: &str = r#"
+const fs = require("fs");
+fs.watch(".", (event, name) => {
+  if (name === "page.txt") console.log("seen", fs.readFileSync("page.txt", "utf8").trim());
+});
+console.log("watching");
+"#;
+
+#[test]
+fn a_watcher_inside_a_service_sees_the_first_and_the_tenth_edit() {
+    skip_unless!(needs::fuse(), needs::program("node"));
+    let env = Env::project(&[
+        ("hd.toml", WATCHER),
+        ("watch.js", WATCH_JS),
+        ("page.txt", "nothing yet\n"),
+    ]);
+    let mut up = env.up();
+    up.wait_line(0, &["watching"]);
+    for number in 1..=10 {
+        let text = format!("edit-{number}\n");
+        // Some editors write in place, others rename.
+        if number % 2 == 0 {
+            files::save_by_rename(&env.path("page.txt"), &text);
+        } else {
+            files::write(&env.path("page.txt"), &text);
+        }
+        up.wait_line(0, &["seen", text.trim()]);
+    }
+    let status = env.status();
+    let restarts = &status.service("watcher")["restarts"];
+    assert_eq!(restarts["watch"], 0, "it saw them itself");
+}
