@@ -143,11 +143,24 @@ fn mentions(proc: &Path, mark: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Whether its mount namespace is not ours: else each process of the machine shares our table.
+/// Whether its mount namespace is not ours: else each process of the machine shares our table. One
+/// that still has our root has just begun, and a copy of our table: it says nothing of the process,
+/// which may be another test's sandbox while a disk of this one is mounted.
 fn is_private(proc: &Path) -> bool {
     let theirs = fs::read_link(proc.join("ns/mnt"));
     let ours = fs::read_link("/proc/self/ns/mnt");
     matches!((theirs, ours), (Ok(theirs), Ok(ours)) if theirs != ours)
+        && root_of(proc) != root_of(Path::new("/proc/self"))
+}
+
+/// The device and the directory on it that a process has as its root.
+fn root_of(proc: &Path) -> Option<(String, String)> {
+    let table = fs::read_to_string(proc.join("mountinfo")).ok()?;
+    let fields = table
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>());
+    let root = fields.rev().find(|fields| fields.get(4) == Some(&"/"))?;
+    Some((root.get(2)?.to_string(), root.get(3)?.to_string()))
 }
 
 fn is_zombie(proc: &Path) -> bool {
