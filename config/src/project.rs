@@ -198,6 +198,6 @@ impl Default for Options {
 pub enum ProjectMode {
     /// The host directory itself.
     Live,
-    /// A projection that receives each change; refused by the parser so far.
+    /// A snapshot below a write layer of each service's own; edits of the host are written through.
     Projected,
 }

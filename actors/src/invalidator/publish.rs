@@ -85,6 +85,10 @@ impl Invalidator {
         outcome: &Arc<ChainOutcome>,
         view: Option<Arc<ServiceView>>,
     ) {
+        if let (Some(view), Some(applied)) = (&view, &self.knows.applied) {
+            // Before any restart: what starts now sees the newest project.
+            view.aim(applied.project);
+        }
         let restarting = view
             .map(|view| self.restart(origin, outcome, view))
             .unwrap_or_default();

@@ -67,9 +67,21 @@ impl Actor for MountServer {
 impl Handler<RootAdvanced> for MountServer {
     type Result = ();
 
-    fn handle(&mut self, advanced: RootAdvanced, _: &mut Self::Context) {
-        // A live project is the host's own directory, so a new root needs no new view.
+    fn handle(&mut self, advanced: RootAdvanced, ctx: &mut Self::Context) {
         self.status.idle(format!("root {}", advanced.root.short()));
+        // A live project is the host's own directory, so a new root needs no new view.
+        let Some(view) = self.view.clone().filter(|view| view.is_projected()) else {
+            return;
+        };
+        view.aim(advanced.project);
+        let (shared, pool) = (self.shared.clone(), self.pool.clone());
+        let written = async move { job(pool.run(move || view.catch_up_all(&shared)).await) };
+        ctx.spawn(wrap_future::<_, Self>(written).map(|written, this, _| {
+            if let Err(error) = written {
+                let note = format!("services do not see the edit yet: {error}");
+                this.shared.events.tell(Event::Note(note));
+            }
+        }));
     }
 }
 

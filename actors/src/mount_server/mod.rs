@@ -1,6 +1,7 @@
 //! Views for services: built once per composed tree, replaced when it changes.
 
 pub mod actor;
+mod follow;
 pub mod journal;
 pub mod mount_points;
 pub mod outputs;

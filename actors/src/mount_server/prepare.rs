@@ -1,20 +1,23 @@
 //! Builds a view for services: outputs sorted, mount points made, the lower mounted once.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 
+use hd_config::ProjectMode;
 use hd_dag::Rooted;
 use hd_projection::{Owner, ServeOptions, serve};
 use hd_sandbox::{MountNamespace, MountOp};
 
+use super::follow::Follow;
 use super::journal::Journal;
 use super::mount_points::MountPoints;
-use super::outputs::live_outputs;
+use super::outputs::{LiveOutputs, live_outputs};
 use super::view::{ServiceView, run_in};
-use crate::base::skeleton;
+use crate::base::{ROOT_STAGED, skeleton};
 use crate::events::Event;
 use crate::messages::{BatchError, PrepareView};
 use crate::shared::{Shared, owner_of};
+use crate::step_runner::plan::Plan;
 use crate::step_runner::prepare;
 
 /// Threads that serve the lower of all services.
@@ -51,22 +54,12 @@ pub fn view(
     let plan = prepare::plan(shared, &wish.declared, ground)?;
     let lower = wish.outcome.lower;
     let account = prepare::service_account(shared, &wish.declared, (ground, lower), &plan)?;
-    let tree = |e: hd_dag::TreeError| BatchError::new("store", e);
-    let base = ground.tree().unwrap_or_else(Rooted::empty);
-    let below = skeleton::ensure(&*shared.trees, ground, base, &plan.needed()).map_err(tree)?;
-    let outputs = live_outputs(
-        &*shared.trees,
-        below,
-        wish.outcome.lower,
-        wish.project,
-        &plan.workdir_path,
-    )
-    .map_err(tree)?;
-    for path in &outputs.hidden {
-        let note =
-            format!("{path} is an output that cannot be shown over the live project; steps see it");
-        shared.events.tell(Event::Note(note));
-    }
+    let is_live = wish.declared.project.options.project == ProjectMode::Live;
+    let (outputs, seen) = if is_live {
+        (over_the_project(shared, wish, &plan)?, lower)
+    } else {
+        (LiveOutputs::default(), wish.outcome.view)
+    };
     make_points(shared, points, &outputs.shown)?;
     for (_, name) in plan.downloads() {
         own(
@@ -82,27 +75,33 @@ pub fn view(
             gid: account.gid,
         })
         .to_vec();
-    let mut lower = Some(shared.composite(wish.outcome.lower, Vec::new(), owners));
+    let mut lower = Some(shared.composite(seen, Vec::new(), owners));
     let mut session = None;
     let op = MountOp::Fuse {
         at: format!("{dir}/lower").into(),
         name: dir.clone(),
         read_only: true,
     };
-    run_in(shared, &namespace, &[op], |name, fd| {
-        if let Some(lower) = lower.take() {
-            let options = ServeOptions {
-                name,
-                threads: FUSE_THREADS,
-                recorder: None,
-            };
-            session = Some(serve(fd, lower, options).map_err(|e| BatchError::new("fuse", e))?);
-        }
-        Ok(())
-    })?;
+    run_in(
+        shared,
+        &namespace,
+        Path::new(ROOT_STAGED),
+        &[op],
+        |name, fd| {
+            if let Some(lower) = lower.take() {
+                let options = ServeOptions {
+                    name,
+                    threads: FUSE_THREADS,
+                    recorder: None,
+                };
+                session = Some(serve(fd, lower, options).map_err(|e| BatchError::new("fuse", e))?);
+            }
+            Ok(())
+        },
+    )?;
     let session = session.ok_or_else(|| BatchError::new("fuse", "the view was not mounted"))?;
-    Ok(ServiceView {
-        _needed: shared.session.need(&[wish.outcome.lower]),
+    let view = ServiceView {
+        _needed: shared.session.need(&[wish.outcome.lower, seen]),
         lower: wish.outcome.lower,
         declared: wish.declared.clone(),
         plan,
@@ -113,7 +112,30 @@ pub fn view(
         dir,
         overlays: Mutex::default(),
         session,
-    })
+        follow: (!is_live).then(|| Follow::new(wish.outcome.project)),
+    };
+    view.aim(wish.project);
+    Ok(view)
+}
+
+/// Finds the outputs that can be mounted over the live project, and names the others.
+fn over_the_project(
+    shared: &Shared,
+    wish: &PrepareView,
+    plan: &Plan,
+) -> Result<LiveOutputs, BatchError> {
+    let tree = |e: hd_dag::TreeError| BatchError::new("store", e);
+    let (trees, ground) = (&*shared.trees, &wish.base.environment);
+    let base = ground.tree().unwrap_or_else(Rooted::empty);
+    let below = skeleton::ensure(trees, ground, base, &plan.needed()).map_err(tree)?;
+    let (lower, workdir) = (wish.outcome.lower, &plan.workdir_path);
+    let outputs = live_outputs(trees, below, lower, wish.project, workdir).map_err(tree)?;
+    for path in &outputs.hidden {
+        let note =
+            format!("{path} is an output that cannot be shown over the live project; steps see it");
+        shared.events.tell(Event::Note(note));
+    }
+    Ok(outputs)
 }
 
 /// Makes the mount points of a view, known to scan and watcher before they appear.

@@ -18,6 +18,7 @@ use hd_sandbox::{
     Sandbox, Spec, Stdio, Terminal,
 };
 
+use super::follow::Follow;
 use super::outputs::LiveOutputs;
 use crate::base::account::Account;
 use crate::base::mounts::{bind, common, inside};
@@ -53,6 +54,8 @@ pub struct ServiceView {
     pub(super) dir: String,
     pub(super) overlays: Mutex<HashSet<String>>,
     pub(super) session: Served,
+    /// How a projected project follows the host; nothing when it is live.
+    pub(super) follow: Option<Follow>,
     /// Keeps what the view is made of from being collected.
     pub(super) _needed: Needed,
 }
@@ -134,6 +137,7 @@ impl ServiceView {
         stdio: Stdio,
     ) -> Result<Launched, NotStarted> {
         self.overlay(shared, name)?;
+        self.catch_up(shared, name)?;
         let spec = self.spec(shared, name, command);
         let broken = |e: hd_sandbox::SandboxError| BatchError::new("sandbox", e).at(name);
         let mut pending = shared
@@ -214,9 +218,16 @@ impl ServiceView {
             volatile: true,
             report: None,
         };
-        run_in(shared, &self.namespace, &[op], |_, _| Ok(()))?;
+        let root = Path::new(ROOT_STAGED);
+        run_in(shared, &self.namespace, root, &[op], |_, _| Ok(()))?;
         made.insert(service.to_owned());
         Ok(())
+    }
+
+    /// Gives the names of those that have an overlay.
+    pub(super) fn made_overlays(&self) -> Vec<String> {
+        let made = self.overlays.lock().unwrap_or_else(PoisonError::into_inner);
+        made.iter().cloned().collect()
     }
 
     fn spec(&self, shared: &Shared, name: &str, command: Command) -> Spec {
@@ -287,13 +298,14 @@ impl ServiceView {
                 Create::Dir,
             )],
         };
-        let project = Place::Host(shared.settings.project_dir.clone());
-        ops.push(bind(
-            project,
-            inside(&self.plan.workdir),
-            false,
-            Create::Dir,
-        ));
+        let project = match (&self.follow, self.ground()) {
+            (None, _) => Some(Place::Host(shared.settings.project_dir.clone())),
+            (Some(_), Base::Host(_)) => Some(of_view(&self.plan.workdir_path)),
+            // The whole root is of the view.
+            (Some(_), Base::Image(_)) => None,
+        };
+        let workdir = inside(&self.plan.workdir);
+        ops.extend(project.map(|project| bind(project, workdir, false, Create::Dir)));
         for output in &self.outputs.shown {
             let source = of_view(&self.plan.workdir_path.join_path(output));
             ops.push(bind(
@@ -337,17 +349,18 @@ fn host_bind(source: &Path, at: PathBuf) -> MountOp {
     }
 }
 
-/// Runs mount operations in a namespace, handing FUSE connections to `fuse` as they appear.
+/// Runs mount operations in a namespace (`root` as in [`MountOp`]), handing FUSE connections to `fuse` as they appear.
 pub fn run_in(
     shared: &Shared,
     namespace: &MountNamespace,
+    root: &Path,
     ops: &[MountOp],
     mut fuse: impl FnMut(String, std::os::fd::OwnedFd) -> Result<(), BatchError>,
 ) -> Result<(), BatchError> {
     let broken = |e: hd_sandbox::SandboxError| BatchError::new("sandbox", e);
     let mut pending = shared
         .launcher()?
-        .run_in(namespace, Path::new(ROOT_STAGED), ops)
+        .run_in(namespace, root, ops)
         .map_err(broken)?;
     loop {
         match pending.next_event(START_WITHIN).map_err(broken)? {

@@ -65,6 +65,8 @@ pub struct ChainOutcome {
     pub view: Rooted,
     /// Base and outputs without the project: what lies below a live project.
     pub lower: Rooted,
+    /// The project that `view` holds.
+    pub project: Rooted,
     /// The outputs of the steps, in order.
     pub outputs: Vec<Rooted>,
     /// Working directory inside.
@@ -260,6 +262,7 @@ impl<'a> Chain<'a> {
             steps: self.reports.into_iter().flatten().collect(),
             view: whole.view,
             lower: whole.lower,
+            project: self.project,
             outputs: self.standing.outputs(),
             workdir: self.worlds.environment.plan.workdir_path.clone(),
             failure: self.failures.into_iter().flatten().next(),

@@ -63,8 +63,5 @@ fn project(item: &Item<'_>) -> Result<ProjectMode> {
         ("live", ProjectMode::Live),
         ("projected", ProjectMode::Projected),
     ];
-    match item.one_of(&words)? {
-        ProjectMode::Live => Ok(ProjectMode::Live),
-        ProjectMode::Projected => Err(item.not_yet("\"projected\"", "\"live\" works")),
-    }
+    item.one_of(&words)
 }

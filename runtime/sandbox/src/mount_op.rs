@@ -68,6 +68,25 @@ pub enum MountOp {
         /// Its mode when it is new.
         mode: u32,
     },
+    /// Gives a file the content, mode, owner and modification time of another: in place where there is one. A source
+    /// that is gone, or is no regular file any more, changes nothing.
+    Copy {
+        /// The file to copy.
+        source: Place,
+        /// The file, no symlink on the way to it.
+        #[serde(with = "raw::one")]
+        at: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// Its owner.
+        owner: (u32, u32),
+    },
+    /// Removes a file, a link or an empty directory; no symlink is followed. What is not there, or not empty, stays so.
+    Remove {
+        /// What to remove.
+        #[serde(with = "raw::one")]
+        at: PathBuf,
+    },
     /// Mounts a FUSE file system whose server is hd: [`crate::Event::Fuse`] carries the connection.
     ///
     /// Serve it at once: the next operation that looks into the mount waits for the server.

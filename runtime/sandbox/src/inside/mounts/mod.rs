@@ -1,6 +1,7 @@
 //! Making a view: the mount operations, run by a process in a private mount namespace.
 
 mod dev;
+mod edit;
 mod kernel;
 mod operations;
 mod proc;

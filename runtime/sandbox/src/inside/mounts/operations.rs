@@ -34,6 +34,13 @@ impl Stage {
             MountOp::Mkdir { at, mode, owner } => self.mkdir(at, *mode, *owner),
             MountOp::Symlink { at, target } => self.symlink(at, target),
             MountOp::WriteFile { at, bytes, mode } => self.write(at, bytes, *mode),
+            MountOp::Copy {
+                source,
+                at,
+                mode,
+                owner,
+            } => self.copy(source, at, *mode, *owner),
+            MountOp::Remove { at } => self.remove(at),
             MountOp::Fuse {
                 at,
                 name,
@@ -234,7 +241,7 @@ impl Stage {
         kernel::attach(&copy, &target.tried(Phase::Mount, what())?).tried(Phase::Mount, what())
     }
 
-    fn open_place(&self, place: &Place) -> Outcome<OwnedFd> {
+    pub(super) fn open_place(&self, place: &Place) -> Outcome<OwnedFd> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let opened = match place {
             Place::Host(path) => rustix::fs::open(path, flags, Mode::empty()),
@@ -277,6 +284,6 @@ impl Stage {
 }
 
 /// A path that means an open descriptor of this process.
-fn own_path(fd: BorrowedFd<'_>) -> String {
+pub(super) fn own_path(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }

@@ -1,0 +1,147 @@
+//! Services on a projected project: an immutable snapshot under a write layer of their own, with the
+//! host's edits written through.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use hd_integration::{Env, SHORT, Up, files, leftovers, needs, samples, skip_unless};
+
+fn projected(env: Env) -> Env {
+    let toml = env.path("hd.toml");
+    files::replace(&toml, "[options]", "[options]\nproject = \"projected\"");
+    env.git(&["commit", "-qam", "projected"]);
+    env
+}
+
+fn serving() -> (Env, Up) {
+    let env = projected(samples::server());
+    let mut up = env.up();
+    up.wait_http(env.port(0), "/", "one");
+    (env, up)
+}
+
+fn inside(env: &Env, script: &str) -> String {
+    let done = env.hd(["exec", "sh", "-c", script]).finish().ok();
+    done.stdout
+}
+
+#[test]
+fn what_a_service_writes_stays_its_own() {
+    skip_unless!(needs::fuse());
+    let (env, mut up) = serving();
+    inside(
+        &env,
+        "echo mine > made && echo changed > answer.txt && rm serve.py",
+    );
+    assert!(!env.path("made").exists());
+    assert_eq!(files::read(&env.path("answer.txt")), "one\n");
+    assert!(env.path("serve.py").exists());
+    assert_eq!(env.added(), [""; 0]);
+    up.interrupt();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
+fn each_kind_of_edit_is_written_through() {
+    skip_unless!(needs::fuse());
+    let (env, mut up) = serving();
+    files::write(&env.path("answer.txt"), "two\n");
+    up.wait_http(env.port(0), "/", "two");
+    let shows = |up: &mut Up, script: &str, expected: &str| {
+        up.until(script, || (inside(&env, script) == expected).then_some(()));
+    };
+    // None of these restarts the service: they are seen by what runs.
+    files::write(&env.path("new/deep/file"), "made\n");
+    shows(&mut up, "cat new/deep/file 2>/dev/null", "made\n");
+    files::save_by_rename(&env.path("new/deep/file"), "saved\n");
+    shows(&mut up, "cat new/deep/file", "saved\n");
+    symlink("deep", env.path("new/link")).expect("a symlink");
+    shows(&mut up, "readlink new/link", "deep\n");
+    fs::set_permissions(env.path("new/deep/file"), Permissions::from_mode(0o755)).expect("chmod");
+    shows(&mut up, "test -x new/deep/file && echo yes", "yes\n");
+    fs::remove_file(env.path("new/link")).expect("remove");
+    files::write(&env.path("new/link/now"), "a directory\n");
+    shows(&mut up, "cat new/link/now 2>/dev/null", "a directory\n");
+    fs::remove_dir_all(env.path("new")).expect("remove");
+    shows(&mut up, "ls -d new 2>/dev/null || echo gone", "gone\n");
+    // An edit beats what the service did to the same file.
+    inside(&env, "echo its own > answer.txt");
+    files::write(&env.path("answer.txt"), "three\n");
+    up.wait_http(env.port(0), "/", "three");
+}
+
+#[test]
+fn outputs_that_live_services_cannot_see_are_seen() {
+    skip_unless!(needs::fuse());
+    let env = projected(samples::server());
+    let steps = "\n[build]\nsteps = [\"mkdir lib/out; cat lib/in > lib/out/made; cat lib/in > made.txt\"]\n";
+    let toml = files::read(&env.path("hd.toml"));
+    files::write(&env.path("hd.toml"), &(toml + steps));
+    files::write(&env.path("lib/in"), "first\n");
+    let mut up = env.up();
+    up.wait_http(env.port(0), "/", "one");
+    assert_eq!(inside(&env, "cat lib/out/made made.txt"), "first\nfirst\n");
+    files::write(&env.path("lib/in"), "second\n");
+    up.until("the step runs again and its output shows", || {
+        let text = env.hd(["exec", "cat", "lib/out/made", "lib/in"]).finish();
+        (text.stdout == "second\nsecond\n").then_some(())
+    });
+    assert!(!env.path("made.txt").exists() && !env.path("lib/out").exists());
+}
+
+const WATCH_JS: &str = r#"
+const fs = require("fs");
+fs.watch("page.txt", () => say());
+const say = () => console.log("seen", fs.readFileSync("page.txt", "utf8").trim());
+console.log("watching");
+"#;
+
+#[test]
+fn a_watcher_of_a_file_inside_sees_the_first_and_the_tenth_edit() {
+    skip_unless!(needs::fuse(), needs::program("node"));
+    let toml = "[environment]\nname = \"w\"\n\n[services.watcher]\ncommand = \"node watch.js\"\nwatch = []\n\n[options]\nproject = \"projected\"\n";
+    let env = Env::project(&[
+        ("hd.toml", toml),
+        ("watch.js", WATCH_JS),
+        ("page.txt", "nothing yet\n"),
+    ]);
+    let mut up = env.up();
+    up.wait_line(0, &["watching"]);
+    for number in 1..=10 {
+        let text = format!("edit-{number}\n");
+        // On the host a rename; inside it is the same file all the same.
+        if number % 2 == 0 {
+            files::save_by_rename(&env.path("page.txt"), &text);
+        } else {
+            files::write(&env.path("page.txt"), &text);
+        }
+        up.wait_line(0, &["seen", text.trim()]);
+    }
+}
+
+#[test]
+fn an_edit_while_it_was_stopped_is_seen_at_the_next_start() {
+    skip_unless!(needs::fuse());
+    let (env, mut up) = serving();
+    env.hd(["stop", "web"]).finish().ok();
+    let from = up.so_far();
+    files::write(&env.path("answer.txt"), "two\n");
+    up.wait_line(from, &["answer.txt"]);
+    env.hd(["start", "web"]).finish().ok();
+    up.wait_http(env.port(0), "/", "two");
+}
+
+#[test]
+fn on_an_image_too() {
+    skip_unless!(needs::fuse(), needs::registry());
+    let registry = needs::registry().expect("checked");
+    let toml = "[environment]\nname = \"i\"\n\n[services.show]\ncommand = \"while :; do cat page.txt; sleep 0.2; done\"\nwatch = []\n\n[options]\nproject = \"projected\"\n";
+    let toml = toml
+        .replace("\"while", "[\"sh\", \"-c\", \"while")
+        .replace("done\"", "done\"]");
+    let env = Env::project(&[("hd.toml", &toml), ("page.txt", "page one\n")]);
+    let mut up = env.up_with(&["--base", &format!("{registry}/busybox:1")]);
+    up.wait_line(0, &["page one"]);
+    files::write(&env.path("page.txt"), "page two\n");
+    up.wait_line(0, &["page two"]);
+}
