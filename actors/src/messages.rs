@@ -19,10 +19,13 @@
 //! | [`StopService`] | control, shutdown → ServiceSupervisor | command | 4 · *Await* | done |
 //! | [`StartService`] | control → ServiceSupervisor | command | 4 · *Await* | – |
 //! | [`MountPointLost`] | Watcher → MountServer | event | 8 · *Rescan* | – |
+//! | [`ListWritten`] | control → MountServer | command | 4 · *Await* | what services wrote |
+//! | [`DropWritten`] | control → MountServer | command | 4 · *Await* | done |
 //! | [`PinRoot`] | Invalidator → ChunkStore | command | 4 · *Await* | done |
 //! | [`Rebuild`] | control → Invalidator | command | 1 · *Await* | [`Settled`] |
 
 mod merge;
+mod views;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,12 +37,14 @@ use hd_store::Id;
 use hd_store::scan::{PathsReport, Scanned, Stamp};
 use hd_supervision::actix::Message;
 
+pub use self::views::{DropWritten, ListWritten, MountPointLost};
 use crate::base::{Bases, Images};
 use crate::model::declared::Declared;
 pub use crate::model::error::BatchError;
 use crate::model::project_tree::{ProjectTree, Size};
 use crate::model::report::ServiceState;
 use crate::mount_server::view::ServiceView;
+use crate::mount_server::written::Written;
 use crate::session::AtWork;
 use crate::step_runner::chain::ChainOutcome;
 
@@ -77,6 +82,8 @@ messages! {
     RunSteps => (),
     StepsDone => (),
     PrepareView => Result<Arc<ServiceView>, BatchError>,
+    ListWritten => Result<Vec<Written>, BatchError>,
+    DropWritten => Result<(), BatchError>,
     RestartFor => (),
     ProcessExited => (),
     Probed => (),
@@ -305,13 +312,6 @@ pub struct RestartFor {
     pub cause: RestartCause,
     /// The view to start in.
     pub view: Arc<ServiceView>,
-}
-
-/// The host removed a directory on which an output is mounted.
-#[derive(Clone, Debug)]
-pub struct MountPointLost {
-    /// Path below the project.
-    pub path: TreePath,
 }
 
 /// Which files count is declared anew: watch those.

@@ -80,6 +80,10 @@ pub struct Ends {
     pub points: MountPoints,
     /// Into the MountServer.
     pub lost: Port<crate::messages::MountPointLost>,
+    /// Into the MountServer.
+    pub written: Port<crate::messages::ListWritten>,
+    /// Into the MountServer.
+    pub forget: Port<crate::messages::DropWritten>,
     /// Into the Watcher.
     pub anew: Latest<WatchAnew>,
 }
@@ -145,6 +149,8 @@ impl Wiring {
             board: self.board.clone(),
             finish: self.finish.clone(),
             rebuild: ends.rebuild.clone(),
+            written: ends.written.clone(),
+            forget: ends.forget.clone(),
             services: services.clone(),
         });
         let spec = ChildSpec::actor("control", move |birth| Control {
@@ -171,6 +177,8 @@ impl Wiring {
             rebuild: Port::new("invalidator.rebuild", 1, WhenFull::Await),
             points: MountPoints::beside(self.shared.settings.own.clone()),
             lost: Port::new("mount_server.lost", 8, WhenFull::Rescan),
+            written: Port::new("mount_server.written", 4, WhenFull::Await),
+            forget: Port::new("mount_server.forget", 4, WhenFull::Await),
             anew: Latest::default(),
         };
         let edges = Edges {
@@ -302,6 +310,8 @@ impl Wiring {
         Ok(spec
             .serves(&edges.view)
             .serves(&ends.lost)
+            .serves(&ends.written)
+            .serves(&ends.forget)
             .lane(WORLD)
             .into())
     }

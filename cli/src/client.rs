@@ -231,9 +231,10 @@ fn lost(error: &std::io::Error) -> CliError {
     )
 }
 
-fn unexpected(reply: &Reply) -> CliError {
+pub(crate) fn unexpected(reply: &Reply) -> CliError {
     let word = match reply {
         Reply::Report { .. } => "a report",
+        Reply::Written { .. } => "a list of files",
         Reply::Done => "done",
         Reply::Event { .. } => "an event",
         Reply::Error { .. } => "an error",

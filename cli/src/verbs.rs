@@ -18,7 +18,6 @@ const LATER: &[(&str, &str)] = &[
         "cp",
         "services work on the project directory itself: use `cp` there",
     ),
-    ("diff", "`hd why` says what changed for a step"),
     ("export", "`hd up` shows what steps made to services"),
     ("image", "`hd up` pulls the base"),
     (
@@ -33,7 +32,6 @@ const LATER: &[(&str, &str)] = &[
         "push",
         "commit hd.toml with git: whoever checks it out builds the same",
     ),
-    ("reset", "`hd build --rerun STEP` runs a step anew"),
     (
         "restore",
         "check out the state you want with git: `hd` makes the rest of it again",

@@ -7,9 +7,10 @@ use hd_supervision::{Port, Runtime, State as Doing};
 
 use super::protocol::{Reply, Request, ServiceAction};
 use crate::finish::{End, Finish};
-use crate::messages::{BatchError, Rebuild, StartService, StopService};
+use crate::messages::{BatchError, DropWritten, ListWritten, Rebuild, StartService, StopService};
 use crate::model::report::{ActorReport, ActorState, Report};
 use crate::model::state::{Failure, StateBoard};
+use crate::mount_server::written::Written;
 use crate::service_supervisor::board::Board;
 use crate::service_supervisor::directory::Directory;
 use crate::shared::Shared;
@@ -34,6 +35,10 @@ pub struct Desk {
     pub finish: Finish,
     /// To the Invalidator.
     pub rebuild: Port<Rebuild>,
+    /// To the MountServer.
+    pub written: Port<ListWritten>,
+    /// To the MountServer.
+    pub forget: Port<DropWritten>,
     /// To the services.
     pub services: Directory,
 }
@@ -56,6 +61,11 @@ impl Desk {
                     report: Box::new(self.report().await),
                 };
             }
+            Request::Written { names } => match self.written(names).await {
+                Ok(written) => return Reply::Written { written },
+                Err(failure) => Err(failure),
+            },
+            Request::Reset { names } => self.reset(names).await,
             Request::Down { now } => {
                 self.finish.end(End::Asked { now });
                 Ok(())
@@ -85,6 +95,33 @@ impl Desk {
             })
             .await;
         settled.and_then(|state| state.error).map_or(Ok(()), Err)
+    }
+
+    async fn written(&self, services: Vec<String>) -> Result<Vec<Written>, Failure> {
+        self.known(&services)?;
+        let asked = self
+            .written
+            .ask(ListWritten { services }, WORK_WITHIN)
+            .await;
+        let told = asked.map_err(|e| Failure::from(&BatchError::new("internal", e)))?;
+        told.map_err(|e| Failure::from(&e))
+    }
+
+    /// Drops what services wrote and starts them anew; one that does not run stays so.
+    async fn reset(&self, names: Vec<String>) -> Result<(), Failure> {
+        self.known(&names)?;
+        let mut running = self.board.reports();
+        running.retain(|service| service.pid.is_some());
+        running.retain(|service| names.is_empty() || names.contains(&service.name));
+        let services = names;
+        let asked = self.forget.ask(DropWritten { services }, WORK_WITHIN).await;
+        let done = asked.map_err(|e| Failure::from(&BatchError::new("internal", e)))?;
+        done.map_err(|e| Failure::from(&e))?;
+        if running.is_empty() {
+            return Ok(());
+        }
+        let running: Vec<String> = running.into_iter().map(|service| service.name).collect();
+        self.services(ServiceAction::Restart, &running).await
     }
 
     async fn services(&self, action: ServiceAction, names: &[String]) -> Result<(), Failure> {

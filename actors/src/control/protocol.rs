@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::report::{ErrorReport, Report};
+use crate::mount_server::written::Written;
 
 /// Longest request line, in bytes.
 pub const REQUEST_MAX: usize = 64 * 1024;
@@ -41,6 +42,16 @@ pub enum Request {
         #[serde(default)]
         names: Vec<String>,
     },
+    /// List what services wrote into their views; all when none is named.
+    Written {
+        /// Which services.
+        names: Vec<String>,
+    },
+    /// Drop what services wrote and restart those that run; all when none is named.
+    Reset {
+        /// Which services.
+        names: Vec<String>,
+    },
     /// Follow what happens, as it is printed.
     Attach,
     /// Follow what happens, each event a JSON object.
@@ -69,6 +80,11 @@ pub enum Reply {
     Report {
         /// The state.
         report: Box<Report>,
+    },
+    /// What services wrote.
+    Written {
+        /// Sorted by service and path.
+        written: Vec<Written>,
     },
     /// It is done.
     Done,

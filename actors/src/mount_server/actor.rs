@@ -19,10 +19,12 @@ use hd_supervision::{Latest, Pool, Status};
 use super::mount_points::MountPoints;
 use super::prepare;
 use super::view::ServiceView;
+use super::written::Written;
 use crate::chunk_store::actor::job;
 use crate::events::Event;
 use crate::messages::{
-    BatchError, MountPointLost, Origin, PrepareView, RestartCause, RestartFor, RootAdvanced,
+    BatchError, DropWritten, ListWritten, MountPointLost, Origin, PrepareView, RestartCause,
+    RestartFor, RootAdvanced,
 };
 use crate::service_supervisor::directory::Directory;
 use crate::shared::Shared;
@@ -117,6 +119,36 @@ impl Handler<PrepareView> for MountServer {
     }
 }
 
+impl Handler<ListWritten> for MountServer {
+    type Result = ResponseActFuture<Self, Result<Vec<Written>, BatchError>>;
+
+    fn handle(&mut self, wish: ListWritten, _: &mut Self::Context) -> Self::Result {
+        self.with_view(move |shared, view| {
+            let mut written = Vec::new();
+            for service in view.layered() {
+                if wish.services.is_empty() || wish.services.contains(&service) {
+                    written.extend(view.written(shared, &service)?);
+                }
+            }
+            Ok(written)
+        })
+    }
+}
+
+impl Handler<DropWritten> for MountServer {
+    type Result = ResponseActFuture<Self, Result<(), BatchError>>;
+
+    fn handle(&mut self, wish: DropWritten, _: &mut Self::Context) -> Self::Result {
+        self.with_view(move |shared, view| {
+            let mut layered = view.layered();
+            layered.retain(|name| wish.services.is_empty() || wish.services.contains(name));
+            layered
+                .iter()
+                .try_for_each(|service| view.drop_layer(shared, service))
+        })
+    }
+}
+
 impl Handler<MountPointLost> for MountServer {
     type Result = ();
 
@@ -137,6 +169,20 @@ impl Handler<MountPointLost> for MountServer {
 }
 
 impl MountServer {
+    /// Does something blocking with the newest view; without one there is nothing to do.
+    fn with_view<T: Default + Send + 'static>(
+        &self,
+        act: impl FnOnce(&Shared, &ServiceView) -> Result<T, BatchError> + Send + 'static,
+    ) -> ResponseActFuture<Self, Result<T, BatchError>> {
+        let (shared, pool, view) = (self.shared.clone(), self.pool.clone(), self.view.clone());
+        Box::pin(wrap_future::<_, Self>(async move {
+            let Some(view) = view else {
+                return Ok(T::default());
+            };
+            job(pool.run(move || act(&shared, &view)).await)
+        }))
+    }
+
     fn restart_all(&self, cause: &RestartCause, view: &Arc<ServiceView>) {
         let origin = Origin {
             batch: 0,

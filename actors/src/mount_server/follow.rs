@@ -51,6 +51,18 @@ impl ServiceView {
         }
     }
 
+    /// Gives the project tree services should see, when it is projected.
+    pub(super) fn aimed(&self) -> Option<Rooted> {
+        self.follow.as_ref().map(|follow| *lock(&follow.aim))
+    }
+
+    /// Begins anew for a service whose layer was dropped.
+    pub(super) fn follow_anew(&self, service: &str) {
+        if let Some(follow) = &self.follow {
+            lock(&follow.shown).remove(service);
+        }
+    }
+
     /// Tells whether edits have to be written through.
     pub fn is_projected(&self) -> bool {
         self.follow.is_some()
@@ -58,8 +70,10 @@ impl ServiceView {
 
     /// Writes what the host edited into the views of all services that have one. Blocks.
     pub fn catch_up_all(&self, shared: &Shared) -> Result<(), BatchError> {
-        let made = self.made_overlays();
-        made.iter().try_for_each(|name| self.catch_up(shared, name))
+        let layered = self.layered();
+        layered
+            .iter()
+            .try_for_each(|name| self.catch_up(shared, name))
     }
 
     /// Writes what the host edited into the view of one service. Blocks.
@@ -89,7 +103,7 @@ impl ServiceView {
         changes.retain(|_| !hidden.next().unwrap_or(false));
         let place = Spot {
             project: &shared.settings.project_dir,
-            merged: Path::new(&self.dir).join(service).join("merged"),
+            merged: self.layer(service).join("merged"),
             owner: (self.account.uid, self.account.gid),
         };
         let ops = place.ops(&self.plan.workdir_path, &changes);

@@ -3,7 +3,9 @@
 pub mod actor;
 mod follow;
 pub mod journal;
+mod layers;
 pub mod mount_points;
 pub mod outputs;
 pub mod prepare;
 pub mod view;
+pub mod written;

@@ -1,7 +1,7 @@
 //! Builds a view for services: outputs sorted, mount points made, the lower mounted once.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use hd_config::ProjectMode;
 use hd_dag::Rooted;
@@ -10,6 +10,7 @@ use hd_sandbox::{MountNamespace, MountOp};
 
 use super::follow::Follow;
 use super::journal::Journal;
+use super::layers::Layers;
 use super::mount_points::MountPoints;
 use super::outputs::{LiveOutputs, live_outputs};
 use super::view::{ServiceView, run_in};
@@ -110,7 +111,7 @@ pub fn view(
         base: wish.base.clone(),
         namespace,
         dir,
-        overlays: Mutex::default(),
+        layers: Layers::default(),
         session,
         follow: (!is_live).then(|| Follow::new(wish.outcome.project)),
     };

@@ -3,11 +3,10 @@
 //! One FUSE mount of the lower lives in a mount namespace that only this runtime holds; each
 //! service has an overlay on it whose upper survives its restarts and ends with the view.
 
-use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hd_config::Service;
@@ -19,6 +18,7 @@ use hd_sandbox::{
 };
 
 use super::follow::Follow;
+use super::layers::Layers;
 use super::outputs::LiveOutputs;
 use crate::base::account::Account;
 use crate::base::mounts::{bind, common, inside};
@@ -52,7 +52,7 @@ pub struct ServiceView {
     pub(super) namespace: Arc<MountNamespace>,
     /// Directory of the view in the stage of the namespace.
     pub(super) dir: String,
-    pub(super) overlays: Mutex<HashSet<String>>,
+    pub(super) layers: Layers,
     pub(super) session: Served,
     /// How a projected project follows the host; nothing when it is live.
     pub(super) follow: Option<Follow>,
@@ -203,33 +203,6 @@ impl ServiceView {
         Ok(command)
     }
 
-    /// Makes the overlay of a service once; its upper outlives restarts.
-    fn overlay(&self, shared: &Shared, service: &str) -> Result<(), BatchError> {
-        let mut made = self.overlays.lock().unwrap_or_else(PoisonError::into_inner);
-        if made.contains(service) {
-            return Ok(());
-        }
-        let staged = |name: &str| format!("{}/{service}/{name}", self.dir);
-        let op = MountOp::Overlay {
-            at: staged("merged").into(),
-            lower: vec![Place::Stage(format!("{}/lower", self.dir).into())],
-            upper: Place::Stage(staged("upper").into()),
-            work: Place::Stage(staged("work").into()),
-            volatile: true,
-            report: None,
-        };
-        let root = Path::new(ROOT_STAGED);
-        run_in(shared, &self.namespace, root, &[op], |_, _| Ok(()))?;
-        made.insert(service.to_owned());
-        Ok(())
-    }
-
-    /// Gives the names of those that have an overlay.
-    pub(super) fn made_overlays(&self) -> Vec<String> {
-        let made = self.overlays.lock().unwrap_or_else(PoisonError::into_inner);
-        made.iter().cloned().collect()
-    }
-
     fn spec(&self, shared: &Shared, name: &str, command: Command) -> Spec {
         Spec {
             name: name.to_owned(),
@@ -246,12 +219,8 @@ impl ServiceView {
     }
 
     fn mounts(&self, shared: &Shared, service: &str) -> Vec<MountOp> {
-        let merged = self
-            .namespace
-            .stage()
-            .join(&self.dir)
-            .join(service)
-            .join("merged");
+        let layer = self.layer(service);
+        let merged = self.namespace.stage().join(layer).join("merged");
         let of_view = |path: &TreePath| Place::Beneath {
             directory: merged.clone(),
             path: host_path(path),
@@ -349,13 +318,14 @@ fn host_bind(source: &Path, at: PathBuf) -> MountOp {
     }
 }
 
-/// Runs mount operations in a namespace (`root` as in [`MountOp`]), handing FUSE connections to `fuse` as they appear.
+/// Runs mount operations in a namespace (`root` as in [`MountOp`]), handing FUSE connections and upper
+/// directories to `given` as they appear.
 pub fn run_in(
     shared: &Shared,
     namespace: &MountNamespace,
     root: &Path,
     ops: &[MountOp],
-    mut fuse: impl FnMut(String, std::os::fd::OwnedFd) -> Result<(), BatchError>,
+    mut given: impl FnMut(String, std::os::fd::OwnedFd) -> Result<(), BatchError>,
 ) -> Result<(), BatchError> {
     let broken = |e: hd_sandbox::SandboxError| BatchError::new("sandbox", e);
     let mut pending = shared
@@ -365,9 +335,9 @@ pub fn run_in(
     loop {
         match pending.next_event(START_WITHIN).map_err(broken)? {
             Event::Done => return Ok(()),
-            Event::Fuse { name, fd } => fuse(name, fd)?,
+            Event::Fuse { name, fd } | Event::Upper { name, fd } => given(name, fd)?,
             Event::Failed(failure) => return Err(BatchError::new("sandbox", failure)),
-            Event::Upper { .. } | Event::Terminal(_) | Event::Started(_) => {}
+            Event::Terminal(_) | Event::Started(_) => {}
         }
     }
 }

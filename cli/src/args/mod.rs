@@ -89,6 +89,10 @@ pub(crate) enum Verb {
     Attach(PlaceArgs),
     /// Print what happens as JSON, one object a line, until hd ends
     Events(PlaceArgs),
+    /// List what services wrote into their views, outside the host's own files
+    Diff(ServicesArgs),
+    /// Drop what services wrote into their views and restart them
+    Reset(ServicesArgs),
     /// List the projects that run
     Ls(LsArgs),
     /// Say what `up` would run, without running it

@@ -23,6 +23,7 @@ mod up;
 mod verify;
 mod version;
 mod why;
+mod written;
 
 pub(crate) use self::completion::VARIABLE as COMPLETES;
 
@@ -60,6 +61,8 @@ pub(crate) fn run(cli: Cli, output: Output, started: Instant) -> Outcome {
         Verb::Kill(args) => beside::kill(args, outer, output),
         Verb::Wait(args) => beside::wait(args, outer, output),
         Verb::Port(args) => beside::port(args, outer, output),
+        Verb::Diff(args) => written::diff(args, outer, output),
+        Verb::Reset(args) => written::reset(args, outer, output),
         Verb::Attach(args) => beside::attach(&args.place.or(outer), output),
         Verb::Events(args) => beside::events(&args.place.or(outer), output),
         Verb::Ls(args) => ls::run(&args, output),

@@ -1,0 +1,160 @@
+//! What services wrote: their write layers beside what lies below.
+
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use hd_dag::{Entry, Kind, Name, Target, TreeError, TreePath, get};
+use hd_store::Id;
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, readlinkat, statat};
+use serde::{Deserialize, Serialize};
+
+use super::view::{ServiceView, host_path};
+use crate::base::Base;
+use crate::messages::BatchError;
+use crate::shared::Shared;
+
+/// One path that a service made other than it found it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// Which service.
+    pub service: String,
+    /// `+` is new, `~` changed, `-` removed.
+    pub mark: char,
+    /// Absolute path inside; a directory ends in `/`.
+    pub path: String,
+}
+
+impl ServiceView {
+    /// Lists what one service wrote, sorted by path; nothing when it never ran in this view. Blocks.
+    pub(super) fn written(
+        &self,
+        shared: &Shared,
+        service: &str,
+    ) -> Result<Vec<Written>, BatchError> {
+        let Some(upper) = self.upper(service) else {
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        let root = TreePath::root();
+        self.walk(shared, &upper, &root, &mut |mark, path| {
+            found.push(Written {
+                service: service.to_owned(),
+                mark,
+                path: format!("/{path}"),
+            });
+        })?;
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(found)
+    }
+
+    fn walk(
+        &self,
+        shared: &Shared,
+        dir: &OwnedFd,
+        at: &TreePath,
+        tell: &mut impl FnMut(char, String),
+    ) -> Result<(), BatchError> {
+        let io = |e: rustix::io::Errno| BatchError::new("io", e).at(format!("/{at}"));
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let listed = openat(dir, ".", flags, Mode::empty()).map_err(io)?;
+        for entry in Dir::read_from(&listed).map_err(io)? {
+            let entry = entry.map_err(io)?;
+            let Ok(name) = Name::new(entry.file_name().to_bytes()) else {
+                continue;
+            };
+            let path = at.join(&name);
+            let is_ours = self.is_mount_point(&path);
+            // The service goes on meanwhile: what is gone again was not written.
+            let Ok(status) = statat(&listed, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else {
+                continue;
+            };
+            let below = self
+                .below(shared, &path)
+                .map_err(|e| BatchError::new("store", e))?;
+            let kind = FileType::from_raw_mode(status.st_mode);
+            match kind {
+                FileType::CharacterDevice if status.st_rdev == 0 => {
+                    if below.is_some() {
+                        tell('-', path.to_string());
+                    }
+                }
+                FileType::Directory => {
+                    match below.map(|entry| entry.kind()) {
+                        Some(Kind::Dir) => {}
+                        None if is_ours => {}
+                        other => tell(mark(other.is_some()), format!("{path}/")),
+                    }
+                    let flags =
+                        OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                    if let Ok(child) = openat(&listed, entry.file_name(), flags, Mode::empty()) {
+                        self.walk(shared, &child, &path, tell)?;
+                    }
+                }
+                _ => {
+                    let same = below
+                        .as_ref()
+                        .is_some_and(|below| is_same(&listed, entry.file_name(), &status, below));
+                    if !same && !is_ours {
+                        tell(mark(below.is_some()), path.to_string());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells whether something was made so that a directory of the host can be mounted there.
+    fn is_mount_point(&self, path: &TreePath) -> bool {
+        let Base::Host(host) = &self.base.environment else {
+            return false;
+        };
+        let path = Path::new("/").join(host_path(path));
+        host.tools.iter().any(|tool| tool.starts_with(&path))
+    }
+
+    /// What a service would see at a path had it written nothing.
+    fn below(&self, shared: &Shared, path: &TreePath) -> Result<Option<Entry>, TreeError> {
+        let made = get(&*shared.trees, &self.lower.tree, path)?;
+        let project = match (self.aimed(), path.strip_prefix(&self.plan.workdir_path)) {
+            (Some(project), Some(path)) if !path.is_root() => {
+                get(&*shared.trees, &project.tree, &path)?
+            }
+            _ => None,
+        };
+        Ok(match made {
+            // Directories of both are merged; of anything else what a step made wins.
+            Some(entry) if entry.kind() == Kind::Dir => project.or(Some(entry)),
+            Some(entry) => Some(entry),
+            None => project,
+        })
+    }
+}
+
+fn mark(was_there: bool) -> char {
+    if was_there { '~' } else { '+' }
+}
+
+/// Tells whether a file or link is as it was found: copied up, or an edit of the host's.
+fn is_same(dir: &OwnedFd, name: &std::ffi::CStr, status: &rustix::fs::Stat, below: &Entry) -> bool {
+    match &below.target {
+        Target::Regular { blob, size, .. } => {
+            let is_plain = FileType::from_raw_mode(status.st_mode) == FileType::RegularFile;
+            let as_before = status.st_size.unsigned_abs() == *size
+                && status.st_mode & 0o7777 == below.meta.mode & 0o7777;
+            is_plain && as_before && content(dir, name).is_some_and(|bytes| Id::of(&bytes) == *blob)
+        }
+        Target::Symlink { target } => {
+            readlinkat(dir, name, Vec::new()).is_ok_and(|found| found.as_bytes() == target)
+        }
+        _ => false,
+    }
+}
+
+fn content(dir: &OwnedFd, name: &std::ffi::CStr) -> Option<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = openat(dir.as_fd(), name, flags, Mode::empty()).ok()?;
+    let mut bytes = Vec::new();
+    std::fs::File::from(file).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
