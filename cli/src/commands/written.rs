@@ -41,7 +41,7 @@ fn line(written: &Written, output: Output) -> String {
         '-' => Tint::Bad,
         _ => Tint::Warn,
     };
-    let path = output.out.paint(tint, &format!("{mark} {path}"));
+    let path = output.out.paint(tint, format!("{mark} {path}"));
     format!("{service} {path}\n")
 }
 
