@@ -44,3 +44,20 @@ fn programs_use_and_change_a_lower_as_they_do_a_disk() {
     let env = Env::project(&[("hd.toml", USE_TOML), ("tree.py", tree), ("use.py", usage)]);
     env.once().ran(&["step-1", "step-2", "step-3"]);
 }
+
+const MORE_TOML: &str = r#"
+[environment]
+name = "fidelity"
+
+[build]
+steps = ["python3 -I more.py make more", "python3 -I more.py use more"]
+"#;
+
+#[test]
+fn locks_direct_reads_lists_of_access_and_a_hundred_thousand_names() {
+    skip_unless!(needs::fuse(), needs::root(), needs::program("python3"));
+    let more = include_str!("fidelity/more.py");
+    let env = Env::project(&[("hd.toml", MORE_TOML), ("more.py", more)]);
+    env.once().ran(&["step-1", "step-2"]);
+    env.once().ran(&[]);
+}
