@@ -176,7 +176,14 @@ impl Running {
             return;
         };
         match users::paths_of(store, trees, &lost) {
-            Ok(users) => error.message.push_str(&users::told(&lost, &users)),
+            Ok(users) => {
+                let told = users::told(&lost, &users);
+                error.message.push_str(&format!("; {told}"));
+                if error.code == "step" {
+                    // That error is on the screen already, without this.
+                    self.shared.events.tell(Event::Note(told));
+                }
+            }
             Err(failed) => tracing::warn!(%failed, "what needs the damaged objects is not known"),
         }
     }

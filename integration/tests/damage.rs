@@ -61,6 +61,34 @@ fn whatever_is_hurt_the_next_up_gives_the_same() {
 }
 
 #[test]
+fn what_cannot_be_made_again_is_one_error_that_names_the_paths() {
+    skip_unless!(needs::fuse());
+    // The first step needs somebody who will not be there the next time.
+    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("listen");
+    let port = server.local_addr().expect("an address").port();
+    let connect = format!(
+        "python3 -c 'import socket; socket.create_connection((\\\"127.0.0.1\\\", {port}))'"
+    );
+    let toml = format!(
+        "[environment]\nname = \"lost\"\n\n[build]\nsteps = [\n    \"{connect} && mkdir out && \
+         seq 1 40000 > out/numbers\",\n    \"mkdir out2 && cat out/numbers more.txt > out2/all\",\n]\n"
+    );
+    let env = Env::project(&[("hd.toml", &toml), ("more.txt", "one\n")]);
+    env.once();
+    drop(server);
+    // Nearly all of the store are the numbers.
+    hurt(env.home(), Kind::BitFlip, 0.3);
+    hd_integration::files::write(&env.path("more.txt"), "two\n");
+    let failed = env.hd(["up", "--once", "--json"]).finish().expect_code(3);
+    let error = failed.report().error_text();
+    for words in ["damaged in the store: ", "out/numbers"] {
+        assert!(error.contains(words), "{words} not in {error}");
+    }
+    assert!(failed.stderr.contains("out/numbers"), "{}", failed.said());
+    assert!(!failed.said().contains("panicked"), "{}", failed.said());
+}
+
+#[test]
 fn verify_names_the_damage_and_what_needs_it() {
     skip_unless!(needs::fuse());
     let env = samples::chain();

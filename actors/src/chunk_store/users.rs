@@ -53,7 +53,7 @@ pub fn told(lost: &BTreeSet<Id>, users: &Users) -> String {
         None => format!("{id} (used by no path)"),
     };
     let all: Vec<String> = lost.iter().map(one).collect();
-    format!("; damaged in the store: {}", all.join("; "))
+    format!("damaged in the store: {}", all.join("; "))
 }
 
 struct Search<'a> {
