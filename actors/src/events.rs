@@ -30,6 +30,15 @@ pub enum Event {
         /// Manifest digest.
         digest: String,
     },
+    /// Image on its way out: bytes so far and in total.
+    Exporting {
+        /// Where it goes.
+        target: String,
+        /// Bytes that are there.
+        sent: u64,
+        /// Bytes of all layers.
+        total: u64,
+    },
     /// A step begins to run.
     StepStarted {
         /// `step-1`, …

@@ -9,6 +9,7 @@ pub mod control;
 pub mod dag_engine;
 pub mod debouncer;
 pub mod events;
+pub mod export;
 pub mod finish;
 pub mod forecast;
 pub mod invalidator;

@@ -18,8 +18,6 @@ const LATER: &[(&str, &str)] = &[
         "cp",
         "services work on the project directory itself: use `cp` there",
     ),
-    ("export", "`hd up` shows what steps made to services"),
-    ("image", "`hd up` pulls the base"),
     (
         "lock",
         "pin versions in the files that your package manager reads",
@@ -30,7 +28,7 @@ const LATER: &[(&str, &str)] = &[
     ),
     (
         "push",
-        "commit hd.toml with git: whoever checks it out builds the same",
+        "`hd export REGISTRY/REPOSITORY:TAG` pushes the environment as an image",
     ),
     (
         "restore",

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hd_oci::{Client, ClientOptions, Credentials, Image, Reference};
+use hd_oci::{Client, ClientOptions, Credentials, Image, Source};
 
 use crate::base::{Base, Bases, ImageBase, Images};
 use crate::events::Event;
 use crate::messages::BatchError;
+use crate::model::settings::Settings;
 use crate::shared::Shared;
 use crate::step_runner::prepare;
 
@@ -16,22 +17,22 @@ use crate::step_runner::prepare;
 /// A name that was pulled before means what it meant then, as with other container tools; a
 /// reference by digest never changes its meaning.
 pub async fn fetch(shared: &Shared, text: &str) -> Result<ImageBase, BatchError> {
-    let (client, reference) = client(text)?;
+    let (client, source) = client(&shared.settings, text)?;
     let known = client
-        .last_pulled(&reference, &shared.store)
+        .last_pulled(&source, &shared.store)
         .await
         .map_err(|e| failed(text, e))?;
     let image = match known {
         Some(image) => image,
-        None => pull(shared, &client, &reference, text).await?,
+        None => pull(shared, &client, &source, text).await?,
     };
     Ok(base(text, image))
 }
 
 /// Gives an image that was pulled before; asks no registry.
 pub async fn known(shared: &Shared, text: &str) -> Result<Option<ImageBase>, BatchError> {
-    let (client, reference) = client(text)?;
-    let known = client.last_pulled(&reference, &shared.store).await;
+    let (client, source) = client(&shared.settings, text)?;
+    let known = client.last_pulled(&source, &shared.store).await;
     Ok(known
         .map_err(|e| failed(text, e))?
         .map(|image| base(text, image)))
@@ -64,8 +65,9 @@ pub async fn all(
     })
 }
 
-fn client(text: &str) -> Result<(Client, Reference), BatchError> {
-    let reference = text
+/// Gives what fetches images, and the image that a text means; paths in it begin at the project.
+pub fn client(settings: &Settings, text: &str) -> Result<(Client, Source), BatchError> {
+    let source: Source = text
         .parse()
         .map_err(|e| BatchError::new("config", e).at(text))?;
     let credentials = Credentials::discover().map_err(|e| BatchError::new("image", e))?;
@@ -74,13 +76,13 @@ fn client(text: &str) -> Result<(Client, Reference), BatchError> {
         ..ClientOptions::default()
     };
     let client = Client::new(options).map_err(|e| BatchError::new("image", e))?;
-    Ok((client, reference))
+    Ok((client, source.below(&settings.project_dir)))
 }
 
 async fn pull(
     shared: &Shared,
     client: &Client,
-    reference: &Reference,
+    source: &Source,
     text: &str,
 ) -> Result<Image, BatchError> {
     let (events, name) = (shared.events.clone(), text.to_owned());
@@ -92,7 +94,7 @@ async fn pull(
         });
     });
     let image = client
-        .pull(reference, &shared.store, report)
+        .pull(source, &shared.store, report)
         .await
         .map_err(|e| failed(text, e))?;
     shared.events.tell(Event::Pulled {

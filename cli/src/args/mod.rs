@@ -5,6 +5,7 @@ mod cache;
 mod cas;
 mod dag;
 mod demo;
+mod image;
 mod ingest;
 mod inside;
 mod lifecycle;
@@ -21,6 +22,7 @@ pub(crate) use cache::{CacheRmArgs, CacheVerb};
 pub(crate) use cas::CasVerb;
 pub(crate) use dag::{DagDiffArgs, DagVerb};
 pub(crate) use demo::{DemoArgs, EngineName};
+pub(crate) use image::{ExportArgs, ImageNames, ImageVerb, LayerCompression};
 pub(crate) use ingest::IngestArgs;
 pub(crate) use inside::{DebugArgs, ExecArgs, HowArgs, RunArgs, ShellArgs};
 pub(crate) use lifecycle::{BuildArgs, DownArgs, InitArgs, UpArgs};
@@ -109,6 +111,11 @@ pub(crate) enum Verb {
     /// Look after what steps keep between their runs
     #[command(subcommand)]
     Cache(CacheVerb),
+    /// Look after base images
+    #[command(subcommand)]
+    Image(ImageVerb),
+    /// Make an image of the environment that runs under Docker and Podman
+    Export(ExportArgs),
     /// Look after the store of contents
     #[command(subcommand)]
     Cas(CasVerb),

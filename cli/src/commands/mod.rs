@@ -9,6 +9,8 @@ mod dag;
 mod demo;
 mod doctor;
 mod down;
+mod export;
+mod image;
 mod ingest;
 mod init;
 mod inside;
@@ -80,6 +82,11 @@ pub(crate) fn run(cli: Cli, output: Output, started: Instant) -> Outcome {
         }
         Verb::Dag(verb) => dag::run(verb, outer, output, started),
         Verb::Cache(verb) => cache::run(verb, outer, output),
+        Verb::Image(verb) => image::run(verb, output),
+        Verb::Export(mut args) => {
+            args.place = args.place.or(outer);
+            export::run(args, output, started)
+        }
         Verb::Cas(verb) => cas::run(&verb, output),
         Verb::Prune(args) => prune::run(&args, output),
         Verb::Demo(mut args) => {

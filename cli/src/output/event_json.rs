@@ -18,6 +18,13 @@ pub(crate) fn value(event: &Event) -> Value {
         Event::Pulled { image, digest } => {
             json!({"event": "pulled", "image": image, "digest": digest})
         }
+        Event::Exporting {
+            target,
+            sent,
+            total,
+        } => {
+            json!({"event": "exporting", "target": target, "sent": sent, "total": total})
+        }
         Event::StepStarted {
             name,
             command,

@@ -131,8 +131,8 @@ pub(crate) fn service(
 }
 
 /// Writes the line of a transfer, with rate and remaining time where they can be known.
-pub(crate) fn pulling(image: &str, received: u64, total: u64, since: Duration) -> String {
-    let mut line = format!("pulling {image}  {}", bytes(received));
+pub(crate) fn transfer(what: &str, received: u64, total: u64, since: Duration) -> String {
+    let mut line = format!("{what}  {}", bytes(received));
     if total > 0 {
         let _ = write!(line, " of {}", bytes(total));
     }
@@ -290,13 +290,13 @@ mod tests {
     #[test]
     fn a_transfer_has_rate_and_time_left_once_they_are_known() {
         let at = Duration::from_secs(2);
-        let line = pulling("debian:12", 10_000_000, 50_000_000, at);
+        let line = transfer("pulling debian:12", 10_000_000, 50_000_000, at);
         assert_eq!(
             line,
             "pulling debian:12  10.0 MB of 50.0 MB · 5.0 MB/s · 8.0 s left"
         );
         assert_eq!(
-            pulling("debian:12", 500, 0, Duration::ZERO),
+            transfer("pulling debian:12", 500, 0, Duration::ZERO),
             "pulling debian:12  500 B"
         );
     }

@@ -40,7 +40,8 @@ pub(crate) struct Teller {
     style: Style,
     names: Vec<String>,
     steps: BTreeMap<String, RunningStep>,
-    pulls: BTreeMap<String, Pull>,
+    /// By what is said of them.
+    transfers: BTreeMap<String, Transfer>,
     pending: Option<Pending>,
 }
 
@@ -52,7 +53,7 @@ struct RunningStep {
 }
 
 #[derive(Debug)]
-struct Pull {
+struct Transfer {
     since: Instant,
     told: Instant,
     received: u64,
@@ -62,12 +63,12 @@ struct Pull {
 impl Teller {
     /// Begins with nothing running; `names` are those of the services.
     pub(crate) fn new(style: Style, names: Vec<String>) -> Self {
-        let (steps, pulls) = (BTreeMap::new(), BTreeMap::new());
+        let (steps, transfers) = (BTreeMap::new(), BTreeMap::new());
         Self {
             style,
             names,
             steps,
-            pulls,
+            transfers,
             pending: None,
         }
     }
@@ -79,9 +80,14 @@ impl Teller {
                 image,
                 received,
                 total,
-            } => self.pulling(image, received, total, now),
+            } => self.transfer(format!("pulling {image}"), received, total, now),
+            Event::Exporting {
+                target,
+                sent,
+                total,
+            } => self.transfer(format!("exporting {target}"), sent, total, now),
             Event::Pulled { image, digest } => {
-                let pull = self.pulls.remove(&image);
+                let pull = self.transfers.remove(&format!("pulling {image}"));
                 let took = pull.map_or_else(String::new, |pull| {
                     format!(
                         " in {}",
@@ -169,10 +175,10 @@ impl Teller {
     /// Gives the lines that are true only now, at most `rows`.
     pub(crate) fn live(&self, now: Instant, rows: usize) -> Vec<String> {
         let mut heads = Vec::new();
-        for (image, pull) in &self.pulls {
+        for (what, pull) in &self.transfers {
             let since = now.saturating_duration_since(pull.since);
             heads.push((
-                lines::pulling(image, pull.received, pull.total, since),
+                lines::transfer(what, pull.received, pull.total, since),
                 None,
             ));
         }
@@ -234,9 +240,9 @@ impl Teller {
         )
     }
 
-    fn pulling(&mut self, image: String, received: u64, total: u64, now: Instant) -> Vec<Say> {
-        let fresh = !self.pulls.contains_key(&image);
-        let pull = self.pulls.entry(image.clone()).or_insert(Pull {
+    fn transfer(&mut self, what: String, received: u64, total: u64, now: Instant) -> Vec<Say> {
+        let fresh = !self.transfers.contains_key(&what);
+        let pull = self.transfers.entry(what.clone()).or_insert(Transfer {
             since: now,
             told: now,
             received,
@@ -248,7 +254,7 @@ impl Teller {
         }
         pull.told = now;
         let since = now.saturating_duration_since(pull.since);
-        vec![Say::Step(lines::pulling(&image, received, total, since))]
+        vec![Say::Step(lines::transfer(&what, received, total, since))]
     }
 
     fn step_output(&mut self, name: &str, line: &str) -> Vec<Say> {

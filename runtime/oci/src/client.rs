@@ -1,21 +1,25 @@
-//! Images from a registry into the store.
+//! Images from where they are into the store.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use hd_dag::Rooted;
 use hd_store::Store;
 
+use crate::catalogue::Catalogued;
 use crate::config::ImageConfig;
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::known::{self, ImageNotes};
 use crate::layer::Limits;
-use crate::manifest::{Descriptor, Document, Manifest};
+use crate::local::Local;
+use crate::manifest::{self, Descriptor, Manifest};
 use crate::platform::Platform;
 use crate::progress::OnProgress;
 use crate::pull;
 use crate::reference::Reference;
 use crate::registry::{Credentials, Registry, RegistryError, Retry, Served};
+use crate::source::Source;
 
 /// Is how a [`Client`] goes about its work.
 #[derive(Debug, Clone)]
@@ -56,8 +60,23 @@ pub struct Image {
     pub manifest: Digest,
     /// What it says about running it.
     pub config: ImageConfig,
+    /// The same as it was served, JSON.
+    pub config_json: String,
     /// Its files, all layers composed.
     pub rooted: Rooted,
+}
+
+/// Is what can be known of an image without its layers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspected {
+    /// What the name stands for.
+    pub digest: Digest,
+    /// Digest of the manifest for the platform.
+    pub manifest: Digest,
+    /// The layers, lowest first.
+    pub layers: Vec<Descriptor>,
+    /// The configuration as it was served, JSON.
+    pub config: String,
 }
 
 /// Pulls images. Cheap to clone; to be used within a tokio runtime with time and I/O.
@@ -96,15 +115,60 @@ impl Client {
         }
     }
 
-    /// Asks the registry what an image says about running it; no layer is fetched.
+    /// Says what a name stands for now: asks the registry or looks into the archive, with files that are needed for
+    /// a moment in `work`.
+    ///
+    /// # Errors
+    /// Fails as the registry does, or when there is no such image.
+    pub async fn resolve_source(&self, source: &Source, work: &Path) -> Result<Digest, PullError> {
+        match source {
+            Source::Registry(reference) => Ok(self.resolve(reference).await?),
+            local => {
+                let platform = &self.inner.options.platform;
+                let found = Local::resolve(local, platform, work).await?;
+                found.ok_or_else(|| PullError::internal(source, "it is nowhere"))
+            }
+        }
+    }
+
+    /// Asks what an image says about running it; no layer is fetched. Files that are needed for a moment lie in `work`.
     ///
     /// # Errors
     /// See [`PullError`].
-    pub async fn inspect(&self, image: &Reference) -> Result<ImageConfig, PullError> {
-        let digest = self.resolve(image).await?.to_string();
-        let served = self.inner.registry.manifest(image, &digest).await?;
-        let (_, manifest) = self.choose(image, served).await?;
-        Ok(self.config(image, &manifest).await?.1)
+    pub async fn inspect(&self, source: &Source, work: &Path) -> Result<Inspected, PullError> {
+        match source {
+            Source::Registry(image) => {
+                let digest = self.resolve(image).await?;
+                let served = self
+                    .inner
+                    .registry
+                    .manifest(image, &digest.to_string())
+                    .await?;
+                let (manifest_digest, manifest) = self.choose(image, served).await?;
+                let config = self.config(image, &manifest).await?;
+                Ok(Inspected {
+                    digest,
+                    manifest: manifest_digest,
+                    layers: manifest.layers,
+                    config: config.0,
+                })
+            }
+            local => {
+                let platform = &self.inner.options.platform;
+                let found = Local::open(local, platform, work).await?;
+                let found = found.ok_or_else(|| PullError::internal(source, "it is nowhere"))?;
+                Ok(Inspected {
+                    digest: found.digest.clone(),
+                    manifest: found.manifest.clone(),
+                    layers: found
+                        .layers
+                        .iter()
+                        .map(|one| one.descriptor.clone())
+                        .collect(),
+                    config: String::from_utf8_lossy(&found.config).into_owned(),
+                })
+            }
+        }
     }
 
     /// Brings an image into the store, unless it is there.
@@ -116,15 +180,28 @@ impl Client {
     /// See [`PullError`]. Nothing of a layer that is not exactly the promised one becomes visible.
     pub async fn pull(
         &self,
-        image: &Reference,
+        source: &Source,
         store: &Store,
         report: OnProgress,
     ) -> Result<Image, PullError> {
-        let digest = self.resolve(image).await?;
-        if let Some(found) = self.known(image, &digest, store).await? {
-            self.remember_name(image, &found, store).await?;
+        let digest = self.resolve_source(source, store.path()).await?;
+        if let Some(found) = self.known(source, &digest, store).await? {
+            self.remember_name(source, &found, store).await?;
             return Ok(found);
         }
+        let task = match source {
+            Source::Registry(image) => self.prepare(image, digest, store).await?,
+            local => self.prepare_local(local, store).await?,
+        };
+        task.run(report).await
+    }
+
+    async fn prepare(
+        &self,
+        image: &Reference,
+        digest: Digest,
+        store: &Store,
+    ) -> Result<pull::Pull, PullError> {
         let served = self
             .inner
             .registry
@@ -132,86 +209,128 @@ impl Client {
             .await?;
         let (manifest_digest, manifest) = self.choose(image, served).await?;
         let config = self.config(image, &manifest).await?;
-        let task = pull::Pull {
+        Ok(pull::Pull {
             client: self.clone(),
-            image: image.clone(),
+            image: image.to_string(),
+            layers: manifest
+                .layers
+                .into_iter()
+                .map(pull::Layer::remote)
+                .collect(),
+            origin: pull::Origin::Registry(image.clone()),
             store: store.clone(),
             digest,
             manifest_digest,
-            manifest,
             config,
-        };
-        task.run(report).await
+        })
     }
 
-    /// Returns the image a reference last stood for when it was pulled, without asking the registry: for work
-    /// without a network, at the price that a tag may have moved since.
+    async fn prepare_local(&self, source: &Source, store: &Store) -> Result<pull::Pull, PullError> {
+        let platform = &self.inner.options.platform;
+        let found = Local::open(source, platform, store.path()).await?;
+        let found = found.ok_or_else(|| PullError::internal(source, "it is nowhere"))?;
+        let text = String::from_utf8_lossy(&found.config).into_owned();
+        let config = self.check_config(
+            &source.to_string(),
+            &found.manifest,
+            text,
+            found.layers.len(),
+        )?;
+        Ok(pull::Pull {
+            client: self.clone(),
+            image: source.to_string(),
+            layers: found
+                .layers
+                .iter()
+                .cloned()
+                .map(pull::Layer::local)
+                .collect(),
+            digest: found.digest.clone(),
+            manifest_digest: found.manifest.clone(),
+            origin: pull::Origin::Local(Arc::new(found)),
+            store: store.clone(),
+            config,
+        })
+    }
+
+    /// Returns the image a name last stood for when it was pulled, without asking the registry: for work without a
+    /// network, at the price that a tag may have moved since. A local archive is looked at, if it is still there.
     ///
     /// # Errors
     /// Fails as the store does.
     pub async fn last_pulled(
         &self,
-        image: &Reference,
+        source: &Source,
         store: &Store,
     ) -> Result<Option<Image>, PullError> {
-        let key = known::name_key(image, &self.inner.options.platform);
-        self.find(image, key, store).await
+        if source.reference().is_none()
+            && let Ok(digest) = self.resolve_source(source, store.path()).await
+        {
+            return self.known(source, &digest, store).await;
+        }
+        let key = known::name_key(&source.to_string(), &self.inner.options.platform);
+        self.find(source, key, store).await
     }
 
     /// Notes that a name stands for a known image, if it stood for another one before.
     async fn remember_name(
         &self,
-        image: &Reference,
+        source: &Source,
         found: &Image,
         store: &Store,
     ) -> Result<(), PullError> {
-        if self
-            .last_pulled(image, store)
-            .await?
-            .is_some_and(|last| last.digest == found.digest)
-        {
-            return Ok(());
-        }
-        let (store, digest, rooted) = (store.clone(), found.digest.clone(), found.rooted);
-        let platform = &self.inner.options.platform;
-        let (from, to) = (
-            known::image_key(&digest, platform),
-            known::name_key(image, platform),
-        );
-        let noted = pull::blocking(image, move || known::copy(&store, &from, &to, rooted)).await?;
-        noted.map_err(|error| PullError::of_record(image, error))
+        let (store, found, name) = (store.clone(), found.clone(), source.to_string());
+        let platform = self.inner.options.platform.clone();
+        let image = name.clone();
+        let noted = pull::blocking(&image, move || {
+            let key = known::name_key(&name, &platform);
+            let last = known::find::<ImageNotes>(&store, &key)?;
+            if last.is_none_or(|(_, notes)| notes.digest != found.digest) {
+                let from = known::image_key(&found.digest, &platform);
+                known::copy(&store, &from, &key, found.rooted)?;
+            }
+            Ok(Catalogued::of(&name, &platform).note(&store)?)
+        })
+        .await?;
+        noted.map_err(|error| PullError::of_record(&image, error))
     }
 
     async fn known(
         &self,
-        image: &Reference,
+        source: &Source,
         digest: &Digest,
         store: &Store,
     ) -> Result<Option<Image>, PullError> {
         let key = known::image_key(digest, &self.inner.options.platform);
-        self.find(image, key, store).await
+        self.find(source, key, store).await
     }
 
     async fn find(
         &self,
-        image: &Reference,
+        source: &Source,
         key: hd_store::Id,
         store: &Store,
     ) -> Result<Option<Image>, PullError> {
-        let store = store.clone();
-        let found = pull::blocking(image, move || known::find::<ImageNotes>(&store, &key)).await?;
-        let found = found.map_err(|source| PullError::Store {
-            image: image.to_string(),
-            source,
-        })?;
-        Ok(found.and_then(|(rooted, notes)| {
-            Some(Image {
-                config: ImageConfig::parse(notes.config.as_bytes()).ok()?,
-                digest: notes.digest,
-                manifest: notes.manifest,
-                rooted,
-            })
-        }))
+        let (store, image) = (store.clone(), source.to_string());
+        let found = pull::blocking(&image, move || known::find::<ImageNotes>(&store, &key)).await?;
+        let found = found.map_err(|source| PullError::Store { image, source })?;
+        Ok(found.and_then(|(rooted, notes)| notes.image(rooted)))
+    }
+
+    /// Lists the layers of an image that is pinned by the digest of its manifest.
+    pub(crate) async fn layers(&self, pinned: &Reference) -> Result<Vec<Descriptor>, PullError> {
+        let name = pinned.manifest_name();
+        let served = self.inner.registry.manifest(pinned, &name).await?;
+        Ok(self.choose(pinned, served).await?.1.layers)
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
+    /// Returns the platform it chooses images for.
+    pub fn platform(&self) -> &Platform {
+        &self.inner.options.platform
     }
 
     /// Goes from what a reference leads to, to the manifest for the platform.
@@ -221,8 +340,8 @@ impl Client {
         served: Served,
     ) -> Result<(Digest, Manifest), PullError> {
         let index = match parse(image, &served)? {
-            Document::Manifest(manifest) => return Ok((served.digest, manifest)),
-            Document::Index(index) => index,
+            manifest::Document::Manifest(manifest) => return Ok((served.digest, manifest)),
+            manifest::Document::Index(index) => index,
         };
         let wanted = &self.inner.options.platform;
         let chosen = index.choose(wanted).ok_or_else(|| PullError::NoPlatform {
@@ -256,8 +375,8 @@ impl Client {
             });
         }
         match parse(image, &inner)? {
-            Document::Manifest(manifest) => Ok((inner.digest, manifest)),
-            Document::Index(_) => Err(PullError::Manifest {
+            manifest::Document::Manifest(manifest) => Ok((inner.digest, manifest)),
+            manifest::Document::Index(_) => Err(PullError::Manifest {
                 image: image.to_string(),
                 digest: inner.digest,
                 source: crate::manifest::ManifestError::Ambiguous,
@@ -265,7 +384,7 @@ impl Client {
         }
     }
 
-    /// Fetches the configuration and checks that the image is what it seems. Returns it as it was served, too.
+    /// Fetches the configuration. Returns it as it was served, too.
     async fn config(
         &self,
         image: &Reference,
@@ -273,13 +392,30 @@ impl Client {
     ) -> Result<(String, ImageConfig), PullError> {
         let descriptor: &Descriptor = &manifest.config;
         let bytes = self.inner.registry.small_blob(image, descriptor).await?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        self.check_config(
+            &image.to_string(),
+            &descriptor.digest,
+            text,
+            manifest.layers.len(),
+        )
+    }
+
+    /// Reads a configuration and checks that the image is what it seems.
+    fn check_config(
+        &self,
+        image: &str,
+        digest: &Digest,
+        text: String,
+        layers: usize,
+    ) -> Result<(String, ImageConfig), PullError> {
         let refuse = |source| PullError::Manifest {
-            image: image.to_string(),
-            digest: descriptor.digest.clone(),
+            image: image.to_owned(),
+            digest: digest.clone(),
             source,
         };
-        let config = ImageConfig::parse(&bytes).map_err(refuse)?;
-        let (layers, diff_ids) = (manifest.layers.len(), config.diff_ids.len());
+        let config = ImageConfig::parse(text.as_bytes()).map_err(refuse)?;
+        let diff_ids = config.diff_ids.len();
         if layers != diff_ids {
             return Err(refuse(crate::manifest::ManifestError::LayerCount {
                 layers,
@@ -293,19 +429,21 @@ impl Client {
             && wanted.rank(made_for).is_none()
         {
             return Err(PullError::NoPlatform {
-                image: image.to_string(),
+                image: image.to_owned(),
                 wanted: wanted.clone(),
                 offered: vec![made_for.clone()],
             });
         }
-        Ok((String::from_utf8_lossy(&bytes).into_owned(), config))
+        Ok((text, config))
     }
 }
 
-fn parse(image: &Reference, served: &Served) -> Result<Document, PullError> {
-    Document::parse(&served.bytes, &served.media_type).map_err(|source| PullError::Manifest {
-        image: image.to_string(),
-        digest: served.digest.clone(),
-        source,
+fn parse(image: &Reference, served: &Served) -> Result<manifest::Document, PullError> {
+    manifest::Document::parse(&served.bytes, &served.media_type).map_err(|source| {
+        PullError::Manifest {
+            image: image.to_string(),
+            digest: served.digest.clone(),
+            source,
+        }
     })
 }

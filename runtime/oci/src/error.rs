@@ -5,9 +5,9 @@ use hd_dag::TreeError;
 use crate::digest::Digest;
 use crate::known::RecordError;
 use crate::layer::LayerError;
+use crate::local::LocalError;
 use crate::manifest::ManifestError;
 use crate::platform::Platform;
-use crate::reference::Reference;
 use crate::registry::RegistryError;
 
 /// Says why an image could not be pulled. What was pulled of it before is kept and not fetched again.
@@ -17,6 +17,19 @@ pub enum PullError {
     /// The registry did not give what was asked for.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The directory, archive or engine does not have it.
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    /// A layer of an archive is not the one promised.
+    #[error("image {image}: a layer has digest {found}, wanted was {wanted}; nothing was stored")]
+    WrongLayer {
+        /// The image.
+        image: String,
+        /// Digest of what was read.
+        found: Digest,
+        /// Digest that the manifest names.
+        wanted: Digest,
+    },
     /// The manifest or configuration cannot be used.
     #[error("image {image}: the document {digest} {source}")]
     Manifest {
@@ -108,8 +121,13 @@ pub enum PullError {
 }
 
 impl PullError {
-    pub(crate) fn of_record(image: &Reference, error: RecordError) -> PullError {
-        let image = image.to_string();
+    pub(crate) fn internal(image: &(impl ToString + ?Sized), problem: &str) -> PullError {
+        let (image, problem) = (image.to_string(), problem.to_owned());
+        PullError::Internal { image, problem }
+    }
+
+    pub(crate) fn of_record(image: &str, error: RecordError) -> PullError {
+        let image = image.to_owned();
         match error {
             RecordError::Store(source) => PullError::Store { image, source },
             RecordError::Encode(problem) => PullError::Internal { image, problem },

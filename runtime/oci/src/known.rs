@@ -11,10 +11,12 @@ use hd_store::{Id, NodeKind, Store, Writer};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::catalogue;
+use crate::client::Image;
+use crate::config::ImageConfig;
 use crate::digest::Digest;
 use crate::layer::draft::Open;
 use crate::platform::Platform;
-use crate::reference::Reference;
 
 /// To be raised whenever the same layer would unpack to another tree.
 const LAYER: &str = "hd 2026 oci layer v1";
@@ -63,7 +65,7 @@ pub(crate) fn image_key(digest: &Digest, platform: &Platform) -> Id {
 }
 
 /// Names the record of what a reference last stood for.
-pub(crate) fn name_key(image: &Reference, platform: &Platform) -> Id {
+pub(crate) fn name_key(image: &str, platform: &Platform) -> Id {
     Id::derive(NAME, format!("{image} {platform}").as_bytes())
 }
 
@@ -72,7 +74,15 @@ pub(crate) fn find<N: DeserializeOwned>(
     store: &Store,
     key: &Id,
 ) -> Result<Option<(Rooted, N)>, hd_store::Error> {
-    for entry in store.history(key)? {
+    let entries = store.history(key)?;
+    if entries.is_empty() {
+        return Ok(None);
+    }
+    let void_until = catalogue::void_until(store, key)?;
+    for entry in entries {
+        if void_until.is_some_and(|until| entry.at_unix_ms <= until) {
+            continue;
+        }
         let Ok(result) = StepResult::decode(&entry.payload) else {
             continue;
         };
@@ -132,6 +142,19 @@ fn now_unix_ms() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl ImageNotes {
+    /// Reads an image back; `None` when the notes are not what was written.
+    pub(crate) fn image(self, rooted: Rooted) -> Option<Image> {
+        Some(Image {
+            config: ImageConfig::parse(self.config.as_bytes()).ok()?,
+            digest: self.digest,
+            manifest: self.manifest,
+            config_json: self.config,
+            rooted,
+        })
+    }
 }
 
 impl LayerNotes {

@@ -5,6 +5,8 @@ pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// Annotation that holds the tag of an image in a layout.
+pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 pub(crate) const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 
 /// The manifests and indexes this crate asks for.
@@ -41,6 +43,15 @@ pub fn layer_compression(media_type: &str) -> Option<Compression> {
         "+gzip" | ".gzip" => Some(Compression::Gzip),
         "+zstd" | ".zstd" => Some(Compression::Zstd),
         _ => None,
+    }
+}
+
+/// Returns the media type of a layer compressed that way.
+pub(crate) fn layer_type(compression: Compression) -> &'static str {
+    match compression {
+        Compression::None => "application/vnd.oci.image.layer.v1.tar",
+        Compression::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
+        Compression::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
     }
 }
 

@@ -10,13 +10,15 @@ use hd_store::{Store, Writer};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use crate::catalogue::Catalogued;
 use crate::client::{Client, Image};
 use crate::config::ImageConfig;
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::known::{self, ImageNotes, LayerNotes};
 use crate::layer::LayerError;
-use crate::manifest::{Descriptor, Manifest};
+use crate::local::{Local, LocalLayer};
+use crate::manifest::Descriptor;
 use crate::media;
 use crate::progress::{Meter, OnProgress};
 use crate::reference::Reference;
@@ -30,20 +32,63 @@ const PIECE: usize = 64 << 10;
 /// Decoded tree nodes kept while layers are composed, in bytes.
 const NODE_CACHE: usize = 16 << 20;
 
+/// Is where the layers come from.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    Registry(Reference),
+    Local(Arc<Local>),
+}
+
+/// Is one layer as a manifest or an archive has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Layer {
+    descriptor: Descriptor,
+    compression: media::Compression,
+    local: Option<LocalLayer>,
+}
+
+impl Layer {
+    pub(crate) fn remote(descriptor: Descriptor) -> Layer {
+        Layer {
+            compression: media::layer_compression(&descriptor.media_type)
+                .unwrap_or(media::Compression::None),
+            descriptor,
+            local: None,
+        }
+    }
+
+    pub(crate) fn local(layer: LocalLayer) -> Layer {
+        Layer {
+            descriptor: layer.descriptor.clone(),
+            compression: layer.compression,
+            local: Some(layer),
+        }
+    }
+
+    /// Digest of the bytes that come, where it is known before.
+    fn digest(&self) -> Option<Digest> {
+        let exact = self.local.as_ref().is_none_or(|local| local.is_exact);
+        exact.then(|| self.descriptor.digest.clone())
+    }
+}
+
 /// Is an image whose manifest and configuration are at hand.
 pub(crate) struct Pull {
     pub(crate) client: Client,
-    pub(crate) image: Reference,
+    /// As it is called.
+    pub(crate) image: String,
+    pub(crate) origin: Origin,
     pub(crate) store: Store,
     pub(crate) digest: Digest,
     pub(crate) manifest_digest: Digest,
-    pub(crate) manifest: Manifest,
+    /// Lowest first.
+    pub(crate) layers: Vec<Layer>,
     pub(crate) config: (String, ImageConfig),
 }
 
 /// Runs what blocks away from the threads that must not.
 pub(crate) async fn blocking<T: Send + 'static>(
-    image: &Reference,
+    image: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, PullError> {
     let done = tokio::task::spawn_blocking(work).await;
@@ -71,12 +116,13 @@ impl Pull {
             digest: task.digest.clone(),
             manifest: task.manifest_digest.clone(),
             config: task.config.1.clone(),
+            config_json: task.config.0.clone(),
             rooted,
         })
     }
 
     fn store_error(&self, source: hd_store::Error) -> PullError {
-        let image = self.image.to_string();
+        let image = self.image.clone();
         PullError::Store { image, source }
     }
 
@@ -88,13 +134,13 @@ impl Pull {
         let worker = Arc::clone(self);
         let layers = blocking(&self.image, move || worker.known_layers()).await?;
         let mut layers = layers.map_err(|source| self.store_error(source))?;
-        let mut wanted: BTreeMap<&Digest, &Descriptor> = BTreeMap::new();
-        for (diff_id, layer) in self.config.1.diff_ids.iter().zip(&self.manifest.layers) {
+        let mut wanted: BTreeMap<&Digest, &Layer> = BTreeMap::new();
+        for (diff_id, layer) in self.config.1.diff_ids.iter().zip(&self.layers) {
             if !layers.contains_key(diff_id) {
                 wanted.insert(diff_id, layer);
             }
         }
-        let total = wanted.values().map(|layer| layer.size).sum();
+        let total = wanted.values().map(|layer| layer.descriptor.size).sum();
         let (known, all) = (layers.len() as u64, (layers.len() + wanted.len()) as u64);
         let meter = Arc::new(Meter::new(report, known, all, total));
         let slots = Arc::new(Semaphore::new(self.client.inner.options.parallel.max(1)));
@@ -141,17 +187,43 @@ impl Pull {
     async fn fetch(
         &self,
         diff_id: &Digest,
-        layer: &Descriptor,
-        meter: &Meter,
+        layer: &Layer,
+        meter: &Arc<Meter>,
     ) -> Result<Unpacked, PullError> {
         let expected = Expected {
-            digest: layer.digest.clone(),
-            size: layer.size,
+            digest: layer.digest(),
+            size: layer.descriptor.size,
             diff_id: diff_id.clone(),
-            compression: media::layer_compression(&layer.media_type)
-                .unwrap_or(media::Compression::None),
+            compression: layer.compression,
             limits: self.client.inner.options.limits,
         };
+        let unpacked = match (&self.origin, &layer.local) {
+            (Origin::Local(local), Some(layer)) => {
+                let source = Metered {
+                    inner: local.layer(layer)?,
+                    meter: Arc::clone(meter),
+                };
+                let store = self.store.clone();
+                blocking(&self.image, move || unpack(&store, source, &expected)).await?
+            }
+            (Origin::Registry(image), _) => {
+                self.transfer(image, &layer.descriptor, expected, meter)
+                    .await?
+            }
+            (Origin::Local(_), None) => {
+                return Err(PullError::internal(&self.image, "a layer is nowhere"));
+            }
+        };
+        unpacked.map_err(|error| self.layer_error(&layer.descriptor, diff_id, error))
+    }
+
+    async fn transfer(
+        &self,
+        image: &Reference,
+        layer: &Descriptor,
+        expected: Expected,
+        meter: &Meter,
+    ) -> Result<Result<Unpacked, UnpackError>, PullError> {
         let (sender, receiver) = mpsc::channel::<Vec<u8>>(PIECES);
         let store = self.store.clone();
         let unpacking = blocking(&self.image, move || {
@@ -164,24 +236,31 @@ impl Pull {
                 meter,
             };
             let registry = &self.client.inner.registry;
-            registry.blob(&self.image, layer, &mut sink).await?;
+            registry.blob(image, layer, &mut sink).await?;
             sink.finish().await;
             Ok::<(), RegistryError>(())
         };
         let (sent, unpacked) = tokio::join!(transfer, unpacking);
         sent?;
-        unpacked?.map_err(|error| self.layer_error(layer, diff_id, error))
+        unpacked
     }
 
     fn layer_error(&self, layer: &Descriptor, diff_id: &Digest, error: UnpackError) -> PullError {
         let (image, digest) = (self.image.to_string(), layer.digest.clone());
         match error {
-            UnpackError::WrongDigest { found } => PullError::Registry(RegistryError::WrongDigest {
-                host: self.image.api_host().to_owned(),
-                what: format!("a layer of {image}"),
-                found,
-                wanted: digest,
-            }),
+            UnpackError::WrongDigest { found } => match &self.origin {
+                Origin::Registry(reference) => PullError::Registry(RegistryError::WrongDigest {
+                    host: reference.api_host().to_owned(),
+                    what: format!("a layer of {image}"),
+                    found,
+                    wanted: digest,
+                }),
+                Origin::Local(_) => PullError::WrongLayer {
+                    image,
+                    found,
+                    wanted: digest,
+                },
+            },
             UnpackError::WrongDiffId { found } => PullError::WrongDiffId {
                 image,
                 layer: digest,
@@ -248,6 +327,9 @@ impl Pull {
             }
         }
         trees.commit().map_err(|source| self.store_error(source))?;
+        Catalogued::of(&self.image, platform)
+            .note(&self.store)
+            .map_err(|source| self.store_error(source))?;
         Ok(rooted)
     }
 
@@ -319,5 +401,19 @@ impl Read for Arrivals {
                 None => return Ok(0),
             }
         }
+    }
+}
+
+/// Tells what is read of a file.
+struct Metered<R> {
+    inner: R,
+    meter: Arc<Meter>,
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.meter.came(count as u64);
+        Ok(count)
     }
 }

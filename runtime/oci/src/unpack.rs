@@ -27,7 +27,8 @@ const NODE_CACHE: usize = 4 << 20;
 /// Says what a layer must be.
 #[derive(Debug, Clone)]
 pub(crate) struct Expected {
-    pub(crate) digest: Digest,
+    /// Digest of the bytes that come; where none was promised, the diff id alone decides.
+    pub(crate) digest: Option<Digest>,
     pub(crate) size: u64,
     pub(crate) diff_id: Digest,
     pub(crate) compression: Compression,
@@ -87,7 +88,11 @@ pub(crate) fn unpack(
     })
     .map_err(UnpackError::Thread)?;
     // Damaged bytes fail in many ways; the digest is the one that says why.
-    if arrived.digest != expected.digest {
+    if expected
+        .digest
+        .as_ref()
+        .is_some_and(|wanted| *wanted != arrived.digest)
+    {
         return Err(UnpackError::WrongDigest {
             found: arrived.digest,
         });
@@ -131,7 +136,14 @@ fn decompress(
     expected: &Expected,
     sink: &SyncSender<Vec<u8>>,
 ) -> Arrived {
-    let mut source = HashingReader::new(source, expected.digest.algorithm());
+    let mut source = HashingReader::new(
+        source,
+        expected
+            .digest
+            .as_ref()
+            .unwrap_or(&expected.diff_id)
+            .algorithm(),
+    );
     let mut hasher = Hasher::new(expected.diff_id.algorithm());
     let buffered = BufReader::with_capacity(PIECE, &mut source);
     let failed = hand_on(buffered, expected, &mut hasher, sink).err();

@@ -140,7 +140,7 @@ async fn nobody_listening_is_said_at_once() {
     let bench = Bench::new();
     let error = bench
         .client
-        .pull(&reference, &bench.store, quiet())
+        .pull(&reference.clone().into(), &bench.store, quiet())
         .await
         .expect_err("refused");
     assert!(
@@ -374,7 +374,7 @@ async fn a_failing_layer_leaves_the_others_and_no_image() {
     assert!(
         bench
             .client
-            .last_pulled(&image(&server), &bench.store)
+            .last_pulled(&image(&server).into(), &bench.store)
             .await
             .expect("store")
             .is_none()

@@ -34,7 +34,7 @@ async fn what_is_known_is_not_fetched_again() {
     let (report, seen) = noting();
     let pulled = bench
         .client
-        .pull(&image(&server), &bench.store, report)
+        .pull(&image(&server).into(), &bench.store, report)
         .await
         .expect("pulled");
     let last = *seen.lock().expect("notes").last().expect("progress");
@@ -55,23 +55,23 @@ async fn what_is_known_is_not_fetched_again() {
     let pinned = image(&server).with_digest(one.digest());
     let again = bench
         .client
-        .pull(&pinned, &bench.store, quiet())
+        .pull(&pinned.clone().into(), &bench.store, quiet())
         .await
         .expect("known");
     assert_eq!((again, server.requests().len()), (pulled.clone(), 0));
     let offline = bench
         .client
-        .last_pulled(&image(&server), &bench.store)
+        .last_pulled(&image(&server).into(), &bench.store)
         .await
         .expect("store");
     assert_eq!((offline, server.requests().len()), (Some(pulled), 0));
 
-    let other = format!("{}/c/d:1", server.host())
+    let other: hd_oci::Reference = format!("{}/c/d:1", server.host())
         .parse()
         .expect("reference");
     let other = bench
         .client
-        .pull(&other, &bench.store, quiet())
+        .pull(&other.clone().into(), &bench.store, quiet())
         .await
         .expect("pulled");
     assert_eq!(other.digest, two.digest());
@@ -95,7 +95,7 @@ async fn a_tag_that_moves_and_comes_back_is_remembered_right() {
         assert_eq!(pulled.digest, fakes[version].digest(), "step {step}");
         let last = bench
             .client
-            .last_pulled(&image(&server), &bench.store)
+            .last_pulled(&image(&server).into(), &bench.store)
             .await
             .expect("store");
         assert_eq!(last, Some(pulled), "step {step}");

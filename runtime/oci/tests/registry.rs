@@ -54,7 +54,7 @@ impl Bench {
 
     async fn pull(&self, name: &str) -> Result<Image, PullError> {
         self.client
-            .pull(&self.reference(name), &self.store, Arc::new(|_| {}))
+            .pull(&self.reference(name).into(), &self.store, Arc::new(|_| {}))
             .await
     }
 
@@ -228,7 +228,7 @@ async fn the_platform_is_chosen_from_an_index() {
     let other = Client::new(options).expect("client");
     let reference = bench.reference("fixtures/multi:1");
     let error = other
-        .pull(&reference, &bench.store, Arc::new(|_| {}))
+        .pull(&reference.clone().into(), &bench.store, Arc::new(|_| {}))
         .await
         .expect_err("absent");
     assert!(error.to_string().contains("only for linux/"), "{error}");

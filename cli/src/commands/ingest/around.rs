@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use hd_config::ingest::{BaseImage, FileKind, Surroundings};
-use hd_oci::{Client, ClientOptions, Credentials, ImageConfig, Reference};
+use hd_oci::{Client, ClientOptions, Credentials, ImageConfig, Source};
 use hd_store::Store;
 use tokio::runtime::Runtime;
 
@@ -65,7 +65,8 @@ impl Around {
 
     /// An image as it was pulled before, as `hd up` takes it, else as the registry says now.
     async fn ask(&self, text: &str) -> Result<ImageConfig, String> {
-        let reference: Reference = text.parse().map_err(|e| format!("{e}"))?;
+        let source: Source = text.parse().map_err(|e| format!("{e}"))?;
+        let source = source.below(&self.context);
         let credentials = Credentials::discover().map_err(|e| e.to_string())?;
         let options = ClientOptions {
             credentials,
@@ -77,11 +78,14 @@ impl Around {
             .ok()
             .filter(|cas| cas.join("FORMAT").is_file());
         if let Some(store) = cas.and_then(|cas| Store::open(&cas).ok())
-            && let Ok(Some(image)) = client.last_pulled(&reference, &store).await
+            && let Ok(Some(image)) = client.last_pulled(&source, &store).await
         {
             return Ok(image.config);
         }
-        client.inspect(&reference).await.map_err(|e| e.to_string())
+        let work = std::env::temp_dir();
+        let inspected = client.inspect(&source, &work).await;
+        let config = inspected.map_err(|e| e.to_string())?.config;
+        ImageConfig::parse(config.as_bytes()).map_err(|e| e.to_string())
     }
 }
 

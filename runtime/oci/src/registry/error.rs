@@ -168,6 +168,14 @@ pub enum RegistryError {
         /// Bytes wanted.
         wanted: u64,
     },
+    /// What is to be sent cannot be read.
+    #[error("{what} cannot go on: the file cannot be read: {cause}")]
+    Unsent {
+        /// What is sent.
+        what: String,
+        /// Why.
+        cause: String,
+    },
     /// The token server's answer cannot be used.
     #[error("the token server {realm} of registry {host} gave no usable answer: {problem}")]
     Token {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, LOCATION, RANGE};
+use reqwest::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
 use reqwest::{Method, Response, StatusCode, Url};
 
 use super::auth::Authorization;
@@ -21,9 +21,45 @@ pub(super) struct Ask {
     pub(super) accept: Option<&'static str>,
     /// First byte wanted, when not all are.
     pub(super) from: u64,
+    /// What is sent along.
+    pub(super) body: Option<Payload>,
     /// For messages: the host of the registry, and what is asked for.
     pub(super) host: String,
     pub(super) what: String,
+}
+
+/// Is what a request brings.
+#[derive(Clone)]
+pub(super) struct Payload {
+    pub(super) media_type: String,
+    /// First and last byte of the whole, when this is a part.
+    pub(super) range: Option<(u64, u64)>,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Payload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Payload({} bytes)", self.bytes.len())
+    }
+}
+
+impl Payload {
+    fn apply(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        let request = request.header(CONTENT_TYPE, &self.media_type);
+        let request = match self.range {
+            // Not HTTP's own form: without a unit, as the distribution specification has it.
+            Some((first, last)) => request.header(CONTENT_RANGE, format!("{first}-{last}")),
+            None => request,
+        };
+        request.body(self.bytes.clone())
+    }
+}
+
+impl Ask {
+    /// Says whether it changes something there, which needs another right.
+    pub(super) fn writes(&self) -> bool {
+        !matches!(self.method, Method::GET | Method::HEAD)
+    }
 }
 
 /// Tells whether a failed request may be tried again.
@@ -127,6 +163,9 @@ impl Http {
             }
             if ask.from > 0 {
                 request = request.header(RANGE, format!("bytes={}-", ask.from));
+            }
+            if let Some(body) = &ask.body {
+                request = body.apply(request);
             }
             if let Some(authorization) = authorization.filter(|_| same_host) {
                 request = authorization.apply(request);

@@ -1,4 +1,4 @@
-//! A client of registries that speak the OCI distribution specification: manifests and blobs, read only.
+//! A client of registries that speak the OCI distribution specification: manifests and blobs, in and out.
 
 mod auth;
 mod base64;
@@ -9,6 +9,7 @@ mod error;
 mod http;
 mod retry;
 mod token;
+mod upload;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -17,7 +18,7 @@ use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
 
 use auth::Authorization;
-use http::{Ask, Failure, Http};
+use http::{Ask, Failure, Http, authority};
 
 pub(crate) use blob::Sink;
 pub use credentials::{CredentialError, Credentials};
@@ -38,8 +39,8 @@ pub(crate) struct Registry {
     http: Http,
     credentials: Credentials,
     retry: Retry,
-    /// By host and repository.
-    ways_in: Mutex<HashMap<(String, String), Authorization>>,
+    /// By host, repository, and whether something is to be written.
+    ways_in: Mutex<HashMap<(String, String, bool), Authorization>>,
 }
 
 /// Is a manifest or index as it was served.
@@ -191,6 +192,7 @@ impl Registry {
             url,
             accept: None,
             from: 0,
+            body: None,
             host: host.to_owned(),
             what: what.to_owned(),
         })
@@ -199,7 +201,10 @@ impl Registry {
     /// Sends a request until it is answered: lets itself in once, waits when told, tries failures of the moment
     /// again. Only a successful answer is returned.
     async fn call(&self, image: &Reference, ask: &Ask) -> Result<Response, RegistryError> {
-        let key = (image.api_host().to_owned(), image.repository().to_owned());
+        let (host, repository) = (image.api_host(), image.repository());
+        let key = (host.to_owned(), repository.to_owned(), ask.writes());
+        // Where an upload goes on may be another host, which is shown nothing.
+        let at_home = authority(&ask.url) == host;
         let (mut tries, mut limited, mut let_in) = (0, 0, false);
         loop {
             let known = self
@@ -207,6 +212,7 @@ impl Registry {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .get(&key)
+                .filter(|_| at_home)
                 .cloned();
             let response = match self.http.send_once(ask, known.as_ref()).await {
                 Ok(response) => response,
@@ -226,7 +232,7 @@ impl Registry {
                 return Ok(response);
             }
             match status {
-                StatusCode::UNAUTHORIZED if !let_in => {
+                StatusCode::UNAUTHORIZED if !let_in && at_home => {
                     let_in = true;
                     let way = self.let_in(image, ask, response).await?;
                     self.ways_in
@@ -268,7 +274,7 @@ impl Registry {
     ) -> Result<Authorization, RegistryError> {
         let credential = self.credentials.find(image).await?;
         let given = credential.is_some();
-        match token::authorize(&self.http, image, &refused, credential).await? {
+        match token::authorize(&self.http, (image, ask.writes()), &refused, credential).await? {
             Some(way) => Ok(way),
             None => Err(refusal(ask, refused, given, 1).await),
         }

@@ -21,7 +21,7 @@ struct TokenAnswer {
 /// Answers a 401: returns what to send instead, or `None` when nothing is at hand that could help.
 pub(super) async fn authorize(
     http: &Http,
-    image: &Reference,
+    (image, writes): (&Reference, bool),
     refusal: &Response,
     credential: Option<Credential>,
 ) -> Result<Option<Authorization>, RegistryError> {
@@ -39,7 +39,9 @@ pub(super) async fn authorize(
             }),
             credential,
         ) => {
-            let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", image.repository()));
+            let rights = if writes { "pull,push" } else { "pull" };
+            let scope =
+                scope.unwrap_or_else(|| format!("repository:{}:{rights}", image.repository()));
             let ask = TokenRequest {
                 image,
                 realm,

@@ -134,7 +134,9 @@ impl Bench {
     }
 
     pub(crate) async fn pull(&self, server: &Server) -> Result<Image, PullError> {
-        self.client.pull(&image(server), &self.store, quiet()).await
+        self.client
+            .pull(&image(server).into(), &self.store, quiet())
+            .await
     }
 
     /// Fails unless the store holds nothing at all.

@@ -1,0 +1,118 @@
+//! Images of the Docker engine of this machine, by its HTTP API ("Docker Engine API", v1.24 and later).
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::{Response, StatusCode, Url};
+use serde::Deserialize;
+
+use super::LocalError;
+use crate::digest::Digest;
+
+const SOCKET: &str = "/var/run/docker.sock";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_ANSWER: usize = 4 << 20;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Inspected {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    message: String,
+}
+
+/// Says which image a name stands for now: the digest of its configuration.
+pub(super) async fn resolve(name: &str) -> Result<Digest, LocalError> {
+    let mut response = get(name, "json").await?;
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|e| broken(name, &e))? {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_ANSWER {
+            return Err(fail(name, "the Docker engine's answer is too long"));
+        }
+    }
+    let strange = || fail(name, "the Docker engine's answer is not understood");
+    let inspected: Inspected = serde_json::from_slice(&body).map_err(|_| strange())?;
+    inspected.id.parse().map_err(|_| strange())
+}
+
+/// Has an image saved into a file without a name in `work`.
+pub(super) async fn save(name: &str, work: &Path) -> Result<File, LocalError> {
+    let mut response = get(name, "get").await?;
+    let write = |source| LocalError::Read {
+        path: work.to_owned(),
+        source,
+    };
+    let mut file = tempfile::tempfile_in(work).map_err(write)?;
+    while let Some(chunk) = response.chunk().await.map_err(|e| broken(name, &e))? {
+        file.write_all(&chunk).map_err(write)?;
+    }
+    Ok(file)
+}
+
+async fn get(name: &str, what: &str) -> Result<Response, LocalError> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
+    if !name.chars().all(legal) || name.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(fail(name, "this is no name of an image"));
+    }
+    let (client, root) = client(name)?;
+    let url = Url::parse(&format!("{root}/images/{name}/{what}"));
+    let url = url.map_err(|_| fail(name, "DOCKER_HOST is not valid"))?;
+    let response = client.get(url).send().await.map_err(|error| {
+        let place = std::env::var("DOCKER_HOST").unwrap_or_else(|_| SOCKET.to_owned());
+        let cause = error.without_url();
+        fail(
+            name,
+            &format!("no Docker engine answers at {place} ({cause})"),
+        )
+    })?;
+    match response.status() {
+        status if status.is_success() => Ok(response),
+        StatusCode::NOT_FOUND => Err(fail(name, "the Docker engine has no such image")),
+        status => {
+            let body = response.bytes().await.unwrap_or_default();
+            let said = serde_json::from_slice::<Refused>(&body).map(|refused| refused.message);
+            let said = said.unwrap_or_default().replace(char::is_control, " ");
+            Err(fail(
+                name,
+                &format!("the Docker engine answered {status}: {said}"),
+            ))
+        }
+    }
+}
+
+fn client(name: &str) -> Result<(reqwest::Client, String), LocalError> {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
+    let builder = reqwest::Client::builder()
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT);
+    let (builder, root) = match host.split_once("://") {
+        None if host.is_empty() => (builder.unix_socket(SOCKET), "http://docker".to_owned()),
+        Some(("unix", path)) => (builder.unix_socket(path), "http://docker".to_owned()),
+        Some(("tcp" | "http", rest)) => (builder, format!("http://{}", rest.trim_end_matches('/'))),
+        _ => return Err(fail(name, "DOCKER_HOST names no unix:// or tcp:// address")),
+    };
+    let client = builder.build();
+    client
+        .map(|client| (client, root))
+        .map_err(|error| fail(name, &error.to_string()))
+}
+
+fn broken(name: &str, error: &reqwest::Error) -> LocalError {
+    fail(
+        name,
+        &format!("the Docker engine's answer breaks off: {error}"),
+    )
+}
+
+fn fail(name: &str, problem: &str) -> LocalError {
+    LocalError::Daemon {
+        image: format!("docker-daemon:{name}"),
+        problem: problem.to_owned(),
+    }
+}

@@ -1,0 +1,214 @@
+//! Images that are in no registry: layouts, archives, and those of the Docker engine of this machine.
+
+mod archive;
+mod daemon;
+mod layout;
+mod members;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use self::members::Files;
+use crate::digest::{Digest, DigestError};
+use crate::manifest::{Descriptor, ManifestError};
+use crate::media::Compression;
+use crate::platform::Platform;
+use crate::source::Source;
+
+/// Longest document taken of a layout or archive, in bytes.
+const MAX_DOCUMENT: u64 = 16 << 20;
+
+/// Says why there is no image where it should be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LocalError {
+    /// A file could not be opened or read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What should be in a layout or archive is not.
+    #[error("{} holds no `{member}`: it is no {what}, or not whole", path.display())]
+    Missing {
+        /// The layout or archive.
+        path: PathBuf,
+        /// The file in it.
+        member: String,
+        /// What it should be.
+        what: &'static str,
+    },
+    /// A document is not what it should be.
+    #[error("{}: `{member}` {source}", path.display())]
+    Document {
+        /// The layout or archive.
+        path: PathBuf,
+        /// The file in it.
+        member: String,
+        /// What is wrong with it.
+        source: ManifestError,
+    },
+    /// A file is not the one its name promises.
+    #[error("{}: `{member}` has digest {found}, wanted was {wanted}; nothing was stored", path.display())]
+    WrongDigest {
+        /// The layout or archive.
+        path: PathBuf,
+        /// The file in it.
+        member: String,
+        /// Its digest.
+        found: Digest,
+        /// The one wanted.
+        wanted: Digest,
+    },
+    /// A digest names no file.
+    #[error("{}: {source}", path.display())]
+    Digest {
+        /// The layout or archive.
+        path: PathBuf,
+        /// What is wrong.
+        source: DigestError,
+    },
+    /// There is no image of that name.
+    #[error("{} has no image `{name}`, only {}", path.display(), listed(.known))]
+    NoSuchImage {
+        /// The layout or archive.
+        path: PathBuf,
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// There are several images and none was named.
+    #[error("{} has several images: add `:` and one of {}", path.display(), listed(.known))]
+    Several {
+        /// The layout or archive.
+        path: PathBuf,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// There is no image for the platform.
+    #[error("{} has the image not for {wanted}, only for {}", path.display(), listed(.offered))]
+    NoPlatform {
+        /// The layout or archive.
+        path: PathBuf,
+        /// The platform asked for.
+        wanted: Platform,
+        /// Those there are.
+        offered: Vec<Platform>,
+    },
+    /// The Docker engine did not answer, or has no such image.
+    #[error("{image}: {problem}")]
+    Daemon {
+        /// The image as asked for.
+        image: String,
+        /// What happened.
+        problem: String,
+    },
+}
+
+fn listed<T: ToString>(names: &[T]) -> String {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    match names.len() {
+        0 => "images without a name".to_owned(),
+        _ => names.join(", "),
+    }
+}
+
+/// Is a layer of such an image.
+#[derive(Debug, Clone)]
+pub(crate) struct LocalLayer {
+    /// What a manifest says of it; the digest is that of the archive where the file's own is not known.
+    pub(crate) descriptor: Descriptor,
+    pub(crate) compression: Compression,
+    /// The digest of the descriptor is that of the file.
+    pub(crate) is_exact: bool,
+    member: String,
+}
+
+/// Is an image that was found.
+#[derive(Debug)]
+pub(crate) struct Local {
+    /// What the name stands for.
+    pub(crate) digest: Digest,
+    /// Digest of the manifest for the platform, or of the configuration where there is no manifest.
+    pub(crate) manifest: Digest,
+    pub(crate) config: Vec<u8>,
+    pub(crate) layers: Vec<LocalLayer>,
+    files: Files,
+}
+
+impl Local {
+    /// Finds an image; `work` is where files that are needed for a moment may lie. `None` is one of a registry.
+    pub(crate) async fn open(
+        source: &Source,
+        platform: &Platform,
+        work: &Path,
+    ) -> Result<Option<Local>, LocalError> {
+        let saved = match source {
+            Source::Registry(_) => return Ok(None),
+            Source::DockerDaemon(name) => Some(daemon::save(name, work).await?),
+            _ => None,
+        };
+        let (source, platform, work) = (source.clone(), platform.clone(), work.to_owned());
+        let found = tokio::task::spawn_blocking(move || read(&source, saved, &platform, &work));
+        found.await.map_err(|error| LocalError::Read {
+            path: PathBuf::new(),
+            source: io::Error::other(error),
+        })?
+    }
+
+    /// Says what a name stands for now, at the price of looking there.
+    pub(crate) async fn resolve(
+        source: &Source,
+        platform: &Platform,
+        work: &Path,
+    ) -> Result<Option<Digest>, LocalError> {
+        match source {
+            Source::DockerDaemon(name) => daemon::resolve(name).await.map(Some),
+            other => Ok(Local::open(other, platform, work)
+                .await?
+                .map(|local| local.digest)),
+        }
+    }
+
+    /// Opens the file of a layer.
+    pub(crate) fn layer(&self, layer: &LocalLayer) -> Result<Box<dyn Read + Send>, LocalError> {
+        let (reader, _) = self.files.open(&layer.member, "image")?;
+        Ok(reader)
+    }
+}
+
+fn read(
+    source: &Source,
+    saved: Option<File>,
+    platform: &Platform,
+    work: &Path,
+) -> Result<Option<Local>, LocalError> {
+    let local = match source {
+        Source::Registry(_) => return Ok(None),
+        Source::Layout(place) => {
+            let files = Files::directory(&place.path);
+            layout::find(files, place.name.as_deref(), platform)?
+        }
+        Source::LayoutArchive(place) => {
+            let files = Files::archive(&place.path, work)?;
+            layout::find(files, place.name.as_deref(), platform)?
+        }
+        Source::DockerArchive(place) => {
+            let files = Files::archive(&place.path, work)?;
+            archive::find(files, place.name.as_deref())?
+        }
+        Source::DockerDaemon(name) => {
+            let path = Path::new("docker-daemon").join(name);
+            let files = match saved {
+                Some(file) => Files::opened(&path, file)?,
+                None => return Ok(None),
+            };
+            archive::find(files, None)?
+        }
+    };
+    Ok(Some(local))
+}

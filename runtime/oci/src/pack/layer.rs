@@ -1,0 +1,57 @@
+//! One layer written to a file, with its digests.
+
+use std::fs::File;
+use std::io::BufWriter;
+
+use hd_dag::{Rooted, Trees};
+use hd_store::Store;
+
+use super::changes::changes;
+use super::compress::{Compressor, HashingWriter};
+use super::{PackError, tar};
+use crate::digest::Digest;
+use crate::media::Compression;
+
+/// Bytes gathered before they are compressed or written.
+const BUFFER: usize = 256 << 10;
+
+/// Is a layer that has been written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Packed {
+    /// Digest of the file.
+    pub(crate) digest: Digest,
+    /// Length of the file in bytes.
+    pub(crate) size: u64,
+    /// Digest of the archive within it.
+    pub(crate) diff_id: Digest,
+    /// Latest time of modification in it, in seconds since 1970.
+    pub(crate) newest: i64,
+    /// Statements in it; none means that the trees are the same.
+    pub(crate) items: usize,
+}
+
+/// Writes what makes `upper` out of `lower`.
+pub(crate) fn pack(
+    trees: &dyn Trees,
+    store: &Store,
+    (lower, upper): (&Rooted, &Rooted),
+    (compression, latest): (Compression, Option<i64>),
+    file: File,
+) -> Result<Packed, PackError> {
+    let items = changes(trees, lower, upper)?;
+    let outer = HashingWriter::new(BufWriter::with_capacity(BUFFER, file));
+    let compressor = Compressor::new(outer, compression)?;
+    let mut inner = BufWriter::with_capacity(BUFFER, HashingWriter::new(compressor));
+    let newest = tar::write(&items, store, latest, &mut inner)?;
+    let inner = inner.into_inner().map_err(|error| error.into_error())?;
+    let (compressor, diff_id, _) = inner.finish();
+    let (file, digest, size) = compressor.finish()?.finish();
+    file.into_inner().map_err(|error| error.into_error())?;
+    Ok(Packed {
+        digest,
+        size,
+        diff_id,
+        newest,
+        items: items.len(),
+    })
+}
