@@ -8,6 +8,7 @@
 pub mod damage;
 pub mod disk;
 pub mod env;
+pub mod faulty;
 pub mod files;
 pub mod http;
 pub mod leftovers;

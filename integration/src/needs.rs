@@ -31,6 +31,18 @@ pub fn program(name: &str) -> Result<PathBuf, String> {
         .ok_or_else(|| format!("no program {name} in PATH"))
 }
 
+/// A Docker engine that answers, and its command line.
+pub fn docker() -> Result<(), String> {
+    let asked = std::process::Command::new("docker")
+        .args(["version", "--format", "{{.Server.Version}}"])
+        .output();
+    match asked {
+        Ok(answer) if answer.status.success() => Ok(()),
+        Ok(_) => Err("no Docker engine answers".to_owned()),
+        Err(error) => Err(format!("no docker command: {error}")),
+    }
+}
+
 /// The package indexes of Python and Node.
 pub fn package_index() -> Result<(), String> {
     std::env::var("HD_TEST_OFFLINE").map_or(Ok(()), Err)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hd_oci::{Client, ClientOptions, Credentials, Image, Source};
+use hd_oci::{Client, ClientOptions, Image, Source};
 
 use crate::base::{Base, Bases, ImageBase, Images};
 use crate::events::Event;
@@ -70,11 +70,7 @@ pub fn client(settings: &Settings, text: &str) -> Result<(Client, Source), Batch
     let source: Source = text
         .parse()
         .map_err(|e| BatchError::new("config", e).at(text))?;
-    let credentials = Credentials::discover().map_err(|e| BatchError::new("image", e))?;
-    let options = ClientOptions {
-        credentials,
-        ..ClientOptions::default()
-    };
+    let options = ClientOptions::discover().map_err(|e| BatchError::new("image", e))?;
     let client = Client::new(options).map_err(|e| BatchError::new("image", e))?;
     Ok((client, source.below(&settings.project_dir)))
 }

@@ -18,7 +18,7 @@ use crate::platform::Platform;
 use crate::progress::OnProgress;
 use crate::pull;
 use crate::reference::Reference;
-use crate::registry::{Credentials, Registry, RegistryError, Retry, Served};
+use crate::registry::{Credentials, Registry, RegistryError, RegistrySettings, Retry, Served};
 use crate::source::Source;
 
 /// Is how a [`Client`] goes about its work.
@@ -28,6 +28,8 @@ pub struct ClientOptions {
     pub credentials: Credentials,
     /// Registries, as `host[:port]`, that may be spoken to without TLS; those on this machine always are.
     pub plain_http: Vec<String>,
+    /// What the machine says about registries: mirrors, authorities, those without TLS.
+    pub registries: RegistrySettings,
     /// The platform to choose images for.
     pub platform: Platform,
     /// Bounds on each layer.
@@ -43,11 +45,36 @@ impl Default for ClientOptions {
         ClientOptions {
             credentials: Credentials::none(),
             plain_http: Vec::new(),
+            registries: RegistrySettings::default(),
             platform: Platform::host(),
             limits: Limits::default(),
             parallel: 3,
             retry: Retry::default(),
         }
+    }
+}
+
+impl ClientOptions {
+    /// Takes what this machine says: credentials, `registries.conf`, `certs.d`, and `HD_REGISTRY_TIMEOUT`, the
+    /// seconds of silence after which a transfer has failed. Proxies are taken from `HTTPS_PROXY`, `HTTP_PROXY`
+    /// and `NO_PROXY` in any case.
+    ///
+    /// # Errors
+    /// Fails when one of these is there but cannot be read or understood.
+    pub fn discover() -> Result<ClientOptions, RegistryError> {
+        let mut options = ClientOptions {
+            credentials: Credentials::discover()?,
+            registries: RegistrySettings::discover()?,
+            ..ClientOptions::default()
+        };
+        let variable = "HD_REGISTRY_TIMEOUT";
+        if let Some(text) = std::env::var(variable).ok().filter(|text| !text.is_empty()) {
+            let seconds = text.parse().ok().filter(|seconds| *seconds > 0);
+            let cause = format!("{variable} is `{text}`, wanted are seconds");
+            let seconds = seconds.ok_or(RegistryError::Setup { cause })?;
+            options.retry.silence = std::time::Duration::from_secs(seconds);
+        }
+        Ok(options)
     }
 }
 
@@ -98,7 +125,8 @@ impl Client {
     /// Fails when the TLS library cannot be set up.
     pub fn new(options: ClientOptions) -> Result<Client, RegistryError> {
         let (credentials, plain) = (options.credentials.clone(), options.plain_http.clone());
-        let registry = Registry::new(credentials, options.retry.clone(), plain)?;
+        let settings = (plain, options.registries.clone());
+        let registry = Registry::new(credentials, options.retry.clone(), settings)?;
         Ok(Client {
             inner: Arc::new(Inner { registry, options }),
         })

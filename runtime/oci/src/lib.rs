@@ -51,6 +51,9 @@ pub use pack::PackError;
 pub use platform::Platform;
 pub use progress::{OnProgress, Progress};
 pub use reference::{Reference, ReferenceError};
-pub use registry::{CredentialError, Credentials, RegistryError, Retry};
+pub use registry::{
+    CredentialError, Credentials, Mirror, RegistryError, RegistrySettings, Retry, Rule,
+    SettingsError,
+};
 pub use source::{Place, Source, SourceError};
 pub use stored::{StoredImage, stored_images};

@@ -71,6 +71,16 @@ impl Reference {
         }
     }
 
+    /// Returns this repository with the tag and digest of another reference.
+    pub(crate) fn named_as(&self, other: &Reference) -> Reference {
+        Reference {
+            registry: self.registry.clone(),
+            repository: self.repository.clone(),
+            tag: other.tag.clone(),
+            digest: other.digest.clone(),
+        }
+    }
+
     /// Returns what stands after `manifests/` in a request: digest or tag.
     pub(crate) fn manifest_name(&self) -> String {
         match (&self.digest, &self.tag) {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hd_actors::events::Event;
-use hd_oci::{Client, ClientOptions, Credentials, Image, Listed, Platform, Source};
+use hd_oci::{Client, ClientOptions, Image, Listed, Platform, Source};
 use serde_json::{Value, json};
 
 use super::cas;
@@ -189,9 +189,8 @@ impl Work {
         };
         let image = |e: &dyn std::fmt::Display| CliError::new("image", exit::INTERNAL, e);
         let options = ClientOptions {
-            credentials: Credentials::discover().map_err(|e| image(&e))?,
             platform,
-            ..ClientOptions::default()
+            ..ClientOptions::discover().map_err(|e| image(&e))?
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

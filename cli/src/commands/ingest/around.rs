@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use hd_config::ingest::{BaseImage, FileKind, Surroundings};
-use hd_oci::{Client, ClientOptions, Credentials, ImageConfig, Source};
+use hd_oci::{Client, ClientOptions, ImageConfig, Source};
 use hd_store::Store;
 use tokio::runtime::Runtime;
 
@@ -67,11 +67,7 @@ impl Around {
     async fn ask(&self, text: &str) -> Result<ImageConfig, String> {
         let source: Source = text.parse().map_err(|e| format!("{e}"))?;
         let source = source.below(&self.context);
-        let credentials = Credentials::discover().map_err(|e| e.to_string())?;
-        let options = ClientOptions {
-            credentials,
-            ..ClientOptions::default()
-        };
+        let options = ClientOptions::discover().map_err(|e| e.to_string())?;
         let client = Client::new(options).map_err(|e| e.to_string())?;
         let cas = home()
             .map(|home| home.join("cas"))

@@ -28,9 +28,7 @@ impl Sink for Vec<u8> {
 const PROGRESS: u64 = 1 << 16;
 
 impl Registry {
-    /// Streams a blob of exactly the promised length into `sink`, in order, each byte once. Its digest is for the
-    /// caller to check. Ends early, as if complete, when nobody wants the rest.
-    pub(crate) async fn blob(
+    pub(super) async fn blob_at(
         &self,
         image: &Reference,
         descriptor: &Descriptor,

@@ -98,7 +98,7 @@ pub enum RegistryError {
     },
     /// The TLS session could not be set up.
     #[error(
-        "no secure connection to registry {host}: {cause}; SSL_CERT_FILE names additional authorities"
+        "no secure connection to registry {host}: {cause}; put its authority into /etc/docker/certs.d/{host}/ca.crt"
     )]
     Tls {
         /// The host.
@@ -189,6 +189,15 @@ pub enum RegistryError {
     /// Stored credentials cannot be used.
     #[error(transparent)]
     Credentials(#[from] super::credentials::CredentialError),
+    /// The machine's settings cannot be used.
+    #[error(transparent)]
+    Settings(#[from] super::settings::SettingsError),
+    /// The machine's settings forbid it.
+    #[error("{image} is blocked by registries.conf")]
+    Blocked {
+        /// The image.
+        image: String,
+    },
     /// The HTTP client could not be set up.
     #[error("the HTTP client cannot be set up: {cause}")]
     Setup {

@@ -1,14 +1,19 @@
 //! HTTP clients: TLS by rustls with ring, names by hickory-dns, redirects followed by hand.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
 use reqwest::{Method, Response, StatusCode, Url};
 
 use super::auth::Authorization;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
 use super::error::{RegistryError, classify};
+use super::settings::RegistrySettings;
 
 const MAX_REDIRECTS: usize = 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -82,19 +87,28 @@ pub(super) struct Http {
     /// For hosts on this machine: no proxy, no authorities to load.
     near: reqwest::Client,
     far: OnceLock<reqwest::Client>,
+    /// For hosts with authorities of their own.
+    special: Mutex<HashMap<String, reqwest::Client>>,
     silence: Duration,
     /// Hosts that may be spoken to without TLS.
     plain: Vec<String>,
+    settings: RegistrySettings,
 }
 
 impl Http {
-    pub(super) fn new(silence: Duration, plain: Vec<String>) -> Result<Http, RegistryError> {
+    pub(super) fn new(
+        silence: Duration,
+        plain: Vec<String>,
+        settings: RegistrySettings,
+    ) -> Result<Http, RegistryError> {
         let near = builder(silence, rustls::RootCertStore::empty())?.no_proxy();
         Ok(Http {
             near: near.build().map_err(setup)?,
             far: OnceLock::new(),
+            special: Mutex::default(),
             silence,
             plain,
+            settings,
         })
     }
 
@@ -108,18 +122,34 @@ impl Http {
     }
 
     fn may_be_plain(&self, host: &str) -> bool {
-        is_loopback(host_name(host)) || self.plain.iter().any(|plain| plain == host)
+        is_loopback(host_name(host))
+            || self.plain.iter().any(|plain| plain == host)
+            || self.settings.is_insecure(host)
     }
 
-    fn client(&self, url: &Url) -> Result<&reqwest::Client, RegistryError> {
+    fn client(&self, url: &Url) -> Result<reqwest::Client, RegistryError> {
         if url.scheme() == "http" && is_loopback(url.host_str().unwrap_or_default()) {
-            return Ok(&self.near);
+            return Ok(self.near.clone());
+        }
+        let host = authority(url);
+        let mut special = self.special.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = special.get(&host) {
+            return Ok(client.clone());
+        }
+        let own = self.settings.authorities(&host);
+        if !own.is_empty() {
+            let mut roots = roots();
+            for certificate in own.iter().flat_map(|pem| certificates(pem)) {
+                roots.add(certificate).map_err(setup)?;
+            }
+            let built = builder(self.silence, roots)?.build().map_err(setup)?;
+            return Ok(special.entry(host).or_insert(built).clone());
         }
         if let Some(client) = self.far.get() {
-            return Ok(client);
+            return Ok(client.clone());
         }
         let built = builder(self.silence, roots())?.build().map_err(setup)?;
-        Ok(self.far.get_or_init(|| built))
+        Ok(self.far.get_or_init(|| built).clone())
     }
 
     /// Refuses an address that would carry credentials or content in plain text over a network.
@@ -205,6 +235,11 @@ impl Http {
     }
 }
 
+/// Reads the certificates of a PEM file; what is none is left out.
+fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_slice_iter(pem).flatten().collect()
+}
+
 /// Returns `host[:port]` of an address.
 pub(super) fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
@@ -269,8 +304,12 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_spoken_to_in_plain_text() {
-        let http =
-            Http::new(Duration::from_secs(1), vec!["plain.example:80".to_owned()]).expect("client");
+        let http = Http::new(
+            Duration::from_secs(1),
+            vec!["plain.example:80".to_owned()],
+            RegistrySettings::default(),
+        )
+        .expect("client");
         let table = [
             ("127.0.0.1:5055", "http"),
             ("127.9.9.9", "http"),

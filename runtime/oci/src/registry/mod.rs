@@ -7,7 +7,9 @@ mod body;
 mod credentials;
 mod error;
 mod http;
+mod mirror;
 mod retry;
+mod settings;
 mod token;
 mod upload;
 
@@ -24,6 +26,7 @@ pub(crate) use blob::Sink;
 pub use credentials::{CredentialError, Credentials};
 pub use error::RegistryError;
 pub use retry::Retry;
+pub use settings::{Mirror, RegistrySettings, Rule, SettingsError};
 
 use crate::digest::Digest;
 use crate::manifest::Descriptor;
@@ -39,6 +42,7 @@ pub(crate) struct Registry {
     http: Http,
     credentials: Credentials,
     retry: Retry,
+    settings: RegistrySettings,
     /// By host, repository, and whether something is to be written.
     ways_in: Mutex<HashMap<(String, String, bool), Authorization>>,
 }
@@ -55,18 +59,18 @@ impl Registry {
     pub(crate) fn new(
         credentials: Credentials,
         retry: Retry,
-        plain: Vec<String>,
+        (plain, settings): (Vec<String>, RegistrySettings),
     ) -> Result<Registry, RegistryError> {
         Ok(Registry {
-            http: Http::new(retry.silence, plain)?,
+            http: Http::new(retry.silence, plain, settings.clone())?,
+            settings,
             credentials,
             retry,
             ways_in: Mutex::new(HashMap::new()),
         })
     }
 
-    /// Asks for the digest a tag stands for, without the manifest when the registry allows it.
-    pub(crate) async fn resolve(&self, image: &Reference) -> Result<Digest, RegistryError> {
+    async fn resolve_at(&self, image: &Reference) -> Result<Digest, RegistryError> {
         let ask = self.ask(
             image,
             Method::HEAD,
@@ -88,16 +92,14 @@ impl Registry {
         };
         match answered {
             Some(digest) => Ok(digest),
-            None => Ok(self.manifest(image, &image.manifest_name()).await?.digest),
+            None => Ok(self
+                .manifest_at(image, &image.manifest_name())
+                .await?
+                .digest),
         }
     }
 
-    /// Fetches a manifest or index by tag or digest and checks its digest.
-    pub(crate) async fn manifest(
-        &self,
-        image: &Reference,
-        name: &str,
-    ) -> Result<Served, RegistryError> {
+    async fn manifest_at(&self, image: &Reference, name: &str) -> Result<Served, RegistryError> {
         let ask = self.ask(image, Method::GET, &format!("manifests/{name}"), "image")?;
         let what = format!("the manifest {name} of {image}");
         let ask = Ask {

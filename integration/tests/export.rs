@@ -1,0 +1,398 @@
+//! `hd export`: the environment as an image for other engines, the same each time.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hd_integration::{Env, LONG, Run, files, http, needs, samples, skip_unless, until};
+use serde_json::Value;
+
+fn image(name: &str) -> String {
+    format!(
+        "{}/{name}",
+        needs::registry().expect("checked by skip_unless")
+    )
+}
+
+/// Everything that is hard to say in a layer, on top of busybox.
+const HARD: &str = "mkdir -p out/deep out/gone && echo a > out/a && ln -s ../a out/deep/sym \
+    && chmod 4711 out/a && chown 7:3000000 out/deep && chmod 1777 out/deep && rm /etc/group && rm -r /var/www \
+    && mkdir /var/www && echo b > /var/www/b && rm /bin/yes && mkdir /bin/yes && touch /bin/yes/dir \
+    && echo c > 'out/naïve name' && echo d > out/$(printf '%0120d' 1) && mkfifo out/pipe && mkdir out/none";
+
+fn export(env: &Env, target: &str, more: &[&str]) -> Value {
+    let args = ["export", "--json", target];
+    env.hd(args.iter().chain(more)).finish().ok().json()
+}
+
+fn sent(exported: &Value) -> Vec<&str> {
+    let layers = exported["layers"].as_array().expect("layers");
+    layers
+        .iter()
+        .map(|layer| layer["sent"].as_str().expect("a word"))
+        .collect()
+}
+
+#[test]
+fn what_is_exported_unpacks_to_what_hd_shows() {
+    skip_unless!(needs::fuse(), needs::root(), needs::registry());
+    let env = samples::observing(HARD, &[]);
+    let base = image("busybox:1");
+    let once = env.once_with(&["--base", &base]);
+    let place = env.mark().display().to_string();
+    let tree = |name: &str| {
+        let described = env
+            .hd(["image", "inspect", "--json", name])
+            .finish()
+            .ok()
+            .json();
+        described["images"][0]["tree"]
+            .as_str()
+            .expect("a tree")
+            .to_owned()
+    };
+    for (tag, compression) in [("v1", "gzip"), ("v2", "zstd"), ("v3", "none")] {
+        let target = format!("oci:{place}/layout:{tag}");
+        let exported = export(
+            &env,
+            &target,
+            &["--base", &base, "--compression", compression],
+        );
+        assert_eq!(exported["base_repacked"], Value::Null, "{exported}");
+        env.hd(["image", "pull", &target]).finish().ok();
+        assert_eq!(tree(&target), once.view(), "{compression}");
+    }
+    let archive = format!("docker-archive:{place}/image.tar:hard:1");
+    export(&env, &archive, &["--base", &base]);
+    env.hd(["image", "pull", &archive]).finish().ok();
+    assert_eq!(tree(&archive), once.view());
+}
+
+#[test]
+fn hard_links_stay_hard_links() {
+    skip_unless!(needs::fuse(), needs::registry());
+    let env = samples::observing("mkdir out && echo a > out/a && ln out/a out/b", &[]);
+    let target = format!("oci:{}/layout", env.mark().display());
+    export(&env, &target, &["--base", &image("busybox:1")]);
+    let stat = [
+        "run",
+        "--base",
+        &target,
+        "stat",
+        "-c",
+        "%h",
+        "/workspace/out/a",
+    ];
+    assert_eq!(env.hd(stat).finish().ok().stdout, "2\n");
+}
+
+#[test]
+fn an_edit_of_the_project_sends_the_last_layer_only() {
+    skip_unless!(needs::fuse(), needs::registry());
+    let env = samples::observing("mkdir out && cp /etc/passwd out/users", &[]);
+    let base = image("busybox:1");
+    let target = image(&format!("hd-export/edit-{}:1", std::process::id()));
+    let first = export(&env, &target, &["--base", &base]);
+    assert_eq!(sent(&first), ["mounted", "new", "new"], "{first}");
+    let again = export(&env, &target, &["--base", &base]);
+    assert_eq!(
+        (&again["digest"], sent(&again)),
+        (&first["digest"], vec!["kept"; 3])
+    );
+    files::write(&env.path("added.txt"), "new\n");
+    let edited = export(&env, &target, &["--base", &base]);
+    assert_eq!(sent(&edited), ["kept", "kept", "new"], "{edited}");
+    assert_ne!(edited["digest"], first["digest"]);
+    let pulled = env
+        .hd(["image", "pull", "--json", &target])
+        .finish()
+        .ok()
+        .json();
+    assert_eq!(pulled["images"][0]["digest"], edited["digest"]);
+    let text = env
+        .hd(["run", "--base", &target, "cat", "/workspace/added.txt"])
+        .finish()
+        .ok();
+    assert_eq!(text.stdout, "new\n");
+}
+
+#[test]
+fn the_same_environment_is_the_same_digest_wherever_it_is_made() {
+    skip_unless!(needs::fuse(), needs::registry());
+    let base = image("busybox:1");
+    let digest = |touched: bool| {
+        let mut env = samples::observing("mkdir -p out && echo made > out/x", &[]);
+        env.set("SOURCE_DATE_EPOCH", "1700000000");
+        if touched {
+            files::write(&env.path("extra"), "x");
+            std::fs::remove_file(env.path("extra")).expect("remove");
+        }
+        let target = format!("oci:{}/layout", env.mark().display());
+        export(&env, &target, &["--base", &base])["digest"].clone()
+    };
+    assert_eq!(digest(false), digest(true));
+}
+
+#[test]
+fn the_defaults_of_a_service_are_those_of_the_image() {
+    skip_unless!(needs::fuse(), needs::registry());
+    let toml = r#"
+[environment]
+name = "defaults"
+env = { MODE = "production" }
+env_file = ["secret.env"]
+
+[services.web]
+command = ["httpd", "-f"]
+port = 8080
+env = { OWN = "1" }
+user = "nobody"
+working_dir = "sub"
+stop_signal = "QUIT"
+healthcheck = { test = "true", interval = "7s" }
+
+[services.job]
+command = "echo done"
+kind = "oneshot"
+"#;
+    let env = Env::project(&[
+        ("hd.toml", toml),
+        ("secret.env", "TOKEN=hunter2\n"),
+        ("sub/x", ""),
+    ]);
+    let base = image("busybox:1");
+    let target = format!("oci:{}/layout", env.mark().display());
+    let exported = export(&env, &target, &["--base", &base, "--label", "who=me"]);
+    let left_out = exported["left_out"].to_string();
+    assert!(left_out.contains("secret.env"), "{left_out}");
+    let described = env
+        .hd(["image", "inspect", "--json", &target])
+        .finish()
+        .ok();
+    assert!(
+        !described.stdout.contains("hunter2"),
+        "a secret is in the image"
+    );
+    let config = described.json()["images"][0]["config"]["config"].clone();
+    let expected = [
+        ("Cmd", serde_json::json!(["httpd", "-f"])),
+        ("User", "nobody".into()),
+        ("WorkingDir", "/workspace/sub".into()),
+        ("StopSignal", "SIGQUIT".into()),
+        ("Labels", serde_json::json!({ "who": "me" })),
+    ];
+    for (key, value) in expected {
+        assert_eq!(config[key], value, "{config}");
+    }
+    assert_eq!(
+        config["Healthcheck"]["Test"],
+        serde_json::json!(["CMD-SHELL", "true"])
+    );
+    assert_eq!(config["Healthcheck"]["Interval"], 7_000_000_000_u64);
+    let variables = config["Env"].to_string();
+    assert!(
+        variables.contains("MODE=production") && variables.contains("OWN=1"),
+        "{variables}"
+    );
+    let ports = config["ExposedPorts"].as_object().expect("ports");
+    assert_eq!(ports.len(), 1, "{ports:?}");
+    let job = export(&env, &target, &["--base", &base, "--service", "job"]);
+    assert_ne!(job["digest"], exported["digest"]);
+}
+
+#[test]
+fn what_cannot_be_exported_is_refused_in_words() {
+    skip_unless!(needs::fuse(), needs::registry());
+    let env = samples::observing("true", &[]);
+    let place = env.mark().display().to_string();
+    let host = env
+        .hd(["export", &format!("oci:{place}/x")])
+        .finish()
+        .expect_code(2);
+    assert!(host.stderr.contains("--base IMAGE"), "{}", host.said());
+    let base = image("busybox:1");
+    let full = env.path("");
+    for (target, part, code) in [
+        ("docker-daemon:x".to_owned(), "cannot be exported", 2),
+        ("oci:".to_owned(), "no directory", 2),
+        (format!("oci:{}", full.display()), "no OCI image layout", 1),
+        (
+            "docker-archive:/nonexistent/x.tar".to_owned(),
+            "/nonexistent",
+            1,
+        ),
+        ("127.0.0.1:1/a:b".to_owned(), "nothing listens", 1),
+    ] {
+        let done = env.hd(["export", &target, "--base", &base]).finish();
+        assert_eq!(done.code(), code, "{target}: {}", done.said());
+        assert!(done.stderr.contains(part), "{target}: {}", done.stderr);
+    }
+    assert_eq!(env.added(), [""; 0]);
+}
+
+#[test]
+fn without_its_registry_the_base_is_one_layer() {
+    skip_unless!(needs::fuse(), needs::registry(), needs::program("skopeo"));
+    let env = samples::observing("mkdir out && touch out/x", &[]);
+    let layout = format!("oci:{}/base:1", env.mark().display());
+    let from = format!("docker://{}", image("busybox:1"));
+    let copy = [
+        "--insecure-policy",
+        "copy",
+        "-q",
+        "--src-tls-verify=false",
+        &from,
+        &layout,
+    ];
+    Run::new(Path::new("skopeo")).args(copy).finish().ok();
+    env.once_with(&["--base", &layout]);
+    std::fs::remove_dir_all(env.mark().join("base")).expect("remove the base");
+    let target = format!("oci:{}/out", env.mark().display());
+    let exported = export(&env, &target, &["--base", &layout]);
+    assert!(exported["base_repacked"].is_string(), "{exported}");
+    assert_eq!(sent(&exported), ["new"; 3]);
+    let run = env
+        .hd(["run", "--base", &target, "ls", "/bin/busybox"])
+        .finish()
+        .ok();
+    assert_eq!(run.stdout.trim(), "/bin/busybox");
+}
+
+/// Flask-demo, built on a real Python image and exported in two ways.
+struct Flask {
+    env: Env,
+    layout: String,
+}
+
+fn flask() -> Flask {
+    let env = Env::example("flask-demo");
+    let base = image("python:3.11-slim");
+    let layout = format!("{}/layout", env.mark().display());
+    let target = format!("oci:{layout}:1");
+    let first = export(&env, &target, &["--base", &base]);
+    let second = export(&env, &target, &["--base", &base]);
+    assert_eq!(
+        first["digest"], second["digest"],
+        "exported twice gives one digest"
+    );
+    assert!(sent(&second).iter().all(|word| *word == "kept"), "{second}");
+    Flask { env, layout }
+}
+
+fn answers(env: &Env, engine: &str) {
+    let port = env.port(0);
+    let page = until(
+        &format!("the exported image answers under {engine}"),
+        LONG,
+        || http::get(port, "/version").filter(|answer| answer.status == 200),
+    );
+    assert!(page.body.contains("1.0.0"), "{}", page.body);
+}
+
+#[test]
+fn flask_demo_answers_under_docker() {
+    skip_unless!(
+        needs::fuse(),
+        needs::registry(),
+        needs::package_index(),
+        needs::docker()
+    );
+    let Flask { env, .. } = flask();
+    let name = format!("hd-test-{}", std::process::id());
+    let file = env.mark().join("image.tar").display().to_string();
+    let base = image("python:3.11-slim");
+    export(
+        &env,
+        &format!("docker-archive:{file}:{name}:1"),
+        &["--base", &base],
+    );
+    let docker = |args: &[&str]| {
+        Run::new(Path::new("docker"))
+            .args(args)
+            .deadline(LONG)
+            .finish()
+    };
+    docker(&["load", "-q", "-i", &file]).ok();
+    let image = format!("{name}:1");
+    let begun = docker(&["run", "-d", "--network", "host", "--name", &name, &image]);
+    let ends = Undo(vec![
+        vec!["docker".into(), "rm".into(), "-f".into(), name.clone()],
+        vec!["docker".into(), "rmi".into(), "-f".into(), image.clone()],
+    ]);
+    begun.ok();
+    answers(&env, "docker");
+    drop(ends);
+}
+
+#[test]
+fn flask_demo_answers_under_podman() {
+    skip_unless!(
+        needs::fuse(),
+        needs::root(),
+        needs::registry(),
+        needs::package_index(),
+        needs::program("podman")
+    );
+    let Flask { env, layout } = flask();
+    let place = env.mark().display().to_string();
+    let (root, run) = (format!("{place}/containers"), format!("{place}/run"));
+    let runtime = needs::program("runc").or_else(|_| needs::program("crun"));
+    let runtime = runtime.expect("podman brings one").display().to_string();
+    // It writes into no registry of containers but its own.
+    let own: Vec<String> = [
+        "podman",
+        "--root",
+        &root,
+        "--runroot",
+        &run,
+        "--storage-driver",
+        "overlay",
+        "--runtime",
+        &runtime,
+        "--cgroup-manager",
+        "cgroupfs",
+    ]
+    .map(str::to_owned)
+    .into();
+    let podman = |args: &[&str]| {
+        Run::new(Path::new("podman"))
+            .args(
+                own[1..]
+                    .iter()
+                    .map(String::as_str)
+                    .chain(args.iter().copied()),
+            )
+            .deadline(LONG)
+            .finish()
+    };
+    let pulled = podman(&["pull", "-q", &format!("oci:{layout}:1")]).ok();
+    let id = pulled.stdout.trim().to_owned();
+    let undo = |last: &[&str]| {
+        own.iter()
+            .cloned()
+            .chain(last.iter().map(|word| (*word).to_owned()))
+            .collect()
+    };
+    let ends = Undo(vec![
+        undo(&["rm", "-f", "-t", "0", "web"]),
+        undo(&["rmi", "-f", "-a"]),
+        ["umount", "-l", &format!("{root}/overlay")]
+            .map(str::to_owned)
+            .into(),
+    ]);
+    podman(&["run", "-d", "--network", "host", "--name", "web", &id]).ok();
+    answers(&env, "podman");
+    drop(ends);
+}
+
+/// Commands that are run when a test ends, however it does.
+struct Undo(Vec<Vec<String>>);
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        for words in &self.0 {
+            let run = Run::new(Path::new(&words[0])).args(&words[1..]);
+            // It may be gone already.
+            let _ = run.deadline(Duration::from_secs(60)).finish();
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Images from where no registry is, and `hd image`.
+
+use std::path::Path;
+
+use hd_integration::{Env, Run, needs, samples, skip_unless};
+
+fn image(name: &str) -> String {
+    format!(
+        "{}/{name}",
+        needs::registry().expect("checked by skip_unless")
+    )
+}
+
+#[track_caller]
+fn skopeo(from: &str, to: &str) {
+    let args = [
+        "--insecure-policy",
+        "copy",
+        "-q",
+        "--src-tls-verify=false",
+        from,
+        to,
+    ];
+    Run::new(Path::new("skopeo")).args(args).finish().ok();
+}
+
+fn env() -> Env {
+    samples::observing("mkdir out && cp /etc/passwd out/users", &[])
+}
+
+#[test]
+fn each_place_of_an_image_gives_the_same_environment() {
+    skip_unless!(needs::fuse(), needs::registry(), needs::program("skopeo"));
+    let env = env();
+    let from = image("busybox:1");
+    let wanted = env.once_with(&["--base", &from]).view().to_owned();
+    let place = env.mark().display().to_string();
+    let docker = format!("docker://{from}");
+    for (to, base) in [
+        (
+            format!("oci:{place}/layout:v1"),
+            format!("oci:{place}/layout:v1"),
+        ),
+        (format!("oci:{place}/only:v1"), format!("oci:{place}/only")),
+        (
+            format!("oci-archive:{place}/a.tar:v1"),
+            format!("oci-archive:{place}/a.tar"),
+        ),
+        (
+            format!("docker-archive:{place}/d.tar:bb:1"),
+            format!("docker-archive:{place}/d.tar:bb:1"),
+        ),
+    ] {
+        skopeo(&docker, &to);
+        let once = env.once_with(&["--base", &base]);
+        assert_eq!(once.view(), wanted, "{base}");
+    }
+    // A path begins where it is said: in the project for hd.toml, here for --base.
+    skopeo(
+        &docker,
+        &format!("oci:{}:v1", env.path("vendored").display()),
+    );
+    let once = env.once_with(&["--base", "oci:vendored:v1"]);
+    assert_eq!(
+        once.value()["base"],
+        format!("oci:{}:v1", env.path("vendored").display())
+    );
+}
+
+#[test]
+fn the_docker_engine_of_this_machine_is_asked() {
+    skip_unless!(
+        needs::fuse(),
+        needs::registry(),
+        needs::docker(),
+        needs::program("skopeo")
+    );
+    let env = env();
+    let from = image("busybox:1");
+    let wanted = env.once_with(&["--base", &from]).view().to_owned();
+    let name = format!("hd-test-{}:1", std::process::id());
+    skopeo(
+        &format!("docker://{from}"),
+        &format!("docker-daemon:{name}"),
+    );
+    let base = format!("docker-daemon:{name}");
+    let once = env.hd(["up", "--once", "--json", "--base", &base]).finish();
+    let absent = env
+        .hd(["image", "pull", "docker-daemon:hd-no-such-image:1"])
+        .finish();
+    Run::new(Path::new("docker"))
+        .args(["rmi", "-f", &name])
+        .finish();
+    assert_eq!(once.ok().report().view(), wanted);
+    assert!(
+        absent.code() == 1 && absent.stderr.contains("has no such image"),
+        "{}",
+        absent.said()
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_local_image_is_named_and_nothing_is_stored() {
+    skip_unless!(needs::registry(), needs::program("skopeo"));
+    let env = env();
+    let place = env.mark().display().to_string();
+    let layout = env.mark().join("layout");
+    for tag in ["v1", "v2"] {
+        let from = format!("docker://{}", image("busybox:1"));
+        skopeo(&from, &format!("oci:{place}/layout:{tag}"));
+    }
+    let fails = |name: &str, parts: &[&str]| {
+        let done = env.hd(["image", "pull", name]).finish();
+        assert_eq!(done.code(), 1, "{}", done.said());
+        for part in parts {
+            assert!(
+                done.stderr.contains(part),
+                "{name}: no `{part}` in {}",
+                done.stderr
+            );
+        }
+        let stats = env.hd(["cas", "stats", "--json"]).finish().ok().json();
+        assert_eq!(
+            (&stats["blobs"], &stats["nodes"]),
+            (&0.into(), &0.into()),
+            "{stats}"
+        );
+    };
+    fails(&format!("oci:{place}/layout:v3"), &["v3", "v1, v2"]);
+    fails(&format!("oci:{place}/layout"), &["several", "v1, v2"]);
+    fails(&format!("oci:{place}"), &["no `oci-layout`"]);
+    fails(
+        "docker-archive:/nonexistent/x.tar",
+        &["/nonexistent/x.tar", "No such file"],
+    );
+    std::fs::write(
+        env.mark().join("text.tar"),
+        "this is no archive, but long enough to be looked at",
+    )
+    .expect("write");
+    fails(&format!("docker-archive:{place}/text.tar"), &["text.tar"]);
+    let blobs = std::fs::read_dir(layout.join("blobs/sha256")).expect("list the blobs");
+    let largest = blobs.map(|entry| entry.expect("an entry").path());
+    let largest = largest
+        .max_by_key(|path| path.metadata().expect("stat").len())
+        .expect("a blob");
+    let mut bytes = std::fs::read(&largest).expect("read the layer");
+    *bytes.last_mut().expect("bytes") ^= 1;
+    std::fs::write(&largest, bytes).expect("write the layer");
+    fails(
+        &format!("oci:{place}/layout:v1"),
+        &["digest", "wanted was", "nothing was stored"],
+    );
+}
+
+#[test]
+fn images_are_listed_described_and_forgotten() {
+    skip_unless!(needs::fuse(), needs::registry());
+    let env = env();
+    let (busybox, layers) = (image("busybox:1"), image("fixtures/layers:1"));
+    let images = |env: &Env| {
+        let listed = env.hd(["image", "ls", "--json"]).finish().ok().json();
+        let images = listed["images"].as_array().expect("images").clone();
+        let name = |one: &serde_json::Value| one["name"].as_str().expect("a name").to_owned();
+        images.iter().map(name).collect::<Vec<_>>()
+    };
+    assert_eq!(images(&env), [""; 0]);
+    let asked = env
+        .hd(["image", "inspect", "--json", &busybox])
+        .finish()
+        .ok()
+        .json();
+    assert_eq!(asked["images"][0]["pulled"], false);
+    let pulled = env.hd(["image", "pull", &busybox, &layers]).finish().ok();
+    assert_eq!(pulled.stdout.lines().count(), 2, "{}", pulled.stdout);
+    assert_eq!(images(&env), [busybox.clone(), layers.clone()]);
+    let known = env
+        .hd(["image", "inspect", "--json", &busybox])
+        .finish()
+        .ok()
+        .json();
+    assert_eq!(known["images"][0]["pulled"], true);
+    for key in ["digest", "manifest", "config"] {
+        assert_eq!(known["images"][0][key], asked["images"][0][key], "{key}");
+    }
+
+    let held =
+        |env: &Env| env.hd(["cas", "stats", "--json"]).finish().ok().json()["blobs"].as_u64();
+    let both = held(&env);
+    env.hd(["image", "rm", &layers]).finish().ok();
+    assert_eq!(images(&env), std::slice::from_ref(&busybox));
+    env.hd(["cas", "gc"]).finish().ok();
+    assert!(held(&env) < both, "{:?} of {both:?}", held(&env));
+    env.hd(["cas", "verify", "--read-data"]).finish().ok();
+    // The other one is whole; the one that is gone can be had again.
+    let base = ["run", "--base", busybox.as_str(), "true"];
+    env.hd(base).finish().ok();
+    env.hd(["image", "pull", &layers]).finish().ok();
+    assert_eq!(images(&env), [busybox, layers]);
+    let unknown = env
+        .hd(["image", "rm", "no-such-image"])
+        .finish()
+        .expect_code(2);
+    assert!(unknown.stderr.contains("hd image ls"), "{}", unknown.stderr);
+}
