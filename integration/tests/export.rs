@@ -1,9 +1,8 @@
 //! `hd export`: the environment as an image for other engines, the same each time.
 
 use std::path::Path;
-use std::time::Duration;
 
-use hd_integration::{Env, LONG, Run, files, http, needs, samples, skip_unless, until};
+use hd_integration::{Env, Run, files, needs, samples, skip_unless};
 use serde_json::Value;
 
 fn image(name: &str) -> String {
@@ -22,6 +21,14 @@ const HARD: &str = "mkdir -p out/deep out/gone && echo a > out/a && ln -s ../a o
 fn export(env: &Env, target: &str, more: &[&str]) -> Value {
     let args = ["export", "--json", target];
     env.hd(args.iter().chain(more)).finish().ok().json()
+}
+
+/// A project without steps, to look into an image with.
+fn reader() -> Env {
+    Env::project(&[(
+        "hd.toml",
+        "[environment]\nname = \"reader\"\nworkdir = \"/elsewhere\"\n",
+    )])
 }
 
 fn sent(exported: &Value) -> Vec<&str> {
@@ -82,7 +89,7 @@ fn hard_links_stay_hard_links() {
         "%h",
         "/workspace/out/a",
     ];
-    assert_eq!(env.hd(stat).finish().ok().stdout, "2\n");
+    assert_eq!(reader().hd(stat).finish().ok().stdout, "2\n");
 }
 
 #[test]
@@ -108,7 +115,7 @@ fn an_edit_of_the_project_sends_the_last_layer_only() {
         .ok()
         .json();
     assert_eq!(pulled["images"][0]["digest"], edited["digest"]);
-    let text = env
+    let text = reader()
         .hd(["run", "--base", &target, "cat", "/workspace/added.txt"])
         .finish()
         .ok();
@@ -250,149 +257,9 @@ fn without_its_registry_the_base_is_one_layer() {
     let exported = export(&env, &target, &["--base", &layout]);
     assert!(exported["base_repacked"].is_string(), "{exported}");
     assert_eq!(sent(&exported), ["new"; 3]);
-    let run = env
+    let run = reader()
         .hd(["run", "--base", &target, "ls", "/bin/busybox"])
         .finish()
         .ok();
     assert_eq!(run.stdout.trim(), "/bin/busybox");
-}
-
-/// Flask-demo, built on a real Python image and exported in two ways.
-struct Flask {
-    env: Env,
-    layout: String,
-}
-
-fn flask() -> Flask {
-    let env = Env::example("flask-demo");
-    let base = image("python:3.11-slim");
-    let layout = format!("{}/layout", env.mark().display());
-    let target = format!("oci:{layout}:1");
-    let first = export(&env, &target, &["--base", &base]);
-    let second = export(&env, &target, &["--base", &base]);
-    assert_eq!(
-        first["digest"], second["digest"],
-        "exported twice gives one digest"
-    );
-    assert!(sent(&second).iter().all(|word| *word == "kept"), "{second}");
-    Flask { env, layout }
-}
-
-fn answers(env: &Env, engine: &str) {
-    let port = env.port(0);
-    let page = until(
-        &format!("the exported image answers under {engine}"),
-        LONG,
-        || http::get(port, "/version").filter(|answer| answer.status == 200),
-    );
-    assert!(page.body.contains("1.0.0"), "{}", page.body);
-}
-
-#[test]
-fn flask_demo_answers_under_docker() {
-    skip_unless!(
-        needs::fuse(),
-        needs::registry(),
-        needs::package_index(),
-        needs::docker()
-    );
-    let Flask { env, .. } = flask();
-    let name = format!("hd-test-{}", std::process::id());
-    let file = env.mark().join("image.tar").display().to_string();
-    let base = image("python:3.11-slim");
-    export(
-        &env,
-        &format!("docker-archive:{file}:{name}:1"),
-        &["--base", &base],
-    );
-    let docker = |args: &[&str]| {
-        Run::new(Path::new("docker"))
-            .args(args)
-            .deadline(LONG)
-            .finish()
-    };
-    docker(&["load", "-q", "-i", &file]).ok();
-    let image = format!("{name}:1");
-    let begun = docker(&["run", "-d", "--network", "host", "--name", &name, &image]);
-    let ends = Undo(vec![
-        vec!["docker".into(), "rm".into(), "-f".into(), name.clone()],
-        vec!["docker".into(), "rmi".into(), "-f".into(), image.clone()],
-    ]);
-    begun.ok();
-    answers(&env, "docker");
-    drop(ends);
-}
-
-#[test]
-fn flask_demo_answers_under_podman() {
-    skip_unless!(
-        needs::fuse(),
-        needs::root(),
-        needs::registry(),
-        needs::package_index(),
-        needs::program("podman")
-    );
-    let Flask { env, layout } = flask();
-    let place = env.mark().display().to_string();
-    let (root, run) = (format!("{place}/containers"), format!("{place}/run"));
-    let runtime = needs::program("runc").or_else(|_| needs::program("crun"));
-    let runtime = runtime.expect("podman brings one").display().to_string();
-    // It writes into no registry of containers but its own.
-    let own: Vec<String> = [
-        "podman",
-        "--root",
-        &root,
-        "--runroot",
-        &run,
-        "--storage-driver",
-        "overlay",
-        "--runtime",
-        &runtime,
-        "--cgroup-manager",
-        "cgroupfs",
-    ]
-    .map(str::to_owned)
-    .into();
-    let podman = |args: &[&str]| {
-        Run::new(Path::new("podman"))
-            .args(
-                own[1..]
-                    .iter()
-                    .map(String::as_str)
-                    .chain(args.iter().copied()),
-            )
-            .deadline(LONG)
-            .finish()
-    };
-    let pulled = podman(&["pull", "-q", &format!("oci:{layout}:1")]).ok();
-    let id = pulled.stdout.trim().to_owned();
-    let undo = |last: &[&str]| {
-        own.iter()
-            .cloned()
-            .chain(last.iter().map(|word| (*word).to_owned()))
-            .collect()
-    };
-    let ends = Undo(vec![
-        undo(&["rm", "-f", "-t", "0", "web"]),
-        undo(&["rmi", "-f", "-a"]),
-        ["umount", "-l", &format!("{root}/overlay")]
-            .map(str::to_owned)
-            .into(),
-    ]);
-    podman(&["run", "-d", "--network", "host", "--name", "web", &id]).ok();
-    answers(&env, "podman");
-    drop(ends);
-}
-
-/// Commands that are run when a test ends, however it does.
-struct Undo(Vec<Vec<String>>);
-
-impl Drop for Undo {
-    fn drop(&mut self) {
-        for words in &self.0 {
-            let run = Run::new(Path::new(&words[0])).args(&words[1..]);
-            // It may be gone already.
-            let _ = run.deadline(Duration::from_secs(60)).finish();
-        }
-    }
 }

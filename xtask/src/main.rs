@@ -5,6 +5,7 @@
 mod bench;
 mod dist;
 mod faults;
+mod fuzz;
 mod images;
 mod monorepo;
 mod setup;
@@ -40,6 +41,8 @@ usage: cargo xtask COMMAND
                             write a made-up monorepo of 20,000 files with five build steps
   faults [--full]           the fault suites of the store; --full with hundreds of kills, power cuts,
                             damages and rounds; the result is kept in the target directory
+  fuzz [--minutes N]        layers, manifests, references, Dockerfiles and Compose files mutated, N minutes
+                            each kind [default: 1]; an input that panics is kept and named
   dist                      the release recipe: one static binary, checked
 ";
 
@@ -72,6 +75,7 @@ fn run(args: &[&str]) -> Result<(), Failure> {
         Some((&"bench", rest)) => bench::run(rest),
         Some((&"monorepo", rest)) => monorepo::run(rest),
         Some((&"faults", rest)) => faults::run(rest),
+        Some((&"fuzz", rest)) => fuzz::run(rest),
         Some((&"dist", [])) => dist::run(),
         Some((&("help" | "-h" | "--help"), _)) => {
             print!("{USAGE}");

@@ -116,7 +116,7 @@ fn finish(
     let _needed = shared.session.need(&[trees, vec![base.rooted]].concat());
     shared.flush()?;
     drop(work);
-    let (run, notes) = run::config(shared, &built.base, wish)?;
+    let (run, notes) = run::config(&built.declared, &built.base, wish)?;
     let directory = shared.settings.paths.works();
     std::fs::create_dir_all(&directory)
         .map_err(|e| BatchError::new("io", e).at(directory.display().to_string()))?;
@@ -147,7 +147,7 @@ fn finish(
 }
 
 fn failed(wish: &Wish, error: hd_oci::ExportError) -> BatchError {
-    BatchError::new("image", error)
+    BatchError::new("export", error)
         .at(wish.target.to_string())
         .hint("the name stands for what it stood for before; what is complete is not sent again")
 }
@@ -172,7 +172,7 @@ async fn known(
 /// A layer for each step, and the project last, so that an edit of it changes only that one.
 fn stages(shared: &Shared, built: &PrepareView) -> Result<Vec<Stage>, BatchError> {
     let tree = |e: TreeError| BatchError::new("store", e);
-    let plan = prepare::plan(shared, &built.base)?;
+    let plan = prepare::plan(shared, &built.declared, &built.base)?;
     let trees = &*shared.trees;
     let base = built.base.tree().unwrap_or_else(Rooted::empty);
     let mut laid = skeleton::ensure(trees, &built.base, base, &plan.needed()).map_err(tree)?;
@@ -190,7 +190,7 @@ fn stages(shared: &Shared, built: &PrepareView) -> Result<Vec<Stage>, BatchError
             }),
         }
     }
-    let name = &shared.settings.project.name;
+    let name = &built.declared.project.name;
     stages.push(Stage {
         made_by: format!("hd project {name}"),
         tree: outcome.view,

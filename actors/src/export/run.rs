@@ -9,27 +9,25 @@ use hd_oci::RunConfig;
 use super::Wish;
 use crate::base::Base;
 use crate::messages::BatchError;
-use crate::model::settings::Settings;
-use crate::shared::Shared;
+use crate::model::declared::Declared;
 
 /// Gives the defaults, and what an image cannot say.
 pub(super) fn config(
-    shared: &Shared,
+    declared: &Declared,
     base: &Base,
     wish: &Wish,
 ) -> Result<(RunConfig, Vec<String>), BatchError> {
-    let settings = &shared.settings;
-    let project = &settings.project;
+    let project = &declared.project;
     let service = chosen(project, wish)?;
     let workdir = base.workdir(project.workdir.as_deref());
     let mut run = RunConfig {
-        env: environment(settings, service, wish),
+        env: environment(declared, service, wish),
         workdir: workdir.clone(),
         user: project.user.clone(),
         labels: wish.labels.clone(),
         ..RunConfig::default()
     };
-    let mut notes = left_out(settings, service);
+    let mut notes = left_out(project, service);
     if let Some(service) = service {
         if let Some(dir) = &service.working_dir {
             run.workdir = Path::new(&workdir).join(dir).to_string_lossy().into_owned();
@@ -74,7 +72,7 @@ fn chosen<'p>(project: &'p Project, wish: &Wish) -> Result<Option<&'p Service>, 
 
 /// What `hd.toml` sets. What only an `env_file` sets is left out: such files hold secrets.
 fn environment(
-    settings: &Settings,
+    declared: &Declared,
     service: Option<&Service>,
     wish: &Wish,
 ) -> BTreeMap<String, String> {
@@ -83,11 +81,8 @@ fn environment(
             .get(whose)
             .is_some_and(|names| names.contains(name))
     };
-    let declared = settings
-        .declared_env
-        .iter()
-        .filter(|(name, _)| named("", name));
-    let mut env: BTreeMap<String, String> = declared
+    let set = declared.env.iter().filter(|(name, _)| named("", name));
+    let mut env: BTreeMap<String, String> = set
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     let Some(service) = service else {
@@ -101,8 +96,7 @@ fn environment(
     env
 }
 
-fn left_out(settings: &Settings, service: Option<&Service>) -> Vec<String> {
-    let project = &settings.project;
+fn left_out(project: &Project, service: Option<&Service>) -> Vec<String> {
     let mut notes = Vec::new();
     let files = service
         .map(|one| one.env_file.as_slice())

@@ -1,82 +1,26 @@
 //! Images from where they are into the store.
 
+mod kept;
+mod options;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use hd_dag::Rooted;
 use hd_store::Store;
 
-use crate::catalogue::Catalogued;
+pub use self::options::ClientOptions;
 use crate::config::ImageConfig;
 use crate::digest::Digest;
 use crate::error::PullError;
-use crate::known::{self, ImageNotes};
-use crate::layer::Limits;
 use crate::local::Local;
 use crate::manifest::{self, Descriptor, Manifest};
 use crate::platform::Platform;
 use crate::progress::OnProgress;
 use crate::pull;
 use crate::reference::Reference;
-use crate::registry::{Credentials, Registry, RegistryError, RegistrySettings, Retry, Served};
+use crate::registry::{Registry, RegistryError, Served};
 use crate::source::Source;
-
-/// Is how a [`Client`] goes about its work.
-#[derive(Debug, Clone)]
-pub struct ClientOptions {
-    /// What to show to registries.
-    pub credentials: Credentials,
-    /// Registries, as `host[:port]`, that may be spoken to without TLS; those on this machine always are.
-    pub plain_http: Vec<String>,
-    /// What the machine says about registries: mirrors, authorities, those without TLS.
-    pub registries: RegistrySettings,
-    /// The platform to choose images for.
-    pub platform: Platform,
-    /// Bounds on each layer.
-    pub limits: Limits,
-    /// Layers fetched at a time; each takes a few MiB of memory.
-    pub parallel: usize,
-    /// What to do about failures that may pass.
-    pub retry: Retry,
-}
-
-impl Default for ClientOptions {
-    fn default() -> ClientOptions {
-        ClientOptions {
-            credentials: Credentials::none(),
-            plain_http: Vec::new(),
-            registries: RegistrySettings::default(),
-            platform: Platform::host(),
-            limits: Limits::default(),
-            parallel: 3,
-            retry: Retry::default(),
-        }
-    }
-}
-
-impl ClientOptions {
-    /// Takes what this machine says: credentials, `registries.conf`, `certs.d`, and `HD_REGISTRY_TIMEOUT`, the
-    /// seconds of silence after which a transfer has failed. Proxies are taken from `HTTPS_PROXY`, `HTTP_PROXY`
-    /// and `NO_PROXY` in any case.
-    ///
-    /// # Errors
-    /// Fails when one of these is there but cannot be read or understood.
-    pub fn discover() -> Result<ClientOptions, RegistryError> {
-        let mut options = ClientOptions {
-            credentials: Credentials::discover()?,
-            registries: RegistrySettings::discover()?,
-            ..ClientOptions::default()
-        };
-        let variable = "HD_REGISTRY_TIMEOUT";
-        if let Some(text) = std::env::var(variable).ok().filter(|text| !text.is_empty()) {
-            let seconds = text.parse().ok().filter(|seconds| *seconds > 0);
-            let cause = format!("{variable} is `{text}`, wanted are seconds");
-            let seconds = seconds.ok_or(RegistryError::Setup { cause })?;
-            options.retry.silence = std::time::Duration::from_secs(seconds);
-        }
-        Ok(options)
-    }
-}
 
 /// Is an image that lies in the store, ready to be the base of an environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -279,70 +223,6 @@ impl Client {
             store: store.clone(),
             config,
         })
-    }
-
-    /// Returns the image a name last stood for when it was pulled, without asking the registry: for work without a
-    /// network, at the price that a tag may have moved since. A local archive is looked at, if it is still there.
-    ///
-    /// # Errors
-    /// Fails as the store does.
-    pub async fn last_pulled(
-        &self,
-        source: &Source,
-        store: &Store,
-    ) -> Result<Option<Image>, PullError> {
-        if source.reference().is_none()
-            && let Ok(digest) = self.resolve_source(source, store.path()).await
-        {
-            return self.known(source, &digest, store).await;
-        }
-        let key = known::name_key(&source.to_string(), &self.inner.options.platform);
-        self.find(source, key, store).await
-    }
-
-    /// Notes that a name stands for a known image, if it stood for another one before.
-    async fn remember_name(
-        &self,
-        source: &Source,
-        found: &Image,
-        store: &Store,
-    ) -> Result<(), PullError> {
-        let (store, found, name) = (store.clone(), found.clone(), source.to_string());
-        let platform = self.inner.options.platform.clone();
-        let image = name.clone();
-        let noted = pull::blocking(&image, move || {
-            let key = known::name_key(&name, &platform);
-            let last = known::find::<ImageNotes>(&store, &key)?;
-            if last.is_none_or(|(_, notes)| notes.digest != found.digest) {
-                let from = known::image_key(&found.digest, &platform);
-                known::copy(&store, &from, &key, found.rooted)?;
-            }
-            Ok(Catalogued::of(&name, &platform).note(&store)?)
-        })
-        .await?;
-        noted.map_err(|error| PullError::of_record(&image, error))
-    }
-
-    async fn known(
-        &self,
-        source: &Source,
-        digest: &Digest,
-        store: &Store,
-    ) -> Result<Option<Image>, PullError> {
-        let key = known::image_key(digest, &self.inner.options.platform);
-        self.find(source, key, store).await
-    }
-
-    async fn find(
-        &self,
-        source: &Source,
-        key: hd_store::Id,
-        store: &Store,
-    ) -> Result<Option<Image>, PullError> {
-        let (store, image) = (store.clone(), source.to_string());
-        let found = pull::blocking(&image, move || known::find::<ImageNotes>(&store, &key)).await?;
-        let found = found.map_err(|source| PullError::Store { image, source })?;
-        Ok(found.and_then(|(rooted, notes)| notes.image(rooted)))
     }
 
     /// Lists the layers of an image that is pinned by the digest of its manifest.

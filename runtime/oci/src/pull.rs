@@ -1,7 +1,9 @@
 //! The layers of one image, fetched side by side and composed in their order.
 
+mod arrive;
+mod origin;
+
 use std::collections::BTreeMap;
-use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +12,8 @@ use hd_store::{Store, Writer};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use self::arrive::{Arrivals, Arriving, Metered};
+pub(crate) use self::origin::{Layer, Origin};
 use crate::catalogue::Catalogued;
 use crate::client::{Client, Image};
 use crate::config::ImageConfig;
@@ -17,60 +21,17 @@ use crate::digest::Digest;
 use crate::error::PullError;
 use crate::known::{self, ImageNotes, LayerNotes};
 use crate::layer::LayerError;
-use crate::local::{Local, LocalLayer};
 use crate::manifest::Descriptor;
-use crate::media;
 use crate::progress::{Meter, OnProgress};
 use crate::reference::Reference;
-use crate::registry::{RegistryError, Sink};
+use crate::registry::RegistryError;
 use crate::stack::{self, StackError};
 use crate::unpack::{Expected, UnpackError, Unpacked, unpack};
 
-/// Pieces of a transfer that may wait for the decompressor, and their least length in bytes.
+/// Pieces of a transfer that may wait for the decompressor.
 const PIECES: usize = 16;
-const PIECE: usize = 64 << 10;
 /// Decoded tree nodes kept while layers are composed, in bytes.
 const NODE_CACHE: usize = 16 << 20;
-
-/// Is where the layers come from.
-#[derive(Debug)]
-pub(crate) enum Origin {
-    Registry(Reference),
-    Local(Arc<Local>),
-}
-
-/// Is one layer as a manifest or an archive has it.
-#[derive(Debug, Clone)]
-pub(crate) struct Layer {
-    descriptor: Descriptor,
-    compression: media::Compression,
-    local: Option<LocalLayer>,
-}
-
-impl Layer {
-    pub(crate) fn remote(descriptor: Descriptor) -> Layer {
-        Layer {
-            compression: media::layer_compression(&descriptor.media_type)
-                .unwrap_or(media::Compression::None),
-            descriptor,
-            local: None,
-        }
-    }
-
-    pub(crate) fn local(layer: LocalLayer) -> Layer {
-        Layer {
-            descriptor: layer.descriptor.clone(),
-            compression: layer.compression,
-            local: Some(layer),
-        }
-    }
-
-    /// Digest of the bytes that come, where it is known before.
-    fn digest(&self) -> Option<Digest> {
-        let exact = self.local.as_ref().is_none_or(|local| local.is_exact);
-        exact.then(|| self.descriptor.digest.clone())
-    }
-}
 
 /// Is an image whose manifest and configuration are at hand.
 pub(crate) struct Pull {
@@ -347,73 +308,5 @@ impl Pull {
         }
         stack::check_mount_points(trees, &rooted)?;
         Ok(rooted)
-    }
-}
-
-/// Gathers what arrives into pieces and hands them to the unpacker.
-struct Arriving<'a> {
-    sender: mpsc::Sender<Vec<u8>>,
-    waiting: Vec<u8>,
-    meter: &'a Meter,
-}
-
-impl Sink for Arriving<'_> {
-    async fn take(&mut self, bytes: &[u8]) -> bool {
-        self.meter.came(bytes.len() as u64);
-        self.waiting.extend_from_slice(bytes);
-        if self.waiting.len() < PIECE {
-            return true;
-        }
-        let piece = std::mem::replace(&mut self.waiting, Vec::with_capacity(2 * PIECE));
-        self.sender.send(piece).await.is_ok()
-    }
-}
-
-impl Arriving<'_> {
-    /// Hands the rest over and ends the stream. When nobody takes it, the unpacker says why.
-    async fn finish(self) {
-        let _ = self.sender.send(self.waiting).await;
-    }
-}
-
-/// Reads what arrives; the end of the channel is the end of the stream.
-struct Arrivals {
-    receiver: mpsc::Receiver<Vec<u8>>,
-    piece: io::Cursor<Vec<u8>>,
-}
-
-impl Arrivals {
-    fn new(receiver: mpsc::Receiver<Vec<u8>>) -> Arrivals {
-        let piece = io::Cursor::default();
-        Arrivals { receiver, piece }
-    }
-}
-
-impl Read for Arrivals {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let count = self.piece.read(buffer)?;
-            if count > 0 || buffer.is_empty() {
-                return Ok(count);
-            }
-            match self.receiver.blocking_recv() {
-                Some(piece) => self.piece = io::Cursor::new(piece),
-                None => return Ok(0),
-            }
-        }
-    }
-}
-
-/// Tells what is read of a file.
-struct Metered<R> {
-    inner: R,
-    meter: Arc<Meter>,
-}
-
-impl<R: Read> Read for Metered<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.meter.came(count as u64);
-        Ok(count)
     }
 }

@@ -10,9 +10,10 @@ use serde::Deserialize;
 
 use super::LocalError;
 use crate::digest::Digest;
+use crate::registry::near;
 
 const SOCKET: &str = "/var/run/docker.sock";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(120);
 const MAX_ANSWER: usize = 4 << 20;
 
 #[derive(Deserialize)]
@@ -88,9 +89,8 @@ async fn get(name: &str, what: &str) -> Result<Response, LocalError> {
 
 fn client(name: &str) -> Result<(reqwest::Client, String), LocalError> {
     let host = std::env::var("DOCKER_HOST").unwrap_or_default();
-    let builder = reqwest::Client::builder()
-        .no_proxy()
-        .connect_timeout(CONNECT_TIMEOUT);
+    // An engine may take its time before it begins to save a large image.
+    let builder = near(SILENCE).map_err(|error| fail(name, &error.to_string()))?;
     let (builder, root) = match host.split_once("://") {
         None if host.is_empty() => (builder.unix_socket(SOCKET), "http://docker".to_owned()),
         Some(("unix", path)) => (builder.unix_socket(path), "http://docker".to_owned()),

@@ -101,9 +101,8 @@ impl Http {
         plain: Vec<String>,
         settings: RegistrySettings,
     ) -> Result<Http, RegistryError> {
-        let near = builder(silence, rustls::RootCertStore::empty())?.no_proxy();
         Ok(Http {
-            near: near.build().map_err(setup)?,
+            near: near(silence)?.build().map_err(setup)?,
             far: OnceLock::new(),
             special: Mutex::default(),
             silence,
@@ -285,6 +284,11 @@ fn builder(
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(silence)
         .user_agent(concat!("hd/", env!("CARGO_PKG_VERSION"))))
+}
+
+/// Prepares a client for this machine only: no proxy, no authorities.
+pub(crate) fn near(silence: Duration) -> Result<reqwest::ClientBuilder, RegistryError> {
+    Ok(builder(silence, rustls::RootCertStore::empty())?.no_proxy())
 }
 
 /// Loads the authorities of the machine (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), or Mozilla's list where

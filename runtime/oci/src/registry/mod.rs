@@ -25,6 +25,7 @@ use http::{Ask, Failure, Http, authority};
 pub(crate) use blob::Sink;
 pub use credentials::{CredentialError, Credentials};
 pub use error::RegistryError;
+pub(crate) use http::near;
 pub use retry::Retry;
 pub use settings::{Mirror, RegistrySettings, Rule, SettingsError};
 

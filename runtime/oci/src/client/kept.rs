@@ -1,0 +1,77 @@
+//! What is known of images without asking anybody.
+
+use hd_store::Store;
+
+use super::{Client, Image};
+use crate::catalogue::Catalogued;
+use crate::digest::Digest;
+use crate::error::PullError;
+use crate::known::{self, ImageNotes};
+use crate::pull;
+use crate::source::Source;
+
+impl Client {
+    /// Returns the image a name last stood for when it was pulled, without asking the registry: for work without a
+    /// network, at the price that a tag may have moved since. A local archive is looked at, if it is still there.
+    ///
+    /// # Errors
+    /// Fails as the store does.
+    pub async fn last_pulled(
+        &self,
+        source: &Source,
+        store: &Store,
+    ) -> Result<Option<Image>, PullError> {
+        if source.reference().is_none()
+            && let Ok(digest) = self.resolve_source(source, store.path()).await
+        {
+            return self.known(source, &digest, store).await;
+        }
+        let key = known::name_key(&source.to_string(), &self.inner.options.platform);
+        self.find(source, key, store).await
+    }
+
+    /// Notes that a name stands for a known image, if it stood for another one before.
+    pub(super) async fn remember_name(
+        &self,
+        source: &Source,
+        found: &Image,
+        store: &Store,
+    ) -> Result<(), PullError> {
+        let (store, found, name) = (store.clone(), found.clone(), source.to_string());
+        let platform = self.inner.options.platform.clone();
+        let image = name.clone();
+        let noted = pull::blocking(&image, move || {
+            let key = known::name_key(&name, &platform);
+            let last = known::find::<ImageNotes>(&store, &key)?;
+            if last.is_none_or(|(_, notes)| notes.digest != found.digest) {
+                let from = known::image_key(&found.digest, &platform);
+                known::copy(&store, &from, &key, found.rooted)?;
+            }
+            Ok(Catalogued::of(&name, &platform).note(&store)?)
+        })
+        .await?;
+        noted.map_err(|error| PullError::of_record(&image, error))
+    }
+
+    pub(super) async fn known(
+        &self,
+        source: &Source,
+        digest: &Digest,
+        store: &Store,
+    ) -> Result<Option<Image>, PullError> {
+        let key = known::image_key(digest, &self.inner.options.platform);
+        self.find(source, key, store).await
+    }
+
+    async fn find(
+        &self,
+        source: &Source,
+        key: hd_store::Id,
+        store: &Store,
+    ) -> Result<Option<Image>, PullError> {
+        let (store, image) = (store.clone(), source.to_string());
+        let found = pull::blocking(&image, move || known::find::<ImageNotes>(&store, &key)).await?;
+        let found = found.map_err(|source| PullError::Store { image, source })?;
+        Ok(found.and_then(|(rooted, notes)| notes.image(rooted)))
+    }
+}
