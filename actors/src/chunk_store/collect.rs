@@ -25,12 +25,29 @@ pub fn options(wait: Duration, dry_run: bool) -> GcOptions {
     }
 }
 
-/// Removes what no reference, no running command and no recent step result needs. Blocks.
+/// Removes what no reference, no running command and no recent step result needs, and the images that were
+/// removed. Blocks.
 ///
 /// # Errors
 /// As [`Store::gc`].
 pub fn collect(store: &Store, options: &GcOptions) -> hd_store::Result<GcReport> {
-    store.gc(&StoreLinks, options)
+    let removed = hd_oci::voided(store)?;
+    if removed.is_empty() {
+        return store.gc(&StoreLinks, options);
+    }
+    let mut options = options.clone();
+    let histories = store.histories()?.into_iter();
+    let void = histories.filter(|(key, entry)| {
+        let until = removed.get(key);
+        until.is_some_and(|until| entry.at_unix_ms <= *until)
+    });
+    let void = void.map(|(key, entry)| (key, entry.at_unix_ms));
+    options.unwanted.entries.extend(void);
+    let report = store.gc(&StoreLinks, &options)?;
+    if !options.dry_run {
+        hd_oci::forget_voided(store, &removed)?;
+    }
+    Ok(report)
 }
 
 /// Names of the references of all running instances, which stay however old they are.

@@ -101,7 +101,7 @@ fn finish(
     interrupt: &Interrupt,
     told: OnExport,
 ) -> Result<(Exported, Vec<String>), BatchError> {
-    let Base::Image(base) = &*built.base else {
+    let Base::Image(base) = &built.base.environment else {
         return Err(BatchError::new(
             "config",
             "an image needs a base image: this environment stands on this machine's own system",
@@ -116,7 +116,7 @@ fn finish(
     let _needed = shared.session.need(&[trees, vec![base.rooted]].concat());
     shared.flush()?;
     drop(work);
-    let (run, notes) = run::config(&built.declared, &built.base, wish)?;
+    let (run, notes) = run::config(&built.declared, &built.base.environment, wish)?;
     let directory = shared.settings.paths.works();
     std::fs::create_dir_all(&directory)
         .map_err(|e| BatchError::new("io", e).at(directory.display().to_string()))?;
@@ -172,13 +172,18 @@ async fn known(
 /// A layer for each step, and the project last, so that an edit of it changes only that one.
 fn stages(shared: &Shared, built: &PrepareView) -> Result<Vec<Stage>, BatchError> {
     let tree = |e: TreeError| BatchError::new("store", e);
-    let plan = prepare::plan(shared, &built.declared, &built.base)?;
+    let plan = prepare::plan(shared, &built.declared, &built.base.environment)?;
     let trees = &*shared.trees;
-    let base = built.base.tree().unwrap_or_else(Rooted::empty);
-    let mut laid = skeleton::ensure(trees, &built.base, base, &plan.needed()).map_err(tree)?;
+    let base = built.base.environment.tree().unwrap_or_else(Rooted::empty);
+    let mut laid =
+        skeleton::ensure(trees, &built.base.environment, base, &plan.needed()).map_err(tree)?;
     let outcome = &built.outcome;
     let mut stages: Vec<Stage> = Vec::new();
-    for (output, step) in outcome.outputs.iter().zip(&outcome.steps) {
+    // What steps of other stages made is in the image only where a step has copied it.
+    let wanted = built.declared.steps.iter();
+    let done = wanted.zip(outcome.outputs.iter().zip(&outcome.steps));
+    let own = done.filter(|(wanted, _)| wanted.options.stage.is_none());
+    for (output, step) in own.map(|(_, done)| done) {
         laid = compose(trees, &laid, output).map_err(tree)?;
         let made_by = format!("hd {}: {}", step.name, step.command);
         let full = stages.len() == STEP_LAYERS;
