@@ -37,6 +37,9 @@ usage: cargo xtask COMMAND
   bench dag                 one edit of a Merkle tree beside building it anew, to 1,000,000 files
   bench scale [--files N,N...] [--runs N]
                             what one edit costs in projects of 1,000 to 100,000 files, or more
+  bench oci [--image REFERENCE] [--rounds N] [--hd PROGRAM]
+                            an image of the local registry into an empty store, and the first command
+                            in it, beside Docker and Podman; one JSON object on stdout
   monorepo DIR [--files N] [--seed N]
                             write a made-up monorepo of 20,000 files with five build steps
   faults [--full]           the fault suites of the store; --full with hundreds of kills, power cuts,

@@ -6,6 +6,7 @@
 mod dag;
 mod kept;
 mod machine;
+mod oci;
 mod project;
 mod projection;
 mod quick;
@@ -30,6 +31,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
         "projection" => projection::run(rest),
         "scale" => scale::run(rest),
         "dag" => dag::run(rest),
+        "oci" => oci::run(rest),
         _ => quick::run(rest),
     }?;
     println!("{report:#}");
@@ -43,7 +45,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
 }
 
 /// Those with a name; what has none is a quick look.
-const GROUPS: [&str; 4] = ["store", "projection", "scale", "dag"];
+const GROUPS: [&str; 5] = ["store", "projection", "scale", "dag", "oci"];
 
 /// The median; not a number when there is no sample.
 fn median(samples: &[f64]) -> f64 {
