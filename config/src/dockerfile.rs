@@ -41,6 +41,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::{ConfigError, Problem};
 use crate::ingest::report::Book;
 use crate::ingest::{Imported, Surroundings, draft::Draft};
+use crate::secret::SecretSource;
 use crate::source::Source;
 
 use evaluate::Walk;
@@ -66,6 +67,8 @@ pub struct Options<'a> {
     pub project: Option<&'a str>,
     /// Directory of the build context in the project; empty when it is the project.
     pub prefix: &'a str,
+    /// `--secret`: where the value of an id comes from.
+    pub secrets: BTreeMap<String, SecretSource>,
     /// Text of the `.dockerignore` that holds, if there is one.
     pub ignore: Option<&'a str>,
 }
@@ -149,15 +152,18 @@ pub(crate) fn draft<'a>(
         around,
         steps: Vec::new(),
         caches: Vec::new(),
+        known: &options.secrets,
+        secrets: Vec::new(),
         site: Site::default(),
     };
     let sites = sites::make(&mut making, &stages, &grounds, &evaluated, options);
-    let (steps, caches) = (making.steps, making.caches);
+    let (steps, caches, secrets) = (making.steps, making.caches, making.secrets);
     let exclude = exclude(options, book, from_line);
     let parts = Parts {
         evaluated,
         steps,
         caches,
+        secrets,
         sites,
         base: grounds.base,
         from_line,

@@ -154,3 +154,29 @@ fn a_compose_file_runs_what_it_builds() {
     up.interrupt();
     leftovers::expect_none(env.mark(), SHORT);
 }
+
+#[test]
+fn a_secret_of_the_build_is_one_of_the_step() {
+    skip_unless!(needs::fuse(), needs::root(), needs::registry());
+    let base = needs::registry().expect("checked by skip_unless");
+    let dockerfile = format!(
+        "FROM {base}/busybox:1\nRUN --mount=type=secret,id=NPM,target=/etc/npmrc wc -c < /etc/npmrc > /length\nRUN --mount=type=secret,id=key,env=KEY echo ${{#KEY}} > /size\nRUN test ! -e /etc/npmrc\n"
+    );
+    let mut env = Env::project(&[("Dockerfile", &dockerfile), ("npm.secret", "0123456789")]);
+    env.set("API_KEY", "secretive");
+    let secrets = [
+        "--secret",
+        "id=NPM,src=npm.secret",
+        "--secret",
+        "id=key,env=API_KEY",
+    ];
+    env.hd(["ingest"].iter().chain(&secrets)).finish().ok();
+    env.once();
+    let sizes = env.hd(["run", "cat", "/length", "/size"]).finish().ok();
+    assert_eq!(sizes.stdout, "10\n9\n");
+    let wrong = env
+        .hd(["ingest", "--secret", "src=x"])
+        .finish()
+        .expect_code(2);
+    assert!(wrong.stderr.contains("names no id"), "{}", wrong.said());
+}

@@ -26,6 +26,10 @@ pub(crate) struct IngestArgs {
     /// Value of an ARG; can be given again
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) build_arg: Vec<String>,
+    /// Where a secret of RUN --mount=type=secret is: id=ID,env=VARIABLE or id=ID,src=FILE; can be
+    /// given again
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) secret: Vec<String>,
     /// Image on which all stages stand
     #[arg(long, value_name = "IMAGE")]
     pub(crate) base: Option<String>,

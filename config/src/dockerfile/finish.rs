@@ -11,6 +11,7 @@ use super::steps::Made;
 use crate::ingest::draft::{Draft, DraftStep, plain_name};
 use crate::ingest::report::Book;
 use crate::project::Provider;
+use crate::secret::Secret;
 use crate::step::NamedCache;
 
 /// What the end result is made of.
@@ -18,6 +19,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) evaluated: Evaluated,
     pub(crate) steps: Vec<Made>,
     pub(crate) caches: Vec<NamedCache>,
+    pub(crate) secrets: Vec<Secret>,
     pub(crate) sites: Sites,
     pub(crate) base: String,
     pub(crate) from_line: usize,
@@ -82,6 +84,7 @@ pub(crate) fn draft(mut parts: Parts<'_>, book: &mut Book<'_>) -> Draft {
             run: made.run,
             env,
             caches: made.caches,
+            secrets: made.secrets,
             offline: made.offline,
             stage: made.stage,
             from: made.from,
@@ -104,6 +107,7 @@ pub(crate) fn draft(mut parts: Parts<'_>, book: &mut Book<'_>) -> Draft {
         steps,
         cache: Vec::new(),
         caches: parts.caches,
+        secrets: parts.secrets,
         stages: parts.sites.stages,
         services: service.into_iter().collect(),
         exclude: parts.exclude,

@@ -1,5 +1,7 @@
 //! `RUN --mount`: named caches, files brought along, and what cannot be had.
 
+use std::collections::BTreeMap;
+
 use super::event::Run;
 use super::state::absolute;
 use crate::ingest::draft::plain_name;
@@ -7,6 +9,7 @@ use crate::ingest::report::Book;
 use crate::ingest::shell::quote;
 use crate::ingest::{FileKind, Surroundings};
 use crate::path::is_at_or_below;
+use crate::secret::{Secret, SecretSource};
 use crate::step::{NamedCache, STAGES};
 
 /// Home of root, who carries steps out.
@@ -28,6 +31,8 @@ pub(crate) struct Mounts {
     pub(crate) env: Vec<(String, String)>,
     /// Stages it takes from.
     pub(crate) from: Vec<String>,
+    /// Names of secrets.
+    pub(crate) secrets: Vec<String>,
 }
 
 /// Translates mounts; collects the caches of the whole file.
@@ -37,6 +42,9 @@ pub(crate) struct Mounting<'a, 'b> {
     pub(crate) project: &'b str,
     pub(crate) line: usize,
     pub(crate) caches: &'b mut Vec<NamedCache>,
+    /// Where the values of secrets come from, by id.
+    pub(crate) known: &'b BTreeMap<String, SecretSource>,
+    pub(crate) secrets: &'b mut Vec<Secret>,
 }
 
 struct Mount<'m>(Vec<(&'m str, &'m str)>);
@@ -64,7 +72,7 @@ impl Mounting<'_, '_> {
                 "cache" => self.cache(&mount, target, &mut mounts),
                 "bind" => self.bind(&mount, target, run, &mut mounts),
                 "tmpfs" => self.tmpfs(target, &mut mounts),
-                "secret" | "ssh" => self.secret(&mount),
+                "secret" | "ssh" => self.secret(&mount, target, &mut mounts),
                 other => self
                     .book
                     .missing(self.line, format!("there is no mount of type `{other}`")),
@@ -217,14 +225,60 @@ impl Mounting<'_, '_> {
         );
     }
 
-    fn secret(&mut self, mount: &Mount<'_>) {
-        let what = mount.get(&["id"]).unwrap_or("default");
+    fn secret(&mut self, mount: &Mount<'_>, target: Option<String>, mounts: &mut Mounts) {
         let kind = mount.get(&["type"]).unwrap_or_default();
-        let note = format!("the {kind} `{what}` is not passed to steps yet");
-        if mount
-            .get(&["required"])
-            .is_some_and(|value| value != "false")
-        {
+        let id = mount.get(&["id"]).unwrap_or("default");
+        let Some(source) = self.known.get(id).filter(|_| kind == "secret") else {
+            return self.without(mount, kind, id);
+        };
+        let name = self.named(id, source);
+        let place = format!("/run/secrets/{name}");
+        if let Some(variable) = mount.get(&["env"]) {
+            let value = format!("{variable}=\"$(cat {place})\"");
+            mounts.before.push(format!("{value} && export {variable}"));
+        }
+        let target = target.or_else(|| {
+            let is_variable = mount.get(&["env"]).is_some();
+            (!is_variable).then(|| format!("/run/secrets/{id}"))
+        });
+        if let Some(target) = target.filter(|target| *target != place) {
+            let parent = target.rsplit_once('/').map_or("/", |(parent, _)| parent);
+            let (parent, to) = (
+                quote(if parent.is_empty() { "/" } else { parent }),
+                quote(&target),
+            );
+            let before = format!("mkdir -p {parent} && ln -sf {place} {to}");
+            mounts.before.push(before);
+            mounts.after.push(format!("rm -f {to}"));
+        }
+        mounts.secrets.push(name);
+        self.book.translated(
+            self.line,
+            format!("the secret `{id}` is read in this step only"),
+        );
+    }
+
+    /// The name of a secret in `hd.toml`; declares it with its first use.
+    fn named(&mut self, id: &str, source: &SecretSource) -> String {
+        let name = plain_name(id, "secret");
+        if !self.secrets.iter().any(|secret| secret.name == name) {
+            self.secrets.push(Secret {
+                name: name.clone(),
+                source: source.clone(),
+            });
+        }
+        name
+    }
+
+    fn without(&mut self, mount: &Mount<'_>, kind: &str, id: &str) {
+        let note = match kind {
+            "secret" => format!(
+                "nothing says where the secret `{id}` is: --secret id={id},env=VARIABLE or ,src=FILE"
+            ),
+            _ => format!("the {kind} `{id}` is not passed to steps"),
+        };
+        let required = mount.get(&["required"]);
+        if required.is_some_and(|value| value != "false") {
             self.book.missing(self.line, note);
         } else {
             self.book.approximated(self.line, format!("{note}; the command must do without, as it must under Docker when none is given"));

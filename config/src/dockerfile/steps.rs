@@ -14,6 +14,7 @@ use crate::ingest::shell::{join, quote};
 use crate::ingest::{FileKind, Surroundings};
 use crate::path::is_at_or_below;
 use crate::project::Dependency;
+use crate::secret::{Secret, SecretSource};
 use crate::step::NamedCache;
 
 /// One step, its environment still whole.
@@ -33,6 +34,8 @@ pub(crate) struct Made {
     pub(crate) args: BTreeMap<String, String>,
     /// Names of caches.
     pub(crate) caches: Vec<String>,
+    /// Names of secrets.
+    pub(crate) secrets: Vec<String>,
     /// Whether the network is cut off.
     pub(crate) offline: bool,
     /// What it installs, when it does nothing else.
@@ -51,6 +54,10 @@ pub(crate) struct Making<'a, 'b> {
     pub(crate) around: &'b dyn Surroundings,
     pub(crate) steps: Vec<Made>,
     pub(crate) caches: Vec<NamedCache>,
+    /// Where the values of secrets come from, by id.
+    pub(crate) known: &'b BTreeMap<String, SecretSource>,
+    /// Those that are used.
+    pub(crate) secrets: Vec<Secret>,
     /// The file system at hand.
     pub(crate) site: Site,
 }
@@ -166,6 +173,8 @@ impl Making<'_, '_> {
             project: &self.site.project,
             line,
             caches: &mut self.caches,
+            known: self.known,
+            secrets: &mut self.secrets,
         };
         let mounts = mounting.all(run);
         let script = text(run);
@@ -175,7 +184,8 @@ impl Making<'_, '_> {
         let simple = self.site.alone
             && who(&run.user) == self.site.user()
             && mounts.before.is_empty()
-            && mounts.caches.is_empty();
+            && mounts.caches.is_empty()
+            && mounts.secrets.is_empty();
         let install = if simple {
             recognise(&script, at_project, &has)
         } else {
@@ -192,6 +202,7 @@ impl Making<'_, '_> {
             env: Some(run.env.clone()),
             args,
             caches: mounts.caches,
+            secrets: mounts.secrets,
             offline: run.offline,
             install,
             from: mounts.from,

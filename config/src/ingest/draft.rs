@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::text;
 use crate::error::ConfigError;
 use crate::project::Dependency;
+use crate::secret::Secret;
 use crate::service::{Command, Condition, RestartPolicy};
 use crate::step::{NamedCache, Stage};
 
@@ -33,6 +34,8 @@ pub(crate) struct Draft {
     pub(crate) cache: Vec<String>,
     /// `[build.caches]`.
     pub(crate) caches: Vec<NamedCache>,
+    /// `[secrets]`.
+    pub(crate) secrets: Vec<Secret>,
     /// `[build.stages]`.
     pub(crate) stages: Vec<Stage>,
     /// Services.
@@ -54,6 +57,8 @@ pub(crate) struct DraftStep {
     pub(crate) env: BTreeMap<String, String>,
     /// Names of its caches.
     pub(crate) caches: Vec<String>,
+    /// Names of its secrets.
+    pub(crate) secrets: Vec<String>,
     /// Whether it has no network.
     pub(crate) offline: bool,
     /// The stage it builds in.

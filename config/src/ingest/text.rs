@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::draft::{Draft, DraftHealth, DraftService, DraftStep};
 use crate::project::{Dependency, DependencyKind};
+use crate::secret::SecretSource;
 use crate::service::{Command, Condition, RestartPolicy};
 use crate::slug::unique_slugs;
 use crate::step::{Stage, StageOrigin};
@@ -99,6 +100,14 @@ fn build(out: &mut String, draft: &Draft) {
             ),
         );
     }
+    for secret in &draft.secrets {
+        let (key, value) = match &secret.source {
+            SecretSource::Env(variable) => ("env", variable),
+            SecretSource::File(file) => ("file", file),
+        };
+        let source = format!("{key} = {}", string(value));
+        line_to(out, &format!("\n[secrets.{}]\n{source}", secret.name));
+    }
     for stage in &draft.stages {
         self::stage(out, stage);
     }
@@ -147,6 +156,9 @@ fn step(out: &mut String, step: &DraftStep, name: &str) {
     }
     if !step.caches.is_empty() {
         line_to(out, &format!("caches = {}", list(&step.caches)));
+    }
+    if !step.secrets.is_empty() {
+        line_to(out, &format!("secrets = {}", list(&step.secrets)));
     }
     if let Some(stage) = &step.stage {
         line_to(out, &format!("stage = {}", string(stage)));

@@ -4,10 +4,12 @@ mod around;
 mod report;
 mod subject;
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
+use hd_config::SecretSource;
 use hd_config::compose;
 use hd_config::dockerfile::{Options, translate};
 use hd_config::ingest::Imported;
@@ -41,7 +43,7 @@ pub(crate) fn run(args: &IngestArgs, place: &Place, output: Output) -> Outcome {
 fn imported(
     args: &IngestArgs,
     subject: &Subject,
-    build_args: std::collections::BTreeMap<String, String>,
+    build_args: BTreeMap<String, String>,
     around: &Around,
 ) -> Result<Imported, CliError> {
     let name = subject
@@ -55,6 +57,7 @@ fn imported(
         target: args.target.as_deref(),
         build_args,
         base: args.base.as_deref(),
+        secrets: secrets(args)?,
         ignore: ignore.as_deref(),
         ..Options::default()
     };
@@ -77,8 +80,8 @@ fn read(path: &Path) -> Result<String, CliError> {
     std::fs::read_to_string(path).map_err(|e| CliError::io("read", path, &e).with_exit(exit::USAGE))
 }
 
-fn build_args(args: &IngestArgs) -> Result<std::collections::BTreeMap<String, String>, CliError> {
-    let mut all = std::collections::BTreeMap::new();
+fn build_args(args: &IngestArgs) -> Result<BTreeMap<String, String>, CliError> {
+    let mut all = BTreeMap::new();
     for text in &args.build_arg {
         let (name, value) = match text.split_once('=') {
             Some((name, value)) => (name, value.to_owned()),
@@ -97,6 +100,35 @@ fn build_args(args: &IngestArgs) -> Result<std::collections::BTreeMap<String, St
             .hint("--build-arg NAME=VALUE"));
         }
         all.insert(name.to_owned(), value);
+    }
+    Ok(all)
+}
+
+/// Reads `--secret` as `docker build` has it: without a source it is the variable of that name.
+fn secrets(args: &IngestArgs) -> Result<BTreeMap<String, SecretSource>, CliError> {
+    let wrong = |text: &str| {
+        CliError::new(
+            "usage",
+            exit::USAGE,
+            format!("--secret {text:?} names no id"),
+        )
+        .hint("--secret id=ID,env=VARIABLE or --secret id=ID,src=FILE")
+    };
+    let mut all = BTreeMap::new();
+    for text in &args.secret {
+        let get = |names: &[&str]| {
+            let mut parts = text.split(',').filter_map(|part| part.split_once('='));
+            let found = parts.find(|(name, _)| names.contains(name));
+            found.map(|(_, value)| value.to_owned())
+        };
+        let id = get(&["id"])
+            .filter(|id| !id.is_empty())
+            .ok_or_else(|| wrong(text))?;
+        let source = match (get(&["src", "source"]), get(&["env"])) {
+            (Some(file), _) => SecretSource::File(file),
+            (None, variable) => SecretSource::Env(variable.unwrap_or_else(|| id.clone())),
+        };
+        all.insert(id, source);
     }
     Ok(all)
 }
