@@ -122,7 +122,10 @@ fn a_failing_step_keeps_the_last_good_view() {
     let from = up.so_far();
     fs::rename(env.path("source.txt"), env.path("source.away")).expect("rename");
     up.wait_line(from, &["step-1", "failed"]);
-    assert_eq!(env.status().steps("failed"), ["step-1"]);
+    // The line comes as the step ends, the state once the whole chain has.
+    up.until("status says so", || {
+        (env.status().steps("failed") == ["step-1"]).then_some(())
+    });
     assert!(
         http::get(env.port(0), "/").is_some_and(|answer| answer.body == "one\n"),
         "{}",
