@@ -1,5 +1,7 @@
 //! `hd ingest` as people use it: the examples, Compose, what is written and what is refused.
 
+use std::io::{Read, Write};
+
 use hd_integration::{Env, SHORT, files, leftovers, needs, skip_unless};
 
 /// The Dockerfiles of an example, translated over its own hd.toml, on the base of the registry.
@@ -179,4 +181,39 @@ fn a_secret_of_the_build_is_one_of_the_step() {
         .finish()
         .expect_code(2);
     assert!(wrong.stderr.contains("names no id"), "{}", wrong.said());
+}
+
+/// Answers every request on a port of its own with this text, for as long as the test runs.
+fn answering(text: &'static str) -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let _ = stream.read(&mut [0; 1024]);
+            let head = format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n", text.len());
+            let _ = stream.write_all(format!("{head}{text}").as_bytes());
+        }
+    });
+    port
+}
+
+#[test]
+fn a_download_is_held_against_its_checksum() {
+    skip_unless!(needs::fuse(), needs::root(), needs::registry());
+    let base = needs::registry().expect("checked by skip_unless");
+    let port = answering("hello\n");
+    let sum = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
+    let dockerfile = format!(
+        "FROM {base}/busybox:1\nADD --checksum=sha256:{sum} --chmod=640 http://127.0.0.1:{port}/d/greeting.txt /opt/\n"
+    );
+    let env = Env::project(&[("Dockerfile", &dockerfile)]);
+    env.hd(["ingest"]).finish().ok();
+    env.once();
+    let shown = "stat -c %a /opt/greeting.txt && cat /opt/greeting.txt";
+    let shown = env.hd(["run", "sh", "-c", shown]).finish().ok();
+    assert_eq!(shown.stdout, "640\nhello\n");
+    files::replace(&env.path("hd.toml"), sum, &sum.replace('5', "6"));
+    let failed = env.once_fails(3);
+    assert_eq!(failed.steps("failed").len(), 1, "{:?}", failed.value());
 }
