@@ -34,7 +34,7 @@ pub(crate) fn run(args: &[&str]) -> Result<Value, Failure> {
             target_dir()?.join("release/hd")
         }
     };
-    let contenders = contenders(&hd, &place);
+    let contenders = contenders(&hd, &place, &asked.image);
     let mut rows: Vec<Row> = Vec::new();
     // One after the other in each round, so that a busy machine slows all.
     for round in 0..asked.rounds {
@@ -101,7 +101,7 @@ enum Contender {
     },
 }
 
-fn contenders(hd: &Path, place: &Path) -> Vec<Contender> {
+fn contenders(hd: &Path, place: &Path, image: &str) -> Vec<Contender> {
     let mut all = vec![Contender::Hd {
         program: hd.to_owned(),
         project: place.join("project"),
@@ -109,6 +109,9 @@ fn contenders(hd: &Path, place: &Path) -> Vec<Contender> {
     }];
     if succeeds(Command::new("docker").args(["version", "--format", "x"])) {
         all.push(Contender::Docker);
+        if shares_layers(image) {
+            eprintln!("Docker keeps layers of {image} for other images: its pull is none");
+        }
     } else {
         eprintln!("left out: no Docker engine answers");
     }
@@ -120,6 +123,13 @@ fn contenders(hd: &Path, place: &Path) -> Vec<Contender> {
         eprintln!("left out: no podman");
     }
     all
+}
+
+/// Whether a pull by Docker would find layers, which it keeps as long as any image has them.
+fn shares_layers(image: &str) -> bool {
+    succeeds(Command::new("docker").args(["rmi", "-f", image]));
+    let said = output(&mut words("docker", &["pull", image]));
+    said.is_ok_and(|text| text.contains("Already exists"))
 }
 
 impl Contender {
