@@ -42,8 +42,10 @@ fn without_an_engine_hd_is_measured_and_the_rest_explained() {
     skip_unless!(needs::fuse(), needs::package_index());
     let env = env();
     let page = env.mark().join("report.html");
-    let html = ["--html", page.to_str().expect("a UTF-8 path")];
-    let done = env.hd(DEMO.into_iter().chain(html)).finish().ok();
+    let picture = env.mark().join("plots.svg");
+    let [page_name, picture_name] = [&page, &picture].map(|path| path.to_str().expect("UTF-8"));
+    let files = ["--html", page_name, "--svg", picture_name];
+    let done = env.hd(DEMO.into_iter().chain(files)).finish().ok();
     let report = done.json();
     assert_eq!(
         (&report["schema"], &report["project"]),
@@ -77,6 +79,8 @@ fn without_an_engine_hd_is_measured_and_the_rest_explained() {
         page.ends_with("</html>\n") && !page.contains("src="),
         "{page}"
     );
+    let picture = std::fs::read_to_string(picture).expect("the picture is written");
+    assert_eq!(picture.matches("<circle").count(), expected.len());
     let missing = &report["missing"][0];
     assert_eq!(missing["side"], "docker");
     let reason = missing["reason"].as_str().expect("a reason");

@@ -24,6 +24,9 @@ pub(crate) struct DemoArgs {
     /// Write a report with plots into this file, too
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+    /// Write the plots alone into this file, as one picture
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
     /// The project, if it is not here
     #[arg(value_name = "PATH")]
     pub(crate) path: Option<PathBuf>,

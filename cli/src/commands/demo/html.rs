@@ -2,18 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::report::{Phase, Report, Side, What};
-use super::table::factor;
-use crate::output::human::{bytes, ms};
-
-/// Width of a plot, in the units of its view box.
-const WIDTH: f64 = 720.0;
-/// Where bars begin: names stand left of it.
-const LEFT: f64 = 190.0;
-/// Room at the right for the figure of the longest bar.
-const RIGHT: f64 = 150.0;
-/// Height of one bar with its gap.
-const LINE: f64 = 26.0;
+use super::plot::{WIDTH, escape, plots};
+use super::report::Report;
+use crate::output::human::bytes;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1c2420;--dim:#5c6a64;--line:#d9dfdb;--own:#1f7a5c;--other:#9aa8a1;--paper:#fbfcfb}\
@@ -51,8 +42,13 @@ pub(super) fn page(report: &Report) -> String {
         let line = format!("No figures for {}: {}.", missing.side, missing.reason);
         paragraph(&mut out, &line);
     }
-    for what in What::ALL {
-        plot(&mut out, report, what);
+    for plot in plots(report) {
+        let label = escape(plot.what.label());
+        let (height, body) = (plot.height, plot.body);
+        let _ = writeln!(
+            out,
+            "<h2>{label}</h2>\n<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{label}\">\n{body}</svg>"
+        );
     }
     disk(&mut out, report);
     commands(&mut out, report);
@@ -63,63 +59,6 @@ pub(super) fn page(report: &Report) -> String {
 fn paragraph(out: &mut String, text: &str) {
     // Writing to a String cannot fail; so everywhere here.
     let _ = writeln!(out, "<p>{}</p>", escape(text));
-}
-
-fn plot(out: &mut String, report: &Report, what: What) {
-    let sides = report.sides.iter();
-    let measured: Vec<(&Side, &Phase)> = sides
-        .filter_map(|side| Some((side, side.phase(what)?)))
-        .collect();
-    let most = measured.iter().map(|(_, phase)| phase.max_ms);
-    let most = most.fold(0.0, f64::max);
-    if measured.is_empty() || most <= 0.0 {
-        return;
-    }
-    let own = report.sides.first().and_then(|side| side.phase(what));
-    let height = LINE * measured.len() as f64 + 4.0;
-    let label = escape(what.label());
-    let _ = writeln!(
-        out,
-        "<h2>{label}</h2>\n<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{label}\">"
-    );
-    let scale = (WIDTH - LEFT - RIGHT) / most;
-    for (index, (side, phase)) in measured.iter().enumerate() {
-        let top = LINE * index as f64 + 4.0;
-        let own = own.filter(|own| !std::ptr::eq(*own, *phase));
-        bar(out, side, phase, own, (top, scale));
-    }
-    out.push_str("</svg>\n");
-}
-
-fn bar(
-    out: &mut String,
-    side: &Side,
-    phase: &Phase,
-    own: Option<&Phase>,
-    (top, scale): (f64, f64),
-) {
-    let class = if own.is_none() { "own" } else { "other" };
-    let times = own.filter(|own| own.median_ms > 0.0);
-    let times = times.map(|own| format!(" · {}×", factor(phase.median_ms / own.median_ms)));
-    let (text, middle) = (top + 14.0, top + 9.0);
-    let _ = writeln!(
-        out,
-        "<text x=\"0\" y=\"{text}\">{}</text><rect class=\"{class}\" x=\"{LEFT}\" y=\"{top}\" \
-         width=\"{:.1}\" height=\"18\" rx=\"2\"/>",
-        escape(&side.name),
-        (phase.median_ms * scale).max(1.0),
-    );
-    for sample in &phase.samples_ms {
-        let at = LEFT + sample * scale;
-        let _ = write!(out, "<circle cx=\"{at:.1}\" cy=\"{middle}\" r=\"2.5\"/>");
-    }
-    let _ = writeln!(
-        out,
-        "<text class=\"figure\" x=\"{:.1}\" y=\"{text}\">{}{}</text>",
-        LEFT + phase.max_ms * scale + 9.0,
-        ms(phase.median_ms),
-        times.unwrap_or_default(),
-    );
 }
 
 fn disk(out: &mut String, report: &Report) {
@@ -161,24 +100,11 @@ fn commands(out: &mut String, report: &Report) {
     out.push_str("</table>\n");
 }
 
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::machine::Machine;
-    use super::super::report::{Missing, SCHEMA};
+    use super::super::plot::picture;
+    use super::super::report::{Missing, Phase, SCHEMA, Side, What};
     use super::*;
 
     fn side(name: &str, samples: &[f64]) -> Side {
@@ -224,5 +150,8 @@ mod tests {
             assert!(page.contains(part), "{part} is missing in {page}");
         }
         assert!(!page.contains("http") && !page.contains("a<b>"), "{page}");
+        let picture = picture(&report);
+        assert_eq!(picture.matches("<circle").count(), 4);
+        assert!(picture.contains("one edit") && picture.contains("1.2 s · 10×"));
     }
 }

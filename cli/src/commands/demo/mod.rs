@@ -10,6 +10,7 @@ mod hd;
 mod html;
 mod http;
 mod machine;
+mod plot;
 mod process;
 mod pull;
 mod report;
@@ -26,7 +27,7 @@ use self::hd::{Found, Hd};
 use self::process::Watch;
 use self::report::{Missing, Report, SCHEMA, What};
 use self::rival::{Files, Ways};
-use self::subject::{Copy, Subject};
+use self::subject::{Copy, Subject, write};
 use crate::args::{DemoArgs, EngineName};
 use crate::error::{CliError, Outcome};
 use crate::output::Output;
@@ -72,9 +73,9 @@ impl Run<'_> {
 pub(crate) fn run(args: &DemoArgs, output: Output) -> Outcome {
     let located = project::locate(&args.place, args.path.as_deref())?;
     let subject = Subject::read(&located)?;
-    if let Some(file) = &args.html {
+    for file in args.html.iter().chain(&args.svg) {
         // Not after an hour of measuring.
-        std::fs::write(file, "").map_err(|e| CliError::io("write", file, &e))?;
+        write(file, "")?;
     }
     let watch = Watch::default();
     let interrupted = watch.clone();
@@ -99,7 +100,10 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> Outcome {
     };
     closed.map_err(|e| CliError::io("remove", &path, &e))?;
     if let Some(file) = &args.html {
-        std::fs::write(file, html::page(&report)).map_err(|e| CliError::io("write", file, &e))?;
+        write(file, &html::page(&report))?;
+    }
+    if let Some(file) = &args.svg {
+        write(file, &plot::picture(&report))?;
     }
     if output.json {
         output.value(&report)?;
