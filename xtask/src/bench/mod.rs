@@ -5,6 +5,7 @@
 
 mod dag;
 mod kept;
+mod live;
 mod machine;
 mod oci;
 mod project;

@@ -1,22 +1,20 @@
 //! `cargo xtask bench scale`: what one edit costs in projects of very different size, with the watcher,
 //! the view and a service alive; what nothing changed costs beside `git status`; memory.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::live::{Up, is_ready};
 use super::store::tiny;
 use super::usage::measure;
 use super::{machine, median, remove_dir};
-use crate::shell::{Doing, Failure, cargo, output, run as run_command, shown, target_dir};
+use crate::shell::{Doing, Failure, cargo, output, run as run_command, target_dir};
 
 /// Files of the projects, unless somebody says otherwise.
 const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
-const DEADLINE: Duration = Duration::from_secs(600);
 /// One step reads one file, the service watches another, nobody reads a third.
 const HD_TOML: &str = r#"[environment]
 name = "scale"
@@ -244,10 +242,10 @@ impl Place {
     }
 
     fn measure(&self, runs: usize) -> Result<Figures, Failure> {
-        let mut up = self.up()?;
+        let mut up = Up::start(self.command(&["--progress", "json", "up"]))?;
         let (edits, edit_cpu_ms, rss_bytes) = self.edits(&up, runs)?;
         output(&mut self.command(&["down"]))?;
-        up.child.wait().doing(|| "waiting for hd up".into())?;
+        up.ended()?;
         let (mut no_change_ms, mut git_status_ms) = (Vec::new(), Vec::new());
         for _ in 0..runs {
             no_change_ms.push(measure(&mut self.command(&["up", "--once", "--json"]))?.wall_ms);
@@ -263,29 +261,6 @@ impl Place {
             git_status_ms,
             rss_bytes,
         })
-    }
-
-    fn up(&self) -> Result<Up, Failure> {
-        let mut command = self.command(&["--progress", "json", "up"]);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().doing(|| shown(&command))?;
-        let stderr = child.stderr.take();
-        let stderr = stderr.ok_or_else(|| Failure::new("hd has no stderr"))?;
-        let (sender, events) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                let event = serde_json::from_str(&line).unwrap_or(Value::String(line));
-                if sender.send(event).is_err() {
-                    break;
-                }
-            }
-        });
-        let up = Up { child, events };
-        up.wait(is_ready)?;
-        Ok(up)
     }
 
     fn edits(&self, up: &Up, runs: usize) -> Result<(Vec<Vec<f64>>, f64, u64), Failure> {
@@ -325,82 +300,6 @@ impl Place {
         up.wait(batch)?;
         Ok(started.elapsed().as_secs_f64() * 1000.0)
     }
-}
-
-fn is_ready(event: &Value) -> bool {
-    event["event"] == "service" && event["state"] == "ready"
-}
-
-/// A running `hd up`; it ends when it is dropped.
-struct Up {
-    child: Child,
-    events: Receiver<Value>,
-}
-
-impl Up {
-    fn wait(&self, wanted: impl Fn(&Value) -> bool) -> Result<(), Failure> {
-        let mut last = Value::Null;
-        loop {
-            match self.events.recv_timeout(DEADLINE) {
-                Ok(event) if wanted(&event) => return Ok(()),
-                Ok(event) => last = event,
-                Err(error) => {
-                    let said = format!("hd up does not tell what it should: {error}; last: {last}");
-                    return Err(Failure::new(said));
-                }
-            }
-        }
-    }
-
-    /// User and system time of the process; its children do not count.
-    fn cpu_ms(&self) -> Result<f64, Failure> {
-        let stat = self.proc("stat")?;
-        // proc(5): the name may hold blanks; utime and stime are the 12th and 13th field after it.
-        let fields: Vec<&str> = stat
-            .rsplit_once(')')
-            .map_or("", |(_, rest)| rest)
-            .split_whitespace()
-            .collect();
-        let ticks = |index: usize| {
-            fields
-                .get(index)
-                .and_then(|field| field.parse::<f64>().ok())
-        };
-        let per_second = ticks_a_second();
-        match (ticks(11), ticks(12)) {
-            (Some(user), Some(system)) => Ok((user + system) * 1000.0 / per_second),
-            _ => Err(Failure::new("/proc/PID/stat is not as proc(5) says")),
-        }
-    }
-
-    fn rss_bytes(&self) -> Result<u64, Failure> {
-        let status = self.proc("status")?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-        let kib = kib.ok_or_else(|| Failure::new("/proc/PID/status has no VmRSS"))?;
-        Ok(kib * 1024)
-    }
-
-    fn proc(&self, name: &str) -> Result<String, Failure> {
-        let path = format!("/proc/{}/{name}", self.child.id());
-        std::fs::read_to_string(&path).doing(|| format!("reading {path}"))
-    }
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        // For when it could not be told to end.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Clock ticks a second, as `getconf CLK_TCK` prints; 100 on every Linux of today.
-fn ticks_a_second() -> f64 {
-    let asked = Command::new("getconf").arg("CLK_TCK").output().ok();
-    let text = asked.map(|out| String::from_utf8_lossy(&out.stdout).into_owned());
-    text.and_then(|text| text.trim().parse().ok())
-        .unwrap_or(100.0)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
