@@ -13,11 +13,6 @@ const LATER: &[(&str, &str)] = &[
         "commit",
         "an environment is its hd.toml: commit that with git",
     ),
-    ("config", "`hd status --json` shows what was understood"),
-    (
-        "cp",
-        "services work on the project directory itself: use `cp` there",
-    ),
     (
         "lock",
         "pin versions in the files that your package manager reads",
@@ -34,12 +29,10 @@ const LATER: &[(&str, &str)] = &[
         "restore",
         "check out the state you want with git: `hd` makes the rest of it again",
     ),
-    ("schema", "`hd init` writes a commented hd.toml"),
     (
         "snapshot",
         "commit the project with git: `hd` makes the rest of it again",
     ),
-    ("top", "`hd status` shows states and process ids"),
     ("watch", "`hd up` watches"),
 ];
 

@@ -97,7 +97,7 @@ fn help_lists_what_works_and_nothing_else() {
     ] {
         assert!(listed.contains(&verb), "{verb} in {listed:?}");
     }
-    for verb in ["lock", "top", "cp"] {
+    for verb in ["lock", "push", "pause"] {
         assert!(!listed.contains(&verb), "{verb} in {listed:?}");
     }
     for verb in &listed {

@@ -23,6 +23,7 @@ mod parse;
 mod path;
 pub mod project;
 mod read;
+pub mod schema;
 pub mod secret;
 pub mod service;
 pub mod signal;

@@ -105,6 +105,12 @@ impl WatchSet {
         })
     }
 
+    /// What each glob does, in their order.
+    #[must_use]
+    pub fn actions(&self) -> &[WatchAction] {
+        &self.actions
+    }
+
     /// The globs as written.
     #[must_use]
     pub fn globs(&self) -> &[String] {

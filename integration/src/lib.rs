@@ -16,6 +16,7 @@ pub mod needs;
 pub mod poll;
 pub mod ports;
 pub mod programs;
+pub mod pty;
 pub mod report;
 pub mod run;
 pub mod samples;

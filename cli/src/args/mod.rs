@@ -6,6 +6,7 @@ mod cas;
 mod dag;
 mod demo;
 mod image;
+mod document;
 mod ingest;
 mod inside;
 mod lifecycle;
@@ -23,6 +24,7 @@ pub(crate) use cas::CasVerb;
 pub(crate) use dag::{DagDiffArgs, DagVerb};
 pub(crate) use demo::{DemoArgs, EngineName};
 pub(crate) use image::{ExportArgs, ImageNames, ImageVerb, LayerCompression};
+pub(crate) use document::{ConfigArgs, CopyArgs, ManArgs};
 pub(crate) use ingest::IngestArgs;
 pub(crate) use inside::{DebugArgs, ExecArgs, HowArgs, RunArgs, ShellArgs};
 pub(crate) use lifecycle::{BuildArgs, DownArgs, InitArgs, UpArgs};
@@ -73,6 +75,8 @@ pub(crate) enum Verb {
     Run(RunArgs),
     /// Open a shell in the environment
     Shell(ShellArgs),
+    /// Copy files to or from what a service sees
+    Cp(CopyArgs),
     /// Print what services wrote
     Logs(LogsArgs),
     /// Start services that do not run
@@ -95,6 +99,8 @@ pub(crate) enum Verb {
     Diff(ServicesArgs),
     /// Drop what services wrote into their views and restart them
     Reset(ServicesArgs),
+    /// Watch services, steps and logs on the whole screen
+    Top(PlaceArgs),
     /// List the projects that run
     Ls(LsArgs),
     /// Say what `up` would run, without running it
@@ -105,6 +111,8 @@ pub(crate) enum Verb {
     Debug(DebugArgs),
     /// Run a step twice from nothing and compare what it makes; exit code 0 same, 1 different
     Verify(VerifyArgs),
+    /// Print every setting, and where it came from
+    Config(ConfigArgs),
     /// Look at the environment's graph
     #[command(subcommand)]
     Dag(DagVerb),
@@ -125,6 +133,10 @@ pub(crate) enum Verb {
     Demo(DemoArgs),
     /// Check what hd needs of this machine; exit code 7 when something is missing
     Doctor(PlaceArgs),
+    /// Print the JSON Schema of hd.toml, for editors
+    Schema,
+    /// Print the manual page of hd, or write those of all verbs
+    Man(ManArgs),
     /// Print the script that completes hd's words in a shell
     Completion(CompletionArgs),
     /// Print the version

@@ -160,7 +160,7 @@ impl How {
             Stream::Hd => "hd",
         };
         if self.output.json {
-            return json!({"service": name, "at": timestamp(line.at), "stream": stream, "text": line.text}).to_string();
+            return json!({"schema": 1, "service": name, "at": timestamp(line.at), "stream": stream, "text": line.text}).to_string();
         }
         let mut text = told(line, style);
         if self.times {
@@ -226,7 +226,7 @@ mod tests {
             shown(how(false, false, true)),
             "1970-01-01T00:00:00.000000Z * Running"
         );
-        let json = r#"{"at":"1970-01-01T00:00:00.000000Z","service":"web","stream":"stdout","text":"* Running"}"#;
+        let json = r#"{"at":"1970-01-01T00:00:00.000000Z","schema":1,"service":"web","stream":"stdout","text":"* Running"}"#;
         assert_eq!(shown(how(true, true, true)), json);
         let remark = LogLine {
             stream: Stream::Hd,

@@ -5,9 +5,11 @@ mod build;
 mod cache;
 mod cas;
 mod completion;
+mod config;
 mod dag;
 mod demo;
 mod doctor;
+mod document;
 mod down;
 mod export;
 mod image;
@@ -21,6 +23,7 @@ mod prune;
 mod service;
 mod state;
 mod status;
+mod top;
 mod up;
 mod verify;
 mod version;
@@ -56,6 +59,7 @@ pub(crate) fn run(cli: Cli, output: Output, started: Instant) -> Outcome {
         Verb::Exec(args) => inside::exec(args, outer, output, started),
         Verb::Run(args) => inside::run(args, outer, output, started),
         Verb::Shell(args) => inside::shell(args, outer, output, started),
+        Verb::Cp(args) => inside::copy(args, outer, output),
         Verb::Logs(args) => logs::run(&args, &args.place().or(outer), output),
         Verb::Start(args) => service::start(args, outer, output),
         Verb::Stop(args) => service::stop(args, outer, output),
@@ -67,8 +71,12 @@ pub(crate) fn run(cli: Cli, output: Output, started: Instant) -> Outcome {
         Verb::Reset(args) => written::reset(args, outer, output),
         Verb::Attach(args) => beside::attach(&args.place.or(outer), output),
         Verb::Events(args) => beside::events(&args.place.or(outer), output),
+        Verb::Top(args) => top::run(&args.place.or(outer), output),
         Verb::Ls(args) => ls::run(&args, output),
         Verb::Doctor(args) => doctor::run(&args.place.or(outer), output),
+        Verb::Config(args) => config::run(&args, outer, output),
+        Verb::Schema => document::schema(output),
+        Verb::Man(args) => document::man(args.directory.as_deref(), output),
         Verb::Completion(args) => completion::run(args.shell, output),
         Verb::Why(args) => why::run(&args.place.or(outer), args.name.as_deref(), output),
         Verb::Plan(mut args) => {

@@ -5,8 +5,17 @@ use std::time::Duration;
 use hd_actors::events::Event;
 use serde_json::{Value, json};
 
+/// Version of the objects; fields are only ever added to it.
+const SCHEMA: u32 = 1;
+
 /// Writes an event as one object; `event` names its kind.
 pub(crate) fn value(event: &Event) -> Value {
+    let mut value = of(event);
+    value["schema"] = json!(SCHEMA);
+    value
+}
+
+fn of(event: &Event) -> Value {
     match event {
         Event::Pulling {
             image,
@@ -93,7 +102,8 @@ mod tests {
             reason: String::new(),
             after: Some(Duration::from_millis(165)),
         };
-        let expected = r#"{"event":"service","ms":165.0,"name":"web","reason":"","state":"ready"}"#;
+        let expected =
+            r#"{"event":"service","ms":165.0,"name":"web","reason":"","schema":1,"state":"ready"}"#;
         assert_eq!(value(&event).to_string(), expected);
     }
 }

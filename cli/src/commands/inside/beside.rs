@@ -38,7 +38,11 @@ fn connect(located: &Located) -> Result<Client, CliError> {
 }
 
 /// Enters the service that is meant, waiting for one that is just being started.
-fn enter(located: &Located, wish: &Wish, conductor: &Conductor) -> Result<Entered, CliError> {
+pub(super) fn enter(
+    located: &Located,
+    wish: &Wish,
+    conductor: &Conductor,
+) -> Result<Entered, CliError> {
     let helper = Helper::prepare().map_err(broken)?;
     let launcher = Launcher::new(helper, None);
     let deadline = Instant::now() + THERE_WITHIN;

@@ -28,6 +28,8 @@ pub(super) struct Wish {
     pub(super) base: Option<String>,
     /// A terminal of this size; none when stdin and stdout are not both one.
     pub(super) tty: Option<TtySize>,
+    /// Descriptors 0 and 1 in place of this process's own; an absent one is `/dev/null`.
+    pub(super) pipes: Option<(Option<OwnedFd>, Option<OwnedFd>)>,
 }
 
 impl Wish {
@@ -55,6 +57,7 @@ impl Wish {
             service,
             base,
             tty,
+            pipes: None,
         })
     }
 
@@ -70,6 +73,15 @@ impl Wish {
     pub(super) fn stdio(&self) -> Result<Stdio, CliError> {
         if self.tty.is_some() {
             return Ok(Stdio::default());
+        }
+        if let Some((stdin, stdout)) = &self.pipes {
+            let copy = |fd: &Option<OwnedFd>| fd.as_ref().map_or(Ok(None), own);
+            return Ok(Stdio {
+                stdin: copy(stdin)?,
+                stdout: copy(stdout)?,
+                stderr: own(std::io::stderr())?,
+                extra: Vec::new(),
+            });
         }
         Ok(Stdio {
             stdin: own(std::io::stdin())?,
@@ -173,6 +185,7 @@ mod tests {
             service: None,
             base: None,
             tty: None,
+            pipes: None,
         };
         let mut service = Command::new(["serve"]);
         service.env = vec![("A".into(), "old".into()), ("B".into(), "b".into())];

@@ -4,13 +4,14 @@ mod alone;
 mod beside;
 mod command;
 mod conduct;
+mod copy;
 mod debug;
 
 use std::ffi::OsString;
 use std::time::Instant;
 
 use self::command::Wish;
-use crate::args::{DebugArgs, ExecArgs, Place, RunArgs, ShellArgs};
+use crate::args::{CopyArgs, DebugArgs, ExecArgs, Place, RunArgs, ShellArgs};
 use crate::error::Outcome;
 use crate::leftovers;
 use crate::output::Output;
@@ -36,6 +37,11 @@ pub(super) fn shell(args: ShellArgs, outer: Place, output: Output, started: Inst
     let argv = ["/bin/sh", "-c", SHELL].map(OsString::from).into();
     let wish = Wish::new(argv, &args.how, args.service, args.base)?;
     carry_out(&args.place.or(outer), wish, false, output, started)
+}
+
+/// Copies files between this machine and what a service sees.
+pub(super) fn copy(args: CopyArgs, outer: Place, output: Output) -> Outcome {
+    copy::run(args, outer, output)
 }
 
 /// Opens a shell where a step runs.

@@ -1,0 +1,35 @@
+//! What hd says about a project and about itself: `config`, `man`; and `cp`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Place;
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// Only what stands at and below this key, such as services.web
+    #[arg(value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Write the pages of all verbs into this directory [default: print that of hd]
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyArgs {
+    /// What: a path of this machine, or SERVICE:PATH
+    #[arg(value_name = "FROM")]
+    pub(crate) from: String,
+    /// Where to: the same; into it, if it is a directory
+    #[arg(value_name = "TO")]
+    pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}

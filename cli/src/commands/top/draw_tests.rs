@@ -1,0 +1,96 @@
+use hd_actors::model::report::{ActorReport, Restarts, ServiceReport, StepReport};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+
+use super::super::model::{Key, Line};
+use super::*;
+
+fn app() -> App {
+    let service = |name: &str, state, reason: &str| ServiceReport {
+        name: name.to_owned(),
+        state,
+        pid: Some(4711),
+        restarts: Restarts { crash: 1, watch: 2 },
+        reason: reason.to_owned(),
+        ..ServiceReport::default()
+    };
+    let mut app = App::default();
+    app.take(Some(Report {
+        name: "shop".to_owned(),
+        root: Some("3f".repeat(32)),
+        files: 12,
+        steps: vec![StepReport {
+            name: "step-1".to_owned(),
+            result: StepOutcome::Kept,
+            ms: 0.2,
+            reason: "nothing it read changed".to_owned(),
+            slug: "npm-ci".to_owned(),
+            command: "npm ci".to_owned(),
+        }],
+        services: vec![
+            service("db", ServiceState::Ready, "ready"),
+            service(
+                "web",
+                ServiceState::Backoff,
+                "exited with code 1; starting again in 100 ms, which is long",
+            ),
+        ],
+        actors: Some(vec![ActorReport {
+            name: "service_supervisor.web".to_owned(),
+            state: ActorState::Busy,
+            restarts: 1,
+            queued: 3,
+        }]),
+        ..Report::default()
+    }));
+    for number in 0..40 {
+        app.push(Line {
+            service: if number % 2 == 0 { "db" } else { "web" }.to_owned(),
+            text: format!("line {number} \u{1b}[31mred\u{1b}[0m"),
+        });
+    }
+    app
+}
+
+fn screen(app: &App, colour: bool) -> Terminal<TestBackend> {
+    let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+    terminal.draw(|frame| draw(frame, app, colour)).unwrap();
+    terminal
+}
+
+fn text(app: &App) -> String {
+    let buffer = screen(app, false).backend().buffer().clone();
+    let rows = (0..24).map(|y| (0..80).map(|x| buffer[(x, y)].symbol()).collect::<String>());
+    rows.map(|row| row.trim_end().to_owned() + "\n").collect()
+}
+
+#[test]
+fn the_screen_is_right_at_80_by_24_without_colour() {
+    let mut app = app();
+    insta::assert_snapshot!("services", text(&app));
+    for cell in screen(&app, false).backend().buffer().content() {
+        assert!(
+            cell.fg == Color::Reset && cell.bg == Color::Reset,
+            "{cell:?}"
+        );
+    }
+    app.key(Key::Tab);
+    for letter in "/line 3".chars() {
+        app.key(Key::Char(letter));
+    }
+    insta::assert_snapshot!("steps_filtered", text(&app));
+    app.key(Key::Escape);
+    app.key(Key::Tab);
+    app.take(None);
+    insta::assert_snapshot!("actors_gone", text(&app));
+}
+
+#[test]
+fn nothing_is_known_at_first_and_small_terminals_do_not_break_it() {
+    for (width, height) in [(80, 24), (10, 3), (1, 1), (200, 60)] {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        for app in [App::default(), app()] {
+            terminal.draw(|frame| draw(frame, &app, true)).unwrap();
+        }
+    }
+}
