@@ -60,13 +60,33 @@ pub(crate) fn locate(place: &Place, path: Option<&Path>) -> Result<Located, CliE
         }
     })?;
     let directory = canonical.parent().unwrap_or(Path::new("/")).to_path_buf();
-    let paths = InstancePaths::new(&home()?, &directory);
+    let mut paths = InstancePaths::new(&home()?, &directory);
+    if let Some(name) = instance(place)? {
+        paths = paths.named(&name);
+    }
     Ok(Located {
         directory,
         config: canonical,
         profiles: profiles(place),
         paths,
     })
+}
+
+/// The instance of the command line, else that of `HD_INSTANCE`.
+fn instance(place: &Place) -> Result<Option<String>, CliError> {
+    let set = std::env::var("HD_INSTANCE").ok();
+    let name = place
+        .instance
+        .clone()
+        .or(set.filter(|name| !name.is_empty()));
+    let Some(name) = name else { return Ok(None) };
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
+    if name.is_empty() || name.len() > 40 || !name.chars().all(plain) || name.starts_with('-') {
+        let message = format!("{name:?} is no name of an instance");
+        return Err(CliError::new("usage", exit::USAGE, message)
+            .hint("a-z, 0-9, `_` and `-`, at most 40, beginning with a letter or digit"));
+    }
+    Ok(Some(name))
 }
 
 /// The profiles of the command line, else those of `HD_PROFILE`, separated by commas.

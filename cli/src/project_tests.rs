@@ -86,6 +86,7 @@ fn the_file_is_found_upward_or_named() {
         let place = Place {
             directory: Some(directory.to_owned()),
             file: file.map(PathBuf::from),
+            instance: None,
             profile: Vec::new(),
         };
         locate(&place, None)

@@ -33,7 +33,6 @@ const LATER: &[(&str, &str)] = &[
         "snapshot",
         "commit the project with git: `hd` makes the rest of it again",
     ),
-    ("watch", "`hd up` watches"),
 ];
 
 /// Says why `verb` is not carried out.

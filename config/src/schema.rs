@@ -16,7 +16,7 @@ mod tests {
     #[test]
     fn the_schema_has_the_keys_that_work_and_no_other() {
         let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-        let tables: [(&str, &Keys); 11] = [
+        let tables: [(&str, &Keys); 14] = [
             ("", &keys::ROOT),
             ("/$defs/environment", &keys::ENVIRONMENT),
             ("/$defs/build", &keys::BUILD),
@@ -27,6 +27,9 @@ mod tests {
             ("/$defs/healthcheck_table", &keys::HEALTHCHECK),
             ("/$defs/files_table", &keys::FILES),
             ("/$defs/options", &keys::OPTIONS),
+            ("/$defs/gc", &keys::GC),
+            ("/$defs/secret", &keys::SECRET),
+            ("/$defs/stage", &keys::BUILD_STAGE),
             ("/$defs/profile", &keys::PROFILE),
         ];
         for (place, keys) in tables {

@@ -193,6 +193,19 @@ fn an_environment_file_counts_like_the_file_that_names_it() {
     assert_eq!(pid(&env, "db"), db);
 }
 
+#[test]
+fn another_file_of_secrets_takes_a_new_start() {
+    skip_unless!(needs::fuse());
+    let (env, mut up) = start(&[WEB]);
+    let from = up.so_far();
+    edit(&env, &[WEB, "\n[secrets.token]\nfile = \"token.txt\"\n"]);
+    up.wait_line(from, &["other files hold secrets"]);
+    let error = env.status().value()["error"].clone();
+    assert_eq!(error["place"], "[secrets]", "{error}");
+    edit(&env, &[WEB]);
+    up.wait_line(from, &["hd.toml is valid again"]);
+}
+
 trait WhenUp {
     fn finish_when(self, up: &mut Up);
 }

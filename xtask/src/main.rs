@@ -34,6 +34,9 @@ usage: cargo xtask COMMAND
   bench projection [--rounds N] [--cold-rounds N] [--only MEASURE]... [--target NAME]...
                             views beside ext4, overlayfs and fuse-overlayfs on a real root, warm
                             and cold, mounts and capture; a table and one JSON object (root)
+  bench services [--rounds N]
+                            from a save to the new answer over HTTP, beside tools that watch files
+                            and restart; exec, status and the cost of idling
   bench dag                 one edit of a Merkle tree beside building it anew, to 1,000,000 files
   bench scale [--files N,N...] [--runs N]
                             what one edit costs in projects of 1,000 to 100,000 files, or more

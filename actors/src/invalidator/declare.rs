@@ -43,6 +43,16 @@ pub(super) async fn read(
     if before.same(&read) {
         return Ok(None);
     }
+    if !before.same_secret_files(&read) {
+        let error = BatchError::new(
+            "config",
+            "other files hold secrets than when hd was started",
+        );
+        let error = error
+            .at("[secrets]")
+            .hint("`hd down`, then `hd up` takes them over");
+        return Err(Invalid::from(&error));
+    }
     let base = if before.images() == read.images() {
         None
     } else {

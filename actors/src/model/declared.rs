@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hd_config::step::stage_image;
-use hd_config::{Project, Stage, WatchSet};
+use hd_config::{Project, SecretSource, Stage, WatchSet};
 use hd_dag::TreePath;
 
 use super::report::ErrorReport;
@@ -42,10 +42,13 @@ impl From<&BatchError> for Invalid {
             place: error.place.clone(),
             hint: error.hint.clone(),
         };
-        let text = match error.place.as_str() {
+        let mut text = match error.place.as_str() {
             "" => error.message.clone(),
             place => format!("{place}: {}", error.message),
         };
+        if !error.hint.is_empty() {
+            text.push_str(&format!("\nhint: {}", error.hint));
+        }
         Self { error, text }
     }
 }
@@ -121,6 +124,20 @@ impl Declared {
             && (&self.base, &self.env) == (&other.base, &other.env)
     }
 
+    /// Tells whether the same files hold secrets. Which ones is fixed from the start: they are left out
+    /// of the project from its first scan on.
+    pub fn same_secret_files(&self, other: &Self) -> bool {
+        let files = |one: &Self| {
+            let sources = one.project.secrets.iter().map(|secret| &secret.source);
+            let file = |source: &SecretSource| match source {
+                SecretSource::File(file) => Some(file.clone()),
+                SecretSource::Env(_) => None,
+            };
+            sources.filter_map(file).collect::<BTreeSet<_>>()
+        };
+        files(self) == files(other)
+    }
+
     /// Tells whether the same files of the project count.
     pub fn same_files(&self, other: &Self) -> bool {
         self.project.files == other.project.files
@@ -134,6 +151,7 @@ impl Declared {
             (
                 project.cache.clone(),
                 project.caches.clone(),
+                project.secrets.clone(),
                 project.services.clone(),
                 project.options.clone(),
             )

@@ -40,6 +40,28 @@ impl InstancePaths {
         }
     }
 
+    /// Names another instance of the same directory, with ports, logs and state of its own; `name` is a
+    /// part of a file name.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self {
+            id: format!("{}-{name}", self.id),
+            ..self
+        }
+    }
+
+    /// Gives the name of an instance that has one, from its id.
+    pub fn name(&self) -> Option<&str> {
+        let mut rest = self.id.as_str();
+        while let Some((part, after)) = rest.split_once('-') {
+            if part.len() == 12 && part.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                return Some(after);
+            }
+            rest = after;
+        }
+        None
+    }
+
     /// Names an instance by its id.
     pub fn of_id(home: &Path, id: &str) -> Self {
         Self {

@@ -42,7 +42,7 @@ pub(super) fn tell(shared: &Shared, plan: &Plan, step: &str, done: &RunDone) {
 }
 
 /// What hides a path of the project, and what would show it.
-fn hidden_by(project: &Path, filter: &FileFilter, path: &TreePath) -> Option<(String, String)> {
+pub fn hidden_by(project: &Path, filter: &FileFilter, path: &TreePath) -> Option<(String, String)> {
     let stack = FilterStack::new(filter.clone());
     let mut dir = TreePath::root();
     let _ = stack.enter(b"", &ignore_files(project, filter));

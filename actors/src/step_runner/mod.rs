@@ -6,7 +6,7 @@ pub mod cancel;
 pub mod chain;
 pub mod environment;
 mod harvest;
-mod hidden;
+pub mod hidden;
 pub mod hit;
 mod inputs;
 pub mod kept;

@@ -16,6 +16,15 @@ pub(crate) struct ConfigArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// Say what an edit of this path leads to, and by which rule
+    #[arg(long, value_name = "PATH", required = true)]
+    pub(crate) explain: PathBuf,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ManArgs {
     /// Write the pages of all verbs into this directory [default: print that of hd]
     #[arg(value_name = "DIR")]

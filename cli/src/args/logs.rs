@@ -29,6 +29,9 @@ pub(crate) struct LogsArgs {
     /// With the time of each line
     #[arg(short, long)]
     pub(crate) timestamps: bool,
+    /// Of this instance [default: HD_INSTANCE]
+    #[arg(short = 'p', long = "instance", value_name = "NAME")]
+    pub(crate) instance: Option<String>,
     /// Look for hd.toml in this directory, then upward
     #[arg(short = 'C', long = "directory", value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
@@ -42,6 +45,7 @@ impl LogsArgs {
     pub(crate) fn place(&self) -> Place {
         Place {
             directory: self.directory.clone(),
+            instance: self.instance.clone(),
             file: self.file.clone(),
             profile: Vec::new(),
         }

@@ -55,6 +55,10 @@ pub(crate) struct Place {
     /// Use this file; its directory is the project
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+    /// This instance of the project, one beside others, with ports and state of its own [default:
+    /// HD_INSTANCE]
+    #[arg(short = 'p', long = "instance", value_name = "NAME")]
+    pub(crate) instance: Option<String>,
     /// With this profile; can be given again [default: HD_PROFILE]
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Vec<String>,
@@ -66,6 +70,7 @@ impl Place {
         Place {
             directory: self.directory.or(outer.directory),
             file: self.file.or(outer.file),
+            instance: self.instance.or(outer.instance),
             profile: [outer.profile, self.profile].concat(),
         }
     }

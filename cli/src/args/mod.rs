@@ -23,8 +23,8 @@ pub(crate) use cache::{CacheRmArgs, CacheVerb};
 pub(crate) use cas::CasVerb;
 pub(crate) use dag::{DagDiffArgs, DagVerb};
 pub(crate) use demo::{DemoArgs, EngineName};
+pub(crate) use document::{ConfigArgs, CopyArgs, ManArgs, WatchArgs};
 pub(crate) use image::{ExportArgs, ImageNames, ImageVerb, LayerCompression};
-pub(crate) use document::{ConfigArgs, CopyArgs, ManArgs};
 pub(crate) use ingest::IngestArgs;
 pub(crate) use inside::{DebugArgs, ExecArgs, HowArgs, RunArgs, ShellArgs};
 pub(crate) use lifecycle::{BuildArgs, DownArgs, InitArgs, UpArgs};
@@ -111,6 +111,8 @@ pub(crate) enum Verb {
     Debug(DebugArgs),
     /// Run a step twice from nothing and compare what it makes; exit code 0 same, 1 different
     Verify(VerifyArgs),
+    /// Say what an edit of a file leads to
+    Watch(WatchArgs),
     /// Print every setting, and where it came from
     Config(ConfigArgs),
     /// Look at the environment's graph
@@ -221,6 +223,7 @@ mod tests {
         let place = up.place.or(Place {
             directory: Some("a".into()),
             file: None,
+            instance: None,
             profile: Vec::new(),
         });
         assert_eq!(place.directory, Some("z".into()));

@@ -21,6 +21,8 @@ struct Instance {
     id: String,
     name: String,
     directory: Option<PathBuf>,
+    /// Its name among those of the directory, if it has one.
+    instance: Option<String>,
     running: bool,
     report: Report,
 }
@@ -69,16 +71,21 @@ fn instance(home: &Path, id: String) -> Instance {
         serde_json::from_slice(&bytes).ok()
     };
     let report: Report = told.or_else(written).unwrap_or_default();
-    let name = if report.name.is_empty() {
+    let mut name = if report.name.is_empty() {
         id.clone()
     } else {
         report.name.clone()
     };
+    let instance = paths.name().map(str::to_owned);
+    if let Some(instance) = &instance {
+        name.push_str(&format!(" ({instance})"));
+    }
     let directory = std::fs::read(paths.project()).ok();
     Instance {
         id,
         name,
         directory: directory.map(|bytes| PathBuf::from(OsString::from_vec(bytes))),
+        instance,
         running,
         report,
     }
@@ -93,7 +100,8 @@ fn ready(report: &Report) -> usize {
 fn object(one: &Instance) -> serde_json::Value {
     json!({
         "id": one.id,
-        "name": one.name,
+        "name": one.report.name,
+        "instance": one.instance,
         "directory": one.directory.as_ref().map(|path| path.display().to_string()),
         "running": one.running,
         "services": one.report.services.len(),

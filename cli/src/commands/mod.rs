@@ -27,6 +27,7 @@ mod top;
 mod up;
 mod verify;
 mod version;
+mod watch;
 mod why;
 mod written;
 
@@ -74,6 +75,7 @@ pub(crate) fn run(cli: Cli, output: Output, started: Instant) -> Outcome {
         Verb::Top(args) => top::run(&args.place.or(outer), output),
         Verb::Ls(args) => ls::run(&args, output),
         Verb::Doctor(args) => doctor::run(&args.place.or(outer), output),
+        Verb::Watch(args) => watch::run(&args, outer, output),
         Verb::Config(args) => config::run(&args, outer, output),
         Verb::Schema => document::schema(output),
         Verb::Man(args) => document::man(args.directory.as_deref(), output),

@@ -12,6 +12,7 @@ mod project;
 mod projection;
 mod quick;
 mod scale;
+mod services;
 mod store;
 mod usage;
 
@@ -31,6 +32,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
         "store" => store::run(rest),
         "projection" => projection::run(rest),
         "scale" => scale::run(rest),
+        "services" => services::run(rest),
         "dag" => dag::run(rest),
         "oci" => oci::run(rest),
         _ => quick::run(rest),
@@ -46,7 +48,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
 }
 
 /// Those with a name; what has none is a quick look.
-const GROUPS: [&str; 5] = ["store", "projection", "scale", "dag", "oci"];
+const GROUPS: [&str; 6] = ["store", "projection", "scale", "services", "dag", "oci"];
 
 /// The median; not a number when there is no sample.
 fn median(samples: &[f64]) -> f64 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hd_config::{
     Command, Condition, DependencyKind, Healthcheck, Kind, Probe, Project, ProjectMode,
-    RestartPolicy, Service, Step, WatchAction, WatchSet,
+    RestartPolicy, SecretSource, Service, StageOrigin, Step, WatchAction, WatchSet,
 };
 use serde_json::{Value, json};
 
@@ -51,6 +51,9 @@ pub(super) fn entries(loaded: &Loaded) -> Vec<Entry> {
     };
     book.say("options.project", mode);
     book.maybe("options.jobs", options.jobs.map(|jobs| jobs.get()));
+    book.maybe("options.gc.max_size", options.gc.max_size);
+    book.maybe("options.gc.min_free", options.gc.min_free);
+    book.say("options.gc.keep", time(options.gc.keep));
     book.entries
 }
 
@@ -126,6 +129,22 @@ impl Book<'_> {
         for cache in &project.caches {
             self.say(&format!("build.caches.{}.path", cache.name), &cache.path);
         }
+        for stage in &project.stages {
+            let key = |name: &str| format!("build.stages.{}.{name}", stage.name);
+            match &stage.origin {
+                StageOrigin::Image(image) => self.say(&key("base"), image),
+                StageOrigin::Stage(above) => self.say(&key("from"), above),
+            }
+            self.maybe(&key("workdir"), stage.workdir.as_ref());
+        }
+        for secret in &project.secrets {
+            // Where it comes from, never the value.
+            let key = |name: &str| format!("secrets.{}.{name}", secret.name);
+            match &secret.source {
+                SecretSource::Env(name) => self.say(&key("env"), name),
+                SecretSource::File(path) => self.say(&key("file"), path),
+            }
+        }
     }
 
     fn step(&mut self, at: usize, step: &Step) {
@@ -147,6 +166,10 @@ impl Book<'_> {
         self.maybe(&key("timeout"), step.timeout.map(time));
         self.maybe(&key("workdir"), step.workdir.as_ref());
         self.list(&key("caches"), &step.caches);
+        self.list(&key("secrets"), &step.secrets);
+        self.maybe(&key("stage"), step.stage.as_ref());
+        self.list(&key("from"), &step.from);
+        self.maybe(&key("user"), step.user.as_ref());
     }
 
     fn service(&mut self, service: &Service) {

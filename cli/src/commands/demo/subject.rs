@@ -270,6 +270,7 @@ depends_on = ["worker"]
         let at = Place {
             directory: Some(place.path().join("from")),
             file: None,
+            instance: None,
             profile: Vec::new(),
         };
         let located = crate::project::locate(&at, None).unwrap();

@@ -132,6 +132,9 @@ fn shell(located: &Located, service: &str) -> String {
     command
         .args(["shell", service, "--file"])
         .arg(&located.config);
+    if let Some(name) = located.paths.name() {
+        command.args(["--instance", name]);
+    }
     match command.status() {
         Ok(status) => format!("the shell ended: {status}"),
         Err(error) => format!("no shell: {error}"),

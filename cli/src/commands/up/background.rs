@@ -81,6 +81,9 @@ fn spawn(plan: &Plan) -> Result<(Child, PathBuf), CliError> {
     if let Some(jobs) = plan.jobs {
         command.args(["--jobs", &jobs.to_string()]);
     }
+    if let Some(name) = plan.located.paths.name() {
+        command.args(["--instance", name]);
+    }
     for profile in &plan.located.profiles {
         command.args(["--profile", profile]);
     }

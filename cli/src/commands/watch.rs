@@ -1,0 +1,123 @@
+//! `hd watch --explain`: what an edit of a path would lead to, and which rule says so.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use hd_actors::step_runner::hidden::hidden_by;
+use hd_config::{Service, WatchAction};
+use hd_dag::TreePath;
+use serde_json::{Value, json};
+
+use crate::args::{Place, WatchArgs};
+use crate::error::{CliError, Outcome, exit};
+use crate::output::Output;
+use crate::output::style::Tint;
+use crate::output::table::{Cell, table};
+use crate::project::{self, Located};
+
+/// What a service does about a path.
+struct Effect {
+    service: String,
+    does: String,
+    /// The glob that decides; none when none covers the path.
+    by: Option<String>,
+}
+
+/// Explains a path. It need not exist.
+pub(crate) fn run(args: &WatchArgs, outer: Place, output: Output) -> Outcome {
+    let located = project::locate(&args.place.clone().or(outer), None)?;
+    let path = inside(&located, &args.explain)?;
+    let project = located.load()?.project;
+    let hidden = hidden_by(&located.directory, &project.file_filter(), &path);
+    let effects: Vec<Effect> = project
+        .services
+        .iter()
+        .map(|one| effect(one, &path))
+        .collect();
+    let watched = effects.iter().any(|effect| effect.by.is_some());
+    if output.json {
+        let (by, show) = hidden.clone().unzip();
+        output.value(&json!({
+            "schema": 1, "path": path.to_string(), "counts": hidden.is_none() || watched,
+            "hidden_by": by, "shown_by": show,
+            "services": effects.iter().map(object).collect::<Vec<_>>(),
+        }))?;
+        return Ok(0);
+    }
+    let counts = match &hidden {
+        None => "counts as part of the project: steps that read it run again".to_owned(),
+        Some((by, _)) if watched => {
+            format!("hidden by {by}, and counts because a service watches it")
+        }
+        Some((by, show)) => format!("does not count: hidden by {by} ({show})"),
+    };
+    let mut text = format!("{path}  {counts}\n");
+    if !effects.is_empty() {
+        let rows: Vec<Vec<Cell>> = effects.iter().map(row).collect();
+        text.push_str(&table(&["SERVICE", "DOES", "BY"], &rows, output.out));
+    }
+    output.data(&text)?;
+    Ok(0)
+}
+
+/// A path of the project, however it is written.
+fn inside(located: &Located, path: &Path) -> Result<TreePath, CliError> {
+    let outside = || {
+        let message = format!(
+            "{} is not in {}",
+            path.display(),
+            located.directory.display()
+        );
+        CliError::new("usage", exit::USAGE, message).hint("name a file of the project")
+    };
+    let absolute = std::path::absolute(path).map_err(|e| CliError::io("find", path, &e))?;
+    // The directory may be reached by another way, and the file may not be there.
+    let above = absolute
+        .parent()
+        .and_then(|above| above.canonicalize().ok());
+    let real = match (above, absolute.file_name()) {
+        (Some(above), Some(name)) => above.join(name),
+        _ => absolute,
+    };
+    let relative = real
+        .strip_prefix(&located.directory)
+        .map_err(|_| outside())?;
+    let path = TreePath::new(relative.as_os_str().as_bytes()).map_err(|_| outside())?;
+    if path.is_root() {
+        Err(outside())
+    } else {
+        Ok(path)
+    }
+}
+
+fn effect(service: &Service, path: &TreePath) -> Effect {
+    let does = match service.watch.action(path.as_bytes()) {
+        None => "nothing".to_owned(),
+        Some(WatchAction::Restart) => "restart".to_owned(),
+        Some(WatchAction::Signal(signal)) => format!("signal {signal}"),
+        Some(WatchAction::Exec(command)) => format!("exec {command}"),
+        Some(WatchAction::None) => "nothing".to_owned(),
+    };
+    Effect {
+        service: service.name.clone(),
+        does,
+        by: service.watch.matched_by(path.as_bytes()).map(str::to_owned),
+    }
+}
+
+fn object(effect: &Effect) -> Value {
+    json!({"name": effect.service, "does": effect.does, "by": effect.by})
+}
+
+fn row(effect: &Effect) -> Vec<Cell> {
+    let does = if effect.does == "nothing" {
+        Cell::tinted("nothing", Tint::Dim)
+    } else {
+        Cell::new(&effect.does)
+    };
+    vec![
+        Cell::new(&effect.service),
+        does,
+        Cell::maybe(effect.by.as_ref()),
+    ]
+}

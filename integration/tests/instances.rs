@@ -1,0 +1,106 @@
+//! Several instances of one directory, and one for each working tree: own ports, state and logs, one
+//! store.
+
+use hd_integration::{Env, SHORT, files, leftovers, needs, skip_unless};
+
+const TOML: &str = r#"[environment]
+name = "many"
+[build]
+steps = ["cat source.txt > made.txt"]
+[services.web]
+command = ["sh", "-c", "echo port $PORT; exec sleep 1000"]
+port = "auto"
+healthcheck = "true"
+"#;
+
+fn port(env: &Env, instance: &[&str]) -> String {
+    let args = [instance, &["port", "web"]].concat();
+    env.hd(args).finish().ok().stdout
+}
+
+#[test]
+fn instances_of_one_directory_run_beside_each_other() {
+    skip_unless!(needs::fuse());
+    let env = Env::project(&[("hd.toml", TOML), ("source.txt", "one\n")]);
+    env.hd(["up", "--wait"]).finish().ok();
+    env.hd(["-p", "blue", "up", "--wait"]).finish().ok();
+    let (plain, blue) = (port(&env, &[]), port(&env, &["-p", "blue"]));
+    assert_ne!(plain, blue);
+    // The store is one: what the first has made the second keeps.
+    let report = env
+        .hd(["-p", "blue", "status", "--json"])
+        .finish()
+        .ok()
+        .report();
+    assert_eq!(report.steps("kept"), ["step-1"]);
+    let listed = env.hd(["ls", "--json"]).finish().ok().json();
+    let all = listed["instances"].as_array().cloned().unwrap_or_default();
+    let mut names: Vec<String> = all.iter().map(|one| one["instance"].to_string()).collect();
+    names.sort();
+    assert_eq!(names, ["\"blue\"", "null"]);
+    let shown = env.hd(["ls"]).finish().ok().stdout;
+    assert!(shown.contains("many (blue)"), "{shown}");
+
+    env.hd(["stop", "web"])
+        .env("HD_INSTANCE", "blue")
+        .finish()
+        .ok();
+    assert_eq!(env.status().service("web")["state"], "ready");
+    let logs = env
+        .hd(["logs", "-p", "blue", "--no-prefix"])
+        .finish()
+        .ok()
+        .stdout;
+    let number = blue
+        .trim()
+        .rsplit(':')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    assert!(logs.contains(&format!("port {number}\n")), "{logs}");
+
+    env.hd(["down"]).finish().ok();
+    let gone = env.hd(["port", "web"]).finish().expect_code(2);
+    assert!(gone.stderr.contains("is not running"), "{}", gone.said());
+    // The same port next time; the other one never noticed.
+    env.hd(["-p", "blue", "restart", "web"]).finish().ok();
+    env.hd(["-p", "blue", "wait"]).finish().ok();
+    assert_eq!(port(&env, &["-p", "blue"]), blue);
+    env.hd(["-p", "blue", "down"]).finish().ok();
+    leftovers::expect_none(env.mark(), SHORT);
+    let wrong = env.hd(["-p", "../x", "status"]).finish().expect_code(2);
+    assert!(
+        wrong.stderr.contains("no name of an instance"),
+        "{}",
+        wrong.said()
+    );
+}
+
+#[test]
+fn each_working_tree_has_an_instance_of_its_own() {
+    skip_unless!(needs::fuse());
+    let env = Env::project(&[("hd.toml", TOML), ("source.txt", "one\n")]);
+    let tree = env.mark().join("tree");
+    let place = tree.to_str().expect("a plain path");
+    env.git(&["worktree", "add", "--quiet", place, "HEAD"]);
+    env.hd(["up", "--wait"]).finish().ok();
+    env.hd(["-C", place, "up", "--wait"]).finish().ok();
+    assert_ne!(port(&env, &[]), port(&env, &["-C", place]));
+    let report = env
+        .hd(["-C", place, "status", "--json"])
+        .finish()
+        .ok()
+        .report();
+    assert_eq!(report.steps("kept"), ["step-1"], "the store is shared");
+    files::write(&tree.join("source.txt"), "two\n");
+    env.hd(["-C", place, "build"]).finish().ok();
+    let root = |args: &[&str]| {
+        let args = [args, &["status", "--json"]].concat();
+        env.hd(args).finish().ok().json()["root"].clone()
+    };
+    assert_ne!(root(&[]), root(&["-C", place]));
+    for place in [&[][..], &["-C", place]] {
+        env.hd([place, &["down"]].concat()).finish().ok();
+    }
+    leftovers::expect_none(env.mark(), SHORT);
+}
