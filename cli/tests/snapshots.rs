@@ -67,6 +67,8 @@ const FAILURES: &[&[&str]] = &[
     &["cas", "gc", "--no-such-flag"],
     &["prune", "--no-such-flag"],
     &["cache", "nothing-such"],
+    &["image", "nothing-such"],
+    &["export", "--no-such-flag"],
     &["demo", "--runs", "0"],
     &["doctor", "--no-such-flag"],
     &["completion", "tcsh"],
