@@ -23,14 +23,16 @@ name = "scale"
 steps = ["mkdir out && cp d00000/f000000.json out/"]
 
 [services.web]
-command = "exec sleep 1000000"
+command = "sleep 1000000"
 watch = ["d00000/f000001.json"]
 "#;
 
 /// An edit of one file, and what it leads to.
 struct Edit {
     name: &'static str,
-    file: &'static str,
+    /// Its number in the first directory, and how many after it take turns: hd says no more of one
+    /// file that keeps changing and concerns nothing.
+    files: (usize, usize),
     /// Whether the service starts anew; else the edit is over when it has been taken in.
     restarts: bool,
 }
@@ -38,17 +40,17 @@ struct Edit {
 const EDITS: [Edit; 3] = [
     Edit {
         name: "edit that nobody reads",
-        file: "d00000/f000002.json",
+        files: (2, 40),
         restarts: false,
     },
     Edit {
         name: "edit that restarts the service",
-        file: "d00000/f000001.json",
+        files: (1, 1),
         restarts: true,
     },
     Edit {
         name: "edit that a step reads",
-        file: "d00000/f000000.json",
+        files: (0, 1),
         restarts: true,
     },
 ];
@@ -266,13 +268,13 @@ impl Place {
     fn edits(&self, up: &Up, runs: usize) -> Result<(Vec<Vec<f64>>, f64, u64), Failure> {
         // The watcher is alive once it has told of a save; what comes first pays for much once.
         for edit in &EDITS {
-            self.edit(up, edit)?;
+            self.edit(up, edit, 0)?;
         }
         let mut all = Vec::new();
         let mut edit_cpu_ms = f64::NAN;
         for edit in &EDITS {
             let before = up.cpu_ms()?;
-            let times = (0..runs).map(|_| self.edit(up, edit));
+            let times = (1..=runs).map(|round| self.edit(up, edit, round));
             all.push(times.collect::<Result<Vec<f64>, Failure>>()?);
             if !edit.restarts {
                 edit_cpu_ms = (up.cpu_ms()? - before) / runs as f64;
@@ -282,13 +284,15 @@ impl Place {
     }
 
     /// Writes content that was never there; gives the time until the edit is over.
-    fn edit(&self, up: &Up, edit: &Edit) -> Result<f64, Failure> {
+    fn edit(&self, up: &Up, edit: &Edit, round: usize) -> Result<f64, Failure> {
         let nonce = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |now| now.as_nanos());
+        let (first, turns) = edit.files;
+        let number = first + round % turns;
         let started = Instant::now();
         write(
-            &self.project.join(edit.file),
+            &self.project.join(format!("d00000/f{number:06}.json")),
             &format!("{{\"edit\": {nonce}}}\n"),
         )?;
         let batch = |event: &Value| event["event"] == "batch";

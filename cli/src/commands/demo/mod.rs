@@ -40,6 +40,10 @@ const LONG: Duration = Duration::from_secs(600);
 /// How long the answer to an edit may take once everything is built.
 const SOON: Duration = Duration::from_secs(120);
 
+/// Between an answer and the next edit: nobody saves at the moment of the answer, and what reloads by
+/// itself may not look yet.
+const REST: Duration = Duration::from_secs(1);
+
 /// What all sides share.
 #[derive(Debug)]
 struct Run<'a> {
@@ -56,6 +60,12 @@ struct Run<'a> {
 impl Run<'_> {
     fn copy(&self, name: &str) -> Result<Copy, CliError> {
         self.subject.copy(&self.place.join(name))
+    }
+
+    /// Lets a service come to rest before it is edited.
+    fn rest(&self) -> Result<(), CliError> {
+        crate::client::pause(REST);
+        self.watch.check()
     }
 
     /// Removes what is not needed any more; what stays goes at the end.

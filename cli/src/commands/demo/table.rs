@@ -29,7 +29,7 @@ pub(super) fn text(report: &Report, style: Style) -> String {
         out.push_str("× is the time as a multiple of hd's: above 1 hd is faster, below 1 slower\n");
     }
     out.push_str(
-        "median and range of n runs, from the start of the command or the edit to its end\n",
+        "median and range of n runs, from the start of the command or the edit to its end; an edit begins a second after the last answer\n",
     );
     out.push_str(&what_was_done(report));
     for side in &report.sides {

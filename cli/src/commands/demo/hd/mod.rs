@@ -214,6 +214,7 @@ impl Hd<'_> {
         series: &mut Series,
     ) -> Result<(), CliError> {
         self.settled(up)?;
+        self.run.rest()?;
         let before = up.times_ready();
         let started = Instant::now();
         let version = editor.make(change, &copy.directory)?;

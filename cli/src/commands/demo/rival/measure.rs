@@ -158,6 +158,7 @@ impl Rounds<'_> {
         commands: Vec<Command>,
         series: &mut Series,
     ) -> Result<(), CliError> {
+        self.run.rest()?;
         let started = Instant::now();
         let version = self.editor.make(change, &at.copy.directory)?;
         let commands = self.run_all(commands)?;
