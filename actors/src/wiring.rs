@@ -28,6 +28,7 @@ use crate::messages::{
 use crate::model::state::StateBoard;
 use crate::mount_server::actor::MountServer;
 use crate::mount_server::mount_points::MountPoints;
+use crate::mount_server::retire::OldViews;
 use crate::oci_fetcher::actor::OciFetcher;
 use crate::service_supervisor::board::Board;
 use crate::service_supervisor::directory::Directory;
@@ -306,6 +307,7 @@ impl Wiring {
             view: None,
             wish: None,
             built: 0,
+            old: OldViews::default(),
         });
         Ok(spec
             .serves(&edges.view)

@@ -6,6 +6,7 @@ mod commands;
 mod error;
 mod leftovers;
 mod logs;
+mod memory;
 mod output;
 mod project;
 mod signals;
@@ -26,6 +27,7 @@ use crate::output::Output;
 
 fn main() {
     hd_sandbox::entry::run_if_helper();
+    memory::give_back_big_blocks();
     let started = Instant::now();
     // Answers the shell and ends when it asks for words.
     clap_complete::CompleteEnv::with_factory(Cli::command)

@@ -1,4 +1,4 @@
-//! The server of a view dies, or stands still, while services run.
+//! The server of a view dies, stands still, or is not needed any more, while services run.
 
 use std::fs;
 use std::path::Path;
@@ -58,6 +58,25 @@ fn a_view_whose_connection_ends_is_made_anew_and_its_services_with_it() {
     // An edit after it finds a view that lives.
     hd_integration::files::write(&env.path("source.txt"), "two\n");
     up.wait_http(env.port(0), "/", "two");
+    up.interrupt();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
+fn a_view_that_nobody_runs_in_any_more_is_taken_down() {
+    skip_unless!(needs::fuse(), needs::root());
+    let env = samples::server_with_output();
+    let mut up = env.up();
+    up.wait_http(env.port(0), "/", "one");
+    for text in ["two", "three", "four"] {
+        // The step runs again, so the service sees another output: another view.
+        hd_integration::files::write(&env.path("source.txt"), &format!("{text}\n"));
+        up.wait_http(env.port(0), "/", text);
+    }
+    let pid = up.pid();
+    up.until("one view, one connection", || {
+        (connections(pid).len() == 1).then_some(())
+    });
     up.interrupt();
     leftovers::expect_none(env.mark(), SHORT);
 }

@@ -18,6 +18,7 @@ use hd_supervision::{Latest, Pool, Status};
 
 use super::mount_points::MountPoints;
 use super::prepare;
+use super::retire::OldViews;
 use super::view::ServiceView;
 use super::written::Written;
 use crate::chunk_store::actor::job;
@@ -51,6 +52,8 @@ pub struct MountServer {
     pub namespace: Option<Arc<MountNamespace>>,
     /// The newest view.
     pub view: Option<Arc<ServiceView>>,
+    /// Those before it.
+    pub old: OldViews,
     /// What it was made of.
     pub wish: Option<PrepareView>,
     /// Views built so far.
@@ -63,6 +66,7 @@ impl Actor for MountServer {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.roots.clone().attach(ctx);
         ctx.run_interval(LOOK_EVERY, Self::look_after_view);
+        ctx.run_interval(LOOK_EVERY, |this, ctx| this.retire_old_views(ctx));
     }
 }
 
@@ -110,7 +114,7 @@ impl Handler<PrepareView> for MountServer {
         Box::pin(wrap_future::<_, Self>(built).map(|built, this, _| {
             let (namespace, view) = built?;
             this.namespace = Some(namespace);
-            this.view = Some(view.clone());
+            this.old.add(this.view.replace(view.clone()));
             this.wish = Some(made_of);
             this.status
                 .idle(format!("view {}", view.lower.tree.short()));
@@ -198,13 +202,29 @@ impl MountServer {
         }
     }
 
+    /// Detaches views that no service runs in any more.
+    fn retire_old_views(&mut self, ctx: &mut Context<Self>) {
+        let unused = self.old.unused();
+        if unused.is_empty() {
+            return;
+        }
+        let (shared, pool) = (self.shared.clone(), self.pool.clone());
+        let retire = move || unused.into_iter().try_for_each(|view| view.retire(&shared));
+        let retired = async move { job(pool.run(retire).await) };
+        ctx.spawn(wrap_future::<_, Self>(retired).map(|retired, _, _| {
+            if let Err(error) = retired {
+                tracing::warn!(%error, "an old view stays mounted until hd ends");
+            }
+        }));
+    }
+
     /// Makes the view anew when its FUSE connection has ended though nobody unmounted it.
     fn look_after_view(&mut self, ctx: &mut Context<Self>) {
         if self.view.as_ref().is_none_or(|view| view.is_served()) {
             return;
         }
         // Looked at again only when there is a new view; the Invalidator keeps none that is lost.
-        self.view = None;
+        self.old.add(self.view.take());
         let Some(wish) = self.wish.clone() else {
             return;
         };

@@ -98,6 +98,14 @@ impl ServiceView {
         names
     }
 
+    /// Gives the directories of all overlays, in the stage of the namespace.
+    pub(super) fn layer_dirs(&self) -> Vec<PathBuf> {
+        let all = self.layers.all();
+        let made = all.iter().filter(|(_, layer)| layer.upper.is_some());
+        made.map(|(name, layer)| self.layer_dir(name, layer.dropped))
+            .collect()
+    }
+
     /// Drops what a service wrote: its next start finds an empty layer. One that runs goes on in the
     /// old one until it ends. Blocks.
     pub(super) fn drop_layer(&self, shared: &Shared, service: &str) -> Result<(), BatchError> {

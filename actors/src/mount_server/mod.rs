@@ -7,5 +7,6 @@ mod layers;
 pub mod mount_points;
 pub mod outputs;
 pub mod prepare;
+pub mod retire;
 pub mod view;
 pub mod written;

@@ -1,0 +1,45 @@
+//! Old views: their mounts go once nobody runs in them any more.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use hd_sandbox::MountOp;
+
+use super::view::{ServiceView, run_in};
+use crate::base::ROOT_STAGED;
+use crate::messages::BatchError;
+use crate::shared::Shared;
+
+/// Views that a newer one took the place of, and that somebody may still use.
+#[derive(Debug, Default)]
+pub struct OldViews(Vec<Arc<ServiceView>>);
+
+impl OldViews {
+    /// Takes a view that is no longer the newest.
+    pub(super) fn add(&mut self, view: Option<Arc<ServiceView>>) {
+        self.0.extend(view);
+    }
+
+    /// Gives those that nobody else holds any more.
+    pub(super) fn unused(&mut self) -> Vec<ServiceView> {
+        let mut unused = Vec::new();
+        for view in std::mem::take(&mut self.0) {
+            match Arc::try_unwrap(view) {
+                Ok(view) => unused.push(view),
+                Err(view) => self.0.push(view),
+            }
+        }
+        unused
+    }
+}
+
+impl ServiceView {
+    /// Takes the view's mounts out of the namespace; its server ends with the last of them. Blocks.
+    pub(super) fn retire(self, shared: &Shared) -> Result<(), BatchError> {
+        let lower = Path::new(&self.dir).join("lower");
+        let mounted = self.layer_dirs().into_iter().chain([lower]);
+        let ops: Vec<_> = mounted.map(|at| MountOp::Unmount { at }).collect();
+        let root = Path::new(ROOT_STAGED);
+        run_in(shared, &self.namespace, root, &ops, |_, _| Ok(()))
+    }
+}
