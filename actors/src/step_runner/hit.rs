@@ -73,6 +73,10 @@ fn miss(
     lower: Rooted,
     world: &CompositeWorld<'_>,
 ) -> Result<Option<Miss>, BatchError> {
+    if result.made_on.tree == lower.tree && !result.host {
+        // All it can have observed is in that tree: what exactly need not be read.
+        return Ok(None);
+    }
     // A result whose trace is lost or damaged proves nothing.
     let Ok(trace) = shared.trace(&result.trace) else {
         return Ok(Some(lost(result)));

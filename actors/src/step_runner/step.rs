@@ -271,6 +271,7 @@ impl Job<'_> {
             return Ok(Made::Failed(done, failure));
         }
         let output = self.with_kept(layer, &kept)?;
+        let host = !trace.host_part().is_empty();
         let store = |e: hd_store::Error| BatchError::new("store", e);
         let trace = writer
             .put_node(NodeKind::Trace, &trace.encode())
@@ -284,11 +285,13 @@ impl Job<'_> {
                 log: None,
                 made_at_unix_ms: unix_ms(),
                 ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+                host,
             };
             let payload = result.encode().map_err(|e| BatchError::new("store", e))?;
             writer.append_history(&key, &payload).map_err(store)?;
         }
         self.shared.commit(&mut writer)?;
+        writer.vouch(&hd_dag::links_of(&output));
         let reason = if stable {
             reason
         } else {

@@ -25,6 +25,19 @@ pub struct StepResult {
     pub made_at_unix_ms: u64,
     /// How long it ran, in milliseconds.
     pub ms: u64,
+    /// Whether it observed files of the host itself, which no tree covers. Left out of the encoding when
+    /// true, as results say that were stored before this was known.
+    #[serde(default = "presumably", skip_serializing_if = "is_true")]
+    pub host: bool,
+}
+
+fn presumably() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_true(host: &bool) -> bool {
+    *host
 }
 
 impl StepResult {

@@ -181,6 +181,7 @@ fn result() -> StepResult {
         log: Some(id(26)),
         made_at_unix_ms: 1_700_000_000_000,
         ms: 1500,
+        host: true,
     }
 }
 
@@ -206,6 +207,16 @@ fn cases() -> Vec<(&'static str, NodeKind, Vec<u8>)> {
         ("trace empty", NodeKind::Trace, Trace::new().encode()),
         ("trace", NodeKind::Trace, trace().encode()),
         ("result", NodeKind::Result, result().encode().unwrap()),
+        (
+            "result trees only",
+            NodeKind::Result,
+            StepResult {
+                host: false,
+                ..result()
+            }
+            .encode()
+            .unwrap(),
+        ),
         (
             "node file",
             NodeKind::Node,

@@ -120,6 +120,7 @@ pub(crate) fn put(
         log: Some(writer.put_blob(&notes)?),
         made_at_unix_ms: now_unix_ms(),
         ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        host: false,
     };
     let payload = result
         .encode()

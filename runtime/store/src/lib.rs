@@ -53,6 +53,7 @@ mod shelf;
 mod stat;
 mod stats;
 mod store;
+mod tables;
 mod usage;
 mod used;
 mod verify;

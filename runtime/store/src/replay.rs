@@ -20,7 +20,7 @@ pub(crate) struct Replay {
     /// Objects taken back by committed FORGET records.
     pub(crate) forgotten: Vec<Spot>,
     /// Committed records.
-    pub(crate) records: u64,
+    pub(crate) records: usize,
     /// End of the last commit.
     pub(crate) committed: u64,
     /// Offsets of bad headers before `committed`.
@@ -172,7 +172,7 @@ pub(crate) fn replay(file: &File, segment: &SegmentId, from: u64, len: u64) -> i
             Some(Step::Commit(commit, end)) if extent.is_closed_by(&commit) => {
                 out.entries.append(&mut extent.entries);
                 out.forgotten.append(&mut extent.forgotten);
-                out.records += u64::from(extent.records);
+                out.records += extent.records as usize;
                 out.committed = end;
                 at = end;
                 extent = Extent::starting_at(end);

@@ -11,6 +11,7 @@ use crate::index::IndexEntry;
 use crate::locks::condemned::Condemned;
 use crate::record::{RecordKind, TAG_PART, TAG_WHOLE};
 use crate::segment::{LoadError, Segment, lock};
+use crate::tables::Tables;
 use crate::{Id, NodeKind, Result};
 
 /// What kind of object is looked for; an id alone does not say.
@@ -164,13 +165,34 @@ impl Shelf {
 
     /// Finds every copy of an object that is visible now.
     pub(crate) fn locate(&self, id: &Id, want: Want) -> Result<Vec<Located>> {
+        self.confirmed(id, want, |segment, entry| segment.confirm(entry, id))
+    }
+
+    /// Finds every copy of one of very many objects.
+    pub(crate) fn locate_by(
+        &self,
+        tables: &mut Tables,
+        id: &Id,
+        want: Want,
+    ) -> Result<Vec<Located>> {
+        self.confirmed(id, want, |segment, entry| {
+            tables.confirm(segment, entry, id)
+        })
+    }
+
+    fn confirmed(
+        &self,
+        id: &Id,
+        want: Want,
+        mut confirm: impl FnMut(&Segment, &IndexEntry) -> Result<Option<u32>>,
+    ) -> Result<Vec<Located>> {
         let mut copies = Vec::new();
         let mut entries = Vec::new();
         for segment in self.segments().iter() {
             entries.clear();
             segment.find(id.prefix(), &mut entries);
             for entry in entries.iter().filter(|entry| want.accepts(entry)) {
-                if let Some(len) = segment.confirm(entry, id)? {
+                if let Some(len) = confirm(segment, entry)? {
                     copies.push(Located {
                         segment: Arc::clone(segment),
                         entry: *entry,

@@ -8,6 +8,7 @@ use crate::read::Object;
 use crate::record::RecordKind;
 use crate::shelf::{Located, Want};
 use crate::store::empty_blob;
+use crate::tables::Tables;
 use crate::{Error, Id, Link, Links, NodeKind, Result, Store};
 
 /// Something that a link leads to, down to single chunks.
@@ -67,6 +68,7 @@ pub(crate) struct Walk<'a> {
     store: &'a Store,
     links: &'a dyn Links,
     whole: Items,
+    tables: Tables,
     /// What became whole since [`Walk::remember`].
     newly: Option<Vec<Item>>,
 }
@@ -77,6 +79,7 @@ impl<'a> Walk<'a> {
             store,
             links,
             whole: Items::default(),
+            tables: Tables::default(),
             newly: None,
         }
     }
@@ -148,15 +151,15 @@ impl<'a> Walk<'a> {
         reason = "a found object, or the reason why there is none"
     )]
     fn find(
-        &self,
+        &mut self,
         item: Item,
     ) -> Result<std::result::Result<(Located, Option<Object>), Option<Error>>> {
-        let id = item.id();
-        let mut copies = self.store.inner.shelf.locate(&id, item.want())?;
+        let (id, shelf) = (item.id(), &self.store.inner.shelf);
+        let mut copies = shelf.locate_by(&mut self.tables, &id, item.want())?;
         if copies.is_empty() {
             // Another process may have committed it a moment ago.
             self.store.refresh()?;
-            copies = self.store.inner.shelf.locate(&id, item.want())?;
+            copies = shelf.locate_by(&mut self.tables, &id, item.want())?;
         }
         let mut why = None;
         for copy in &copies {

@@ -72,7 +72,7 @@ impl Store {
         roots.iter().all(is_known)
     }
 
-    fn note_whole(&self, epoch: u64, roots: &[Link]) {
+    pub(crate) fn note_whole(&self, epoch: u64, roots: &[Link]) {
         let mut known = lock(&self.inner.whole);
         let path = self.inner.cas.join("whole");
         // What other processes noted meanwhile is kept.

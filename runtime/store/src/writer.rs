@@ -12,7 +12,7 @@ use crate::record::{OBJECT_LIMIT, Record, RecordKind, TAG_PART, TAG_WHOLE, Table
 use crate::segment::LoadError;
 use crate::shelf::Want;
 use crate::store::empty_blob;
-use crate::{Error, Id, NodeKind, Result, Store};
+use crate::{Error, Id, Link, NodeKind, Result, Store};
 
 /// Blobs up to this many bytes are one chunk in a solid frame.
 pub(crate) const SMALL: usize = FRAME_SIZE;
@@ -28,6 +28,8 @@ const WINDOW: usize = 1 << 20;
 pub struct Writer {
     pub(crate) store: Store,
     _hold: Hold,
+    /// The epoch it began in, if that could be read.
+    epoch: Option<u64>,
     pub(crate) out: Appender,
     blobs: FrameBuilder,
     nodes: FrameBuilder,
@@ -51,6 +53,7 @@ pub(crate) enum Spot {
 impl Writer {
     pub(crate) fn new(store: Store, hold: Hold) -> Writer {
         Writer {
+            epoch: store.epoch().ok(),
             store,
             _hold: hold,
             out: Appender::new(),
@@ -59,6 +62,16 @@ impl Writer {
             pending: Pending::default(),
             newest_history: HashMap::default(),
             failed: false,
+        }
+    }
+
+    /// Says that everything these roots lead to was put or found through this writer, and is committed:
+    /// then [`Store::is_whole`] need not look for it.
+    pub fn vouch(&self, roots: &[Link]) {
+        if let Some(epoch) = self.epoch
+            && self.store.epoch().is_ok_and(|now| now == epoch)
+        {
+            self.store.note_whole(epoch, roots);
         }
     }
 
