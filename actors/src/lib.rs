@@ -27,5 +27,6 @@ pub mod step_runner;
 pub mod trees;
 pub mod watcher;
 pub mod wiring;
+pub mod witness;
 
 pub use model::settings::Settings;

@@ -23,7 +23,10 @@
 //! | [`DropWritten`] | control → MountServer | command | 4 · *Await* | done |
 //! | [`PinRoot`] | Invalidator → ChunkStore | command | 4 · *Await* | done |
 //! | [`Rebuild`] | control → Invalidator | command | 1 · *Await* | [`Settled`] |
+//! | [`ResumeRules`] | control → Invalidator | event | 1 · *Latest* | – |
+//! | [`PauseChanged`] | control → Debouncer | event | 1 · *Latest* | – |
 
+mod control;
 mod merge;
 mod views;
 
@@ -37,6 +40,7 @@ use hd_store::Id;
 use hd_store::scan::{PathsReport, Scanned, Stamp};
 use hd_supervision::actix::Message;
 
+pub use self::control::{PauseChanged, Rebuild, ResumeRules};
 pub use self::views::{DropWritten, ListWritten, MountPointLost};
 use crate::base::{Bases, Images};
 use crate::model::declared::Declared;
@@ -94,6 +98,8 @@ messages! {
     WatchAnew => (),
     PinRoot => Result<(), BatchError>,
     Rebuild => Result<Settled, BatchError>,
+    ResumeRules => (),
+    PauseChanged => (),
 }
 
 // ---- watcher → debouncer → invalidator ------------------------------------------------------
@@ -384,13 +390,4 @@ pub struct StopService {
 pub struct StartService {
     /// Restart it if it runs.
     pub restart: bool,
-}
-
-// ---- control --------------------------------------------------------------------------------
-
-/// Look at the whole project again and make the steps true.
-#[derive(Clone, Debug)]
-pub struct Rebuild {
-    /// Steps (`step-1` or slug) to run even if a result is valid.
-    pub rerun: Vec<String>,
 }

@@ -79,7 +79,7 @@ impl OneOff {
         stdio: Stdio,
     ) -> Result<(Launched, Option<Entry>), NotStarted> {
         let shared = self.running.shared();
-        let launched = self.view.launch(shared, NAME, command, stdio)?;
+        let launched = self.view.launch(shared, NAME, command, stdio, None)?;
         let record = launched.sandbox.record().ok();
         Ok((launched, record.map(|record| shared.book.enter(record))))
     }

@@ -16,12 +16,14 @@ use hd_store::{Id, NodeKind, Store, Writer};
 use crate::events::Events;
 use crate::messages::{BatchError, PrepareView};
 use crate::model::declared::Declared;
+use crate::model::pause::Pause;
 use crate::model::process_book::ProcessBook;
 use crate::model::report::Report;
 use crate::model::settings::Settings;
 use crate::model::state::StateBoard;
 use crate::session::Session;
 use crate::trees::WorkTrees;
+use crate::witness::Witnesses;
 
 /// Bytes of decoded directories kept for FUSE threads.
 const DIRECTORY_BYTES: usize = 64 << 20;
@@ -46,6 +48,10 @@ pub struct Shared {
     pub book: ProcessBook,
     /// What this process needs of the store.
     pub session: Arc<Session>,
+    /// Whether edits are held back.
+    pub pause: Pause,
+    /// What services do to the project.
+    pub witnesses: Witnesses,
     /// What a runtime that only builds has built, once it is done.
     pub built: OnceLock<PrepareView>,
     launcher: OnceLock<(Launcher, Guardian)>,
@@ -74,6 +80,8 @@ impl Shared {
             trees,
             nodes,
             events,
+            pause: Pause::default(),
+            witnesses: Witnesses::default(),
             built: OnceLock::new(),
             launcher: OnceLock::new(),
             starting: Mutex::default(),

@@ -23,7 +23,7 @@ use crate::finish::Finish;
 use crate::invalidator::actor::Invalidator;
 use crate::invalidator::knows::{Edges, Knows, Purpose};
 use crate::messages::{
-    BatchError, FetchImage, PathsSettled, PathsTouched, Rebuild, StepsDone, WatchAnew,
+    BatchError, FetchImage, PathsSettled, PathsTouched, Rebuild, ResumeRules, StepsDone, WatchAnew,
 };
 use crate::model::state::StateBoard;
 use crate::mount_server::actor::MountServer;
@@ -87,6 +87,8 @@ pub struct Ends {
     pub forget: Port<crate::messages::DropWritten>,
     /// Into the Watcher.
     pub anew: Latest<WatchAnew>,
+    /// Into the Invalidator.
+    pub resume: Latest<ResumeRules>,
 }
 
 impl Wiring {
@@ -133,9 +135,9 @@ impl Wiring {
             self.shared.events.clone(),
         );
         let watched = Watched::new(root, &self.shared.declared(), ends.points.clone(), events);
-        let pool = self.pool("watch", 1, 4)?;
+        let (pool, pause) = (self.pool("watch", 1, 4)?, self.shared.pause.clone());
         Ok(TreeSpec::new("intake", Strategy::RestForOne)
-            .child(debouncer::actor::child(&touched, ends.settled.clone()).lane(WATCH))
+            .child(debouncer::actor::child(&touched, ends.settled.clone(), pause).lane(WATCH))
             .child(
                 watcher::actor::child(watched, ends.anew.clone(), touched, ends.lost.clone(), pool)
                     .lane(WATCH),
@@ -152,6 +154,7 @@ impl Wiring {
             rebuild: ends.rebuild.clone(),
             written: ends.written.clone(),
             forget: ends.forget.clone(),
+            resume: ends.resume.clone(),
             services: services.clone(),
         });
         let spec = ChildSpec::actor("control", move |birth| Control {
@@ -181,6 +184,7 @@ impl Wiring {
             written: Port::new("mount_server.written", 4, WhenFull::Await),
             forget: Port::new("mount_server.forget", 4, WhenFull::Await),
             anew: Latest::default(),
+            resume: Latest::default(),
         };
         let edges = Edges {
             fetch: Port::new("oci_fetcher.fetch", 4, WhenFull::Await),
@@ -191,6 +195,7 @@ impl Wiring {
             root: Latest::default(),
             view: Port::new("mount_server.view", 4, WhenFull::Await),
             anew: ends.anew.clone(),
+            resume: ends.resume.clone(),
             services: services.clone(),
             roster,
         };

@@ -19,7 +19,7 @@ const LATER: &[(&str, &str)] = &[
     ),
     (
         "pause",
-        "`hd stop` stops services, `hd kill -s STOP` halts their main process",
+        "`hd watch pause` holds edits back, `hd stop` stops services, `hd kill -s STOP` halts their main process",
     ),
     (
         "push",

@@ -51,11 +51,12 @@ pub struct WatchSet {
     globs: Vec<String>,
     actions: Vec<WatchAction>,
     rules: Option<Arc<Rules>>,
+    auto: bool,
 }
 
 impl PartialEq for WatchSet {
     fn eq(&self, other: &Self) -> bool {
-        self.globs == other.globs && self.actions == other.actions
+        (self.auto, &self.globs, &self.actions) == (other.auto, &other.globs, &other.actions)
     }
 }
 
@@ -102,7 +103,23 @@ impl WatchSet {
             globs,
             actions,
             rules,
+            auto: false,
         })
+    }
+
+    /// Watches whatever the service reads, and restarts it.
+    #[must_use]
+    pub fn auto() -> Self {
+        Self {
+            auto: true,
+            ..Self::default()
+        }
+    }
+
+    /// Tells whether whatever the service reads is watched; there are no globs then.
+    #[must_use]
+    pub fn is_auto(&self) -> bool {
+        self.auto
     }
 
     /// What each glob does, in their order.
@@ -120,7 +137,7 @@ impl WatchSet {
     /// Tells whether nothing is watched.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.globs.is_empty()
+        self.globs.is_empty() && !self.auto
     }
 
     /// Tells whether a change of the file at `path` (raw bytes, relative) concerns the service.

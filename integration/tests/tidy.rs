@@ -53,6 +53,10 @@ const SHELLS_BESIDE_ACTORS: &[(&str, &str)] = &[
         "a part of the shell of the Invalidator",
     ),
     (
+        "actors/src/invalidator/suspend.rs",
+        "a part of the shell of the Invalidator",
+    ),
+    (
         "actors/src/step_runner/chain.rs",
         "a job of the pool: runs steps, each on a thread",
     ),

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hd_supervision::{Port, Runtime, State as Doing};
+use hd_supervision::{Latest, Port, Runtime, State as Doing};
 
 use super::protocol::{Reply, Request, ServiceAction};
+use crate::events::Event;
 use crate::finish::{End, Finish};
-use crate::messages::{BatchError, DropWritten, ListWritten, Rebuild, StartService, StopService};
+use crate::messages::{
+    BatchError, DropWritten, ListWritten, Rebuild, ResumeRules, StartService, StopService,
+};
 use crate::model::report::{ActorReport, ActorState, Report};
 use crate::model::state::{Failure, StateBoard};
 use crate::mount_server::written::Written;
@@ -39,6 +42,8 @@ pub struct Desk {
     pub written: Port<ListWritten>,
     /// To the MountServer.
     pub forget: Port<DropWritten>,
+    /// To the Invalidator.
+    pub resume: Latest<ResumeRules>,
     /// To the services.
     pub services: Directory,
 }
@@ -48,6 +53,7 @@ impl Desk {
     pub async fn report(&self) -> Report {
         let mut report = self.shared.report(&self.state);
         report.services = self.board.reports();
+        report.watching = self.shared.pause.report();
         let actors = self.runtime.observe_all(OBSERVE_WITHIN).await;
         report.actors = Some(actors.into_iter().map(actor).collect());
         report
@@ -72,6 +78,10 @@ impl Desk {
             }
             Request::Build { rerun } => self.build(rerun).await,
             Request::Service { action, names } => self.services(action, &names).await,
+            Request::Watching { paused } => {
+                self.watching(paused);
+                Ok(())
+            }
             Request::WaitReady { names } => self.wait_ready(&names).await,
         };
         match done {
@@ -80,6 +90,27 @@ impl Desk {
                 report: Box::new(self.report().await),
             },
             Err(Failure { error, exit }) => Reply::Error { error, exit },
+        }
+    }
+
+    /// Holds edits back, or lets them go and all rules hold again.
+    fn watching(&self, paused: bool) {
+        let pause = &self.shared.pause;
+        let waiting = pause.report().map(|report| report.waiting);
+        if pause.set(paused) {
+            let told = match waiting {
+                None => "edits are held back until `hd watch resume`".to_owned(),
+                Some(Some(1)) => "edits go through again: one path was held back".to_owned(),
+                Some(Some(0)) => "edits go through again; none had been held back".to_owned(),
+                Some(Some(count)) => {
+                    format!("edits go through again: {count} paths were held back")
+                }
+                Some(None) => "edits go through again: everything is looked at".to_owned(),
+            };
+            self.shared.events.tell(Event::Note(told));
+        }
+        if !paused {
+            self.resume.put(ResumeRules);
         }
     }
 

@@ -52,6 +52,11 @@ pub enum Request {
         /// Which services.
         names: Vec<String>,
     },
+    /// Hold edits back, or let them go and suspended rules hold again.
+    Watching {
+        /// Which of both.
+        paused: bool,
+    },
     /// Follow what happens, as it is printed.
     Attach,
     /// Follow what happens, each event a JSON object.

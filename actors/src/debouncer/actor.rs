@@ -1,7 +1,7 @@
 //! The Debouncer actor.
 //!
 //! - **Owns** the paths that have not come to rest, and the batch that awaits its acknowledgement.
-//! - **Receives** `PathsTouched`.
+//! - **Receives** `PathsTouched`, `PauseChanged`.
 //! - **Sends** `PathsSettled` to the Invalidator, one in flight (*Coalesce*).
 //! - **When full** the watcher keeps a flag and offers `Rescan` (*Rescan*).
 //! - **After restart** it begins with `Rescan`: what it had gathered is lost.
@@ -16,7 +16,10 @@ use hd_supervision::actix::{
 use hd_supervision::{ActorSpec, AskError, ChildSpec, Port, Status};
 
 use super::window::Window;
-use crate::messages::{BatchError, Origin, Paths, PathsSettled, PathsTouched, Settled};
+use crate::messages::{
+    BatchError, Origin, Paths, PathsSettled, PathsTouched, PauseChanged, Settled,
+};
+use crate::model::pause::Pause;
 
 /// How long a batch may take: a whole scan of a huge project is in it.
 const SETTLED_WITHIN: Duration = Duration::from_secs(600);
@@ -34,6 +37,7 @@ pub struct Debouncer {
     settled: Port<PathsSettled>,
     batches: Arc<AtomicU64>,
     status: Status,
+    pause: Pause,
     is_restart: bool,
     timer: Option<Timer>,
     /// Failures since the last batch that got through.
@@ -49,14 +53,19 @@ struct Timer {
 }
 
 /// Describes the actor `debouncer`, which serves `touched` and speaks to `settled`. Batches are
-/// numbered from 1; the count goes on over restarts.
-pub fn child(touched: &Port<PathsTouched>, settled: Port<PathsSettled>) -> ActorSpec<Debouncer> {
+/// numbered from 1; the count goes on over restarts, and so does a pause.
+pub fn child(
+    touched: &Port<PathsTouched>,
+    settled: Port<PathsSettled>,
+    pause: Pause,
+) -> ActorSpec<Debouncer> {
     let batches = Arc::new(AtomicU64::new(0));
     let spec = ChildSpec::actor("debouncer", move |birth| Debouncer {
         window: Window::default(),
         settled: settled.clone(),
         batches: batches.clone(),
         status: birth.status.clone(),
+        pause: pause.clone(),
         is_restart: birth.is_restart(),
         timer: None,
         failures: 0,
@@ -78,6 +87,7 @@ impl Actor for Debouncer {
             self.window.touch(Paths::Rescan, now());
         }
         self.status.idle("nothing gathered");
+        self.pause.changed().attach(ctx);
         self.arm(ctx);
     }
 }
@@ -91,6 +101,14 @@ impl Handler<PathsTouched> for Debouncer {
     }
 }
 
+impl Handler<PauseChanged> for Debouncer {
+    type Result = ();
+
+    fn handle(&mut self, _: PauseChanged, ctx: &mut Self::Context) {
+        self.arm(ctx);
+    }
+}
+
 impl Debouncer {
     fn due(&self) -> Option<Instant> {
         let due = self.window.deadline()?;
@@ -100,6 +118,9 @@ impl Debouncer {
     /// Sets the timer unless one is set that comes early enough: it looks again when it fires, so
     /// a storm does not set a timer per event.
     fn arm(&mut self, ctx: &mut Context<Self>) {
+        if self.pause.is_set() {
+            return self.hold();
+        }
         let Some(due) = self.due() else { return };
         if self.timer.as_ref().is_some_and(|timer| timer.due <= due) {
             return;
@@ -115,7 +136,18 @@ impl Debouncer {
         self.timer = Some(Timer { due, handle });
     }
 
+    /// Gathers on: all of it goes out as one batch when the pause is over.
+    fn hold(&self) {
+        let waiting = self.window.gathered();
+        self.pause.waits(waiting);
+        let what = waiting.map_or_else(|| "nothing".to_owned(), describe);
+        self.status.idle(format!("paused: {what} waits"));
+    }
+
     fn look(&mut self, ctx: &mut Context<Self>) {
+        if self.pause.is_set() {
+            return self.hold();
+        }
         let now = now();
         match self.due() {
             Some(due) if due > now + SLACK => self.arm(ctx),

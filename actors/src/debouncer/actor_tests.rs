@@ -22,8 +22,16 @@ fn ok() -> Result<Settled, BatchError> {
 }
 
 fn start(runtime: &Runtime, settled: Port<PathsSettled>) -> (Root, Port<PathsTouched>) {
+    start_with(runtime, settled, Pause::default())
+}
+
+fn start_with(
+    runtime: &Runtime,
+    settled: Port<PathsSettled>,
+    pause: Pause,
+) -> (Root, Port<PathsTouched>) {
     let touched = Port::new("debouncer.touched", 256, WhenFull::Rescan);
-    let tree = TreeSpec::new("intake", Strategy::RestForOne).child(child(&touched, settled));
+    let tree = TreeSpec::new("intake", Strategy::RestForOne).child(child(&touched, settled, pause));
     (tree.start(runtime).unwrap(), touched)
 }
 
@@ -135,6 +143,30 @@ fn while_nobody_listens_the_batch_is_kept() {
             (30..=80).contains(&number),
             "a try a second at the most: {number}"
         );
+        end(root).await;
+    });
+}
+
+#[test]
+fn while_paused_edits_gather_and_go_out_as_one_batch() {
+    paused(async {
+        let runtime = Runtime::single_lane();
+        let (settled, tape) = recorder("settled", 4, |_: &PathsSettled| ok());
+        let pause = Pause::default();
+        let (root, touched) = start_with(&runtime, settled, pause.clone());
+        touch(&touched, these([path("a")]));
+        // Also what was on its way.
+        pause.set(true);
+        for name in ["b", "c"] {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            touch(&touched, these([path(name)]));
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert!(tape.is_empty());
+        assert_eq!(pause.report().unwrap().waiting, Some(3));
+        pause.set(false);
+        let (batch, paths, _) = next(&tape).await;
+        assert_eq!((batch, paths), (1, these(["a", "b", "c"].map(path))));
         end(root).await;
     });
 }

@@ -92,6 +92,11 @@ impl Window {
         }
     }
 
+    /// Gives the paths that are gathered.
+    pub fn gathered(&self) -> Option<&Paths> {
+        self.gathering.as_ref().map(|gathering| &gathering.paths)
+    }
+
     /// Counts the paths that are gathered.
     pub fn len(&self) -> usize {
         match self.gathering.as_ref().map(|gathering| &gathering.paths) {

@@ -1,7 +1,7 @@
 //! The Invalidator actor: the only conductor.
 //!
 //! - **Owns** the order of things: base, ingest, apply, steps, view, restarts.
-//! - **Receives** `PathsSettled` (one in flight), `StepsDone`, `Rebuild`.
+//! - **Receives** `PathsSettled` (one in flight), `StepsDone`, `Rebuild`, `ResumeRules`.
 //! - **Sends** `FetchImage`, `IngestPaths`, `ApplyEdits`, `RunSteps`, `PinRoot`, `RootAdvanced`,
 //!   `PrepareView`, `RestartFor`, `WatchAnew`; makes supervisors of services come and go.
 //! - **When full** the Debouncer gathers on (*Coalesce*); the engine is asked and waited for.
@@ -54,6 +54,7 @@ impl Actor for Invalidator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.edges.resume.clone().attach(ctx);
         self.fetch_base(ctx);
     }
 }

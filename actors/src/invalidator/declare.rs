@@ -99,6 +99,7 @@ impl Invalidator {
                 };
                 let other_files = !self.shared.declared().same_files(&declared);
                 self.shared.declare(declared.clone());
+                self.resume_rules();
                 if let Some(base) = base {
                     self.knows.base = Some(base);
                 }

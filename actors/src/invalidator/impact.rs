@@ -16,6 +16,8 @@ pub fn concerned(watch: &WatchSet, changed: &[TreePath]) -> Option<RestartCause>
     let mut actions: Vec<WatchAction> = Vec::new();
     for path in changed {
         match watch.action(path.as_bytes()) {
+            // It has read the file.
+            None if watch.is_auto() => restarting.push(path.clone()),
             None | Some(WatchAction::None) => {}
             Some(WatchAction::Restart) => restarting.push(path.clone()),
             Some(action) => {
@@ -48,12 +50,13 @@ pub struct View {
 
 /// Which services are to be restarted after a batch, and why.
 ///
-/// A new view concerns all of them, because all see it; else the patterns they watch decide.
+/// A new view concerns all of them, because all see it; else what they watch decides: `edits` holds the changed
+/// files each is to do something about.
 pub fn causes(
     services: &[Service],
     view: &View,
     steps: &[StepReport],
-    changed: &[TreePath],
+    edits: &BTreeMap<String, Vec<TreePath>>,
 ) -> BTreeMap<String, RestartCause> {
     let all = |cause: &dyn Fn() -> RestartCause| {
         services
@@ -71,7 +74,7 @@ pub fn causes(
         }
         Some(_) => {
             let cause = |service: &Service| {
-                let cause = concerned(&service.watch, changed)?;
+                let cause = concerned(&service.watch, edits.get(&service.name)?)?;
                 Some((service.name.clone(), cause))
             };
             services.iter().filter_map(cause).collect()
@@ -147,7 +150,11 @@ mod tests {
         let (a, b) = (Id::of(b"a"), Id::of(b"b"));
         let names = |before, now, changed: &[TreePath]| {
             let anew = false;
-            let causes = causes(&services, &View { before, now, anew }, &[], changed);
+            let all = services.iter();
+            let edits = all
+                .map(|one| (one.name.clone(), changed.to_vec()))
+                .collect();
+            let causes = causes(&services, &View { before, now, anew }, &[], &edits);
             causes.into_keys().collect::<Vec<_>>()
         };
         assert_eq!(names(None, a, &[]), ["web", "worker"]);

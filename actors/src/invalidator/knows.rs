@@ -5,11 +5,12 @@ use std::sync::Arc;
 use hd_dag::Change;
 use hd_supervision::{Coalesce, Latest, Port};
 
+use super::loops::Loops;
 use super::repeats::Repeats;
 use crate::base::Bases;
 use crate::messages::{
-    Applied, ApplyEdits, FetchImage, IngestPaths, PinRoot, PrepareView, RootAdvanced, RunSteps,
-    WatchAnew,
+    Applied, ApplyEdits, FetchImage, IngestPaths, PinRoot, PrepareView, ResumeRules, RootAdvanced,
+    RunSteps, WatchAnew,
 };
 use crate::model::declared::Declared;
 use crate::model::state::Failure;
@@ -37,6 +38,8 @@ pub struct Edges {
     pub view: Port<PrepareView>,
     /// To the Watcher.
     pub anew: Latest<WatchAnew>,
+    /// From control.
+    pub resume: Latest<ResumeRules>,
     /// To the services; empty when nothing is to be served.
     pub services: Directory,
     /// Makes services come and go; none when nothing is to be served.
@@ -73,6 +76,10 @@ pub struct Knows {
     pub(super) view: Option<Arc<ServiceView>>,
     /// The batches told last.
     pub(super) repeats: Repeats,
+    /// Services that write what they watch.
+    pub(super) loops: Loops,
+    /// A timer runs that lets rules hold again.
+    pub(super) lifting: bool,
     /// Damaged copies met when it began anew last.
     pub(super) damages: u64,
     /// How often it began anew because of damage.

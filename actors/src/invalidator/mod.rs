@@ -6,6 +6,8 @@ pub mod batch;
 mod declare;
 pub mod impact;
 pub mod knows;
+mod loops;
 mod outcome;
 mod publish;
 mod repeats;
+mod suspend;

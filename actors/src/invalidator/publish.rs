@@ -1,6 +1,7 @@
 //! The conductor makes services follow: a view where another one is needed, supervisors that come and go,
 //! restarts of those concerned.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hd_supervision::actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
@@ -70,6 +71,7 @@ impl Invalidator {
             move |prepared: Result<_, BatchError>, this, ctx| match prepared {
                 Ok((view, outcome)) => {
                     this.publish(origin, &outcome, view);
+                    this.arm_lift(ctx);
                     // Only now does the view say by itself what it needs.
                     drop(work);
                 }
@@ -138,7 +140,13 @@ impl Invalidator {
             .map(|change| change.path.clone())
             .collect();
         let services = &declared.project.services;
-        let mut causes = impact::causes(services, &seen, &outcome.steps, &changed);
+        // With a new view all start anew, whoever changed what.
+        let edits = if seen.before == Some(seen.now) && !seen.anew {
+            self.edits(services, &changed)
+        } else {
+            BTreeMap::new()
+        };
+        let mut causes = impact::causes(services, &seen, &outcome.steps, &edits);
         if let Some(served) = served {
             impact::redeclared(&served.project.services, services, &mut causes);
         }

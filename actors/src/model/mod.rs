@@ -6,6 +6,7 @@ pub mod files;
 pub mod instance;
 pub mod instances;
 pub mod log_line;
+pub mod pause;
 pub mod process_book;
 pub mod project_tree;
 pub mod report;

@@ -33,9 +33,21 @@ pub struct Report {
     /// Actors by name (status of a running instance only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actors: Option<Vec<ActorReport>>,
+    /// How edits are watched, where that is not as usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watching: Option<WatchingReport>,
     /// What failed, if anything did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorReport>,
+}
+
+/// Edits that are held back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchingReport {
+    /// `hd watch pause` was asked for.
+    pub paused: bool,
+    /// Paths that wait; null when everything is to be looked at.
+    pub waiting: Option<u64>,
 }
 
 /// What became of a step.
@@ -118,6 +130,9 @@ pub struct ServiceReport {
     pub restarts: Restarts,
     /// Why it is in this state.
     pub reason: String,
+    /// Why changes of some files it watches restart it no more, if that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<String>,
 }
 
 /// How an actor answered.

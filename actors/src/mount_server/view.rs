@@ -29,6 +29,7 @@ use crate::session::Needed;
 use crate::shared::Shared;
 use crate::step_runner::plan::Plan;
 use crate::step_runner::{environment, prepare};
+use crate::witness::Attached;
 
 /// How long a service's view may take to be made.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -69,6 +70,8 @@ pub struct Launched {
     pub terminal: Option<Terminal>,
     /// What it was made from.
     pub spec: Spec,
+    /// What it does to the project is witnessed as long as this is held.
+    pub witness: Option<Attached>,
 }
 
 /// Why a command in a view could not be started.
@@ -119,7 +122,7 @@ impl ServiceView {
             ];
             command.set_env(variables.map(|(name, value)| (name.into(), value.into())));
         }
-        self.launch(shared, &service.name, command, stdio)
+        self.launch(shared, &service.name, command, stdio, Some(service))
             .map_err(|error| match error {
                 NotStarted::Command(failure) => {
                     BatchError::new("service", failure).at(service.name.clone())
@@ -128,23 +131,31 @@ impl ServiceView {
             })
     }
 
-    /// Starts a sandbox of its own in this view and waits until its command executes. Blocks.
+    /// Starts a sandbox of its own in this view and waits until its command executes; what it does to the
+    /// project is witnessed for a service. Blocks.
     pub fn launch(
         &self,
         shared: &Shared,
         name: &str,
         command: Command,
         stdio: Stdio,
+        service: Option<&Service>,
     ) -> Result<Launched, NotStarted> {
         self.overlay(shared, name)?;
         self.catch_up(shared, name)?;
-        let spec = self.spec(shared, name, command);
+        let mut spec = self.spec(shared, name, command);
+        let witnessed =
+            service.filter(|service| self.follow.is_none() && !service.watch.is_empty());
+        let workdir = inside(&self.plan.workdir);
+        if witnessed.is_some() {
+            report_mount(&mut spec.mounts, &workdir);
+        }
         let broken = |e: hd_sandbox::SandboxError| BatchError::new("sandbox", e).at(name);
         let mut pending = shared
             .launcher()?
             .spawn(&spec, stdio, Some(&self.namespace))
             .map_err(broken)?;
-        let mut terminal = None;
+        let (mut terminal, mut witness) = (None, None);
         loop {
             match pending.next_event(START_WITHIN).map_err(broken)? {
                 Event::Started(sandbox) => {
@@ -152,7 +163,12 @@ impl ServiceView {
                         sandbox,
                         terminal,
                         spec,
+                        witness,
                     });
+                }
+                Event::Mount { fd, .. } => {
+                    let of = |service| shared.witnesses.attach(service, &fd, &self.plan.workdir);
+                    witness = witnessed.and_then(of);
                 }
                 Event::Failed(failure) => return Err(NotStarted::Command(failure)),
                 Event::Terminal(opened) => terminal = Some(opened),
@@ -303,6 +319,15 @@ pub fn host_path(path: &TreePath) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(path.as_bytes()))
 }
 
+/// Has the mount at a place reported as soon as it is there.
+fn report_mount(mounts: &mut Vec<MountOp>, place: &Path) {
+    let is_it = |op: &MountOp| matches!(op, MountOp::Bind { at, .. } if at == place);
+    if let Some(found) = mounts.iter().position(is_it) {
+        let (at, name) = (place.to_owned(), "project".to_owned());
+        mounts.insert(found + 1, MountOp::Report { at, name });
+    }
+}
+
 fn host_bind(source: &Path, at: PathBuf) -> MountOp {
     let create = if source.is_dir() {
         Create::Dir
@@ -337,7 +362,7 @@ pub fn run_in(
             Event::Done => return Ok(()),
             Event::Fuse { name, fd } | Event::Upper { name, fd } => given(name, fd)?,
             Event::Failed(failure) => return Err(BatchError::new("sandbox", failure)),
-            Event::Terminal(_) | Event::Started(_) => {}
+            Event::Terminal(_) | Event::Mount { .. } | Event::Started(_) => {}
         }
     }
 }

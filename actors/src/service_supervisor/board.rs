@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hd_config::{Kind, Service};
+use hd_config::{Kind, Service, WatchSet};
 use tokio::sync::watch;
 
 use crate::model::report::{ServiceReport, ServiceState};
@@ -31,7 +31,7 @@ impl Standing {
             name: service.name.clone(),
             port: service.port,
             command: service.command.to_string(),
-            watch: service.watch.globs().to_vec(),
+            watch: watched(&service.watch),
             reason: "waiting for the steps".to_owned(),
             ..ServiceReport::default()
         };
@@ -66,6 +66,8 @@ impl Standing {
 #[derive(Clone, Debug)]
 pub struct Board {
     standings: Arc<Mutex<BTreeMap<String, Standing>>>,
+    /// Why rules of services are suspended.
+    suspended: Arc<Mutex<BTreeMap<String, String>>>,
     changed: Arc<watch::Sender<u64>>,
 }
 
@@ -83,6 +85,7 @@ impl Board {
             .map(|service| (service.name.clone(), Standing::new(service)));
         Self {
             standings: Arc::new(Mutex::new(waiting.collect())),
+            suspended: Arc::default(),
             changed: Arc::new(watch::Sender::new(0)),
         }
     }
@@ -126,10 +129,22 @@ impl Board {
 
     /// Gives all reports by name.
     pub fn reports(&self) -> Vec<ServiceReport> {
+        let suspended = self.suspended().clone();
         self.lock()
             .values()
-            .map(|standing| standing.report.clone())
+            .map(|standing| ServiceReport {
+                suspended: suspended.get(&standing.report.name).cloned(),
+                ..standing.report.clone()
+            })
             .collect()
+    }
+
+    /// Notes whose rules are suspended, and why.
+    pub fn suspend(&self, words: BTreeMap<String, String>) {
+        let before = std::mem::replace(&mut *self.suspended(), words.clone());
+        if before != words {
+            self.changed.send_modify(|version| *version += 1);
+        }
     }
 
     /// Tells whether these services, all when none is named, are ready or have done their work.
@@ -170,10 +185,24 @@ impl Board {
         tokio::time::timeout(within, wait).await.unwrap_or(false)
     }
 
+    fn suspended(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.suspended
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Standing>> {
         self.standings
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn watched(watch: &WatchSet) -> Vec<String> {
+    if watch.is_auto() {
+        vec!["auto".to_owned()]
+    } else {
+        watch.globs().to_vec()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Makes the supervisors of services follow the `hd.toml`: some begin, some end, the others learn what
 //! their service is now.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -70,6 +70,11 @@ impl Roster {
     pub fn serve(&self, declared: Arc<Declared>) -> Option<Arc<Declared>> {
         let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
         served.replace(declared)
+    }
+
+    /// Publishes which services have rules suspended, and why.
+    pub fn suspend(&self, words: BTreeMap<String, String>) {
+        self.context.board.suspend(words);
     }
 
     /// Those that the project has no more, dependants first.

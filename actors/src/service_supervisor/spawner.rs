@@ -15,6 +15,7 @@ use crate::model::process_book::{Entry, ProcessBook};
 use crate::model::surroundings::Surroundings;
 use crate::mount_server::view::{Launched, NotStarted, ServiceView};
 use crate::shared::Shared;
+use crate::witness::Attached;
 
 /// Starts processes of one service.
 pub(crate) trait Spawner: std::fmt::Debug + Send + Sync {
@@ -76,22 +77,33 @@ impl Spawner for ViewSpawner {
         socket: Option<OwnedFd>,
     ) -> Result<Arc<dyn Process>, BatchError> {
         let (stdio, service) = (stdio(Some(output), socket), self.definition.service());
-        let Launched { sandbox, spec, .. } = self.view.start(&self.shared, &service, stdio)?;
+        self.shared.witnesses.of(&service.name).begins();
+        let launched = self.view.start(&self.shared, &service, stdio)?;
+        let Launched {
+            sandbox,
+            spec,
+            witness,
+            ..
+        } = launched;
         // It may have ended already: then there is nothing to write down.
         if let Ok(record) = sandbox.record() {
             self.tell_how_to_enter(&service.name, &record, spec);
         }
-        Ok(self.process(service, sandbox))
+        Ok(self.process(service, sandbox, witness))
     }
 
     fn before(&self, command: &Command, output: Output) -> Result<Arc<dyn Process>, BatchError> {
         let (shared, service) = (&self.shared, self.definition.service());
         let command = self.view.command(shared, Some(&*service), argv(command))?;
-        let launched = self
-            .view
-            .launch(shared, &service.name, command, stdio(Some(output), None));
+        let launched = self.view.launch(
+            shared,
+            &service.name,
+            command,
+            stdio(Some(output), None),
+            Some(&service),
+        );
         match launched {
-            Ok(launched) => Ok(self.process(service, launched.sandbox)),
+            Ok(launched) => Ok(self.process(service, launched.sandbox, launched.witness)),
             Err(NotStarted::Command(failure)) => Err(BatchError::new("service", failure)),
             Err(NotStarted::Sandbox(error)) => Err(error),
         }
@@ -118,12 +130,18 @@ fn argv(command: &Command) -> Vec<String> {
 }
 
 impl ViewSpawner {
-    fn process(&self, service: Arc<Service>, sandbox: Sandbox) -> Arc<dyn Process> {
+    fn process(
+        &self,
+        service: Arc<Service>,
+        sandbox: Sandbox,
+        witness: Option<Attached>,
+    ) -> Arc<dyn Process> {
         let entry = sandbox.record().ok().map(|record| self.book.enter(record));
         let namespace = std::fs::read_link(pid_namespace(sandbox.pid())).ok();
         Arc::new(ViewProcess {
             sandbox,
             _entry: entry,
+            _witness: witness,
             namespace,
             shared: self.shared.clone(),
             service,
@@ -150,6 +168,7 @@ struct ViewProcess {
     /// First, so that it is gone before its entry is.
     sandbox: Sandbox,
     _entry: Option<Entry>,
+    _witness: Option<Attached>,
     namespace: Option<PathBuf>,
     shared: Arc<Shared>,
     service: Arc<Service>,

@@ -301,7 +301,7 @@ fn start(
             }
             Start::Failed(failure) => return Err(not_started(step, &failure)),
             Start::Terminal(opened) => terminal = Some(opened),
-            Start::Upper { .. } | Start::Done => {}
+            Start::Upper { .. } | Start::Mount { .. } | Start::Done => {}
         }
     }
 }

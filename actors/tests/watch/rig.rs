@@ -11,6 +11,7 @@ use std::time::Duration;
 use hd_actors::debouncer;
 use hd_actors::events::{Event, Events, Listener};
 use hd_actors::messages::{MountPointLost, Paths, PathsSettled, PathsTouched, Settled};
+use hd_actors::model::pause::Pause;
 use hd_actors::mount_server::mount_points::MountPoints;
 use hd_actors::watcher::actor::child;
 use hd_actors::watcher::watched::Watched;
@@ -120,7 +121,7 @@ impl Rig {
             let touched = Port::<PathsTouched>::new("debouncer.touched", 256, WhenFull::Rescan);
             let pool = runtime.pool("watch", 1, 4).unwrap();
             let tree = TreeSpec::new("intake", Strategy::RestForOne)
-                .child(debouncer::actor::child(&touched, settled))
+                .child(debouncer::actor::child(&touched, settled, Pause::default()))
                 .child(child(project, Latest::default(), touched, to_lost, pool));
             (lost, tree.start(&runtime).unwrap(), runtime)
         };

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args, ValueEnum};
 
 use super::Place;
 
@@ -16,12 +16,26 @@ pub(crate) struct ConfigArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").required(true)))]
 pub(crate) struct WatchArgs {
+    /// Hold edits back, or let them go as one batch; `resume` also lets rules hold again that were suspended
+    /// because a service wrote what it watches
+    #[arg(value_enum, value_name = "ACTION", group = "what")]
+    pub(crate) action: Option<WatchAction>,
     /// Say what an edit of this path leads to, and by which rule
-    #[arg(long, value_name = "PATH", required = true)]
-    pub(crate) explain: PathBuf,
+    #[arg(long, value_name = "PATH", group = "what")]
+    pub(crate) explain: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) place: Place,
+}
+
+/// What is done about watching.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WatchAction {
+    /// Edits are collected and lead to nothing.
+    Pause,
+    /// What was collected goes through.
+    Resume,
 }
 
 #[derive(Debug, Args)]

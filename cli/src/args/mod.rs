@@ -23,7 +23,7 @@ pub(crate) use cache::{CacheRmArgs, CacheVerb};
 pub(crate) use cas::CasVerb;
 pub(crate) use dag::{DagDiffArgs, DagVerb};
 pub(crate) use demo::{DemoArgs, EngineName};
-pub(crate) use document::{ConfigArgs, CopyArgs, ManArgs, WatchArgs};
+pub(crate) use document::{ConfigArgs, CopyArgs, ManArgs, WatchAction, WatchArgs};
 pub(crate) use image::{ExportArgs, ImageNames, ImageVerb, LayerCompression};
 pub(crate) use ingest::IngestArgs;
 pub(crate) use inside::{DebugArgs, ExecArgs, HowArgs, RunArgs, ShellArgs};
@@ -111,7 +111,7 @@ pub(crate) enum Verb {
     Debug(DebugArgs),
     /// Run a step twice from nothing and compare what it makes; exit code 0 same, 1 different
     Verify(VerifyArgs),
-    /// Say what an edit of a file leads to
+    /// Say what an edit of a file leads to; hold edits back
     Watch(WatchArgs),
     /// Print every setting, and where it came from
     Config(ConfigArgs),

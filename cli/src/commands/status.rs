@@ -101,6 +101,16 @@ fn text(known: &Known, style: Style) -> String {
         plural(report.files, "file"),
         bytes(report.bytes)
     ));
+    if let Some(watching) = &report.watching {
+        let waiting = match watching.waiting {
+            Some(count) => format!("{} held back", plural(count, "path")),
+            None => "everything will be looked at".to_owned(),
+        };
+        let paused = style.paint(Tint::Warn, "paused");
+        out.push_str(&format!(
+            "watch  {paused}, {waiting}; `hd watch resume` goes on\n"
+        ));
+    }
     if let Some(error) = &report.error {
         let place = if error.place.is_empty() {
             String::new()
@@ -120,6 +130,14 @@ fn text(known: &Known, style: Style) -> String {
     if !report.services.is_empty() {
         out.push('\n');
         out.push_str(&services(&report.services, style));
+        for words in report
+            .services
+            .iter()
+            .filter_map(|one| one.suspended.as_ref())
+        {
+            let mark = style.paint(Tint::Warn, "suspended");
+            out.push_str(&format!("{mark}  {words}\n"));
+        }
     }
     if let Some(line) = actors(report, style) {
         out.push('\n');

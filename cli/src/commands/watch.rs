@@ -1,19 +1,23 @@
-//! `hd watch --explain`: what an edit of a path would lead to, and which rule says so.
+//! `hd watch --explain`: what an edit of a path would lead to, and which rule says so; `hd watch pause` and
+//! `resume`.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use hd_actors::control::protocol::Request;
 use hd_actors::step_runner::hidden::hidden_by;
 use hd_config::{Service, WatchAction};
 use hd_dag::TreePath;
 use serde_json::{Value, json};
 
-use crate::args::{Place, WatchArgs};
+use crate::args::{Place, WatchAction as Hold, WatchArgs};
+use crate::client::{PROMPT, not_running};
 use crate::error::{CliError, Outcome, exit};
+use crate::leftovers;
 use crate::output::Output;
 use crate::output::style::Tint;
 use crate::output::table::{Cell, table};
-use crate::project::{self, Located};
+use crate::project::{self, Located, shown};
 
 /// What a service does about a path.
 struct Effect {
@@ -23,10 +27,34 @@ struct Effect {
     by: Option<String>,
 }
 
-/// Explains a path. It need not exist.
+/// Carries the verb out.
 pub(crate) fn run(args: &WatchArgs, outer: Place, output: Output) -> Outcome {
     let located = project::locate(&args.place.clone().or(outer), None)?;
-    let path = inside(&located, &args.explain)?;
+    match (args.action, &args.explain) {
+        (Some(action), _) => hold(&located, action == Hold::Pause, output),
+        (None, Some(path)) => explain(&located, path, output),
+        (None, None) => Err(CliError::new("usage", exit::USAGE, "nothing to do")),
+    }
+}
+
+/// Has the running instance hold edits back, or let them go.
+fn hold(located: &Located, paused: bool, output: Output) -> Outcome {
+    let client = leftovers::find(located)?.ok_or_else(|| not_running(&shown(&located.config)))?;
+    let report = client.report(&Request::Watching { paused }, Some(PROMPT))?;
+    if output.json {
+        let waiting = report.watching.and_then(|watching| watching.waiting);
+        output.value(&json!({"schema": 1, "paused": paused, "waiting": waiting}))?;
+    } else if paused {
+        output.talk("edits are held back; `hd watch resume` lets them go");
+    } else {
+        output.talk("edits go through");
+    }
+    Ok(0)
+}
+
+/// Explains a path. It need not exist.
+fn explain(located: &Located, path: &Path, output: Output) -> Outcome {
+    let path = inside(located, path)?;
     let project = located.load()?.project;
     let hidden = hidden_by(&located.directory, &project.file_filter(), &path);
     let effects: Vec<Effect> = project

@@ -115,8 +115,10 @@ fn of_service(service: &ServiceReport, style: Style) -> String {
     } else {
         &service.reason
     };
+    let suspended = service.suspended.as_ref();
+    let suspended = suspended.map_or(String::new(), |words| format!("  suspended: {words}\n"));
     format!(
-        "{name}  {}\n  $ {}\n  {reason}\n  restarts: {crash} crash, {watch} watch\n",
+        "{name}  {}\n  $ {}\n  {reason}\n{suspended}  restarts: {crash} crash, {watch} watch\n",
         word(service.state),
         service.command
     )

@@ -25,6 +25,13 @@ pub enum Event {
         /// The directory, opened for reading.
         fd: OwnedFd,
     },
+    /// What is mounted at a path of the view ([`crate::MountOp::Report`]).
+    Mount {
+        /// The name of the operation.
+        name: String,
+        /// The mount, opened as a path only.
+        fd: OwnedFd,
+    },
     /// The terminal of the command ([`crate::Command::tty`]), opened inside.
     Terminal(Terminal),
     /// The command runs: `execve` succeeded.

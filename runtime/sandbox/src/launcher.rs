@@ -144,6 +144,7 @@ impl Launcher {
         Ok(Pending {
             process: Some(process),
             rights: Some(rights),
+            owes_go: false,
         })
     }
 
@@ -192,6 +193,7 @@ impl Launcher {
         Ok(Pending {
             process: Some(process),
             rights: None,
+            owes_go: false,
         })
     }
 
@@ -286,6 +288,8 @@ pub struct Pending {
     process: Option<Process>,
     /// Present when a command is to follow.
     rights: Option<Rights>,
+    /// pid 1 waits for the word to go on.
+    owes_go: bool,
 }
 
 impl Pending {
@@ -302,6 +306,12 @@ impl Pending {
             what: "sandbox".into(),
             how: String::new(),
         })?;
+        if std::mem::take(&mut self.owes_go) {
+            process
+                .channel()
+                .send_now(&Order::Go, &[])
+                .what(|| format!("let {} go on", process.name()))?;
+        }
         match process.report(timeout) {
             Ok((report, fds)) => self.event(report, fds),
             Err(error) => {
@@ -325,6 +335,10 @@ impl Pending {
         match (report, fd) {
             (Report::Fuse(name), Some(fd)) => Ok(Event::Fuse { name, fd }),
             (Report::Upper(name), Some(fd)) => Ok(Event::Upper { name, fd }),
+            (Report::Mount(name), Some(fd)) => {
+                self.owes_go = true;
+                Ok(Event::Mount { name, fd })
+            }
             (Report::Terminal, Some(fd)) => Ok(Event::Terminal(Terminal::new(fd))),
             (Report::Failed(failure), _) => {
                 self.process = None;

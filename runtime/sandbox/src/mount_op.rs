@@ -141,6 +141,16 @@ pub enum MountOp {
         #[serde(with = "raw::one")]
         at: PathBuf,
     },
+    /// Sends a descriptor of what is mounted at a path under this name ([`crate::Event::Mount`]), opened as a path
+    /// only, and waits until [`crate::Pending::next_event`] is called again. The mount is that of this sandbox alone:
+    /// what is done through it was done inside. Only for a sandbox, not for [`crate::Launcher::run_in`].
+    Report {
+        /// The mount point.
+        #[serde(with = "raw::one")]
+        at: PathBuf,
+        /// Name given in the event.
+        name: String,
+    },
     /// Mounts /proc of the new pid namespace, with the paths masked that Docker masks.
     Proc {
         /// Target, a real directory.

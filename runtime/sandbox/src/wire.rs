@@ -98,7 +98,7 @@ pub(crate) enum Order {
     Start,
     /// The id maps are written.
     Mapped,
-    /// pid 1 is registered with the guardian and may go on.
+    /// pid 1 is registered with the guardian and may go on; a mount it has reported was looked at.
     Go,
     /// Signal the process group of the workload.
     Signal(i32),
@@ -113,6 +113,7 @@ pub(crate) enum Report {
     Cloned(u32),
     Fuse(String),
     Upper(String),
+    Mount(String),
     Terminal,
     /// The workload runs; carries its pidfd.
     Started,

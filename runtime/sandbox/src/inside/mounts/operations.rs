@@ -4,7 +4,7 @@ use super::{SAFE, Stage, kernel, target};
 use crate::event::Stage as Phase;
 use crate::inside::{Outcome, Tried};
 use crate::mount_op::{Create, MountOp, Place};
-use crate::wire::{Channel, Report};
+use crate::wire::{Channel, Order, Report};
 use rustix::fs::{
     AtFlags, CWD, Gid, Mode, OFlags, ResolveFlags, Uid, chmodat, chownat, openat, readlinkat,
     symlinkat,
@@ -84,6 +84,18 @@ impl Stage {
                     Phase::Mount,
                     format_args!("make {} read-only", at.display()),
                 )
+            }
+            MountOp::Report { at, name } => {
+                let mount = self.existing(at)?;
+                let what = "hand a mount to hd";
+                channel
+                    .send(&Report::Mount(name.clone()), &[mount.as_fd()])
+                    .tried(Phase::Mount, what)?;
+                drop(mount);
+                match channel.receive::<Order>().tried(Phase::Mount, what)? {
+                    Some((Order::Go, _)) => Ok(()),
+                    _ => Err(io::Error::from(io::ErrorKind::BrokenPipe)).tried(Phase::Mount, what),
+                }
             }
             MountOp::Proc { at } => self.proc(at),
             MountOp::Dev { at } => self.dev(at),

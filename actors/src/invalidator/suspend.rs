@@ -1,0 +1,191 @@
+//! A part of the shell of the conductor: which changes concern a service, and which it made itself.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use hd_config::{Service, WatchAction};
+use hd_dag::TreePath;
+use hd_supervision::actix::{AsyncContext, Context, Handler};
+
+use super::actor::Invalidator;
+use super::loops::{Lifted, QUIET, SOON, Verdict, Writer};
+use crate::events::Event;
+use crate::messages::{Origin, RestartCause, RestartFor, ResumeRules};
+use crate::mount_server::view::host_path;
+use crate::witness::Witness;
+
+impl Invalidator {
+    /// Gives the changed files each service is to do something about: those it watches, without those that
+    /// it keeps writing itself.
+    pub(super) fn edits(
+        &mut self,
+        services: &[Service],
+        changed: &[TreePath],
+    ) -> BTreeMap<String, Vec<TreePath>> {
+        let (mut edits, mut found) = (BTreeMap::new(), Vec::new());
+        for service in services {
+            let witness = self.shared.witnesses.of(&service.name);
+            let mut mine: Vec<TreePath> = changed.to_vec();
+            mine.retain(|path| watches(service, &witness, path));
+            mine.retain(|path| match self.judge(service, &witness, path) {
+                Verdict::Follow => true,
+                Verdict::Withhold => false,
+                Verdict::Suspend => {
+                    found.push(service.name.clone());
+                    false
+                }
+            });
+            edits.insert(service.name.clone(), mine);
+        }
+        let told = self.show_suspended(services);
+        for text in found.iter().filter_map(|service| told.get(service)) {
+            self.shared.events.tell(Event::Note(text.clone()));
+        }
+        edits
+    }
+
+    fn judge(&mut self, service: &Service, witness: &Witness, path: &TreePath) -> Verdict {
+        let now = now();
+        let place = self.shared.settings.project_dir.join(host_path(path));
+        let writer = match witness.wrote(&place, now) {
+            Some(true) => Writer::Itself,
+            Some(false) => Writer::Other,
+            None => guess(witness, now),
+        };
+        if service.watch.is_auto() {
+            // What it reads it may well write, too.
+            return if writer == Writer::Itself {
+                Verdict::Withhold
+            } else {
+                Verdict::Follow
+            };
+        }
+        self.knows.loops.judge(&service.name, path, writer, now)
+    }
+
+    /// Publishes what is suspended; gives the words by service.
+    fn show_suspended(&self, services: &[Service]) -> BTreeMap<String, String> {
+        let suspended = self.knows.loops.suspended();
+        let words = services.iter().filter_map(|service| {
+            let files = suspended.get(&service.name)?;
+            Some((service.name.clone(), told(service, files)))
+        });
+        let words: BTreeMap<String, String> = words.collect();
+        if let Some(roster) = &self.edges.roster {
+            roster.suspend(words.clone());
+        }
+        words
+    }
+
+    /// Looks again when a rule may hold again.
+    pub(super) fn arm_lift(&mut self, ctx: &mut Context<Self>) {
+        let Some(due) = self.knows.loops.due().filter(|_| !self.knows.lifting) else {
+            return;
+        };
+        self.knows.lifting = true;
+        ctx.run_later(due.saturating_duration_since(now()), |this, ctx| {
+            this.knows.lifting = false;
+            let lifted = this.knows.loops.lift(now());
+            this.lifted(&lifted);
+            this.arm_lift(ctx);
+        });
+    }
+
+    /// Lets all rules hold again: a person asked, or the `hd.toml` was edited.
+    pub(super) fn resume_rules(&mut self) {
+        let lifted = self.knows.loops.resume();
+        self.lifted(&lifted);
+    }
+
+    fn lifted(&self, lifted: &[Lifted]) {
+        if lifted.is_empty() {
+            return;
+        }
+        let declared = self.asked();
+        self.show_suspended(&declared.project.services);
+        // Who wrote is not known for certain: it might have been a person.
+        for rule in lifted.iter().filter(|rule| rule.may_be_stale) {
+            let port = self.edges.services.restart(&rule.service);
+            if let Some((port, view)) = port.zip(self.knows.view.clone()) {
+                let (batch, seen_at) = (0, now());
+                port.put(RestartFor {
+                    origin: Origin { batch, seen_at },
+                    cause: RestartCause::Watched(vec![rule.path.clone()]),
+                    view,
+                });
+            }
+        }
+    }
+}
+
+impl Handler<ResumeRules> for Invalidator {
+    type Result = ();
+
+    fn handle(&mut self, _: ResumeRules, _: &mut Self::Context) {
+        self.resume_rules();
+    }
+}
+
+fn watches(service: &Service, witness: &Witness, path: &TreePath) -> bool {
+    if service.watch.is_auto() {
+        return witness.has_read(path);
+    }
+    let action = service.watch.action(path.as_bytes());
+    action.is_some_and(|action| *action != WatchAction::None)
+}
+
+/// Who may have written, where nobody sees it.
+fn guess(witness: &Witness, now: Instant) -> Writer {
+    let started = witness.started();
+    let soon = started.is_some_and(|at| now.saturating_duration_since(at) < SOON);
+    if soon { Writer::Perhaps } else { Writer::Other }
+}
+
+/// Says what is suspended and what to do about it.
+fn told(service: &Service, files: &[(TreePath, bool)]) -> String {
+    let name = &service.name;
+    let paths: Vec<String> = files.iter().map(|(path, _)| path.to_string()).collect();
+    let first = files.first();
+    let glob = first.and_then(|(path, _)| service.watch.matched_by(path.as_bytes()));
+    let rule = glob.map_or(String::new(), |glob| format!(" (`{glob}`)"));
+    let take_out = paths.iter().map(|path| format!("\"!/{path}\""));
+    let take_out = take_out.collect::<Vec<_>>().join(", ");
+    let paths = paths.join(", ");
+    let what = if files.iter().all(|(_, known)| *known) {
+        format!(
+            "{name} wrote {paths}, which its own watch matches{rule}; what {name} writes there restarts it no \
+             more, edits by others do"
+        )
+    } else {
+        format!(
+            "{paths} changes right after each start of {name}, and its own watch matches that{rule}; changes \
+             there restart it no more until it has been quiet for {} s",
+            QUIET.as_secs()
+        )
+    };
+    format!("{what}; add {take_out} to its watch, or `hd watch resume` tries again")
+}
+
+/// The time, which tests may hold.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+#[cfg(test)]
+mod tests {
+    use hd_config::WatchSet;
+
+    use super::*;
+
+    #[test]
+    fn it_is_said_who_wrote_what_by_which_rule_and_what_helps() {
+        let mut web = Service::new("web", "serve");
+        web.watch = WatchSet::new(vec!["data".to_owned()]).unwrap();
+        let path = TreePath::new(b"data/x.db").unwrap();
+        let text = told(&web, &[(path.clone(), true)]);
+        assert!(text.starts_with("web wrote data/x.db, which its own watch matches (`data`); "));
+        assert!(text.contains("add \"!/data/x.db\" to its watch"), "{text}");
+        let text = told(&web, &[(path, false)]);
+        assert!(text.starts_with("data/x.db changes right after each start of web"));
+    }
+}

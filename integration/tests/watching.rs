@@ -1,0 +1,159 @@
+//! What watching leads to, and what it does not: services that write what they watch, edits that are held
+//! back.
+
+use std::time::Duration;
+
+use hd_integration::poll::{self, SHORT, until};
+use hd_integration::{Env, Up, files, leftovers, needs, skip_unless};
+
+fn start(command: &str, more: &str) -> (Env, Up) {
+    let toml = format!(
+        "[environment]\nname = \"loop\"\n\n[services.web]\ncommand = [\"sh\", \"-c\", {command:?}]\nwatch = [\"data\", \"*.txt\"]\nstop_grace = \"500ms\"\n{more}"
+    );
+    let env = Env::project(&[("hd.toml", &toml), ("data/x.db", ""), ("a.txt", "")]);
+    let mut up = env.up();
+    up.wait_line(0, &["web", "ready"]);
+    (env, up)
+}
+
+fn pid(env: &Env) -> i64 {
+    let pid = env.status().service("web")["pid"].as_i64();
+    pid.unwrap_or_default()
+}
+
+fn suspended(env: &Env) -> Option<String> {
+    let text = env.status().service("web")["suspended"]
+        .as_str()?
+        .to_owned();
+    Some(text)
+}
+
+fn restarts(env: &Env) -> u64 {
+    let count = env.status().service("web")["restarts"]["watch"].as_u64();
+    count.expect("a count")
+}
+
+/// Writes its start into a file it watches: whoever restarts it for that restarts it for ever.
+const AT_START: &str = "date +%s%N >> data/x.db; exec sleep 1000";
+
+#[test]
+fn what_it_writes_at_each_start_is_held_back_and_named() {
+    skip_unless!(needs::fuse(), needs::root());
+    let (env, mut up) = start(AT_START, "");
+    let line = up.wait_line(
+        0,
+        &["web wrote data/x.db", "its own watch matches (`data`)"],
+    );
+    assert!(line.contains("\"!/data/x.db\""), "{line}");
+    let before = (pid(&env), restarts(&env));
+    assert!(before.1 <= 3, "{} restarts", before.1);
+    poll::never("it goes on", Duration::from_millis(1500), || {
+        (pid(&env) != before.0).then(|| up.said())
+    });
+    let words = suspended(&env).expect("status says so");
+    assert!(words.starts_with("web wrote data/x.db"), "{words}");
+    let why = env.hd(["why", "web"]).finish().ok().stdout;
+    assert!(why.contains("suspended: web wrote data/x.db"), "{why}");
+    let status = env.hd(["status"]).finish().ok().stdout;
+    assert!(status.contains("suspended  web wrote"), "{status}");
+
+    // Somebody else's edit of the same file is an edit, and so is one of any other file.
+    files::write(&env.path("data/x.db"), "by hand\n");
+    up.until("restarted for the edit by hand", || {
+        (restarts(&env) == before.1 + 1).then_some(())
+    });
+    files::write(&env.path("a.txt"), "by hand\n");
+    up.until("restarted for another file", || {
+        (restarts(&env) == before.1 + 2).then_some(())
+    });
+    let after = pid(&env);
+    poll::never("its own writes since", Duration::from_millis(1000), || {
+        (pid(&env) != after && restarts(&env) > before.1 + 2).then(|| up.said())
+    });
+    // Nothing is written any more: the rule holds again by itself.
+    up.until("no longer suspended", || {
+        suspended(&env).is_none().then_some(())
+    });
+    env.hd(["down"]).finish().ok();
+    up.wait_exit(SHORT);
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
+fn what_it_writes_as_it_stops_or_by_renaming_is_seen_too() {
+    skip_unless!(needs::fuse(), needs::root());
+    let save = "trap 'date +%s%N > data/new; mv data/new data/x.db; exit 0' TERM; while :; do sleep 0.02; done";
+    let (env, mut up) = start(save, "");
+    up.until("its writes are held back", || {
+        let is_ready = env.status().service("web")["state"] == "ready";
+        if is_ready && suspended(&env).is_none() {
+            env.hd(["restart", "web"]).finish().ok();
+        }
+        suspended(&env)
+    });
+    up.wait_line(0, &["web wrote data/x.db"]);
+}
+
+#[test]
+fn an_edit_of_the_file_lets_the_rule_hold_again() {
+    skip_unless!(needs::fuse(), needs::root());
+    let (env, mut up) = start(AT_START, "");
+    up.wait_line(0, &["web wrote data/x.db"]);
+    let before = restarts(&env);
+    files::replace(
+        &env.path("hd.toml"),
+        "\"data\",",
+        "\"data\", \"!/data/x.db\",",
+    );
+    until("it is not suspended", SHORT, || {
+        suspended(&env).is_none().then_some(())
+    });
+    files::write(&env.path("data/x.db"), "by hand\n");
+    poll::never("restarted for it", Duration::from_millis(700), || {
+        (restarts(&env) > before + 1).then(|| up.said())
+    });
+}
+
+#[test]
+fn quick_edits_by_hand_are_no_loop() {
+    skip_unless!(needs::fuse(), needs::root());
+    let (env, mut up) = start("exec sleep 1000", "");
+    for round in 1..=15 {
+        files::write(&env.path("data/x.db"), &format!("{round}\n"));
+        up.until("restarted", || {
+            (restarts(&env) == round && env.status().service("web")["state"] == "ready")
+                .then_some(())
+        });
+    }
+    assert_eq!(suspended(&env), None);
+}
+
+#[test]
+fn paused_edits_wait_and_go_through_as_one_batch() {
+    skip_unless!(needs::fuse());
+    let (env, mut up) = start("exec sleep 1000", "");
+    let before = pid(&env);
+    env.hd(["watch", "pause"]).finish().ok();
+    up.wait_line(0, &["edits are held back until `hd watch resume`"]);
+    for round in 0..5 {
+        files::write(&env.path("a.txt"), &format!("{round}\n"));
+        files::write(&env.path("data/x.db"), &format!("{round}\n"));
+    }
+    let waiting = until("both are known to wait", SHORT, || {
+        let status = env.status();
+        let waiting = status.value()["watching"]["waiting"].as_u64();
+        waiting.filter(|count| *count == 2)
+    });
+    assert_eq!(waiting, 2);
+    let status = env.hd(["status"]).finish().ok().stdout;
+    assert!(status.contains("paused, 2 paths held back"), "{status}");
+    poll::never("restarted", Duration::from_millis(500), || {
+        (pid(&env) != before).then(|| up.said())
+    });
+    let from = up.so_far();
+    env.hd(["watch", "resume"]).finish().ok();
+    up.wait_line(from, &["2 paths were held back"]);
+    up.wait_line(from, &["a.txt", "data/x.db", "restart web"]);
+    assert_eq!(restarts(&env), 1);
+    assert!(env.status().value().get("watching").is_none());
+}
