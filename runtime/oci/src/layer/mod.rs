@@ -8,6 +8,7 @@ pub(crate) mod draft;
 pub(crate) mod entry;
 pub(crate) mod path;
 pub(crate) mod pax;
+pub(crate) mod sparse;
 pub(crate) mod tar;
 
 /// Bounds what one layer may hold, so that a small download cannot fill a disk.

@@ -5,8 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use super::sparse::{Records, decimal};
+
 /// Prefix of the records that carry extended attributes, raw.
 const XATTR: &[u8] = b"SCHILY.xattr.";
+/// Prefix of the records that tell of a sparse file.
+const SPARSE: &[u8] = b"GNU.sparse.";
 
 /// Is what the extended headers before an entry say about it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +27,8 @@ pub(crate) struct Pax {
     pub(crate) gid: Option<u64>,
     /// Overrides the time of modification, in nanoseconds since 1970.
     pub(crate) mtime_ns: Option<i64>,
+    /// What makes a sparse file of it.
+    pub(crate) sparse: Option<Records>,
     /// Extended attributes.
     pub(crate) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
@@ -49,14 +55,13 @@ impl Pax {
             self.set_xattr(name, value)?;
             return Ok(());
         }
-        if key.starts_with(b"GNU.sparse.") {
-            return Err("a sparse file, which images do not hold".to_owned());
+        if let Some(key) = key.strip_prefix(SPARSE) {
+            return self.sparse.get_or_insert_default().set(key, value);
         }
         let text = || std::str::from_utf8(value).ok();
         let number = || {
-            let digits = text().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-            let number = digits.and_then(|digits| digits.parse::<u64>().ok());
-            number.ok_or_else(|| format!("a bad {} in an extended header", key.escape_ascii()))
+            decimal(value)
+                .ok_or_else(|| format!("a bad {} in an extended header", key.escape_ascii()))
         };
         match key {
             // POSIX: an empty value takes the record of an earlier header back.
@@ -170,7 +175,8 @@ mod tests {
         for bytes in bad {
             assert!(Pax::parse(bytes).is_err(), "{}", bytes.escape_ascii());
         }
-        assert!(Pax::parse(&record("GNU.sparse.major", b"1")).is_err());
+        assert!(Pax::parse(&record("GNU.sparse.map", b"0,1,2")).is_err());
+        assert!(Pax::parse(&record("GNU.sparse.numbytes", b"1")).is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Tar archives (ustar, GNU long names, PAX) read as a stream of entries.
+//! Tar archives (ustar, GNU long names and sparse files, PAX) read as a stream of entries.
 //!
 //! The `tar` crate decodes single headers. The framing is done here, because extended headers are to be bounded
 //! and read by length, and because nothing may be skipped silently.
@@ -10,7 +10,13 @@ use tar::{EntryType, Header};
 use super::entry::{TarEntry, TarKind, device};
 use super::path::normalise;
 use super::pax::Pax;
+use super::sparse::Walk;
 use super::{LayerError, Limits};
+
+mod content;
+mod sparse;
+
+pub use content::Content;
 
 const BLOCK: u64 = 512;
 /// Longest extended header or GNU long name taken; sixteen of the largest extended attributes fit.
@@ -25,6 +31,10 @@ pub struct TarReader<R> {
     /// Bytes of the current entry's content not yet read, and of the padding behind it.
     content: u64,
     padding: u64,
+    /// How the content of a sparse file is expanded.
+    sparse: Option<Walk>,
+    /// Bytes of holes so far.
+    holes: u64,
     entries: u64,
     limits: Limits,
 }
@@ -59,6 +69,8 @@ impl<R: Read> TarReader<R> {
             offset: 0,
             content: 0,
             padding: 0,
+            sparse: None,
+            holes: 0,
             entries: 0,
             limits,
         }
@@ -158,6 +170,7 @@ impl<R: Read> TarReader<R> {
     }
 
     fn skip_rest(&mut self) -> Result<(), LayerError> {
+        self.sparse = None;
         let mut left = std::mem::take(&mut self.content) + std::mem::take(&mut self.padding);
         let mut buffer = [0; 4096];
         while left > 0 {
@@ -233,7 +246,8 @@ impl<R: Read> TarReader<R> {
 
     fn entry(&mut self, header: &Header, pending: Pending) -> Result<TarEntry, LayerError> {
         let pax = pending.pax.unwrap_or_default();
-        let raw_path = pax.path.or(pending.long_name);
+        let named = pax.sparse.as_ref().and_then(|sparse| sparse.name.clone());
+        let raw_path = named.or(pax.path).or(pending.long_name);
         let raw_path = raw_path.unwrap_or_else(|| header.path_bytes().into_owned());
         let raw_link = pax.linkpath.or(pending.long_link);
         let raw_link = raw_link.or_else(|| header.link_name_bytes().map(|name| name.into_owned()));
@@ -268,7 +282,13 @@ impl<R: Read> TarReader<R> {
         }
         // Some writers repeat the size of a linked file without its content following (pax, "size").
         let follows = matches!(kind, TarKind::Regular { .. });
-        self.expect_content(if follows { declared } else { 0 })?;
+        match follows {
+            false => self.expect_content(0)?,
+            true => match self.expand(header, pax.sparse, declared)? {
+                Some(size) => kind = TarKind::Regular { size },
+                None => self.expect_content(declared)?,
+            },
+        }
         Ok(TarEntry {
             path: normalise(&raw_path)?,
             mode: if matches!(kind, TarKind::Symlink { .. }) {
@@ -304,7 +324,9 @@ impl<R: Read> TarReader<R> {
             Ok::<u64, LayerError>(device(major, minor))
         };
         Ok(match header.entry_type() {
-            EntryType::Regular | EntryType::Continuous => TarKind::Regular { size },
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                TarKind::Regular { size }
+            }
             EntryType::Directory => TarKind::Dir,
             EntryType::Symlink => {
                 let target = target()?.to_vec();
@@ -331,35 +353,6 @@ fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), &'static str> {
     match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err("two extended headers of one kind for one entry"),
-    }
-}
-
-/// Reads the content of the current entry.
-pub struct Content<'a, R> {
-    archive: &'a mut TarReader<R>,
-}
-
-impl<R> std::fmt::Debug for Content<'_, R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Content({} bytes left)", self.archive.content)
-    }
-}
-
-impl<R: Read> Read for Content<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let want = self.archive.content.min(buffer.len() as u64) as usize;
-        if want == 0 {
-            return Ok(0);
-        }
-        let count = self.archive.read_some(&mut buffer[..want])?;
-        if count == 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the archive ends within a file",
-            ));
-        }
-        self.archive.content -= count as u64;
-        Ok(count)
     }
 }
 
