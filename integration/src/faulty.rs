@@ -1,4 +1,6 @@
 //! A registry that is at fault on request: it stands before a real one and spoils what goes through.
+//!
+//! Where nothing is spoilt it is also a guard with a password of its own, and a proxy for HTTP and HTTPS.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -17,6 +19,8 @@ pub enum Fault {
     Html,
     /// To another place.
     Redirect(String),
+    /// This status, these header lines and this JSON.
+    Json(u16, String, String),
     /// One bit of the body is another.
     Bit,
     /// It announces and sends a byte more.
@@ -29,13 +33,24 @@ pub enum Fault {
     Silent,
 }
 
-/// Decides by method and path.
-type Rule = dyn Fn(&str, &str) -> Fault + Send + Sync;
+/// What was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The method.
+    pub method: String,
+    /// The path with its query; a whole URL of a proxy.
+    pub path: String,
+    /// What is shown to be let in.
+    pub authorization: Option<String>,
+}
+
+/// Decides what becomes of an answer.
+type Rule = dyn Fn(&Asked) -> Fault + Send + Sync;
 
 /// Serves until dropped.
 pub struct Faulty {
     address: SocketAddr,
-    seen: Arc<Mutex<Vec<String>>>,
+    seen: Arc<Mutex<Vec<Asked>>>,
     stop: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
 }
@@ -52,6 +67,11 @@ impl Faulty {
         upstream: &str,
         rule: impl Fn(&str, &str) -> Fault + Send + Sync + 'static,
     ) -> Self {
+        Self::judging(upstream, move |asked| rule(&asked.method, &asked.path))
+    }
+
+    /// The same with a rule that sees more.
+    pub fn judging(upstream: &str, rule: impl Fn(&Asked) -> Fault + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -86,6 +106,12 @@ impl Faulty {
 
     /// The requests so far, as `METHOD PATH`.
     pub fn requests(&self) -> Vec<String> {
+        let line = |asked: Asked| format!("{} {}", asked.method, asked.path);
+        self.asked().into_iter().map(line).collect()
+    }
+
+    /// The requests so far.
+    pub fn asked(&self) -> Vec<Asked> {
         self.seen.lock().expect("requests").clone()
     }
 
@@ -112,7 +138,7 @@ fn serve(
     mut client: TcpStream,
     upstream: &str,
     rule: &Rule,
-    requests: &Mutex<Vec<String>>,
+    requests: &Mutex<Vec<Asked>>,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(client.try_clone()?);
     let mut head = String::new();
@@ -121,10 +147,21 @@ fn serve(
     let (Some(method), Some(path)) = (words.next(), words.next()) else {
         return Ok(());
     };
-    requests
-        .lock()
-        .expect("requests")
-        .push(format!("{method} {path}"));
+    let asked = Asked {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        authorization: header(&head, "authorization").map(str::to_owned),
+    };
+    requests.lock().expect("requests").push(asked.clone());
+    if method == "CONNECT" {
+        return tunnel(client, reader, upstream);
+    }
+    let length = header(&head, "content-length").and_then(|length| length.parse().ok());
+    let mut sent = Vec::new();
+    reader
+        .by_ref()
+        .take(length.unwrap_or(0))
+        .read_to_end(&mut sent)?;
     let json = r#"{"errors":[{"code":"TEST","message":"on request"}]}"#;
     let answer = |head: &str, body: &str| {
         format!(
@@ -132,7 +169,7 @@ fn serve(
             body.len()
         )
     };
-    let fault = rule(method, path);
+    let fault = rule(&asked);
     match &fault {
         Fault::Status(status, lines) => {
             let head = format!("{status} x\r\ncontent-type: application/json{lines}");
@@ -142,32 +179,56 @@ fn serve(
             let head = "200 OK\r\ncontent-type: text/html; charset=utf-8";
             return client.write_all(answer(head, "<html>Please log in</html>").as_bytes());
         }
+        Fault::Json(status, lines, json) => {
+            let head = format!("{status} x\r\ncontent-type: application/json{lines}");
+            return client.write_all(answer(&head, json).as_bytes());
+        }
         Fault::Redirect(to) => {
             let head = format!("307 x\r\nlocation: {to}{path}");
             return client.write_all(answer(&head, "").as_bytes());
         }
         _ => {}
     }
-    let (head, body) = fetch(upstream, &head)?;
+    let (head, body) = fetch(upstream, &head, &sent)?;
     spoil(&mut client, &mut reader, &fault, &head, &body)
 }
 
-/// Asks the real registry; answers head and body.
-fn fetch(upstream: &str, head: &str) -> std::io::Result<(String, Vec<u8>)> {
+/// Gives a header of a request.
+fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    let mut lines = head.lines().filter_map(|line| line.split_once(':'));
+    let found = lines.find(|(own, _)| own.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.trim())
+}
+
+/// Passes bytes on both ways, as a proxy does for TLS.
+fn tunnel(
+    mut client: TcpStream,
+    mut reader: BufReader<TcpStream>,
+    upstream: &str,
+) -> std::io::Result<()> {
     let mut server = TcpStream::connect(upstream)?;
-    let lines: Vec<&str> = head.split("\r\n").collect();
-    for line in &lines {
-        let name = line
-            .split(':')
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        if line.is_empty() || matches!(name.as_str(), "host" | "connection") {
-            continue;
+    client.write_all(b"HTTP/1.1 200 connected\r\n\r\n")?;
+    let mut back = server.try_clone()?;
+    let answers = std::thread::spawn(move || {
+        let _ = std::io::copy(&mut back, &mut client);
+        let _ = client.shutdown(std::net::Shutdown::Both);
+    });
+    let _ = std::io::copy(&mut reader, &mut server);
+    let _ = server.shutdown(std::net::Shutdown::Write);
+    let _ = answers.join();
+    Ok(())
+}
+
+/// Asks the real registry, which thus calls itself what the client calls this one; answers head and body.
+fn fetch(upstream: &str, head: &str, sent: &[u8]) -> std::io::Result<(String, Vec<u8>)> {
+    let mut server = TcpStream::connect(upstream)?;
+    for line in head.split("\r\n").filter(|line| !line.is_empty()) {
+        if !line.to_ascii_lowercase().starts_with("connection:") {
+            write!(server, "{line}\r\n")?;
         }
-        write!(server, "{line}\r\n")?;
     }
-    write!(server, "Host: {upstream}\r\nConnection: close\r\n\r\n")?;
+    write!(server, "Connection: close\r\n\r\n")?;
+    server.write_all(sent)?;
     let mut whole = Vec::new();
     server.read_to_end(&mut whole)?;
     let end = whole.windows(4).position(|four| four == b"\r\n\r\n");

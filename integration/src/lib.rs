@@ -17,6 +17,7 @@ pub mod poll;
 pub mod ports;
 pub mod programs;
 pub mod pty;
+pub mod registry;
 pub mod report;
 pub mod run;
 pub mod samples;

@@ -134,11 +134,8 @@ impl Records {
             b"name" => self.name = Some(value.to_vec()),
             b"major" => self.map_in_content = number()? == 1,
             b"size" | b"realsize" => self.size = Some(number()?),
-            b"offset" => {
-                if self.offset.replace(number()?).is_some() {
-                    return Err(bad());
-                }
-            }
+            b"offset" if self.offset.is_some() => return Err(bad()),
+            b"offset" => self.offset = Some(number()?),
             b"numbytes" => {
                 let offset = self.offset.take().ok_or_else(bad)?;
                 let length = number()?;
