@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod board;
+mod connect;
 mod dependencies;
 pub mod directory;
 mod holder;

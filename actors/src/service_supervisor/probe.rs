@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use hd_config::Probe;
 use hd_supervision::Port;
 
+use super::connect::connect_to;
 use super::holder;
 use super::schedule::{Check, Plan, Schedule};
 use super::spawner::Process;
@@ -150,20 +151,6 @@ fn connect(host: &str, port: u16, within: Duration) -> Result<TcpStream, String>
         }
     }
     Err(failed)
-}
-
-fn connect_to(address: SocketAddr, within: Duration) -> Result<TcpStream, String> {
-    // With nobody listening, a connection to a port of this machine may end up at itself (its own
-    // port is chosen from the same range), and take the port away from the service.
-    if address.ip().is_loopback() && address_is_silent(address) {
-        return Err(format!("nothing listens on {address}"));
-    }
-    TcpStream::connect_timeout(&address, within).map_err(|e| format!("{address}: {e}"))
-}
-
-fn address_is_silent(address: SocketAddr) -> bool {
-    let is_standard = address.ip() == Ipv4Addr::LOCALHOST || address.ip() == Ipv6Addr::LOCALHOST;
-    is_standard && holder::listeners(address.port()).is_empty()
 }
 
 /// Asks a path; a status below 400 is success.

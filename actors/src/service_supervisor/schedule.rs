@@ -74,8 +74,12 @@ impl Plan {
             Check::Port(port)
         };
         Some(Self {
+            // A refused connection is cheap; looking at a held socket is not.
+            eager_max: match check {
+                Check::Port(_) => FREE_MAX,
+                _ => EAGER_MAX,
+            },
             check,
-            eager_max: EAGER_MAX,
             timeout: PORT_TIMEOUT,
             again: None,
             retries: 1,
