@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use hd_config::{Service, WatchSet};
 use hd_sandbox::{Command, Stdio};
 
 use crate::finish::End;
@@ -70,16 +71,26 @@ impl OneOff {
         self.view.command(shared, service, none)
     }
 
-    /// Starts the command and waits until it executes. Blocks.
+    /// Starts the command, with the volumes of a service or of none, and waits until it executes. Blocks.
     ///
     /// The entry keeps it written down for the command that finds this process killed.
     pub fn launch(
         &self,
+        service: Option<&str>,
         command: Command,
         stdio: Stdio,
     ) -> Result<(Launched, Option<Entry>), NotStarted> {
         let shared = self.running.shared();
-        let launched = self.view.launch(shared, NAME, command, stdio, None)?;
+        let declared = shared.declared();
+        let service = service.and_then(|name| declared.project.service(name));
+        // Nothing of it is restarted, so nothing it does is witnessed.
+        let service = service.map(|service| Service {
+            watch: WatchSet::default(),
+            ..service.clone()
+        });
+        let launched = self
+            .view
+            .launch(shared, NAME, command, stdio, service.as_ref())?;
         let record = launched.sandbox.record().ok();
         Ok((launched, record.map(|record| shared.book.enter(record))))
     }

@@ -21,6 +21,7 @@ use crate::model::process_book::ProcessBook;
 use crate::model::report::Report;
 use crate::model::settings::Settings;
 use crate::model::state::StateBoard;
+use crate::model::volumes::Volumes;
 use crate::session::Session;
 use crate::trees::WorkTrees;
 use crate::witness::Witnesses;
@@ -46,6 +47,8 @@ pub struct Shared {
     pub events: Events,
     /// Sandboxes that run, written down for the command that finds this process killed.
     pub book: ProcessBook,
+    /// Named volumes of services.
+    pub volumes: Volumes,
     /// What this process needs of the store.
     pub session: Arc<Session>,
     /// Whether edits are held back.
@@ -72,6 +75,7 @@ impl Shared {
         let trees = Arc::new(WorkTrees::new(store.clone()));
         let nodes = Arc::new(NodeCache::new(trees.clone(), DIRECTORY_BYTES));
         Ok(Self {
+            volumes: Volumes::new(settings.paths.volumes()),
             book: ProcessBook::new(settings.paths.processes()),
             session: Session::new(store.clone(), settings.project_dir.display().to_string()),
             settings,

@@ -1,6 +1,7 @@
 //! Which project is meant, and what its hd.toml says in this environment.
 
 mod ports;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -173,6 +174,13 @@ impl Located {
             .find(|one| !project.profiles.contains(one))
         {
             return Err(no_profile(unknown, &project, &name));
+        }
+        let home = host_env.get("HOME").map(String::as_str);
+        if let Some((key, path)) = volumes::missing(&project, &self.directory, home, &self.profiles)
+        {
+            let message = format!("there is no {path} to mount");
+            let hint = "make it, or take the volume out";
+            return Err(at(project.place(&key), &text, &key, message, hint));
         }
         ports::assign(&mut project, ports);
         let mut declared = BTreeMap::new();

@@ -26,6 +26,9 @@ const ANSWERS: &[&[&str]] = &[
     &["watch", "--explain", "out/x.js"],
     &["down"],
     &["down", "--json"],
+    &["down", "-v", "--json"],
+    &["volume", "ls"],
+    &["volume", "ls", "--json"],
     &["logs"],
 ];
 
@@ -67,6 +70,7 @@ const FAILURES: &[&[&str]] = &[
     &["cas", "gc", "--no-such-flag"],
     &["prune", "--no-such-flag"],
     &["cache", "nothing-such"],
+    &["volume", "rm", "data"],
     &["image", "nothing-such"],
     &["export", "--no-such-flag"],
     &["demo", "--runs", "0"],

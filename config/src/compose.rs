@@ -5,6 +5,7 @@
 
 mod service;
 mod values;
+mod volumes;
 mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -151,7 +152,7 @@ fn top_level(root: &Node, book: &mut Book<'_>) {
             "services" => continue,
             "version" | "name" => "of no effect",
             "networks" => "services share the host's network",
-            "volumes" => "see the services that use them",
+            "volumes" => "directories that `hd down` keeps",
             "secrets" | "configs" => "hd passes none to services yet",
             "include" => "included files are not read",
             name if name.starts_with("x-") => "read where it is referred to",
@@ -248,15 +249,10 @@ fn left_out(book: &mut Book<'_>, line: usize, node: &Node, chosen: &Chosen) {
 
 /// Where a bind mount shows the project.
 fn project_dir(node: &Node) -> Option<String> {
-    let volumes = node
-        .get("volumes")?
-        .list()
-        .iter()
-        .filter_map(values::volume);
-    let mut whole = volumes.filter(|(source, _)| matches!(source.as_deref(), Some("." | "./")));
-    whole
-        .next()
-        .map(|(_, target)| target.trim_end_matches('/').to_owned())
+    let volumes = node.get("volumes")?.list().iter();
+    let mut all = volumes.filter_map(volumes::Entry::read);
+    all.find(|one| matches!(one.source.as_deref(), Some("." | "./")))
+        .map(|one| one.target.trim_end_matches('/').to_owned())
         .filter(|dir| dir.len() > 1)
 }
 

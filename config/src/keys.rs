@@ -20,9 +20,9 @@ pub(crate) const ROOT: Keys = Keys {
         "options",
         "profiles",
         "secrets",
+        "volumes",
     ],
     later: &[
-        ("volumes", "write below the project directory for now"),
         ("include", "keep everything in one hd.toml for now"),
         ("remote", TABLE_HINT),
     ],
@@ -95,9 +95,9 @@ pub(crate) const SERVICE: Keys = Keys {
         "pre_stop",
         "restart",
         "profiles",
+        "volumes",
     ],
     later: &[
-        ("volumes", "write below the project directory for now"),
         (
             "ports",
             "name the one port it listens on as `port = 3000` for now",
@@ -107,6 +107,20 @@ pub(crate) const SERVICE: Keys = Keys {
         ("replicas", "declare the service twice for now"),
         ("logs", TABLE_HINT),
     ],
+};
+
+/// A volume in `[volumes]`.
+pub(crate) const VOLUME: Keys = Keys {
+    known: &[],
+    later: &[(
+        "external",
+        "`./PATH` and `/PATH` are directories of the host",
+    )],
+};
+
+pub(crate) const SERVICE_VOLUME: Keys = Keys {
+    known: &["source", "target", "type", "read_only", "size"],
+    later: &[],
 };
 
 pub(crate) const RESTART: Keys = Keys {
@@ -248,7 +262,7 @@ mod tests {
         assert_eq!(ROOT.advice("port"), "`port` belongs in [services.NAME]");
         assert_eq!(
             ROOT.advice("zzzz"),
-            "known here: environment, dependencies, build, services, files, options, profiles, secrets"
+            "known here: environment, dependencies, build, services, files, options, profiles, secrets, volumes"
         );
     }
 }

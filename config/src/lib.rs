@@ -33,6 +33,7 @@ mod source;
 pub mod step;
 pub mod template;
 pub mod version;
+pub mod volume;
 pub mod watch;
 
 pub use error::{ConfigError, Place, Problem, Report};
@@ -45,4 +46,5 @@ pub use service::{
 };
 pub use signal::Signal;
 pub use step::{NamedCache, Stage, StageOrigin, Step, StepNetwork};
+pub use volume::{Volume, VolumeSource};
 pub use watch::{WatchAction, WatchRule, WatchSet};

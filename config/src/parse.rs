@@ -11,6 +11,7 @@ mod options;
 mod profiles;
 mod secrets;
 mod services;
+mod volumes;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -60,7 +61,9 @@ pub fn parse_with(text: &str, file_name: &str, active: &[String]) -> Result<Proj
     let secrets = root.optional("secrets", secrets::read)?.unwrap_or_default();
     let build = root.optional("build", |item| build::read(item, &secrets))?;
     let build = build.unwrap_or_default();
-    let services = root.optional("services", services::read)?;
+    let volumes = root.optional("volumes", volumes::declared)?;
+    let volumes = volumes.unwrap_or_default();
+    let services = root.optional("services", |item| services::read(item, &volumes))?;
     let files = root.optional("files", files::read)?;
     let options = root.optional("options", options::read)?;
     let services = services.unwrap_or_default();
@@ -78,6 +81,7 @@ pub fn parse_with(text: &str, file_name: &str, active: &[String]) -> Result<Proj
         secrets,
         stages: build.stages,
         profiles: profiles::all(named, &services),
+        volumes,
         services,
         files: files.unwrap_or_default(),
         options: options.unwrap_or_default(),

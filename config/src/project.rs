@@ -40,6 +40,8 @@ pub struct Project {
     pub stages: Vec<Stage>,
     /// Services in declared order; [`crate::order::start_order`] sorts them (it cannot fail here).
     pub services: Vec<Service>,
+    /// Names of `[volumes]`, in declared order.
+    pub volumes: Vec<String>,
     /// Names of all profiles, of `[profiles]` and of services; sorted.
     pub profiles: Vec<String>,
     /// `[files]`.

@@ -281,6 +281,14 @@ impl<'a> Item<'a> {
         size::parse(text).map_err(|error| self.invalid(error.to_string(), example))
     }
 
+    /// `true` or `false`.
+    pub(crate) fn boolean(&self) -> Result<bool> {
+        match self.value() {
+            DeValue::Boolean(value) => Ok(*value),
+            _ => Err(self.wrong_type("true or false", "")),
+        }
+    }
+
     /// A path inside the project, normalised; the project itself is not one.
     pub(crate) fn path_inside(&self) -> Result<String> {
         let path = inside_project(self.text()?).map_err(|why| self.invalid(why, ""))?;

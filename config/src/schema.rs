@@ -16,7 +16,7 @@ mod tests {
     #[test]
     fn the_schema_has_the_keys_that_work_and_no_other() {
         let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-        let tables: [(&str, &Keys); 14] = [
+        let tables: [(&str, &Keys); 16] = [
             ("", &keys::ROOT),
             ("/$defs/environment", &keys::ENVIRONMENT),
             ("/$defs/build", &keys::BUILD),
@@ -31,6 +31,8 @@ mod tests {
             ("/$defs/secret", &keys::SECRET),
             ("/$defs/stage", &keys::BUILD_STAGE),
             ("/$defs/profile", &keys::PROFILE),
+            ("/$defs/volume", &keys::VOLUME),
+            ("/$defs/service_volume/anyOf/1", &keys::SERVICE_VOLUME),
         ];
         for (place, keys) in tables {
             let properties = schema.pointer(&format!("{place}/properties"));

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::signal::Signal;
+use crate::volume::Volume;
 use crate::watch::WatchSet;
 
 /// A command as written.
@@ -67,6 +68,8 @@ pub struct Service {
     pub pre_stop: Vec<Command>,
     /// It starts only with one of these profiles, or when it is named; always when empty.
     pub profiles: Vec<String>,
+    /// What it finds beside its view; no two at one place.
+    pub volumes: Vec<Volume>,
     /// Long-running or one-shot.
     pub kind: Kind,
     /// How readiness is probed, where `port` is not enough.
@@ -97,6 +100,7 @@ impl Service {
             post_start: Vec::new(),
             pre_stop: Vec::new(),
             profiles: Vec::new(),
+            volumes: Vec::new(),
             kind: Kind::Service,
             healthcheck: None,
         }

@@ -103,7 +103,8 @@ fn place(instance: &Instance) -> String {
     instance.project.display().to_string()
 }
 
-/// The instances that neither run nor were used for so long.
+/// The instances that neither run nor were used for so long. One with volumes is none: they hold data
+/// that nothing can make again.
 fn unused(store: &Store, home: &Path, time: Duration) -> Result<Vec<Instance>, BatchError> {
     let refs = store.refs().map_err(|e| BatchError::new("store", e))?;
     let used: BTreeMap<String, u64> = refs
@@ -118,7 +119,8 @@ fn unused(store: &Store, home: &Path, time: Duration) -> Result<Vec<Instance>, B
     let mut old = Instance::all(home).map_err(|e| BatchError::new("io", e))?;
     old.retain(|one| {
         let at = last_use(&one.paths, one.state_at_unix_ms());
-        Duration::from_millis(now.saturating_sub(at)) > time && !one.is_running()
+        let is_old = Duration::from_millis(now.saturating_sub(at)) > time;
+        is_old && !one.is_running() && !one.has_volumes()
     });
     Ok(old)
 }

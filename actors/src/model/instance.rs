@@ -180,6 +180,11 @@ impl InstancePaths {
         self.dir().join("caches").join(name)
     }
 
+    /// Named volumes, one directory each.
+    pub fn volumes(&self) -> PathBuf {
+        self.dir().join("volumes")
+    }
+
     /// Log of the last run of a step.
     pub fn step_log(&self, step: &str) -> PathBuf {
         self.dir().join("logs").join(format!("{step}.log"))

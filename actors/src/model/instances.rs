@@ -10,6 +10,7 @@ use std::time::UNIX_EPOCH;
 use rustix::fs::{FlockOperation, flock};
 
 use super::instance::InstancePaths;
+use super::volumes::Volumes;
 
 /// An instance that left a directory behind.
 #[derive(Clone, Debug)]
@@ -50,6 +51,12 @@ impl Instance {
             Ok(lock) => flock(&lock, FlockOperation::NonBlockingLockShared).is_err(),
             Err(error) => error.kind() != io::ErrorKind::NotFound,
         }
+    }
+
+    /// Says whether it has named volumes; where that cannot be told, it has.
+    pub fn has_volumes(&self) -> bool {
+        let names = Volumes::new(self.paths.volumes()).names();
+        names.map_or(true, |names| !names.is_empty())
     }
 
     /// Keeps runtimes out; `None` while one holds it.

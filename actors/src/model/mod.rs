@@ -13,3 +13,4 @@ pub mod report;
 pub mod settings;
 pub mod state;
 pub mod surroundings;
+pub mod volumes;

@@ -126,6 +126,9 @@ pub struct ServiceReport {
     pub command: String,
     /// Its watch patterns.
     pub watch: Vec<String>,
+    /// What it finds beside its view, as `hd.toml` says it in the short form.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<String>,
     /// Restart counters since `up`.
     pub restarts: Restarts,
     /// Why it is in this state.

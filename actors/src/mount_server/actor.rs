@@ -160,11 +160,11 @@ impl Handler<MountPointLost> for MountServer {
         let Some(view) = self.view.clone() else {
             return;
         };
-        if !view.outputs.shown.contains(&lost.path) {
+        if !self.points.contains(&lost.path) {
             return;
         }
         // One mkdir and chown: shorter than a hop to the pool.
-        if let Err(error) = prepare::make_points(&self.shared, &self.points, &view.outputs.shown) {
+        if let Err(error) = view.points(&self.shared) {
             tracing::warn!(%error, path = %lost.path, "a mount point is gone and cannot be made again");
             return;
         }

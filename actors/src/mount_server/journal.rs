@@ -55,7 +55,7 @@ impl Journal {
                 .filter(|path| !known.contains(path))
                 .map(|path| (*path).clone()),
         );
-        for path in known.iter().filter(|path| !wanted.contains(path)) {
+        for path in known.iter().rev().filter(|path| !wanted.contains(path)) {
             self.remove_one(path)?;
         }
         self.write(&noted)?;
@@ -69,8 +69,9 @@ impl Journal {
 
     /// Removes all mount points that are still empty, and the journal.
     pub fn clear(&self) -> io::Result<()> {
-        for path in self.read() {
-            self.remove_one(&path)?;
+        // The inner ones first: they were made last.
+        for path in self.read().iter().rev() {
+            self.remove_one(path)?;
         }
         match fs::remove_file(&self.file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

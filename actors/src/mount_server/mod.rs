@@ -9,4 +9,5 @@ pub mod outputs;
 pub mod prepare;
 pub mod retire;
 pub mod view;
+pub mod volumes;
 pub mod written;

@@ -61,7 +61,6 @@ pub fn view(
     } else {
         (LiveOutputs::default(), wish.outcome.view)
     };
-    make_points(shared, points, &outputs.shown)?;
     for (_, name) in plan.downloads() {
         own(
             &shared.settings.paths.download_cache(&name),
@@ -110,11 +109,13 @@ pub fn view(
         outputs,
         base: wish.base.clone(),
         namespace,
+        mount_points: points.clone(),
         dir,
         layers: Layers::default(),
         session,
         follow: (!is_live).then(|| Follow::new(wish.outcome.project)),
     };
+    view.points(shared)?;
     view.aim(wish.project);
     Ok(view)
 }

@@ -19,6 +19,7 @@ use hd_sandbox::{
 
 use super::follow::Follow;
 use super::layers::Layers;
+use super::mount_points::MountPoints;
 use super::outputs::LiveOutputs;
 use crate::base::account::Account;
 use crate::base::mounts::{bind, common, inside};
@@ -53,6 +54,8 @@ pub struct ServiceView {
     pub(super) namespace: Arc<MountNamespace>,
     /// Directory of the view in the stage of the namespace.
     pub(super) dir: String,
+    /// Directories made in the project to mount on; those of all views of the runtime.
+    pub(super) mount_points: MountPoints,
     pub(super) layers: Layers,
     pub(super) session: Served,
     /// How a projected project follows the host; nothing when it is live.
@@ -131,8 +134,10 @@ impl ServiceView {
             })
     }
 
-    /// Starts a sandbox of its own in this view and waits until its command executes; what it does to the
-    /// project is witnessed for a service. Blocks.
+    /// Starts a sandbox of its own in this view and waits until its command executes. Blocks.
+    ///
+    /// `name` is that of its write layer. It has what the service has beside its view, and what it does
+    /// to the project is witnessed for the service.
     pub fn launch(
         &self,
         shared: &Shared,
@@ -143,7 +148,12 @@ impl ServiceView {
     ) -> Result<Launched, NotStarted> {
         self.overlay(shared, name)?;
         self.catch_up(shared, name)?;
+        let owner = (command.uid, command.gid);
         let mut spec = self.spec(shared, name, command);
+        if let Some(service) = service {
+            let volumes = self.volumes(shared, name, service, owner)?;
+            spec.mounts.extend(volumes);
+        }
         let witnessed =
             service.filter(|service| self.follow.is_none() && !service.watch.is_empty());
         let workdir = inside(&self.plan.workdir);

@@ -32,6 +32,7 @@ impl Standing {
             port: service.port,
             command: service.command.to_string(),
             watch: watched(&service.watch),
+            volumes: service.volumes.iter().map(ToString::to_string).collect(),
             reason: "waiting for the steps".to_owned(),
             ..ServiceReport::default()
         };
@@ -104,6 +105,7 @@ impl Board {
                 port: fresh.report.port,
                 command: fresh.report.command,
                 watch: fresh.report.watch,
+                volumes: fresh.report.volumes,
                 ..known.report.clone()
             };
             let oneshot = fresh.oneshot;

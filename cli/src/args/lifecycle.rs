@@ -51,6 +51,9 @@ pub(crate) struct DownArgs {
     /// Do not let services finish: kill them
     #[arg(long)]
     pub(crate) now: bool,
+    /// Remove the named volumes too, with all they hold
+    #[arg(short, long)]
+    pub(crate) volumes: bool,
     #[command(flatten)]
     pub(crate) place: Place,
 }

@@ -13,6 +13,7 @@ mod lifecycle;
 mod logs;
 mod look;
 mod prune;
+mod volume;
 
 use std::ffi::OsString;
 
@@ -31,6 +32,7 @@ pub(crate) use lifecycle::{BuildArgs, DownArgs, InitArgs, UpArgs};
 pub(crate) use logs::LogsArgs;
 pub(crate) use look::{Look, Place, Progress, When};
 pub(crate) use prune::PruneArgs;
+pub(crate) use volume::{VolumeRmArgs, VolumeVerb};
 
 /// Environments whose files, build steps and services follow every edit.
 #[derive(Debug, Parser)]
@@ -121,6 +123,9 @@ pub(crate) enum Verb {
     /// Look after what steps keep between their runs
     #[command(subcommand)]
     Cache(CacheVerb),
+    /// Look after named volumes: data of services that `hd down` keeps
+    #[command(subcommand)]
+    Volume(VolumeVerb),
     /// Look after base images
     #[command(subcommand)]
     Image(ImageVerb),

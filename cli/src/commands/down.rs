@@ -7,7 +7,8 @@ use hd_actors::control::protocol::Request;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 
-use crate::args::Place;
+use super::volume;
+use crate::args::{DownArgs, Place};
 use crate::error::{CliError, Outcome, exit};
 use crate::leftovers::{self, wait_gone};
 use crate::output::Output;
@@ -22,10 +23,17 @@ const AT_ONCE: Duration = Duration::from_secs(15);
 const LINGERS: Duration = Duration::from_secs(5);
 
 /// Ends the runtime and waits until nothing of it is left.
-pub(crate) fn run(place: &Place, now: bool, output: Output) -> Outcome {
-    let located = project::locate(place, None)?;
-    let Some(client) = leftovers::find(&located)? else {
-        return told(&located, false, output);
+pub(crate) fn run(args: DownArgs, outer: Place, output: Output) -> Outcome {
+    let located = project::locate(&args.place.or(outer), None)?;
+    let ran = end(&located, args.now)?;
+    let removed = args.volumes.then(|| volume::remove_all(&located));
+    told(&located, ran, removed.transpose()?, output)
+}
+
+/// Ends the runtime, if there is one, and answers whether there was.
+fn end(located: &Located, now: bool) -> Result<bool, CliError> {
+    let Some(client) = leftovers::find(located)? else {
+        return Ok(false);
     };
     let process = client.process();
     client.done(&Request::Down { now }, true)?;
@@ -40,7 +48,7 @@ pub(crate) fn run(place: &Place, now: bool, output: Output) -> Outcome {
     }
     // Nothing is left by one that ended in peace; one that died on the way is cleaned up after.
     leftovers::sweep(&located.paths, &located.directory)?;
-    told(&located, true, output)
+    Ok(true)
 }
 
 /// Waits for the end of a process that has let go of all it held.
@@ -50,7 +58,7 @@ fn gone(process: &OwnedFd) {
     let _ = poll(&mut wanted, Timespec::try_from(LINGERS).ok().as_ref());
 }
 
-fn told(located: &Located, ran: bool, output: Output) -> Outcome {
+fn told(located: &Located, ran: bool, removed: Option<Vec<String>>, output: Output) -> Outcome {
     let name = shown(&located.directory);
     let name = if name.is_empty() {
         "this project"
@@ -58,11 +66,19 @@ fn told(located: &Located, ran: bool, output: Output) -> Outcome {
         &name
     };
     if output.json {
-        output.value(&json!({"schema": 1, "was_running": ran}))?;
-    } else if ran {
+        let mut value = json!({"schema": 1, "was_running": ran});
+        if let Some(removed) = removed {
+            value["removed_volumes"] = json!(removed);
+        }
+        return output.value(&value).map(|()| 0);
+    }
+    if ran {
         output.talk(&format!("{name} is down"));
     } else {
         output.talk(&format!("{name} is not running"));
+    }
+    if let Some(removed) = removed {
+        output.talk(&volume::told(&removed));
     }
     Ok(0)
 }

@@ -27,6 +27,7 @@ mod top;
 mod up;
 mod verify;
 mod version;
+mod volume;
 mod watch;
 mod why;
 mod written;
@@ -50,7 +51,7 @@ pub(crate) fn run(cli: Cli, output: Output, started: Instant) -> Outcome {
             args.place = args.place.or(outer);
             up::run(&args, output, started)
         }
-        Verb::Down(args) => down::run(&args.place.or(outer), args.now, output),
+        Verb::Down(args) => down::run(args, outer, output),
         Verb::Status(args) => status::status(&args.place.or(outer), output),
         Verb::Ps(args) => status::ps(&args.place.or(outer), output),
         Verb::Build(mut args) => {
@@ -92,6 +93,7 @@ pub(crate) fn run(cli: Cli, output: Output, started: Instant) -> Outcome {
         }
         Verb::Dag(verb) => dag::run(verb, outer, output, started),
         Verb::Cache(verb) => cache::run(verb, outer, output),
+        Verb::Volume(verb) => volume::run(verb, outer, output),
         Verb::Image(verb) => image::run(verb, output),
         Verb::Export(mut args) => {
             args.place = args.place.or(outer);

@@ -6,9 +6,8 @@ use super::values;
 use super::yaml::Node;
 use crate::duration;
 use crate::ingest::Surroundings;
-use crate::ingest::draft::{Draft, DraftHealth, DraftService, DraftStep, plain_name};
+use crate::ingest::draft::{Draft, DraftHealth, DraftService, plain_name};
 use crate::ingest::report::Book;
-use crate::ingest::shell::quote;
 use crate::service::{Command, Condition, RestartPolicy};
 use crate::signal::Signal;
 
@@ -117,7 +116,7 @@ impl Making<'_, '_> {
             "depends_on" => self.depends_on(line, node, service),
             "healthcheck" => self.health(line, node, service),
             "restart" => self.restart(line, node, service),
-            "volumes" => self.volumes(line, node, draft),
+            "volumes" => self.volumes(line, node, service, draft),
             "init" | "tty" | "stdin_open" | "pull_policy" | "attach" => {}
             "container_name" | "hostname" | "domainname" | "labels" | "annotations" => {
                 self.book.left_out(line, "services have their name alone");
@@ -131,7 +130,7 @@ impl Making<'_, '_> {
                 self.book
                     .left_out(line, "one instance, without limits of its own");
             }
-            "tmpfs" => self.book.approximated(line, "an ordinary directory"),
+            "tmpfs" => self.tmpfs(line, node, service),
             "privileged" | "devices" | "cap_add" => self
                 .book
                 .missing(line, "services never have more than the sandbox gives"),
@@ -286,65 +285,6 @@ impl Making<'_, '_> {
             service.restart = RestartPolicy::OnFailure;
             self.book
                 .approximated(line, "on_failure: another service waits for its end");
-        }
-    }
-
-    fn volumes(&mut self, line: usize, node: &Node, draft: &mut Draft) {
-        let project = self
-            .project
-            .clone()
-            .unwrap_or_else(|| "/workspace".to_owned());
-        for (source, target) in node.list().iter().filter_map(values::volume) {
-            let Some(source) = source else {
-                self.book
-                    .approximated(line, format!("{target} is an ordinary directory"));
-                continue;
-            };
-            let bind = source.starts_with(['.', '/', '~']);
-            let path = source.trim_start_matches("./").trim_matches('/').to_owned();
-            if !bind {
-                self.book.approximated(line, format!("the volume `{source}` is an ordinary directory: keep data in the project directory"));
-            } else if source == "."
-                || source == "./"
-                || format!("{project}/{path}") == target.trim_end_matches('/')
-            {
-                self.book
-                    .translated(line, "the project itself is there, live");
-            } else if source.starts_with(['/', '~']) || source.starts_with("..") {
-                self.book
-                    .missing(line, format!("{source} lies outside of the project"));
-            } else if self.around.file(&path).is_none() {
-                self.book
-                    .missing(line, format!("there is no {path} in the project"));
-            } else {
-                self.copied(line, &path, &target, draft);
-            }
-        }
-    }
-
-    /// A bind mount of a part of the project elsewhere: a step brings it there.
-    fn copied(&mut self, line: usize, path: &str, target: &str, draft: &mut Draft) {
-        self.book.approximated(
-            line,
-            format!("{path} is copied to {target} by a step, which an edit runs again"),
-        );
-        let parent = target
-            .trim_end_matches('/')
-            .rsplit_once('/')
-            .map_or("/", |(parent, _)| parent);
-        let parent = if parent.is_empty() { "/" } else { parent };
-        let run = format!(
-            "mkdir -p {} && rm -rf {1} && cp -a {2} {1}",
-            quote(parent),
-            quote(target.trim_end_matches('/')),
-            quote(path)
-        );
-        if !draft.steps.iter().any(|step| step.run == run) {
-            draft.steps.push(DraftStep {
-                title: format!("copy {}", path.replace(['/', '.'], "-")),
-                run,
-                ..DraftStep::default()
-            });
         }
     }
 }

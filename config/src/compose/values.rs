@@ -68,17 +68,3 @@ pub(crate) fn test(node: &Node) -> Option<Command> {
         _ => None,
     }
 }
-
-/// One volume: source, if it has one, and target.
-pub(crate) fn volume(node: &Node) -> Option<(Option<String>, String)> {
-    if let Some(target) = node.get("target").and_then(Node::text) {
-        let source = node.get("source").and_then(Node::text).map(str::to_owned);
-        return Some((source, target.to_owned()));
-    }
-    let parts: Vec<&str> = node.text()?.split(':').collect();
-    match parts.as_slice() {
-        [target] => Some((None, (*target).to_owned())),
-        [source, target, ..] => Some((Some((*source).to_owned()), (*target).to_owned())),
-        [] => None,
-    }
-}

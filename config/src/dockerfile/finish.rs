@@ -109,6 +109,7 @@ pub(crate) fn draft(mut parts: Parts<'_>, book: &mut Book<'_>) -> Draft {
         caches: parts.caches,
         secrets: parts.secrets,
         stages: parts.sites.stages,
+        volumes: Default::default(),
         services: service.into_iter().collect(),
         exclude: parts.exclude,
     }

@@ -1,6 +1,6 @@
 //! An `hd.toml` in the making.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::text;
 use crate::error::ConfigError;
@@ -40,6 +40,8 @@ pub(crate) struct Draft {
     pub(crate) stages: Vec<Stage>,
     /// Services.
     pub(crate) services: Vec<DraftService>,
+    /// `[volumes]`.
+    pub(crate) volumes: BTreeSet<String>,
     /// `[files] exclude`.
     pub(crate) exclude: Vec<String>,
 }
@@ -101,7 +103,7 @@ pub(crate) struct DraftService {
     pub(crate) watch: Vec<String>,
     /// `working_dir`, `user`, `stop_signal`, `stop_grace`: key and text, where it is said.
     pub(crate) texts: BTreeMap<&'static str, String>,
-    /// `env_file` and `profiles`.
+    /// `env_file`, `profiles` and `volumes`.
     pub(crate) lists: BTreeMap<&'static str, Vec<String>>,
     /// What must be so before it starts.
     pub(crate) depends_on: Vec<(String, Condition)>,

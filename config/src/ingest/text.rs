@@ -22,6 +22,12 @@ pub(super) fn write(draft: &Draft) -> String {
         }
     }
     build(&mut out, draft);
+    if !draft.volumes.is_empty() {
+        line_to(&mut out, "\n[volumes]");
+        for name in &draft.volumes {
+            line_to(&mut out, &format!("{name} = {{}}"));
+        }
+    }
     for service in &draft.services {
         self::service(&mut out, service);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
-use super::{depends_on, environment, healthcheck, life, watch};
+use super::{depends_on, environment, healthcheck, life, volumes, watch};
 use crate::error::Problem;
 use crate::keys;
 use crate::path::inside_project;
@@ -12,18 +12,19 @@ use crate::read::{Item, Result, Section};
 use crate::service::{Command, Kind, RestartPolicy, Service};
 use crate::signal::Signal;
 
-pub(super) fn read(item: &Item<'_>) -> Result<Vec<Service>> {
+/// Reads `[services]`; `volumes` are the names of `[volumes]`.
+pub(super) fn read(item: &Item<'_>, volumes: &[String]) -> Result<Vec<Service>> {
     let declared = item.section()?.items();
     let mut services = Vec::with_capacity(declared.len());
     for one in &declared {
-        services.push(service(one)?);
+        services.push(service(one, volumes)?);
     }
     unique_ports(&declared, &services)?;
     depends_on::resolve(&declared, &mut services)?;
     Ok(services)
 }
 
-fn service(item: &Item<'_>) -> Result<Service> {
+fn service(item: &Item<'_>, known: &[String]) -> Result<Service> {
     let name = name(item, "service")?;
     let section = item.section()?;
     section.check(&keys::SERVICE)?;
@@ -71,6 +72,9 @@ fn service(item: &Item<'_>) -> Result<Service> {
         post_start: commands("post_start")?,
         pre_stop: commands("pre_stop")?,
         profiles: profiles.unwrap_or_default(),
+        volumes: section
+            .optional("volumes", |item| volumes::of_service(item, known))?
+            .unwrap_or_default(),
         kind,
         healthcheck: section.optional("healthcheck", |item| healthcheck::read(item, own_port))?,
     })

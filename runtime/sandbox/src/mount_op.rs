@@ -87,6 +87,19 @@ pub enum MountOp {
         #[serde(with = "raw::one")]
         at: PathBuf,
     },
+    /// Copies the content of a directory into another one: files, directories and links with mode and time, and owner
+    /// but for what is root's. A source that is no directory, or not there, has no content. The target must be empty.
+    Fill {
+        /// The directory to copy.
+        #[serde(with = "raw::one")]
+        from: PathBuf,
+        /// Where its content goes.
+        to: Place,
+        /// Gets what is root's in it.
+        owner: (u32, u32),
+        /// The target gets this owner too, and the mode of the source.
+        is_new: bool,
+    },
     /// Mounts a FUSE file system whose server is hd: [`crate::Event::Fuse`] carries the connection.
     ///
     /// Serve it at once: the next operation that looks into the mount waits for the server.

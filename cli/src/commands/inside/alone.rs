@@ -65,7 +65,7 @@ pub(super) fn run(located: Located, wish: Wish, output: Output, started: Instant
 fn within(one: &OneOff, wish: &Wish, service: Option<&str>, conductor: &Conductor) -> Outcome {
     let command = wish.within(one.command(service)?);
     let (launched, _entry) = one
-        .launch(command, wish.stdio()?)
+        .launch(service, command, wish.stdio()?)
         .map_err(|error| match error {
             NotStarted::Command(failure) => not_started(&failure),
             NotStarted::Sandbox(error) => CliError::from(error),

@@ -2,6 +2,7 @@
 
 mod dev;
 mod edit;
+mod fill;
 mod kernel;
 mod operations;
 mod proc;

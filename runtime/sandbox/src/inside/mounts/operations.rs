@@ -9,6 +9,7 @@ use rustix::fs::{
     AtFlags, CWD, Gid, Mode, OFlags, ResolveFlags, Uid, chmodat, chownat, openat, readlinkat,
     symlinkat,
 };
+use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, UnmountFlags};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
@@ -41,6 +42,12 @@ impl Stage {
                 owner,
             } => self.copy(source, at, *mode, *owner),
             MountOp::Remove { at } => self.remove(at),
+            MountOp::Fill {
+                from,
+                to,
+                owner,
+                is_new,
+            } => self.fill(from, to, *owner, *is_new),
             MountOp::Fuse {
                 at,
                 name,
@@ -106,7 +113,8 @@ impl Stage {
     /// Mounts on a staged directory, which is made when missing.
     fn attach(&self, mount: &OwnedFd, at: &Path) -> Outcome<()> {
         let target = self.directory(at, false)?;
-        kernel::attach(mount, &target)
+        refuse_kernel_files(target.as_fd())
+            .and_then(|()| kernel::attach(mount, &target))
             .tried(Phase::Mount, format_args!("mount on {}", at.display()))
     }
 
@@ -250,7 +258,9 @@ impl Stage {
             Create::File => target.ensure_file(Mode::from_bits_truncate(0o644)),
             Create::Nothing => target.open(OFlags::PATH),
         };
-        kernel::attach(&copy, &target.tried(Phase::Mount, what())?).tried(Phase::Mount, what())
+        let target = target.tried(Phase::Mount, what())?;
+        refuse_kernel_files(target.as_fd()).tried(Phase::Mount, what())?;
+        kernel::attach(&copy, &target).tried(Phase::Mount, what())
     }
 
     pub(super) fn open_place(&self, place: &Place) -> Outcome<OwnedFd> {
@@ -293,6 +303,17 @@ impl Stage {
             }
         }
     }
+}
+
+/// Nothing may be shown in the place of /proc or /sys, where programs believe what they read: a link of an image
+/// could lead a mount there.
+fn refuse_kernel_files(target: BorrowedFd<'_>) -> Result<(), Errno> {
+    let kind = rustix::fs::fstatfs(target)?.f_type;
+    let is = |magic: i64| i128::from(kind) == i128::from(magic);
+    if is(libc::PROC_SUPER_MAGIC) || is(libc::SYSFS_MAGIC) {
+        return Err(Errno::PERM);
+    }
+    Ok(())
 }
 
 /// A path that means an open descriptor of this process.

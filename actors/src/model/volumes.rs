@@ -1,0 +1,137 @@
+//! Named volumes: directories of an instance that outlive restarts, views and `down`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use crate::messages::BatchError;
+
+/// The volumes of an instance, each a directory with its name.
+#[derive(Debug)]
+pub struct Volumes {
+    dir: PathBuf,
+    /// Two services that start at once must not fill one volume at once.
+    filling: Mutex<()>,
+}
+
+impl Volumes {
+    /// Names the directory of an instance's volumes.
+    pub fn new(dir: PathBuf) -> Self {
+        Self {
+            dir,
+            filling: Mutex::default(),
+        }
+    }
+
+    /// Gives the directory of a volume. One that is new or empty is filled first: `fill` gets it, and
+    /// whether it is new. Blocks.
+    ///
+    /// What a killed runtime had filled half is emptied and filled again.
+    ///
+    /// # Errors
+    /// Those of the disk, and of `fill`.
+    pub fn ready(
+        &self,
+        name: &str,
+        fill: impl FnOnce(&Path, bool) -> Result<(), BatchError>,
+    ) -> Result<PathBuf, BatchError> {
+        let path = self.path(name);
+        let failed = |e: io::Error| BatchError::new("io", e).at(path.display().to_string());
+        let _one = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        // No volume has a dot in its name.
+        let unfinished = self.dir.join(format!(".{name}.unfinished"));
+        let mut is_new = !path.is_dir();
+        if unfinished.exists() {
+            remove(&path).map_err(failed)?;
+            is_new = true;
+        }
+        if !is_new && fs::read_dir(&path).map_err(failed)?.next().is_some() {
+            return Ok(path);
+        }
+        super::files::private_dir(&self.dir)
+            .and_then(|()| fs::write(&unfinished, ""))
+            .and_then(|()| fs::create_dir_all(&path))
+            .map_err(failed)?;
+        fill(&path, is_new)?;
+        fs::remove_file(&unfinished).map_err(failed)?;
+        Ok(path)
+    }
+
+    /// Lists the names of the volumes there are, sorted.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let listing = match fs::read_dir(&self.dir) {
+            Ok(listing) => listing,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut names = Vec::new();
+        for entry in listing {
+            let name = entry?.file_name();
+            names.extend(
+                name.into_string()
+                    .ok()
+                    .filter(|name| !name.starts_with('.')),
+            );
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Gives where a volume lies.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Removes a volume with all it holds. Only while nothing runs.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        remove(&self.path(name))
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(volumes: &Volumes, name: &str) -> Option<bool> {
+        let mut asked = None;
+        let fill = |path: &Path, is_new| {
+            asked = Some(is_new);
+            fs::write(path.join("file"), "content").map_err(|e| BatchError::new("io", e))
+        };
+        volumes.ready(name, fill).unwrap();
+        asked
+    }
+
+    #[test]
+    fn only_what_is_empty_is_filled_and_what_was_filled_half_once_more() {
+        let home = tempfile::tempdir().unwrap();
+        let volumes = Volumes::new(home.path().join("volumes"));
+        assert_eq!(volumes.names().unwrap(), [""; 0]);
+        assert_eq!(filled(&volumes, "data"), Some(true));
+        assert_eq!(filled(&volumes, "data"), None);
+        fs::remove_file(volumes.path("data").join("file")).unwrap();
+        assert_eq!(
+            filled(&volumes, "data"),
+            Some(false),
+            "it is there, and empty"
+        );
+
+        let killed = |_: &Path, _| Err(BatchError::new("io", "killed"));
+        volumes.ready("half", killed).unwrap_err();
+        fs::write(volumes.path("half").join("part"), "").unwrap();
+        assert_eq!(filled(&volumes, "half"), Some(true));
+        assert!(!volumes.path("half").join("part").exists());
+
+        assert_eq!(volumes.names().unwrap(), ["data", "half"]);
+        volumes.remove("half").unwrap();
+        assert_eq!(volumes.names().unwrap(), ["data"]);
+    }
+}
