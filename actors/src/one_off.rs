@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hd_config::{Service, WatchSet};
 use hd_sandbox::{Command, Stdio};
 
+use crate::base::ids::Ids;
 use crate::finish::End;
 use crate::messages::{BatchError, PrepareView};
 use crate::model::process_book::Entry;
@@ -57,7 +58,8 @@ pub fn prepare(running: Running) -> Result<OneOff, Box<Ended>> {
 }
 
 fn view(shared: &Shared, wish: &PrepareView) -> Result<ServiceView, BatchError> {
-    let namespace = Arc::new(prepare::namespace(shared)?);
+    let ids = Ids::of(&wish.base.environment);
+    let namespace = Arc::new(prepare::namespace(shared, &ids)?);
     prepare::view(shared, namespace, &MountPoints::default(), wish, 1)
 }
 

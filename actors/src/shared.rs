@@ -178,10 +178,22 @@ impl Shared {
         self.commit(&mut writer.map_err(|e| BatchError::new("store", e))?)
     }
 
-    /// Gives owner and group of the project directory.
+    /// Gives who the files of the project belong to: owner and group of its directory, or, for an
+    /// ordinary user, who cannot give anything away, himself.
     pub fn project_owner(&self) -> (u32, u32) {
-        owner_of(&self.settings.project_dir)
+        match hd_sandbox::own_namespace::entered() {
+            Some(_) => (0, 0),
+            None => owner_of(&self.settings.project_dir),
+        }
     }
+}
+
+/// Gives a path to somebody, if it is not his already.
+pub fn give(path: &Path, owner: (u32, u32)) -> std::io::Result<()> {
+    if owner_of(path) == owner {
+        return Ok(());
+    }
+    std::os::unix::fs::chown(path, Some(owner.0), Some(owner.1))
 }
 
 /// Gives owner and group of a path; root's when it cannot be asked.

@@ -8,6 +8,7 @@ use crate::ports::Port;
 use crate::report::Report;
 use crate::run::Run;
 use crate::up::Up;
+use crate::user::User;
 
 /// Everything is below one temporary directory; dropping it ends what still runs there.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub struct Env {
     project: PathBuf,
     ports: Vec<Port>,
     vars: Vec<(String, String)>,
+    user: Option<User>,
 }
 
 impl Env {
@@ -69,6 +71,7 @@ impl Env {
             project,
             ports: Vec::new(),
             vars: Vec::new(),
+            user: None,
         }
     }
 
@@ -76,6 +79,12 @@ impl Env {
     pub fn set(&mut self, key: &str, value: &str) -> &mut Self {
         self.vars.push((key.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Lets an ordinary user run each `hd` from now on; all files of the test are his.
+    pub fn as_user(&mut self, has_ranges: bool) -> &User {
+        let user = User::new(self.place.path(), has_ranges);
+        self.user.insert(user)
     }
 
     /// Starts over with an empty `HD_HOME` for the same project.
@@ -122,7 +131,9 @@ impl Env {
 
     /// Prepares `hd ARGS` in the project, for this `HD_HOME`.
     pub fn hd<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
-        let mut run = Run::new(&binary())
+        let user = self.user.as_ref();
+        let mut run = user
+            .map_or_else(|| Run::new(&binary()), User::hd)
             .args(args)
             .dir(&self.project)
             .env("HD_HOME", &self.home);

@@ -25,6 +25,7 @@ pub mod source;
 pub mod strace;
 pub mod tree;
 pub mod up;
+pub mod user;
 
 pub use env::Env;
 pub use poll::{LONG, SHORT, until};

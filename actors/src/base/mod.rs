@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod host;
+pub mod ids;
 pub mod mounts;
 pub mod pass_through;
 pub mod skeleton;

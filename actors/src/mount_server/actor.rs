@@ -21,6 +21,7 @@ use super::prepare;
 use super::retire::OldViews;
 use super::view::ServiceView;
 use super::written::Written;
+use crate::base::ids::Ids;
 use crate::chunk_store::actor::job;
 use crate::events::Event;
 use crate::messages::{
@@ -102,9 +103,12 @@ impl Handler<PrepareView> for MountServer {
         let built = async move {
             job(pool
                 .run(move || {
+                    let ids = Ids::of(&wish.base.environment);
+                    // Another base may need other ids.
+                    let namespace = namespace.filter(|made| prepare::suits(made, &ids));
                     let namespace = match namespace {
                         Some(namespace) => namespace,
-                        None => Arc::new(prepare::namespace(&shared)?),
+                        None => Arc::new(prepare::namespace(&shared, &ids)?),
                     };
                     let view = prepare::view(&shared, namespace.clone(), &points, &wish, number)?;
                     Ok((namespace, Arc::new(view)))

@@ -11,6 +11,7 @@ use hd_dag::TreePath;
 
 use super::view::host_path;
 use crate::model::files::replace;
+use crate::shared::give;
 
 /// The journal of one instance.
 #[derive(Clone, Debug)]
@@ -62,7 +63,7 @@ impl Journal {
         for path in fresh {
             let host = self.host(path);
             fs::create_dir(&host)?;
-            std::os::unix::fs::chown(&host, Some(owner.0), Some(owner.1))?;
+            give(&host, owner)?;
         }
         Ok(())
     }

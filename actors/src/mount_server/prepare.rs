@@ -14,10 +14,11 @@ use super::layers::Layers;
 use super::mount_points::MountPoints;
 use super::outputs::{LiveOutputs, live_outputs};
 use super::view::{ServiceView, run_in};
+use crate::base::ids::Ids;
 use crate::base::{ROOT_STAGED, skeleton};
 use crate::events::Event;
 use crate::messages::{BatchError, PrepareView};
-use crate::shared::{Shared, owner_of};
+use crate::shared::{Shared, give};
 use crate::step_runner::plan::Plan;
 use crate::step_runner::prepare;
 
@@ -25,7 +26,7 @@ use crate::step_runner::prepare;
 const FUSE_THREADS: usize = 2;
 
 /// Makes the namespace in which all views of the runtime are mounted. Blocks.
-pub fn namespace(shared: &Shared) -> Result<MountNamespace, BatchError> {
+pub fn namespace(shared: &Shared, ids: &Ids) -> Result<MountNamespace, BatchError> {
     let paths = &shared.settings.paths;
     for dir in [paths.shared_stage(), paths.service_stage()] {
         std::fs::create_dir_all(&dir)
@@ -33,14 +34,16 @@ pub fn namespace(shared: &Shared) -> Result<MountNamespace, BatchError> {
     }
     shared
         .launcher()?
-        .mount_namespace(
-            &paths.shared_stage(),
-            hd_sandbox::idmap::required().as_ref(),
-        )
+        .mount_namespace(&paths.shared_stage(), ids.user_namespace().as_ref())
         .map_err(|e| {
             BatchError::new("sandbox", e)
                 .hint("hd needs root or user namespaces, /dev/fuse and overlayfs")
         })
+}
+
+/// Tells whether a namespace has the ids that views need.
+pub fn suits(namespace: &MountNamespace, ids: &Ids) -> bool {
+    namespace.has_user_namespace() == ids.user_namespace().is_some()
 }
 
 /// Builds view number `number`. Blocks.
@@ -64,7 +67,7 @@ pub fn view(
     for (_, name) in plan.downloads() {
         own(
             &shared.settings.paths.download_cache(&name),
-            (plan.account.uid, plan.account.gid),
+            plan.ids.outside((plan.account.uid, plan.account.gid)),
         )?;
     }
     let dir = format!("view-{number}");
@@ -75,7 +78,11 @@ pub fn view(
             gid: account.gid,
         })
         .to_vec();
-    let mut lower = Some(shared.composite(seen, Vec::new(), owners));
+    let mut lower = Some(
+        shared
+            .composite(seen, Vec::new(), owners)
+            .shown_as(plan.ids.shown()),
+    );
     let mut session = None;
     let op = MountOp::Fuse {
         at: format!("{dir}/lower").into(),
@@ -147,13 +154,11 @@ pub fn make_points(
     wanted: &[hd_dag::TreePath],
 ) -> Result<(), BatchError> {
     let project = &shared.settings.project_dir;
+    let owner = shared.project_owner();
     points.set(wanted.iter().cloned());
-    journal(shared)
-        .make(wanted, owner_of(project))
-        .map_err(|e| {
-            BatchError::new("io", format!("making mount points: {e}"))
-                .at(project.display().to_string())
-        })
+    journal(shared).make(wanted, owner).map_err(|e| {
+        BatchError::new("io", format!("making mount points: {e}")).at(project.display().to_string())
+    })
 }
 
 /// Gives the journal of the instance.
@@ -166,6 +171,6 @@ pub fn journal(shared: &Shared) -> Journal {
 
 fn own(dir: &std::path::Path, owner: (u32, u32)) -> Result<(), BatchError> {
     std::fs::create_dir_all(dir)
-        .and_then(|()| std::os::unix::fs::chown(dir, Some(owner.0), Some(owner.1)))
+        .and_then(|()| give(dir, owner))
         .map_err(|e| BatchError::new("io", e).at(dir.display().to_string()))
 }

@@ -35,6 +35,8 @@ pub struct StepFailure {
     pub tail: Vec<String>,
     /// File with all of its output.
     pub log: String,
+    /// What a person can do about it, where hd knows.
+    pub advice: Option<&'static str>,
 }
 
 impl StepFailure {
@@ -52,7 +54,10 @@ impl StepFailure {
         };
         BatchError::new("step", message)
             .at(self.step.clone())
-            .hint(format!("all of its output: {}", self.log))
+            .hint(match self.advice {
+                Some(advice) => format!("{advice}; all of its output: {}", self.log),
+                None => format!("all of its output: {}", self.log),
+            })
     }
 }
 

@@ -106,7 +106,9 @@ pub(super) fn kept_after(
     let nowhere = TreePath::new(b"\xff").unwrap_or_default();
     for (kept, mount) in step.kept.iter().zip(mounts) {
         let owners = whole_owner(step.plan);
-        let content = shared.composite(kept.content, Vec::new(), owners.clone());
+        let content = shared
+            .composite(kept.content, Vec::new(), owners.clone())
+            .shown_as(step.plan.ids.shown());
         let rules = CaptureRules {
             lower: &content,
             skip: &[],

@@ -11,6 +11,7 @@ use hd_store::Id;
 use super::key::{StepKey, TRACE_FORMAT};
 use super::wanted::Wanted;
 use crate::base::account::Account;
+use crate::base::ids::Ids;
 use crate::base::skeleton::Needed;
 use crate::base::{Base, tree_path};
 use crate::messages::BatchError;
@@ -23,6 +24,8 @@ const DOWNLOADS: [&str; 4] = [".cache", ".npm", ".cargo/registry", ".cargo/git"]
 pub struct Plan {
     /// Who steps run as.
     pub account: Account,
+    /// Which ids there are.
+    pub ids: Ids,
     /// Whose the files of project and home are where a tree says nobody's: user and group.
     pub keeper: (u32, u32),
     /// Working directory inside, absolute.
@@ -103,7 +106,7 @@ impl Plan {
             command: step.command.clone(),
             environment: self.declared(step),
             user: format!("{}:{}", self.account.uid, self.account.gid),
-            id_map: "root".to_owned(),
+            id_map: self.ids.kind().to_owned(),
             workdir: self.workdir_of(step),
             network: step.options.network.as_str().to_owned(),
             limits: String::new(),

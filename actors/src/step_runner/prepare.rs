@@ -14,6 +14,7 @@ use super::provider::{Facts, steps};
 use super::wanted::{Options, Wanted, number};
 use crate::base::account::{Account, resolve};
 use crate::base::host::HostBase;
+use crate::base::ids::Ids;
 use crate::base::{Base, Bases, pass_through, tree_path};
 use crate::messages::BatchError;
 use crate::model::declared::Declared;
@@ -139,6 +140,7 @@ fn common(
         cache: Vec::new(),
         caches: project.caches.clone(),
         jobs: jobs(settings, project),
+        ids: Ids::of(base),
         keeper: (account.uid, account.gid),
         account,
         workdir,
@@ -163,7 +165,7 @@ fn cache(project: &Project) -> Result<Vec<TreePath>, BatchError> {
 fn step_account(shared: &Shared, declared: &Declared, base: &Base) -> Result<Account, BatchError> {
     match base {
         Base::Host(host) => {
-            let (uid, gid) = runner(shared);
+            let (uid, gid) = Ids::of(base).inside(runner(shared));
             let name = host_name(uid);
             Ok(Account {
                 uid,
@@ -217,16 +219,21 @@ pub fn named_account(
     if base.is_image() {
         return account_in(shared, lower, user);
     }
-    account_of_host(user)
+    account_of_host(base, user)
 }
 
 /// Gives the account of a user of this machine.
-pub fn account_of_host(user: &str) -> Result<Account, BatchError> {
+pub fn account_of_host(base: &Base, user: &str) -> Result<Account, BatchError> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let account = resolve(user, &read("/etc/passwd"), &read("/etc/group")).map_err(|e| {
         BatchError::new("config", e.replace("the image", "this machine"))
             .hint("name a user of this machine, or a number")
     })?;
+    if Ids::of(base).inside((account.uid, account.gid)).0 != account.uid {
+        let message = format!("only root may run something as user `{user}` of this machine");
+        return Err(BatchError::new("config", message)
+            .hint("leave `user` out, or give the project a base: its users are of the image"));
+    }
     // The home that the view has belongs to who runs the project.
     let home = "/tmp".to_owned();
     Ok(Account { home, ..account })
@@ -254,9 +261,15 @@ pub(super) fn account_in(shared: &Shared, tree: Rooted, user: &str) -> Result<Ac
     let view = shared.composite(tree, Vec::new(), Vec::new());
     let passwd = text(&view, "/etc/passwd");
     let group = text(&view, "/etc/group");
-    resolve(user, &passwd, &group).map_err(|e| {
+    let account = resolve(user, &passwd, &group).map_err(|e| {
         BatchError::new("config", e)
             .hint("name a user of the image, one that a step before makes, or a number")
+    })?;
+    let (uid, gid) = Ids::of_images().inside((account.uid, account.gid));
+    Ok(Account {
+        uid,
+        gid,
+        ..account
     })
 }
 

@@ -268,7 +268,9 @@ fn start(
     let mut lowers: HashMap<String, (Composite, Option<Arc<Recorder>>)> = HashMap::new();
     lowers.insert(LOWER.to_owned(), (view_of(shared, step), recorder.cloned()));
     for (number, kept) in step.kept.iter().enumerate() {
-        let content = shared.composite(kept.content, Vec::new(), whole_owner(step.plan));
+        let content = shared
+            .composite(kept.content, Vec::new(), whole_owner(step.plan))
+            .shown_as(step.plan.ids.shown());
         lowers.insert(format!("kept-{number}"), (content, None));
     }
     let (mut sessions, mut terminal) = (Vec::new(), None);
@@ -337,5 +339,7 @@ fn wait(
 
 /// The tree a step stands on, with the host's directories and whose the files are.
 pub fn view_of(shared: &Shared, step: &StepRun<'_>) -> Composite {
-    shared.composite(step.lower, grafts(step.base), step.plan.owners())
+    shared
+        .composite(step.lower, grafts(step.base), step.plan.owners())
+        .shown_as(step.plan.ids.shown())
 }

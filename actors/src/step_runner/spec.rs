@@ -49,7 +49,7 @@ pub(super) fn spec(
             StepNetwork::Host => Network::Host,
             StepNetwork::None => Network::None,
         },
-        user_namespace: hd_sandbox::idmap::required(),
+        user_namespace: plan.ids.user_namespace(),
     }
 }
 

@@ -353,12 +353,14 @@ impl Job<'_> {
 
     fn failure(&self, code: i32, wrong: Option<String>, tail: Vec<String>) -> StepFailure {
         let log = self.shared.settings.paths.step_log(&self.step.name);
+        let advice = self.plan.ids.advice(&tail);
         StepFailure {
             step: self.step.name.clone(),
             code,
             wrong,
             tail,
             log: log.display().to_string(),
+            advice,
         }
     }
 

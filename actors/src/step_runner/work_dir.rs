@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::run::StepRun;
 use super::view::{KeptMount, LOWER, upper};
 use crate::messages::BatchError;
-use crate::shared::{Shared, owner_of};
+use crate::shared::{Shared, give};
 
 /// Write layers of one run; removed with it, and at the next start if this one is killed.
 #[derive(Debug)]
@@ -29,7 +29,8 @@ impl WorkDir {
         let work = Self {
             path: paths.work(&run),
         };
-        let owner = (step.plan.account.uid, step.plan.account.gid);
+        let account = &step.plan.account;
+        let owner = step.plan.ids.outside((account.uid, account.gid));
         let downloads = step.plan.downloads();
         let owned = downloads.iter().map(|(_, name)| paths.download_cache(name));
         // The top of an overlay shows owner and mode of its upper, so kept directories need
@@ -47,12 +48,8 @@ impl WorkDir {
 
 /// Makes a directory, for a user if one is given.
 fn made(dir: &Path, owner: Option<(u32, u32)>) -> Result<(), BatchError> {
-    let done = std::fs::create_dir_all(dir).and_then(|()| match owner {
-        Some((uid, gid)) if owner_of(dir) != (uid, gid) => {
-            std::os::unix::fs::chown(dir, Some(uid), Some(gid))
-        }
-        _ => Ok(()),
-    });
+    let done =
+        std::fs::create_dir_all(dir).and_then(|()| owner.map_or(Ok(()), |owner| give(dir, owner)));
     done.map_err(|e| BatchError::new("io", e).at(dir.display().to_string()))
 }
 

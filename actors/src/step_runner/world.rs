@@ -113,7 +113,7 @@ impl World<'_> {
         };
         let account = match self.base {
             Base::Image(_) => prepare::account_in(shared, stand.view, user),
-            Base::Host(_) => prepare::account_of_host(user),
+            Base::Host(_) => prepare::account_of_host(self.base, user),
         };
         let account = account.map_err(|error| error.at(step.slug.clone()))?;
         Ok(Cow::Owned(Plan {

@@ -9,6 +9,7 @@ use hd_config::{duration, size};
 use serde_json::json;
 
 use super::cas;
+use super::up::user;
 use crate::args::PruneArgs;
 use crate::error::{CliError, Outcome, exit};
 use crate::output::Output;
@@ -26,6 +27,8 @@ pub(crate) fn run(args: &PruneArgs, output: Output) -> Outcome {
     if args.projects.is_empty() {
         wish.projects.extend(gone(&home).map_err(listed)?);
     }
+    // Steps of an image may have left files of its other users in their caches.
+    user::become_root_inside()?;
     let pruned = prune(&cas::open()?, &home, wish)?;
     if output.json {
         output.value(&object(&pruned, args.dry_run))?;

@@ -287,7 +287,10 @@ impl Teller {
         let tail = tail.map(|line| Say::Tail(format!("    {}", tame(line, self.style.colour()))));
         let end = [
             format!("  {}; all of its output: {}", failure.cause(), failure.log),
-            format!("  next: mend it; `hd why {}` says why it ran", failure.step),
+            failure.advice.map_or_else(
+                || format!("  next: mend it; `hd why {}` says why it ran", failure.step),
+                |advice| format!("  next: {advice}"),
+            ),
         ];
         tail.chain(end.map(Say::Bad)).collect()
     }

@@ -117,6 +117,7 @@ fn a_failed_step_is_told_with_its_last_lines_and_what_to_do() {
     let expected = [Say::Bad("✗ step-1 (make) failed after 2.3 s".to_owned())];
     assert_eq!(teller.event(done(StepOutcome::Failed), now), expected);
     let failed = Event::StepFailed(StepFailure {
+        advice: None,
         step: "step-1".to_owned(),
         wrong: None,
         code: 9,

@@ -320,6 +320,11 @@ fn without_unchanged(
     let mut needed: std::collections::HashSet<TreePath> = std::collections::HashSet::new();
     for mut item in entries.into_iter().rev() {
         let below = lower.resolve(&item.path)?;
+        if let (Some(ids), Some(Source::Tree { entry, .. })) =
+            (lower.ids(), below.as_ref().map(|node| &node.source))
+        {
+            ids.restore(&mut item.entry.meta, &entry.meta);
+        }
         let same = match (
             &mut item.entry.target,
             below.as_ref().map(|node| (&node.source, node.attr.kind)),

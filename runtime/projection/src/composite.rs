@@ -12,6 +12,7 @@ use hd_dag::Kind;
 use crate::attr::Attr;
 use crate::error::ProjectionError;
 use crate::host::{self, COMPILED_PYTHON, OpenFiles};
+use crate::ids::ShownIds;
 use crate::lower::{HostStamp, Listed, Lower, Node, Source};
 
 /// Prefix of the attributes by which overlayfs speaks to itself; a lower must never show them.
@@ -52,6 +53,7 @@ pub struct Composite {
     /// Directories that lead to a graft, with the names they must show.
     leading: BTreeMap<TreePath, BTreeSet<Name>>,
     owners: Vec<Owner>,
+    ids: Option<ShownIds>,
     open: OpenFiles,
 }
 
@@ -82,6 +84,7 @@ impl Composite {
             grafts,
             leading,
             owners: Vec::new(),
+            ids: None,
             open: OpenFiles::default(),
         }
     }
@@ -91,6 +94,26 @@ impl Composite {
     pub fn owned(mut self, owners: Vec<Owner>) -> Self {
         self.owners = owners;
         self
+    }
+
+    /// Shows no owner but these.
+    #[must_use]
+    pub fn shown_as(mut self, ids: Option<ShownIds>) -> Self {
+        self.ids = ids;
+        self
+    }
+
+    /// Gives the owners it shows, when not all.
+    pub(crate) fn ids(&self) -> Option<&ShownIds> {
+        self.ids.as_ref()
+    }
+
+    fn shown(&self, attr: Attr) -> Attr {
+        self.ids.as_ref().map_or(attr, |ids| Attr {
+            uid: ids.user(attr.uid),
+            gid: ids.group(attr.gid),
+            ..attr
+        })
     }
 
     /// Resolves a path name by name, following no link.
@@ -126,7 +149,7 @@ impl Composite {
     ) -> Node {
         Node {
             path,
-            attr,
+            attr: self.shown(attr),
             source: Source::Host { path: host, stamp },
             observed,
         }
@@ -141,7 +164,7 @@ impl Composite {
         }
         Node {
             path,
-            attr,
+            attr: self.shown(attr),
             source: Source::Tree {
                 entry,
                 times: stamp.child,

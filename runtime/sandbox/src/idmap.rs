@@ -27,17 +27,19 @@ pub struct IdMap {
 impl IdMap {
     /// Maps one user and group to root: what any user may do without help.
     pub fn single(uid: u32, gid: u32) -> Self {
+        Self::one((0, 0), (uid, gid))
+    }
+
+    /// Maps one user and group, inside and outside.
+    pub fn one(inside: (u32, u32), outside: (u32, u32)) -> Self {
+        let range = |inside, outside| IdRange {
+            inside,
+            outside,
+            count: 1,
+        };
         Self {
-            users: vec![IdRange {
-                inside: 0,
-                outside: uid,
-                count: 1,
-            }],
-            groups: vec![IdRange {
-                inside: 0,
-                outside: gid,
-                count: 1,
-            }],
+            users: vec![range(inside.0, outside.0)],
+            groups: vec![range(inside.1, outside.1)],
         }
     }
 
@@ -52,9 +54,25 @@ impl IdMap {
         total(&self.users) > 1 && total(&self.groups) > 1
     }
 
+    /// Tells whether a user id exists inside.
+    pub fn has_user(&self, id: u32) -> bool {
+        holds(&self.users, id)
+    }
+
+    /// Tells whether a group id exists inside.
+    pub fn has_group(&self, id: u32) -> bool {
+        holds(&self.groups, id)
+    }
+
     fn needs_helper(&self) -> bool {
         self.users.len() > 1 || self.groups.len() > 1 || self.has_ranges()
     }
+}
+
+fn holds(ranges: &[IdRange], id: u32) -> bool {
+    ranges
+        .iter()
+        .any(|range| id >= range.inside && id - range.inside < range.count)
 }
 
 /// Answers the map a sandbox of this process needs: none for root, ranges where `/etc/subuid`, `/etc/subgid`,

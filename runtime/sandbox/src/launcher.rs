@@ -78,6 +78,11 @@ impl MountNamespace {
         &self.stage
     }
 
+    /// Tells whether it has a user namespace of its own.
+    pub fn has_user_namespace(&self) -> bool {
+        self.user.is_some()
+    }
+
     fn join(&self) -> (Join, Vec<BorrowedFd<'_>>) {
         let join = Join {
             user: self.user.is_some(),

@@ -14,6 +14,7 @@ pub mod idmap;
 mod inside;
 mod launcher;
 mod mount_op;
+pub mod own_namespace;
 mod probe;
 mod process;
 mod raw;

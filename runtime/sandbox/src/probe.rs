@@ -108,10 +108,11 @@ fn fuse(launcher: &Launcher, scratch: &Scratch, map: Option<&IdMap>) -> Result<(
             attempt(launcher, scratch, map, &[op])
         }
     };
+    let is_ordinary = map.is_some() || crate::own_namespace::entered().is_some();
     result.map_err(|error| {
         let step = match Problem::new(&error, "").errno {
             libc::ENOENT | libc::ENODEV | libc::ENXIO => "load the kernel module: modprobe fuse",
-            libc::EACCES | libc::EPERM if map.is_some() => "run hd as root, or allow it: chmod 0666 /dev/fuse",
+            libc::EACCES | libc::EPERM if is_ordinary => "run hd as root, or allow it: chmod 0666 /dev/fuse",
             _ => "in a container, pass the device and the right to mount: --device /dev/fuse --cap-add SYS_ADMIN",
         };
         Problem::new(&error, step)

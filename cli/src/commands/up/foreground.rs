@@ -6,7 +6,7 @@ use hd_actors::Settings;
 use hd_actors::model::report::Report;
 use hd_actors::runtime::{self, Ended, Mode, Stopper};
 
-use super::{Plan, own, reader};
+use super::{Plan, own, reader, user};
 use crate::error::{CliError, Outcome, exit};
 use crate::output::{Output, Printer, Scope, lines};
 use crate::signals::{self, Received};
@@ -59,6 +59,8 @@ fn run(
 }
 
 pub(in crate::commands) fn settings(plan: &Plan) -> Result<Settings, CliError> {
+    // What an earlier hd left was found from outside; nothing runs here yet that a thread is for.
+    user::become_root_inside()?;
     let (first, reader) = reader::begin(plan)?;
     let mut settings = Settings {
         host_env: reader.host_env().clone(),
@@ -72,6 +74,7 @@ pub(in crate::commands) fn settings(plan: &Plan) -> Result<Settings, CliError> {
         own: own::paths(&plan.located),
         started: plan.started,
     };
+    user::check_ports(&settings.first.project)?;
     settings.own.extend(own::secrets(&settings));
     Ok(settings)
 }

@@ -6,6 +6,7 @@ pub(super) mod foreground;
 mod own;
 mod reader;
 pub(super) mod targets;
+pub(super) mod user;
 
 use std::num::NonZeroUsize;
 use std::time::Instant;

@@ -26,7 +26,7 @@ pub(super) fn run(
         _ => return Ok(FAILED),
     }
     settle(&spec, user)?;
-    view(channel, &spec, user)?;
+    view(channel, &spec)?;
     let started = workload::start(channel, &spec.command, Rights::from(&spec), stdio)?;
     // Of the descriptors opened outside only the channel stays: a checkpoint could not tell where they belong.
     reopen_standard().tried(Stage::Helper, "open /dev/null inside")?;
@@ -52,9 +52,9 @@ fn settle(spec: &Spec, user: bool) -> Outcome<()> {
     Ok(())
 }
 
-fn view(channel: &Channel, spec: &Spec, user: bool) -> Outcome<()> {
+fn view(channel: &Channel, spec: &Spec) -> Outcome<()> {
     cut_propagation()?;
-    let stage = StageDir::mount(&spec.stage, &spec.root, user)?;
+    let stage = StageDir::mount(&spec.stage, &spec.root)?;
     for op in &spec.mounts {
         stage.execute(op, channel)?;
     }

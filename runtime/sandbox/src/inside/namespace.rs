@@ -54,7 +54,7 @@ pub(super) fn create(channel: &Channel, stage: &Path, user: bool) -> Outcome<i32
     }
     unshare(CloneFlags::CLONE_NEWNS).tried(Stage::Namespaces, "make a mount namespace")?;
     cut_propagation()?;
-    StageDir::mount(stage, Path::new("root"), user)?;
+    StageDir::mount(stage, Path::new("root"))?;
     let open = |name: &str| {
         File::open(format!("/proc/self/ns/{name}")).tried(Stage::Namespaces, "open a namespace")
     };
@@ -88,7 +88,7 @@ pub(super) fn run_in(
             error,
         ));
     }
-    let stage = StageDir::open(stage, root, join.user)?;
+    let stage = StageDir::open(stage, root)?;
     for op in ops {
         stage.execute(op, channel)?;
     }

@@ -10,6 +10,7 @@ mod target;
 
 use super::{Outcome, Tried};
 use crate::event::Stage as Phase;
+use crate::own_namespace;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{MountAttrFlags, MoveMountFlags, UnmountFlags};
 use std::os::fd::{AsFd, OwnedFd};
@@ -25,13 +26,13 @@ pub(super) struct Stage {
     directory: OwnedFd,
     /// The staged path that becomes `/`.
     root: PathBuf,
-    /// Whether this is a user namespace.
+    /// Whether this is a user namespace, this one's or hd's own.
     user: bool,
 }
 
 impl Stage {
     /// Mounts a new stage on an empty directory.
-    pub(super) fn mount(at: &Path, root: &Path, user: bool) -> Outcome<Self> {
+    pub(super) fn mount(at: &Path, root: &Path) -> Outcome<Self> {
         let what = || format!("mount a tmpfs on the stage {}", at.display());
         let directory = kernel::tmpfs(None, 0o700).map_err(|failure| failure.during(&what()))?;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
@@ -39,7 +40,7 @@ impl Stage {
         let stage = Self {
             directory,
             root: root.to_owned(),
-            user,
+            user: own_namespace::is_inside(),
         };
         for name in ["lower", "merged", "root"] {
             rustix::fs::mkdirat(&stage.directory, name, Mode::from_bits_truncate(0o755))
@@ -49,7 +50,7 @@ impl Stage {
     }
 
     /// Opens a stage that was mounted before.
-    pub(super) fn open(at: &Path, root: &Path, user: bool) -> Outcome<Self> {
+    pub(super) fn open(at: &Path, root: &Path) -> Outcome<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(at, flags, Mode::empty()).tried(
             Phase::Mount,
@@ -58,7 +59,7 @@ impl Stage {
         Ok(Self {
             directory,
             root: root.to_owned(),
-            user,
+            user: own_namespace::is_inside(),
         })
     }
 

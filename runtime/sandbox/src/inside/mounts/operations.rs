@@ -140,7 +140,7 @@ impl Stage {
                 .is_ok_and(|found| found.as_bytes() == link.as_os_str().as_bytes())
         };
         match symlinkat(link, &parent, name) {
-            Err(rustix::io::Errno::EXIST) if is_equal() => Ok(()),
+            Err(Errno::EXIST) if is_equal() => Ok(()),
             other => other.tried(Phase::Mount, what()),
         }
     }
@@ -163,13 +163,16 @@ impl Stage {
         let device = rustix::fs::open("/dev/fuse", flags, Mode::empty())
             .tried(Phase::Mount, "open /dev/fuse")?;
         let number = device.as_raw_fd().to_string();
+        // Its own ids exist in any namespace; 0 need not.
+        let user = rustix::process::geteuid().as_raw().to_string();
+        let group = rustix::process::getegid().as_raw().to_string();
         let mut options = vec![
             ("source", Some(name)),
             ("subtype", Some("hd")),
             ("fd", Some(number.as_str())),
             ("rootmode", Some("40000")),
-            ("user_id", Some("0")),
-            ("group_id", Some("0")),
+            ("user_id", Some(user.as_str())),
+            ("group_id", Some(group.as_str())),
             ("allow_other", None),
             ("default_permissions", None),
         ];
@@ -241,9 +244,18 @@ impl Stage {
         create: Create,
     ) -> Outcome<()> {
         let what = || format!("bind {source:?} at {}", at.display());
-        let copy = match source {
-            Place::Host(path) => kernel::clone_host_tree(path, recursive),
-            other => kernel::clone_tree(self.open_place(other)?.as_fd(), Path::new(""), recursive),
+        let copy = |recursive| {
+            Ok(match source {
+                Place::Host(path) => kernel::clone_host_tree(path, recursive),
+                other => {
+                    kernel::clone_tree(self.open_place(other)?.as_fd(), Path::new(""), recursive)
+                }
+            })
+        };
+        let copy = match copy(recursive)? {
+            // What the host mounted below cannot be left out by whoever has no right to unmount it.
+            Err(Errno::INVAL) if self.user && !recursive => copy(true)?,
+            other => other,
         };
         let copy = copy.tried(Phase::Mount, what())?;
         let attributes = if read_only {

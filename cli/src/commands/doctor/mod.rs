@@ -1,6 +1,8 @@
 //! `hd doctor`: what hd needs of the machine, tried, each with the fix.
 
-use std::fs::{self, File};
+mod sandbox;
+
+use std::fs;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -38,20 +40,23 @@ struct Finding {
     what: &'static str,
     grade: Grade,
     found: String,
-    fix: &'static str,
+    fix: String,
 }
 
 fn finding(
     what: &'static str,
     bad: Grade,
     found: Result<String, String>,
-    fix: &'static str,
+    fix: impl Into<String>,
 ) -> Finding {
     let (grade, found) = match found {
         Ok(found) => (Grade::Good, found),
         Err(why) => (bad, why),
     };
-    let fix = if grade == Grade::Good { "" } else { fix };
+    let fix = match grade {
+        Grade::Good => String::new(),
+        Grade::Poor | Grade::Bad => fix.into(),
+    };
     Finding {
         what,
         grade,
@@ -63,26 +68,8 @@ fn finding(
 /// Looks at everything and says what is missing.
 pub(crate) fn run(place: &Place, output: Output) -> Outcome {
     let home = project::home()?;
-    let mut all = vec![
-        finding(
-            "root",
-            Grade::Bad,
-            root(),
-            "run hd as root (sudo hd …): ordinary users are not served yet",
-        ),
-        finding(
-            "fuse",
-            Grade::Bad,
-            fuse(),
-            "modprobe fuse; in a container: --device /dev/fuse",
-        ),
-        finding("overlay", Grade::Bad, overlay(), "modprobe overlay"),
-        finding(
-            "user namespaces",
-            Grade::Poor,
-            user_namespaces(),
-            "sysctl user.max_user_namespaces=15000",
-        ),
+    let mut all = sandbox::look(&home);
+    all.extend([
         finding(
             "cgroups",
             Grade::Poor,
@@ -107,7 +94,7 @@ pub(crate) fn run(place: &Place, output: Output) -> Outcome {
             clock(),
             "set the clock: certificates are refused by a wrong one",
         ),
-    ];
+    ]);
     // Without a project, or with one that cannot be read, there is no registry to ask.
     let loaded = project::locate(place, None).and_then(|located| located.load());
     if let Some(base) = loaded.ok().and_then(|loaded| loaded.project.base) {
@@ -143,49 +130,17 @@ fn tell(all: &[Finding], output: Output) -> Result<(), crate::error::CliError> {
             Cell::new(one.what),
             Cell::tinted(word, tint),
             Cell::new(&one.found),
-            Cell::new(one.fix),
+            Cell::new(&one.fix),
         ]
     };
     let rows: Vec<Vec<Cell>> = all.iter().map(row).collect();
     output.data(&table(&["CHECK", "", "FOUND", "FIX"], &rows, output.out))
 }
 
-fn root() -> Result<String, String> {
-    let uid = rustix::process::geteuid();
-    if uid.is_root() {
-        return Ok("hd runs as root".to_owned());
-    }
-    Err(format!("hd runs as user {}", uid.as_raw()))
-}
-
-fn fuse() -> Result<String, String> {
-    let opened = File::options().read(true).write(true).open("/dev/fuse");
-    opened
-        .map(|_| "/dev/fuse opens".to_owned())
-        .map_err(|e| format!("/dev/fuse: {e}"))
-}
-
-fn overlay() -> Result<String, String> {
-    let known = fs::read_to_string("/proc/filesystems").map_err(|e| e.to_string())?;
-    let found = known
-        .lines()
-        .any(|line| line.trim_end().ends_with("\toverlay"));
-    let missing = || "the kernel has no overlayfs loaded".to_owned();
-    found
-        .then(|| "the kernel has overlayfs".to_owned())
-        .ok_or_else(missing)
-}
-
+/// Reads a number that the kernel tells in a file.
 fn number(path: &str) -> Result<u64, String> {
     let text = fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
     text.trim().parse().map_err(|e| format!("{path}: {e}"))
-}
-
-fn user_namespaces() -> Result<String, String> {
-    match number("/proc/sys/user/max_user_namespaces")? {
-        0 => Err("none may be made".to_owned()),
-        most => Ok(format!("up to {most}")),
-    }
 }
 
 fn cgroups() -> Result<String, String> {

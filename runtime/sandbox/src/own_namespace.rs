@@ -1,0 +1,145 @@
+//! The user namespace in which hd itself works for an ordinary user.
+//!
+//! There hd is root over the ids it was given: it mounts, reads what a step left whoever wrote it, and removes it
+//! again. Outside nothing changes: files, processes and sockets are those of the user.
+
+use crate::error::{Context, Result, SandboxError};
+use crate::idmap::{self, IdMap};
+use crate::sys::{self, Fork};
+use rustix::process::{Pid, WaitOptions, waitpid};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::sync::OnceLock;
+
+static ENTERED: OnceLock<Caller> = OnceLock::new();
+
+/// Who started hd, as known outside of the namespace that hd made for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// User id outside; it is 0 inside.
+    pub uid: u32,
+    /// Group id outside; it is 0 inside.
+    pub gid: u32,
+    /// The ids there are inside.
+    pub map: IdMap,
+}
+
+/// Makes this process root of a user namespace of its own where it is not root already; once.
+///
+/// Must be called before any thread exists. It cannot be undone. Errors: the kernel or the administrator refuses, or
+/// `newuidmap` does not do what `/etc/subuid` promises.
+pub fn enter() -> Result<()> {
+    if ENTERED.get().is_some() {
+        return Ok(());
+    }
+    let Some(map) = idmap::required() else {
+        return Ok(());
+    };
+    let caller = Caller {
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+        map,
+    };
+    unshare(&caller.map)?;
+    // It was empty above, and there is one thread.
+    let _ = ENTERED.set(caller);
+    Ok(())
+}
+
+/// Gives who started hd when [`enter`] has made a namespace; nothing when hd was root before.
+pub fn entered() -> Option<&'static Caller> {
+    ENTERED.get()
+}
+
+/// Makes the namespace. Its maps are written by a child that stays outside, as only a process there may give more
+/// ids than one.
+fn unshare(map: &IdMap) -> Result<()> {
+    let pipe = || std::io::pipe().what(|| "make a pipe".into());
+    let ((is_made, made), (answer, answers)) = (pipe()?, pipe()?);
+    let own = std::process::id();
+    match sys::fork().what(|| "fork".into())? {
+        Fork::Child => {
+            drop((made, answer));
+            let code = match write_when_made(is_made, own, map) {
+                Ok(()) => 0,
+                Err(error) => {
+                    // Nobody is left to tell when this fails; the exit code says it as well.
+                    let _ = { answers }.write_all(error.to_string().as_bytes());
+                    1
+                }
+            };
+            std::process::exit(code);
+        }
+        Fork::Parent { child } => {
+            drop((is_made, answers));
+            let unshared = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER);
+            if unshared.is_ok() {
+                // A child that is gone shows in its answer.
+                let _ = { made }.write_all(&[1]);
+            } else {
+                drop(made);
+            }
+            let answered = read_answer(answer, child);
+            unshared.map_err(io::Error::from).what(|| {
+                "make a user namespace (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, \
+                 kernel.apparmor_restrict_unprivileged_userns may forbid it)"
+                    .into()
+            })?;
+            answered
+        }
+    }
+}
+
+fn write_when_made(mut is_made: impl Read, pid: u32, map: &IdMap) -> Result<()> {
+    let mut byte = [0];
+    is_made
+        .read_exact(&mut byte)
+        .what(|| "wait for a user namespace".into())?;
+    idmap::write(pid, map)
+}
+
+fn read_answer(mut answer: impl Read, child: u32) -> Result<()> {
+    let mut message = String::new();
+    answer
+        .read_to_string(&mut message)
+        .what(|| "read the answer of a child".into())?;
+    let pid = i32::try_from(child).ok().and_then(Pid::from_raw);
+    let status = waitpid(pid, WaitOptions::empty())
+        .map_err(io::Error::from)
+        .what(|| "wait for a child".into())?;
+    let is_done = status.is_some_and(|(_, status)| status.exit_status() == Some(0));
+    if is_done {
+        return Ok(());
+    }
+    Err(SandboxError::IdMap { message })
+}
+
+/// Tells whether this process is in a user namespace that is not the machine's first.
+pub(crate) fn is_inside() -> bool {
+    let mut text = String::new();
+    let read = File::open("/proc/self/uid_map").and_then(|mut file| file.read_to_string(&mut text));
+    read.is_ok() && !is_whole(&text)
+}
+
+/// The first namespace has all ids, each as itself (`user_namespaces(7)`).
+fn is_whole(map: &str) -> bool {
+    map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_first_namespace_has_all_ids() {
+        assert!(is_whole("         0          0 4294967295\n"));
+        for map in [
+            "",
+            "0 1000 1\n",
+            "0 1000 1\n1 100000 65536\n",
+            "0 0 65536\n",
+        ] {
+            assert!(!is_whole(map), "{map}");
+        }
+    }
+}
