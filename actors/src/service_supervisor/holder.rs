@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+
+use rustix::io::Errno;
+use socket2::{Domain, Socket, Type};
 
 /// State of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
@@ -38,6 +41,9 @@ impl fmt::Display for Holder {
 ///
 /// Connections that linger in `TIME_WAIT` are in nobody's way: only listening sockets count.
 pub(crate) fn in_use(port: u16) -> Option<String> {
+    if is_free(port) {
+        return None;
+    }
     let listeners = listeners(port);
     let first = listeners.first()?;
     let who = listeners.iter().find_map(|listener| holder(listener.inode));
@@ -46,6 +52,31 @@ pub(crate) fn in_use(port: u16) -> Option<String> {
         |holder| holder.to_string(),
     );
     Some(format!("port {port} is in use by {who}"))
+}
+
+/// Says whether a socket could listen on a port; false when it is not certain. Takes microseconds, where
+/// the kernel needs 5 ms to print a table of all sockets.
+fn is_free(port: u16) -> bool {
+    let local = [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        IpAddr::from(Ipv6Addr::LOCALHOST),
+    ];
+    let mut addresses = local.iter().map(|ip| SocketAddr::new(*ip, port));
+    addresses.all(|address| match could_bind(address) {
+        Ok(()) => true,
+        // There is no such family, or no such address, here.
+        Err(error) => matches!(
+            Errno::from_io_error(&error),
+            Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
+        ),
+    })
+}
+
+fn could_bind(address: SocketAddr) -> std::io::Result<()> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // Then only a listening socket is in the way, none that lingers: socket(7).
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())
 }
 
 /// Gives the sockets that accept connections to 127.0.0.1 or ::1 on a port.
