@@ -16,7 +16,7 @@ use crate::model::report::Report;
 use crate::model::state::Failure;
 use crate::mount_server::mount_points::MountPoints;
 use crate::mount_server::prepare;
-use crate::mount_server::view::{Launched, NotStarted, ServiceView};
+use crate::mount_server::view::{Launched, More, NotStarted, ServiceView};
 use crate::runtime::{Ended, Running};
 use crate::shared::Shared;
 
@@ -90,9 +90,8 @@ impl OneOff {
             watch: WatchSet::default(),
             ..service.clone()
         });
-        let launched = self
-            .view
-            .launch(shared, NAME, command, stdio, service.as_ref())?;
+        let more = service.as_ref().map(More::of).unwrap_or_default();
+        let launched = self.view.launch(shared, NAME, command, stdio, more)?;
         let record = launched.sandbox.record().ok();
         Ok((launched, record.map(|record| shared.book.enter(record))))
     }

@@ -37,7 +37,7 @@ use crate::service_supervisor::roster::Roster;
 use crate::shared::Shared;
 use crate::step_runner::actor::StepRunner;
 use crate::watcher::watched::Watched;
-use crate::{debouncer, watcher};
+use crate::{debouncer, watcher, witness};
 
 const ENGINE: Lane = Lane::Named("engine");
 const NET: Lane = Lane::Named("net");
@@ -102,6 +102,7 @@ impl Wiring {
             return Ok(root.child(engine));
         }
         let declared = self.shared.declared();
+        witness::refuse_blind(&declared.project)?;
         let (all, grace) = (
             &declared.project.services,
             declared.project.options.restart_grace,

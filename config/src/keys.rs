@@ -144,6 +144,7 @@ pub(crate) const HEALTHCHECK: Keys = Keys {
         "http",
         "tcp",
         "log",
+        "notify",
         "interval",
         "timeout",
         "retries",

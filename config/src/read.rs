@@ -176,14 +176,6 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// A value of the design that does not work yet.
-    pub(crate) fn not_yet(&self, value: &str, hint: &str) -> ConfigError {
-        self.error(Problem::NotYet {
-            what: format!("{} = {value}", self.path),
-            hint: hint.to_owned(),
-        })
-    }
-
     pub(crate) fn wrong_type(&self, expected: &str, hint: impl Into<String>) -> ConfigError {
         self.error(Problem::WrongType {
             key: self.path.clone(),

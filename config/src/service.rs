@@ -255,6 +255,17 @@ pub enum Probe {
         /// Path and query, begins with `/`.
         path: String,
     },
+    /// The same over TLS. The certificate is checked unless the address is a loopback one.
+    Https {
+        /// Host name or address.
+        host: String,
+        /// TCP port.
+        port: u16,
+        /// Path and query, begins with `/`.
+        path: String,
+    },
+    /// The service says so itself: `READY=1` to the socket that `NOTIFY_SOCKET` names, as `sd_notify(3)` does.
+    Notify,
     /// A line the service prints: this regular expression matches it.
     Log(String),
     /// A TCP connection that is accepted.

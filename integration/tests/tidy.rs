@@ -29,6 +29,14 @@ const SHELLS_BESIDE_ACTORS: &[(&str, &str)] = &[
         "handlers of the conductor; sets the timer of another try",
     ),
     (
+        "actors/src/service_supervisor/announced.rs",
+        "makes and reads the socket on which a service says that it is ready",
+    ),
+    (
+        "actors/src/service_supervisor/tls.rs",
+        "speaks TLS to services that are probed",
+    ),
+    (
         "actors/src/service_supervisor/board.rs",
         "wakes who waits for a state",
     ),
@@ -83,8 +91,12 @@ const SHELLS_BESIDE_ACTORS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Names that pure files may take from crates that act: types without a deed.
+/// Names that pure files may take from crates that act: types without a deed; and a key of `hd.toml` that is
+/// called like one of them.
 const PLAIN_TYPES: &[&str] = &[
+    "\"notify\"",
+    "`notify",
+    "notify = true",
     "hd_supervision::actix::Message",
     "notify::EventKind",
     "notify::event",

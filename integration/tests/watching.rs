@@ -157,3 +157,72 @@ fn paused_edits_wait_and_go_through_as_one_batch() {
     assert_eq!(restarts(&env), 1);
     assert!(env.status().value().get("watching").is_none());
 }
+
+/// Reads one file at its start and one when it is asked to; never looks at the third.
+const READER: &str =
+    "cat read.txt; trap 'cat later.txt' USR1; echo up; while :; do sleep 0.05; done";
+
+#[test]
+fn auto_restarts_for_what_it_has_read_and_for_nothing_else() {
+    skip_unless!(needs::fuse(), needs::root());
+    let toml = format!(
+        "[environment]\nname = \"auto\"\n\n[services.web]\ncommand = [\"sh\", \"-c\", {READER:?}]\nwatch = \"auto\"\nhealthcheck = {{ log = \"up\" }}\nstop_grace = \"300ms\"\n"
+    );
+    let env = Env::project(&[
+        ("hd.toml", &toml),
+        ("read.txt", "1\n"),
+        ("later.txt", "1\n"),
+        ("never.txt", "1\n"),
+    ]);
+    let mut up = env.up();
+    up.wait_line(0, &["web", "ready"]);
+    assert_eq!(env.status().service("web")["watch"][0], "auto");
+    files::save_by_rename(&env.path("read.txt"), "2\n");
+    up.wait_line(0, &["read.txt", "restart web"]);
+    up.until("ready again", || {
+        (env.status().service("web")["state"] == "ready").then_some(())
+    });
+    files::write(&env.path("later.txt"), "2\n");
+    files::write(&env.path("never.txt"), "2\n");
+    poll::never("restarted for it", Duration::from_millis(700), || {
+        (restarts(&env) != 1).then(|| up.said())
+    });
+    let from = up.so_far();
+    env.hd(["kill", "-s", "USR1", "web"]).finish().ok();
+    up.wait_line(from, &["web", "| 2"]);
+    files::write(&env.path("later.txt"), "3\n");
+    up.wait_line(from, &["later.txt", "restart web"]);
+    let explained = env.hd(["watch", "--explain", "a.txt"]).finish().ok().stdout;
+    assert!(
+        explained.contains("restart, if web has read it"),
+        "{explained}"
+    );
+}
+
+#[test]
+fn auto_does_not_restart_for_what_it_wrote_itself() {
+    skip_unless!(needs::fuse(), needs::root());
+    let command = "cat state; date +%s%N > state; cat state; echo up; exec sleep 1000";
+    let toml = format!(
+        "[environment]\nname = \"auto\"\n\n[services.web]\ncommand = [\"sh\", \"-c\", {command:?}]\nwatch = \"auto\"\nhealthcheck = {{ log = \"up\" }}\n"
+    );
+    let env = Env::project(&[("hd.toml", &toml), ("state", "")]);
+    let mut up = env.up();
+    up.wait_line(0, &["web", "ready"]);
+    poll::never("restarted for it", Duration::from_millis(700), || {
+        (restarts(&env) != 0).then(|| up.said())
+    });
+    files::write(&env.path("state"), "by hand\n");
+    up.wait_line(0, &["state", "restart web"]);
+}
+
+#[test]
+fn auto_is_refused_where_nobody_sees_what_is_read() {
+    skip_unless!(needs::fuse());
+    let toml = "[environment]\nname = \"auto\"\n\n[options]\nproject = \"projected\"\n\n[services.web]\ncommand = \"sleep 1000\"\nwatch = \"auto\"\n";
+    let env = Env::project(&[("hd.toml", toml)]);
+    let refused = env.hd(["up"]).finish().expect_code(2);
+    for words in ["services.web.watch", "projected", "list globs"] {
+        assert!(refused.stderr.contains(words), "{}", refused.said());
+    }
+}

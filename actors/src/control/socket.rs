@@ -20,7 +20,7 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Names a file through a descriptor of its directory, which must live as long as the name.
-fn through_directory(path: &Path) -> io::Result<(File, PathBuf)> {
+pub(crate) fn through_directory(path: &Path) -> io::Result<(File, PathBuf)> {
     let parent = path.parent().unwrap_or(Path::new("."));
     let name = path
         .file_name()

@@ -13,6 +13,7 @@ use crate::messages::{BatchError, FetchImage, Paths, WatchAnew};
 use crate::model::declared::{Declared, Invalid};
 use crate::model::state::Failure;
 use crate::shared::Shared;
+use crate::witness::refuse_blind;
 
 /// A reading that says something new.
 #[derive(Debug)]
@@ -35,6 +36,7 @@ pub(super) async fn read(
     // Short, but a package manager may be asked.
     let job = move || {
         let read = reading.settings.reader.read()?;
+        refuse_blind(&read.project).map_err(|error| Invalid::from(&error))?;
         Declared::new(&reading.settings, read).map_err(|error| Invalid::from(&error))
     };
     let read = tokio::task::spawn_blocking(job).await;

@@ -3,6 +3,7 @@
 pub mod actor;
 mod follow;
 pub mod journal;
+mod launch;
 mod layers;
 pub mod mount_points;
 pub mod outputs;

@@ -18,6 +18,8 @@ use hd_sandbox::{
 };
 
 use super::follow::Follow;
+pub use super::launch::More;
+use super::launch::report_mount;
 use super::layers::Layers;
 use super::mount_points::MountPoints;
 use super::outputs::LiveOutputs;
@@ -103,12 +105,14 @@ impl ServiceView {
         self.session.is_alive()
     }
 
-    /// Starts a service in this view and waits until its command executes. Blocks.
+    /// Starts a service in this view and waits until its command executes; `announce` is the socket on which
+    /// it says that it is ready. Blocks.
     pub fn start(
         &self,
         shared: &Shared,
         service: &Service,
         stdio: Stdio,
+        announce: Option<&Path>,
     ) -> Result<Launched, BatchError> {
         let argv: Vec<OsString> = match &service.command {
             hd_config::Command::Shell(text) => ["/bin/sh", "-c", &format!("exec {text}")]
@@ -125,7 +129,11 @@ impl ServiceView {
             ];
             command.set_env(variables.map(|(name, value)| (name.into(), value.into())));
         }
-        self.launch(shared, &service.name, command, stdio, Some(service))
+        let mut more = More::of(service);
+        if let Some(socket) = announce {
+            more.announce(socket, &mut command);
+        }
+        self.launch(shared, &service.name, command, stdio, more)
             .map_err(|error| match error {
                 NotStarted::Command(failure) => {
                     BatchError::new("service", failure).at(service.name.clone())
@@ -144,18 +152,20 @@ impl ServiceView {
         name: &str,
         command: Command,
         stdio: Stdio,
-        service: Option<&Service>,
+        more: More<'_>,
     ) -> Result<Launched, NotStarted> {
         self.overlay(shared, name)?;
         self.catch_up(shared, name)?;
         let owner = (command.uid, command.gid);
         let mut spec = self.spec(shared, name, command);
-        if let Some(service) = service {
+        if let Some(service) = more.service {
             let volumes = self.volumes(shared, name, service, owner)?;
             spec.mounts.extend(volumes);
         }
-        let witnessed =
-            service.filter(|service| self.follow.is_none() && !service.watch.is_empty());
+        spec.mounts.extend(more.mounts);
+        let witnessed = more
+            .service
+            .filter(|service| self.follow.is_none() && !service.watch.is_empty());
         let workdir = inside(&self.plan.workdir);
         if witnessed.is_some() {
             report_mount(&mut spec.mounts, &workdir);
@@ -327,15 +337,6 @@ impl ServiceView {
 /// Gives a tree path as a relative host path.
 pub fn host_path(path: &TreePath) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(path.as_bytes()))
-}
-
-/// Has the mount at a place reported as soon as it is there.
-fn report_mount(mounts: &mut Vec<MountOp>, place: &Path) {
-    let is_it = |op: &MountOp| matches!(op, MountOp::Bind { at, .. } if at == place);
-    if let Some(found) = mounts.iter().position(is_it) {
-        let (at, name) = (place.to_owned(), "project".to_owned());
-        mounts.insert(found + 1, MountOp::Report { at, name });
-    }
 }
 
 fn host_bind(source: &Path, at: PathBuf) -> MountOp {

@@ -1,6 +1,7 @@
 //! One service: its process, probes, log and life.
 
 pub mod actor;
+mod announced;
 pub mod board;
 mod connect;
 mod dependencies;
@@ -22,6 +23,7 @@ mod seen;
 mod socket;
 mod spawner;
 mod split;
+mod tls;
 
 #[cfg(test)]
 mod actor_tests;

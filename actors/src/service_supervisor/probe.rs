@@ -1,6 +1,6 @@
 //! Finds out whether a service is ready: a thread per run that ends with the run.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread;
@@ -14,6 +14,7 @@ use super::connect::connect_to;
 use super::holder;
 use super::schedule::{Check, Plan, Schedule};
 use super::spawner::Process;
+use super::tls::{self, Wire};
 use crate::messages::Probed;
 
 /// Longest head of an HTTP answer that is read.
@@ -78,13 +79,21 @@ fn check(plan: &Plan, process: &dyn Process) -> Result<(), String> {
         Check::Port(port) => own_port(*port, plan.timeout, process),
         Check::Held(port) => accepted(*port, plan.timeout),
         Check::Log(seen) => seen.check(),
-        // It is looked for in what the service prints: the plan has made it `Check::Log`.
-        Check::Health(Probe::Log(_)) => Err("no line was looked for".to_owned()),
+        Check::Announced => process.announced(),
+        // The plan has made them `Check::Log` and `Check::Announced`.
+        Check::Health(Probe::Log(_) | Probe::Notify) => Err("nothing was looked for".to_owned()),
         Check::Health(Probe::Exec(command)) => process
             .beside(command, None, plan.timeout)
             .map_err(|why| format!("healthcheck {why}")),
         Check::Health(Probe::Tcp { host, port }) => connect(host, *port, plan.timeout).map(drop),
-        Check::Health(Probe::Http { host, port, path }) => get(host, *port, path, plan.timeout),
+        Check::Health(Probe::Http { host, port, path }) => {
+            let stream = connect(host, *port, plan.timeout)?;
+            get(stream, "http", (host, *port, path), plan.timeout)
+        }
+        Check::Health(Probe::Https { host, port, path }) => {
+            let stream = tls::over(connect(host, *port, plan.timeout)?, host, plan.timeout)?;
+            get(stream, "https", (host, *port, path), plan.timeout)
+        }
     }
 }
 
@@ -154,10 +163,14 @@ fn connect(host: &str, port: u16, within: Duration) -> Result<TcpStream, String>
 }
 
 /// Asks a path; a status below 400 is success.
-fn get(host: &str, port: u16, path: &str, within: Duration) -> Result<(), String> {
+fn get(
+    mut stream: impl Wire,
+    scheme: &str,
+    (host, port, path): (&str, u16, &str),
+    within: Duration,
+) -> Result<(), String> {
     let deadline = Instant::now() + within;
-    let mut stream = connect(host, port, within)?;
-    let at = format!("http://{host}:{port}{path}");
+    let at = format!("{scheme}://{host}:{port}{path}");
     let failed = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
             format!("{at}: no answer within {within:?}")
@@ -167,7 +180,9 @@ fn get(host: &str, port: u16, path: &str, within: Duration) -> Result<(), String
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: hd\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     );
-    stream.set_write_timeout(Some(within)).map_err(failed)?;
+    let socket = stream.socket();
+    socket.set_write_timeout(Some(within)).map_err(failed)?;
+    socket.set_read_timeout(Some(within)).map_err(failed)?;
     stream.write_all(request.as_bytes()).map_err(failed)?;
     let mut head = Vec::new();
     let mut bytes = [0; 512];
@@ -175,6 +190,7 @@ fn get(host: &str, port: u16, path: &str, within: Duration) -> Result<(), String
         let left = deadline.saturating_duration_since(Instant::now());
         // A time of zero would mean for ever.
         stream
+            .socket()
             .set_read_timeout(Some(left.max(Duration::from_millis(1))))
             .map_err(failed)?;
         match stream.read(&mut bytes).map_err(failed)? {

@@ -50,6 +50,15 @@ fn listen() -> (TcpListener, u16) {
     (listener, port)
 }
 
+fn ask(host: &str, port: u16, path: &str, within: Duration) -> Result<(), String> {
+    get(
+        connect(host, port, within)?,
+        "http",
+        (host, port, path),
+        within,
+    )
+}
+
 /// Answers one request on a port of its own with these bytes.
 fn serve(answer: &'static [u8]) -> (u16, thread::JoinHandle<String>) {
     let (listener, port) = listen();
@@ -76,7 +85,7 @@ fn http_is_judged_by_its_status() {
     ];
     for (answer, expected) in cases {
         let (port, server) = serve(answer);
-        let got = get("localhost", port, "/health?x=1", SOON);
+        let got = ask("localhost", port, "/health?x=1", SOON);
         match expected {
             Ok(()) => assert_eq!(got, Ok(()), "{answer:?}"),
             Err(why) => assert!(
@@ -99,11 +108,11 @@ fn http_is_judged_by_its_status() {
 #[test]
 fn a_silent_server_fails_in_time() {
     let (listener, port) = listen();
-    let why = get("127.0.0.1", port, "/", 50 * MS).unwrap_err();
+    let why = ask("127.0.0.1", port, "/", 50 * MS).unwrap_err();
     assert!(why.contains("no answer within"), "{why}");
     drop(listener);
     assert!(
-        get("127.0.0.1", port, "/", SOON)
+        ask("127.0.0.1", port, "/", SOON)
             .unwrap_err()
             .contains("nothing listens")
     );

@@ -28,6 +28,8 @@ pub(crate) enum Check {
     Held(u16),
     /// A line was printed.
     Log(Seen),
+    /// The service has said so.
+    Announced,
 }
 
 /// How readiness of a service is found out.
@@ -51,16 +53,15 @@ impl Plan {
     /// Decides how a run of a service is probed; nothing when it is ready as soon as it runs.
     pub(crate) fn of(service: &Service, seen: &Seen) -> Option<Self> {
         if let Some(health) = &service.healthcheck {
-            let waits = matches!(health.test, Probe::Log(_));
-            let check = if waits {
-                Check::Log(seen.clone())
-            } else {
-                Check::Health(health.test.clone())
+            let (waits, check) = match &health.test {
+                Probe::Log(_) => (true, Check::Log(seen.clone())),
+                Probe::Notify => (true, Check::Announced),
+                other => (false, Check::Health(other.clone())),
             };
             return Some(Self {
                 check,
                 timeout: health.timeout,
-                // What was printed stays printed.
+                // What was printed or said stays so.
                 again: (!waits).then_some(health.interval),
                 retries: health.retries.max(1),
                 start_period: health.start_period,

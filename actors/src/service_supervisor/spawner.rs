@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hd_config::{Command, Service, Signal};
+use hd_config::{Command, Probe, Service, Signal};
 use hd_sandbox::{End, Record, Sandbox, Spec, Stdio};
 
+use super::announced::Announced;
 use super::directory::Definition;
 use super::log::Output;
 use crate::messages::{BatchError, Ended};
 use crate::model::process_book::{Entry, ProcessBook};
 use crate::model::surroundings::Surroundings;
-use crate::mount_server::view::{Launched, NotStarted, ServiceView};
+use crate::mount_server::view::{Launched, More, NotStarted, ServiceView};
 use crate::shared::Shared;
 use crate::witness::Attached;
 
@@ -50,6 +51,11 @@ pub(crate) trait Process: std::fmt::Debug + Send + Sync {
     /// Tells whether a process belongs to it.
     fn owns(&self, pid: u32) -> bool;
 
+    /// Tells whether it has said itself that it is ready.
+    fn announced(&self) -> Result<(), String> {
+        Err("it has no way to say that it is ready".to_owned())
+    }
+
     /// Runs a command beside it, in its surroundings; exit code 0 is success, the error goes on
     /// after the command's name. Without output it is silent. Blocks.
     fn beside(
@@ -78,7 +84,9 @@ impl Spawner for ViewSpawner {
     ) -> Result<Arc<dyn Process>, BatchError> {
         let (stdio, service) = (stdio(Some(output), socket), self.definition.service());
         self.shared.witnesses.of(&service.name).begins();
-        let launched = self.view.start(&self.shared, &service, stdio)?;
+        let announced = self.listen(&service)?;
+        let place = announced.as_ref().map(Announced::place);
+        let launched = self.view.start(&self.shared, &service, stdio, place)?;
         let Launched {
             sandbox,
             spec,
@@ -89,7 +97,7 @@ impl Spawner for ViewSpawner {
         if let Ok(record) = sandbox.record() {
             self.tell_how_to_enter(&service.name, &record, spec);
         }
-        Ok(self.process(service, sandbox, witness))
+        Ok(self.process(service, (sandbox, witness), announced))
     }
 
     fn before(&self, command: &Command, output: Output) -> Result<Arc<dyn Process>, BatchError> {
@@ -100,10 +108,15 @@ impl Spawner for ViewSpawner {
             &service.name,
             command,
             stdio(Some(output), None),
-            Some(&service),
+            More::of(&service),
         );
         match launched {
-            Ok(launched) => Ok(self.process(service, launched.sandbox, launched.witness)),
+            Ok(launched) => {
+                let Launched {
+                    sandbox, witness, ..
+                } = launched;
+                Ok(self.process(service, (sandbox, witness), None))
+            }
             Err(NotStarted::Command(failure)) => Err(BatchError::new("service", failure)),
             Err(NotStarted::Sandbox(error)) => Err(error),
         }
@@ -133,8 +146,8 @@ impl ViewSpawner {
     fn process(
         &self,
         service: Arc<Service>,
-        sandbox: Sandbox,
-        witness: Option<Attached>,
+        (sandbox, witness): (Sandbox, Option<Attached>),
+        announced: Option<Announced>,
     ) -> Arc<dyn Process> {
         let entry = sandbox.record().ok().map(|record| self.book.enter(record));
         let namespace = std::fs::read_link(pid_namespace(sandbox.pid())).ok();
@@ -142,6 +155,7 @@ impl ViewSpawner {
             sandbox,
             _entry: entry,
             _witness: witness,
+            announced,
             namespace,
             shared: self.shared.clone(),
             service,
@@ -149,12 +163,25 @@ impl ViewSpawner {
         })
     }
 
+    /// Makes the socket on which a service says that it is ready, if it is waited for that.
+    fn listen(&self, service: &Service) -> Result<Option<Announced>, BatchError> {
+        let check = service.healthcheck.as_ref();
+        if check.is_none_or(|check| check.test != Probe::Notify) {
+            return Ok(None);
+        }
+        let directory = self.shared.settings.paths.services();
+        let listening = Announced::listen(&directory, &service.name);
+        let failed = |e| BatchError::new("service", format!("no socket to say it is ready: {e}"));
+        listening.map(Some).map_err(failed)
+    }
+
     /// A disk that refuses is no reason not to run it: it cannot be entered then.
     fn tell_how_to_enter(&self, service: &str, record: &Record, mut spec: Spec) {
-        // Its socket is handed to itself only.
-        spec.command
-            .env
-            .retain(|(name, _)| !name.as_encoded_bytes().starts_with(b"LISTEN_FD"));
+        // Its sockets are for itself only.
+        spec.command.env.retain(|(name, _)| {
+            let name = name.as_encoded_bytes();
+            !name.starts_with(b"LISTEN_FD") && name != b"NOTIFY_SOCKET"
+        });
         let path = self.shared.settings.paths.service(service);
         if let Err(error) = Surroundings::new(record.clone(), &spec).write(&path) {
             tracing::warn!(path = %path.display(), %error, "cannot write down how to enter a service");
@@ -169,6 +196,7 @@ struct ViewProcess {
     sandbox: Sandbox,
     _entry: Option<Entry>,
     _witness: Option<Attached>,
+    announced: Option<Announced>,
     namespace: Option<PathBuf>,
     shared: Arc<Shared>,
     service: Arc<Service>,
@@ -210,6 +238,11 @@ impl Process for ViewProcess {
                 Some(Ended::Signal(libc::SIGKILL))
             }
         }
+    }
+
+    fn announced(&self) -> Result<(), String> {
+        let none = || Err("it has no way to say that it is ready".to_owned());
+        self.announced.as_ref().map_or_else(none, Announced::check)
     }
 
     fn owns(&self, pid: u32) -> bool {

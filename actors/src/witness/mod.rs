@@ -17,12 +17,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use hd_config::Service;
+use hd_config::{Project, ProjectMode, Service};
 use hd_dag::TreePath;
 
 use self::group::Group;
 pub use self::group::{Attached, permitted};
 use self::seen::Seen;
+use crate::messages::BatchError;
 
 /// What of a service's doings is witnessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,28 @@ impl Witnesses {
 pub struct Witness {
     seen: Mutex<Seen>,
     groups: Mutex<Vec<Arc<Group>>>,
+}
+
+/// Refuses `watch = "auto"` where nobody can see what a service reads.
+///
+/// # Errors
+/// Which service, and why.
+pub fn refuse_blind(project: &Project) -> Result<(), BatchError> {
+    let mut services = project.services.iter();
+    let Some(service) = services.find(|service| service.watch.is_auto()) else {
+        return Ok(());
+    };
+    let why = match (project.options.project, permitted()) {
+        (ProjectMode::Live, Ok(())) => return Ok(()),
+        (ProjectMode::Live, Err(error)) => format!(
+            "the kernel does not let hd see what it reads (fanotify: {error}; it takes root)"
+        ),
+        _ => "what it reads of a projected project is not seen".to_owned(),
+    };
+    let message = format!("watch = \"auto\" does not work here: {why}");
+    Err(BatchError::new("config", message)
+        .at(format!("services.{}.watch", service.name))
+        .hint("list globs: watch = [\"src/**\"]"))
 }
 
 impl Witness {

@@ -119,6 +119,13 @@ fn inside(located: &Located, path: &Path) -> Result<TreePath, CliError> {
 }
 
 fn effect(service: &Service, path: &TreePath) -> Effect {
+    if service.watch.is_auto() {
+        return Effect {
+            service: service.name.clone(),
+            does: format!("restart, if {} has read it", service.name),
+            by: Some("auto".to_owned()),
+        };
+    }
     let does = match service.watch.action(path.as_bytes()) {
         None => "nothing".to_owned(),
         Some(WatchAction::Restart) => "restart".to_owned(),

@@ -34,22 +34,24 @@ pub(super) fn read(item: &Item<'_>, service_port: Option<u16>) -> Result<Healthc
 }
 
 fn probe(item: &Item<'_>, section: &Section<'_>, service_port: Option<u16>) -> Result<Probe> {
-    let probes = ["test", "http", "tcp", "log"];
+    let probes = ["test", "http", "tcp", "log", "notify"];
     let given: Vec<Item<'_>> = probes.iter().filter_map(|key| section.get(key)).collect();
     match given.as_slice() {
         [one] => match one.key() {
             "http" => http(one, service_port),
             "tcp" => tcp(one),
             "log" => log(one),
+            "notify" => announced(one),
             _ => test(one),
         },
         [] => {
-            let hint = "test = \"curl -f localhost:3000\", http = \"/healthz\", tcp = 5432 or log = \"listening\"";
-            Err(item.invalid("it lacks `test`, `http`, `tcp` or `log`", hint))
+            let hint = "test = \"curl -f localhost:3000\", http = \"/healthz\", tcp = 5432, log = \"listening\" or notify = true";
+            Err(item.invalid("it lacks `test`, `http`, `tcp`, `log` or `notify`", hint))
         }
-        [_, second, ..] => {
-            Err(second.invalid_key("only one of `test`, `http`, `tcp`, `log` is tried", ""))
-        }
+        [_, second, ..] => Err(second.invalid_key(
+            "only one of `test`, `http`, `tcp`, `log`, `notify` is tried",
+            "",
+        )),
     }
 }
 
@@ -79,22 +81,21 @@ fn http(item: &Item<'_>, service_port: Option<u16>) -> Result<Probe> {
             path: text.to_owned(),
         });
     }
-    if text.starts_with("https://") {
-        return Err(item.not_yet(
-            &format!("{text:?}"),
-            "probe by http, tcp or a command for now",
-        ));
-    }
-    let rest = text.strip_prefix("http://");
+    let secure = text.strip_prefix("https://");
+    let rest = secure.or_else(|| text.strip_prefix("http://"));
     let rest = rest.ok_or_else(|| item.invalid(format!("{text:?} is no URL"), example))?;
     let (authority, path) = match rest.find('/') {
         Some(at) => rest.split_at(at),
         None => (rest, "/"),
     };
-    let (host, port) = host_port(authority, Some(80))
+    let (host, port) = host_port(authority, Some(if secure.is_some() { 443 } else { 80 }))
         .ok_or_else(|| item.invalid(format!("{text:?} is no URL"), example))?;
     let path = path.to_owned();
-    Ok(Probe::Http { host, port, path })
+    Ok(if secure.is_some() {
+        Probe::Https { host, port, path }
+    } else {
+        Probe::Http { host, port, path }
+    })
 }
 
 fn log(item: &Item<'_>) -> Result<Probe> {
@@ -111,6 +112,16 @@ fn log(item: &Item<'_>) -> Result<Probe> {
             );
             Err(item.invalid(why, "e.g. log = \"ready to accept connections\""))
         }
+    }
+}
+
+fn announced(item: &Item<'_>) -> Result<Probe> {
+    match item.value() {
+        DeValue::Boolean(true) => Ok(Probe::Notify),
+        DeValue::Boolean(false) => {
+            Err(item.invalid("false says nothing", "leave it out, or `notify = true`"))
+        }
+        _ => Err(item.wrong_type("true", "notify = true")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `watch` of a service: globs, and rules that do something gentler than a restart.
+//! `watch` of a service: globs, `"auto"`, and rules that do something gentler than a restart.
 
 use toml::de::DeValue;
 
@@ -15,9 +15,13 @@ pub(super) fn read(item: &Item<'_>) -> Result<WatchSet> {
     if let DeValue::String(text) = item.value()
         && text == "auto"
     {
-        return Err(item.not_yet("\"auto\"", "list globs: watch = [\"src/**\"]"));
+        return Ok(WatchSet::auto());
     }
-    let elements = item.elements()?;
+    let hint = match item.value() {
+        DeValue::String(text) => format!("watch = [{text:?}]"),
+        _ => "watch = [\"src/**\"]".to_owned(),
+    };
+    let elements = item.elements_of("a list of globs or \"auto\"", &hint)?;
     let mut rules = Vec::new();
     // Which element each glob stands in, for errors.
     let mut stands_in = Vec::new();

@@ -202,7 +202,11 @@ impl Book<'_> {
                 from,
             );
         }
-        self.list(&key("watch"), &watch(&service.watch));
+        if service.watch.is_auto() {
+            self.say(&key("watch"), "auto");
+        } else {
+            self.list(&key("watch"), &watch(&service.watch));
+        }
         if let Some(check) = &service.healthcheck {
             self.healthcheck(&key("healthcheck"), check);
         }
@@ -262,6 +266,10 @@ impl Book<'_> {
             Probe::Http { host, port, path } => {
                 ("http", json!(format!("http://{host}:{port}{path}")))
             }
+            Probe::Https { host, port, path } => {
+                ("http", json!(format!("https://{host}:{port}{path}")))
+            }
+            Probe::Notify => ("notify", json!(true)),
             Probe::Log(line) => ("log", json!(line)),
             Probe::Tcp { host, port } => ("tcp", json!(format!("{host}:{port}"))),
         };
