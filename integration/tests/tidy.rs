@@ -33,6 +33,10 @@ const SHELLS_BESIDE_ACTORS: &[(&str, &str)] = &[
         "makes and reads the socket on which a service says that it is ready",
     ),
     (
+        "actors/src/service_supervisor/connect.rs",
+        "connects to services that are probed",
+    ),
+    (
         "actors/src/service_supervisor/tls.rs",
         "speaks TLS to services that are probed",
     ),

@@ -51,11 +51,16 @@ pub struct Desk {
 impl Desk {
     /// Gives the whole report, actors included.
     pub async fn report(&self) -> Report {
+        let mut report = self.brief();
+        let actors = self.runtime.observe_all(OBSERVE_WITHIN).await;
+        report.actors = Some(actors.into_iter().map(actor).collect());
+        report
+    }
+
+    fn brief(&self) -> Report {
         let mut report = self.shared.report(&self.state);
         report.services = self.board.reports();
         report.watching = self.shared.pause.report();
-        let actors = self.runtime.observe_all(OBSERVE_WITHIN).await;
-        report.actors = Some(actors.into_iter().map(actor).collect());
         report
     }
 
@@ -65,6 +70,11 @@ impl Desk {
             Request::Status | Request::Attach | Request::Events => {
                 return Reply::Report {
                     report: Box::new(self.report().await),
+                };
+            }
+            Request::Brief => {
+                return Reply::Report {
+                    report: Box::new(self.brief()),
                 };
             }
             Request::Written { names } => match self.written(names).await {

@@ -18,6 +18,8 @@ pub const REQUEST_MAX: usize = 64 * 1024;
 pub enum Request {
     /// The state, actors included; answered within 300 ms.
     Status,
+    /// The state without what actors do; answered at once.
+    Brief,
     /// Look at the whole project again, run what must run, answer when it is done.
     Build {
         /// Steps to run even if a result is valid.

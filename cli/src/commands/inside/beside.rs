@@ -22,13 +22,13 @@ const AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// Runs the command; `build` makes the steps true first.
 pub(super) fn run(client: Client, located: &Located, wish: Wish, build: bool) -> Outcome {
-    let report = client.report(&Request::Status, Some(PROMPT))?;
+    let mut report = client.report(&Request::Brief, Some(PROMPT))?;
     attach::same_base(wish.base.as_deref(), &report)?;
     if build {
-        connect(located)?.report(&Request::Build { rerun: Vec::new() }, None)?;
+        report = connect(located)?.report(&Request::Build { rerun: Vec::new() }, None)?;
     }
     let conductor = Conductor::new()?;
-    let mut entered = enter(located, &wish, &conductor)?;
+    let mut entered = enter(located, report, &wish, &conductor)?;
     let terminal = entered.take_terminal();
     conductor.conduct(Inside::Entered(entered), terminal)
 }
@@ -40,18 +40,16 @@ fn connect(located: &Located) -> Result<Client, CliError> {
 /// Enters the service that is meant, waiting for one that is just being started.
 pub(super) fn enter(
     located: &Located,
+    mut report: Report,
     wish: &Wish,
     conductor: &Conductor,
 ) -> Result<Entered, CliError> {
-    let helper = Helper::prepare().map_err(broken)?;
-    let launcher = Launcher::new(helper, None);
     let deadline = Instant::now() + THERE_WITHIN;
     loop {
-        let report = connect(located)?.report(&Request::Status, Some(PROMPT))?;
         let candidates = candidates(located, &report, wish.service.as_deref())?;
         conductor.starting();
         for service in &candidates {
-            if let Some(entered) = try_one(located, &launcher, &service.name, wish)? {
+            if let Some(entered) = try_one(located, &service.name, wish)? {
                 return Ok(entered);
             }
         }
@@ -60,6 +58,7 @@ pub(super) fn enter(
             return Err(none_runs(&candidates));
         }
         pause(AGAIN_AFTER);
+        report = connect(located)?.report(&Request::Brief, Some(PROMPT))?;
     }
 }
 
@@ -87,12 +86,7 @@ fn candidates<'a>(
     Ok(services)
 }
 
-fn try_one(
-    located: &Located,
-    launcher: &Launcher,
-    service: &str,
-    wish: &Wish,
-) -> Result<Option<Entered>, CliError> {
+fn try_one(located: &Located, service: &str, wish: &Wish) -> Result<Option<Entered>, CliError> {
     let path = located.paths.service(service);
     let surroundings = Surroundings::read(&path).map_err(|e| CliError::io("read", &path, &e))?;
     let Some(surroundings) = surroundings else {
@@ -106,7 +100,11 @@ fn try_one(
         network,
     } = surroundings;
     let rights = (privileges, limits, network);
-    launcher
+    let helper = match Helper::shared_by(&record) {
+        Some(helper) => helper,
+        None => Helper::prepare().map_err(broken)?,
+    };
+    Launcher::new(helper, None)
         .enter_recorded(&record, rights, &wish.within(command), wish.stdio()?)
         .map_err(broken)
 }

@@ -8,13 +8,14 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use hd_actors::control::protocol::Request;
 use serde_json::json;
 
 use super::beside::enter;
 use super::command::Wish;
 use super::conduct::{Conductor, Inside};
 use crate::args::{CopyArgs, HowArgs, Place};
-use crate::client::not_running;
+use crate::client::{PROMPT, not_running};
 use crate::error::{CliError, Outcome, exit};
 use crate::leftovers;
 use crate::output::Output;
@@ -197,9 +198,8 @@ fn carry<T: Send + 'static>(
     stdout: Option<OwnedFd>,
     meanwhile: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, CliError> {
-    if leftovers::find(located)?.is_none() {
-        return Err(not_running(&shown(&located.config)));
-    }
+    let client = leftovers::find(located)?.ok_or_else(|| not_running(&shown(&located.config)))?;
+    let report = client.report(&Request::Brief, Some(PROMPT))?;
     let how = HowArgs {
         env: Vec::new(),
         no_tty: true,
@@ -209,7 +209,7 @@ fn carry<T: Send + 'static>(
     let mut wish = Wish::new(argv, &how, service, None)?;
     wish.pipes = Some((stdin, stdout));
     let conductor = Conductor::new()?;
-    let entered = enter(located, &wish, &conductor)?;
+    let entered = enter(located, report, &wish, &conductor)?;
     // Its ends are its own now: a stream ends when the last copy of them is closed.
     drop(wish);
     let beside = thread::spawn(meanwhile);

@@ -3,8 +3,10 @@
 use crate::runner::Test;
 use crate::support::{Running, SOON, launcher, pipe, processes_in, readable, shell};
 use hd_sandbox::{
-    Command, End, Entered, Event, Record, Result, SandboxError, Stdio, Terminal, TtySize,
+    Command, End, Entered, Event, Helper, Launcher, MountOp, Record, Result, SandboxError, Stdio,
+    Terminal, TtySize,
 };
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::AsFd;
 
@@ -24,6 +26,14 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "a_sandbox_is_entered_by_its_record",
         a_sandbox_is_entered_by_its_record,
+    ),
+    (
+        "the_copy_of_a_running_sandbox_serves_to_enter_it",
+        the_copy_of_a_running_sandbox_serves_to_enter_it,
+    ),
+    (
+        "a_mount_is_reported_before_the_command_runs",
+        a_mount_is_reported_before_the_command_runs,
     ),
     ("it_ends_with_the_sandbox", it_ends_with_the_sandbox),
     (
@@ -140,6 +150,51 @@ fn a_sandbox_is_entered_by_its_record() {
     running.sandbox.kill().unwrap();
     running.sandbox.wait(Some(SOON)).unwrap();
     assert!(inside(&record).is_none());
+}
+
+fn the_copy_of_a_running_sandbox_serves_to_enter_it() {
+    let running = idle();
+    let record = running.sandbox.record().unwrap();
+    let spec = shell("").spec;
+    let rights = (spec.privileges, spec.limits, spec.network);
+    let shared = Helper::shared_by(&record).unwrap();
+    let borrower = Launcher::new(shared, None);
+    let entered = borrower
+        .enter_recorded(&record, rights, &script("exit 9"), Stdio::default())
+        .unwrap()
+        .unwrap();
+    assert_eq!(entered.wait(Some(SOON)).unwrap().unwrap().end, End::Code(9));
+    // What is no sandbox of this executable has nothing to share.
+    let own = Record::of(std::process::id()).unwrap();
+    assert!(Helper::shared_by(&own).is_none());
+    running.sandbox.kill().unwrap();
+    running.sandbox.wait(Some(SOON)).unwrap();
+    assert!(Helper::shared_by(&record).is_none());
+}
+
+fn a_mount_is_reported_before_the_command_runs() {
+    let mut fixture = shell("test -e /tmp/there");
+    let at: std::path::PathBuf = "root/tmp".into();
+    fixture.spec.mounts.push(MountOp::Tmpfs {
+        at: at.clone(),
+        size: None,
+        mode: 0o1777,
+    });
+    let name = "private".to_owned();
+    fixture.spec.mounts.push(MountOp::Report { at, name });
+    let mut pending = launcher()
+        .spawn(&fixture.spec, Stdio::default(), None)
+        .unwrap();
+    let Event::Mount { name, fd } = pending.next_event(SOON).unwrap() else {
+        panic!("no mount was reported")
+    };
+    assert_eq!(name, "private");
+    // Nothing runs before the next event is asked for: this is there in time.
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+    rustix::fs::openat(&fd, "there", flags, Mode::from_raw_mode(0o644)).unwrap();
+    drop(fd);
+    let sandbox = crate::support::started(pending).unwrap();
+    assert!(sandbox.wait(Some(SOON)).unwrap().unwrap().success());
 }
 
 fn it_ends_with_the_sandbox() {
