@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 
 use crate::run::Run;
 
-/// Makes the devices and account files, mounts them and becomes the user: `sh -c SCRIPT sh DIR UID RANGES PROGRAM…`.
+/// Makes the device, shows the account files and becomes the user: `sh -c SCRIPT sh DIR UID PROGRAM…`.
+///
+/// A tmpfs takes the device, for `/tmp` may allow none; the files stay the same ones from run to run, as steps look
+/// at them.
 const SCRIPT: &str = r#"set -e
-dir=$1; uid=$2; ranges=$3; shift 3
-mount -t tmpfs none "$dir"
-mknod -m 666 "$dir/fuse" c 10 229
-mount --bind "$dir/fuse" /dev/fuse
-{ cat /etc/passwd; echo "hd-test:x:$uid:$uid::/home/hd-test:/bin/sh"; } > "$dir/passwd"
-echo "$ranges" > "$dir/ranges"
-for file in subuid subgid; do
-    if [ -e /etc/$file ]; then mount --bind "$dir/ranges" /etc/$file; fi
+dir=$1; uid=$2; shift 2
+mount -t tmpfs none "$dir/dev"
+mknod -m 666 "$dir/dev/fuse" c 10 229
+mount --bind "$dir/dev/fuse" /dev/fuse
+for file in passwd subuid subgid; do
+    if [ -e /etc/$file ]; then mount --bind "$dir/$file" /etc/$file; fi
 done
-mount --bind "$dir/passwd" /etc/passwd
 exec setpriv --reuid "$uid" --regid "$uid" --clear-groups "$@"
 "#;
 
@@ -27,27 +27,40 @@ exec setpriv --reuid "$uid" --regid "$uid" --clear-groups "$@"
 pub struct User {
     /// His id, and that of his group.
     pub uid: u32,
-    /// Whether he has 65,536 ids more.
-    pub has_ranges: bool,
-    /// An empty directory that only his processes see filled.
+    /// What is mounted for him: account files, and a place for the device.
     dir: PathBuf,
     /// A copy of `hd` where he can get at it.
     program: PathBuf,
 }
 
 impl User {
-    /// Makes a user who can run the binary under test from `place`, and gives him all below it.
+    /// Makes a user who can run the binary under test from `place`, and gives him all below it; `has_ranges` gives him
+    /// 65,536 ids more.
     pub(crate) fn new(place: &Path, has_ranges: bool) -> Self {
         const UID: u32 = 4242;
-        let (dir, program) = (place.join("dev"), place.join("hd-of-user"));
-        std::fs::create_dir(&dir).expect("make a directory");
+        let (dir, program) = (place.join("etc"), place.join("hd-of-user"));
+        std::fs::create_dir_all(dir.join("dev")).expect("make a directory");
+        let passwd = std::fs::read_to_string("/etc/passwd").expect("read the accounts");
+        let line = format!("hd-test:x:{UID}:{UID}::/home/hd-test:/bin/sh\n");
+        let ranges = if has_ranges {
+            "hd-test:300000:65536\n".to_owned()
+        } else {
+            String::new()
+        };
+        let texts = [
+            ("passwd", passwd + &line),
+            ("subuid", ranges.clone()),
+            ("subgid", ranges),
+        ];
+        for (name, text) in texts {
+            std::fs::write(dir.join(name), text).expect("write an account file");
+        }
         let binary = crate::env::binary();
         if std::fs::hard_link(&binary, &program).is_err() {
             std::fs::copy(&binary, &program).expect("copy hd");
         }
         let user = Self {
             uid: UID,
-            has_ranges,
             dir,
             program,
         };
@@ -70,15 +83,10 @@ impl User {
 
     /// Prepares `hd` for him, without arguments.
     pub(crate) fn hd(&self) -> Run {
-        let ranges = if self.has_ranges {
-            format!("{}:300000:65536", self.uid)
-        } else {
-            String::new()
-        };
         Run::new(Path::new("unshare"))
             .args(["--mount", "sh", "-c", SCRIPT, "sh"])
             .args([self.dir.as_os_str()])
-            .args([self.uid.to_string(), ranges])
+            .args([self.uid.to_string()])
             .args([self.program.as_os_str()])
             .env("HOME", "/home/hd-test")
             .env("USER", "hd-test")

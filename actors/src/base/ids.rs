@@ -92,7 +92,10 @@ impl Ids {
 
     /// Says what to do about a command that failed with these last lines for want of more ids.
     pub fn advice(&self, tail: &[String]) -> Option<&'static str> {
-        let is_it = |line: &String| MORE_IDS.iter().any(|words| line.contains(words));
+        let is_it = |line: &String| {
+            let of_chown = line.contains("chown") && line.contains("nvalid argument");
+            of_chown || MORE_IDS.iter().any(|words| line.contains(words))
+        };
         (self.kind() == "single" && tail.iter().any(is_it)).then_some(
             "an ordinary user has one id here, so files cannot be given to another and apt-get cannot \
              work: install newuidmap (package uidmap) and give yourself a range in /etc/subuid and \
@@ -141,6 +144,7 @@ mod tests {
         );
         let said = |line: &str| single.advice(&[line.to_owned()]);
         assert!(said("chown: changing ownership of 'x': Invalid argument").is_some());
+        assert!(said("chown: /home/app: Invalid argument").is_some());
         assert_eq!(said("no such file"), None);
         let host = Base::Host(HostBase::detect("/usr/bin", Path::new("/home/ann")));
         let same = Ids::for_caller(&caller, &host);
