@@ -220,6 +220,7 @@ impl Running {
     /// Leaves nothing behind but the last state.
     pub(crate) fn clean_up(&self, report: &Report) {
         let settings = &self.shared.settings;
+        self.shared.end_network();
         if let Err(error) = clear_leftovers(settings) {
             tracing::warn!(%error, "clean-up failed");
         }

@@ -7,10 +7,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
+use hd_config::{Service, ServiceNetwork};
 use hd_dag::trace::Trace;
 use hd_dag::{NodeCache, Rooted};
 use hd_projection::{Composite, Graft, Owner};
-use hd_sandbox::{Guardian, Helper, Launcher};
+use hd_sandbox::{Guardian, Helper, Launcher, MountNamespace, NetworkNamespace};
 use hd_store::{Id, NodeKind, Store, Writer};
 
 use crate::events::Events;
@@ -59,6 +60,7 @@ pub struct Shared {
     pub built: OnceLock<PrepareView>,
     launcher: OnceLock<(Launcher, Guardian)>,
     starting: Mutex<()>,
+    network: Mutex<Option<Arc<NetworkNamespace>>>,
     traces: Mutex<HashMap<Id, Arc<Trace>>>,
 }
 
@@ -89,6 +91,7 @@ impl Shared {
             built: OnceLock::new(),
             launcher: OnceLock::new(),
             starting: Mutex::default(),
+            network: Mutex::default(),
             traces: Mutex::default(),
         })
     }
@@ -129,6 +132,30 @@ impl Shared {
         let guardian = Guardian::start(&helper).map_err(|e| BatchError::new("sandbox", e))?;
         let launcher = Launcher::new(helper, Some(guardian.clone()));
         Ok(&self.launcher.get_or_init(|| (launcher, guardian)).0)
+    }
+
+    /// Gives the network that isolated services share; the first that asks makes it. Blocks.
+    pub fn network(&self, within: &MountNamespace) -> Result<Arc<NetworkNamespace>, BatchError> {
+        let launcher = self.launcher()?;
+        let mut held = self.network.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(network) = &*held {
+            return Ok(network.clone());
+        }
+        let made = launcher.network_namespace(Some(within));
+        let made = Arc::new(made.map_err(|e| BatchError::new("sandbox", e))?);
+        Ok(held.insert(made).clone())
+    }
+
+    /// Gives the network a service is on, if that is the isolated one and was made.
+    pub fn known_network(&self, service: &Service) -> Option<Arc<NetworkNamespace>> {
+        let held = self.network.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_on = service.network == ServiceNetwork::Isolated;
+        held.clone().filter(|_| is_on)
+    }
+
+    /// Gives the isolated network up: it goes with the last who uses it.
+    pub fn end_network(&self) {
+        *self.network.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Gives the guardian, if it was started.

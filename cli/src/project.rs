@@ -1,6 +1,6 @@
 //! Which project is meant, and what its hd.toml says in this environment.
 
-mod ports;
+pub(crate) mod ports;
 mod volumes;
 
 use std::collections::BTreeMap;

@@ -96,14 +96,11 @@ pub(crate) const SERVICE: Keys = Keys {
         "restart",
         "profiles",
         "volumes",
+        "network",
+        "ports",
     ],
     later: &[
-        (
-            "ports",
-            "name the one port it listens on as `port = 3000` for now",
-        ),
         ("resources", TABLE_HINT),
-        ("network", "services use the host's network for now"),
         ("replicas", "declare the service twice for now"),
         ("logs", TABLE_HINT),
     ],

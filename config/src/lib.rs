@@ -18,6 +18,7 @@ pub mod files;
 mod glob;
 pub mod ingest;
 mod keys;
+pub mod network;
 pub mod order;
 mod parse;
 mod path;
@@ -38,6 +39,7 @@ pub mod watch;
 
 pub use error::{ConfigError, Place, Problem, Report};
 pub use files::{DirFilter, FileFilter, Files, FilterStack, HiddenBy, Verdict};
+pub use network::{Published, ServiceNetwork};
 pub use parse::{parse, parse_with};
 pub use project::{Dependency, DependencyKind, GcLimits, Options, Project, ProjectMode, Provider};
 pub use secret::{Secret, SecretSource};

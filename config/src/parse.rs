@@ -7,6 +7,7 @@ mod environment;
 mod files;
 mod healthcheck;
 mod life;
+mod network;
 mod options;
 mod profiles;
 mod secrets;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::network::{Published, ServiceNetwork};
 use crate::signal::Signal;
 use crate::volume::Volume;
 use crate::watch::WatchSet;
@@ -70,6 +71,10 @@ pub struct Service {
     pub profiles: Vec<String>,
     /// What it finds beside its view; no two at one place.
     pub volumes: Vec<Volume>,
+    /// What it sees of the network; its `port` is one of that.
+    pub network: ServiceNetwork,
+    /// Ports of the isolated network that the machine has too.
+    pub ports: Vec<Published>,
     /// Long-running or one-shot.
     pub kind: Kind,
     /// How readiness is probed, where `port` is not enough.
@@ -101,6 +106,8 @@ impl Service {
             pre_stop: Vec::new(),
             profiles: Vec::new(),
             volumes: Vec::new(),
+            network: ServiceNetwork::Host,
+            ports: Vec::new(),
             kind: Kind::Service,
             healthcheck: None,
         }

@@ -82,7 +82,7 @@ fn services_are_read_with_their_defaults() {
         .iter()
         .map(|service| service.name.as_str())
         .collect();
-    assert_eq!(names, ["web", "migrate", "db", "worker_2"]);
+    assert_eq!(names, ["web", "migrate", "db", "worker_2", "proxy"]);
 
     let web = project.service("web").unwrap();
     assert_eq!(web.command, Command::Shell("python app.py".to_owned()));

@@ -185,6 +185,11 @@ impl InstancePaths {
         self.dir().join("volumes")
     }
 
+    /// Names and addresses that isolated services see as `/etc/hosts`.
+    pub fn hosts(&self) -> PathBuf {
+        self.dir().join("hosts")
+    }
+
     /// Log of the last run of a step.
     pub fn step_log(&self, step: &str) -> PathBuf {
         self.dir().join("logs").join(format!("{step}.log"))

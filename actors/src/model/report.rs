@@ -126,6 +126,12 @@ pub struct ServiceReport {
     pub command: String,
     /// Its watch patterns.
     pub watch: Vec<String>,
+    /// What it sees of the network, unless that is the machine's: `isolated` or `none`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// Ports of it that this machine has too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<PublishedPort>,
     /// What it finds beside its view, as `hd.toml` says it in the short form.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<String>,
@@ -136,6 +142,17 @@ pub struct ServiceReport {
     /// Why changes of some files it watches restart it no more, if that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended: Option<String>,
+}
+
+/// A port of an isolated service that this machine has too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// Address of this machine.
+    pub address: String,
+    /// Port of this machine.
+    pub port: u16,
+    /// Port of the service.
+    pub target: u16,
 }
 
 /// How an actor answered.

@@ -6,6 +6,7 @@ pub mod journal;
 mod launch;
 mod layers;
 pub mod mount_points;
+mod network;
 pub mod outputs;
 pub mod prepare;
 pub mod retire;

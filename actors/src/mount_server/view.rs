@@ -158,9 +158,11 @@ impl ServiceView {
         self.catch_up(shared, name)?;
         let owner = (command.uid, command.gid);
         let mut spec = self.spec(shared, name, command);
+        let mut network = None;
         if let Some(service) = more.service {
             let volumes = self.volumes(shared, name, service, owner)?;
             spec.mounts.extend(volumes);
+            network = self.connect(shared, service, &mut spec)?;
         }
         spec.mounts.extend(more.mounts);
         let witnessed = more
@@ -173,7 +175,7 @@ impl ServiceView {
         let broken = |e: hd_sandbox::SandboxError| BatchError::new("sandbox", e).at(name);
         let mut pending = shared
             .launcher()?
-            .spawn(&spec, stdio, Some(&self.namespace))
+            .spawn_on(&spec, stdio, Some(&self.namespace), network.as_deref())
             .map_err(broken)?;
         let (mut terminal, mut witness) = (None, None);
         loop {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hd_config::{Kind, Service, WatchSet};
+use hd_config::{Kind, Published, Service, ServiceNetwork, WatchSet};
 use tokio::sync::watch;
 
-use crate::model::report::{ServiceReport, ServiceState};
+use crate::model::report::{PublishedPort, ServiceReport, ServiceState};
 
 /// What is known of one service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,8 @@ impl Standing {
             port: service.port,
             command: service.command.to_string(),
             watch: watched(&service.watch),
+            network: network(service),
+            published: published(service),
             volumes: service.volumes.iter().map(ToString::to_string).collect(),
             reason: "waiting for the steps".to_owned(),
             ..ServiceReport::default()
@@ -61,6 +63,22 @@ impl Standing {
             _ => false,
         }
     }
+}
+
+fn network(service: &Service) -> Option<String> {
+    let is_said = service.network != ServiceNetwork::Host;
+    is_said.then(|| service.network.as_str().to_owned())
+}
+
+fn published(service: &Service) -> Vec<PublishedPort> {
+    let port = |one: &Published| {
+        Some(PublishedPort {
+            address: one.address.to_string(),
+            port: one.port?,
+            target: one.target,
+        })
+    };
+    service.ports.iter().filter_map(port).collect()
 }
 
 /// Holder of all [`Standing`]s by name; clones are the same.
@@ -105,6 +123,8 @@ impl Board {
                 port: fresh.report.port,
                 command: fresh.report.command,
                 watch: fresh.report.watch,
+                network: fresh.report.network,
+                published: fresh.report.published,
                 volumes: fresh.report.volumes,
                 ..known.report.clone()
             };

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
+use super::reach::Reach;
 
 /// Connects, but never to itself.
 ///
@@ -12,11 +12,15 @@ use socket2::{Domain, Socket, Type};
 /// the same one would end up at itself (RFC 9293 §3.5, simultaneous open), and take the port away from
 /// the service. So its own port is chosen first. `/proc/net/tcp` would tell as well who listens, but
 /// takes the kernel 5 ms a look.
-pub(super) fn connect_to(address: SocketAddr, within: Duration) -> Result<TcpStream, String> {
+pub(super) fn connect_to(
+    reach: &Reach,
+    address: SocketAddr,
+    within: Duration,
+) -> Result<TcpStream, String> {
     let connected = if address.ip().is_loopback() {
-        from_another_port(address, within)
+        from_another_port(reach, address, within)
     } else {
-        TcpStream::connect_timeout(&address, within)
+        elsewhere(reach, address, within)
     };
     connected.map_err(|e| match e.kind() {
         io::ErrorKind::ConnectionRefused => format!("nothing listens on {address}"),
@@ -24,8 +28,18 @@ pub(super) fn connect_to(address: SocketAddr, within: Duration) -> Result<TcpStr
     })
 }
 
-fn from_another_port(address: SocketAddr, within: Duration) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+fn elsewhere(reach: &Reach, address: SocketAddr, within: Duration) -> io::Result<TcpStream> {
+    let socket = reach.socket(address)?;
+    socket.connect_timeout(&address.into(), within)?;
+    Ok(socket.into())
+}
+
+fn from_another_port(
+    reach: &Reach,
+    address: SocketAddr,
+    within: Duration,
+) -> io::Result<TcpStream> {
+    let socket = reach.socket(address)?;
     socket.bind(&SocketAddr::new(address.ip(), 0).into())?;
     let own = socket.local_addr()?.as_socket();
     if own.is_some_and(|own| own.port() == address.port()) {

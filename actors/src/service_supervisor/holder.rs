@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use rustix::io::Errno;
-use socket2::{Domain, Socket, Type};
+
+use super::reach::Reach;
 
 /// State of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
@@ -40,11 +41,11 @@ impl fmt::Display for Holder {
 /// Says who is in the way of a service that wants to listen on a port; nothing when it is free.
 ///
 /// Connections that linger in `TIME_WAIT` are in nobody's way: only listening sockets count.
-pub(crate) fn in_use(port: u16) -> Option<String> {
-    if is_free(port) {
+pub(crate) fn in_use(reach: &Reach, port: u16) -> Option<String> {
+    if is_free(reach, port) {
         return None;
     }
-    let listeners = listeners(port);
+    let listeners = listeners(reach, port);
     let first = listeners.first()?;
     let who = listeners.iter().find_map(|listener| holder(listener.inode));
     let who = who.map_or_else(
@@ -56,13 +57,13 @@ pub(crate) fn in_use(port: u16) -> Option<String> {
 
 /// Says whether a socket could listen on a port; false when it is not certain. Takes microseconds, where
 /// the kernel needs 5 ms to print a table of all sockets.
-fn is_free(port: u16) -> bool {
+fn is_free(reach: &Reach, port: u16) -> bool {
     let local = [
         IpAddr::from(Ipv4Addr::LOCALHOST),
         IpAddr::from(Ipv6Addr::LOCALHOST),
     ];
     let mut addresses = local.iter().map(|ip| SocketAddr::new(*ip, port));
-    addresses.all(|address| match could_bind(address) {
+    addresses.all(|address| match could_bind(reach, address) {
         Ok(()) => true,
         // There is no such family, or no such address, here.
         Err(error) => matches!(
@@ -72,17 +73,18 @@ fn is_free(port: u16) -> bool {
     })
 }
 
-fn could_bind(address: SocketAddr) -> std::io::Result<()> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+fn could_bind(reach: &Reach, address: SocketAddr) -> std::io::Result<()> {
+    let socket = reach.socket(address)?;
     // Then only a listening socket is in the way, none that lingers: socket(7).
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())
 }
 
 /// Gives the sockets that accept connections to 127.0.0.1 or ::1 on a port.
-pub(crate) fn listeners(port: u16) -> Vec<Listener> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .map(|path| fs::read_to_string(path).unwrap_or_default());
+pub(crate) fn listeners(reach: &Reach, port: u16) -> Vec<Listener> {
+    let directory = reach.tables();
+    let tables =
+        ["tcp", "tcp6"].map(|name| fs::read_to_string(directory.join(name)).unwrap_or_default());
     tables.iter().flat_map(|table| parse(table, port)).collect()
 }
 
@@ -221,7 +223,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let me = std::process::id();
-        let told = in_use(port).unwrap();
+        let told = in_use(&Reach::Host, port).unwrap();
         let start = format!("port {port} is in use by ");
         assert!(
             told.starts_with(&start) && told.ends_with(&format!("(pid {me})")),
@@ -232,7 +234,7 @@ mod tests {
         let (server, _) = listener.accept().unwrap();
         drop((server, listener));
         drop(client);
-        assert_eq!(in_use(port), None);
+        assert_eq!(in_use(&Reach::Host, port), None);
     }
 
     #[test]
@@ -240,6 +242,9 @@ mod tests {
         let Ok(listener) = TcpListener::bind("[::1]:0") else {
             return;
         };
-        assert_eq!(listeners(listener.local_addr().unwrap().port()).len(), 1);
+        assert_eq!(
+            listeners(&Reach::Host, listener.local_addr().unwrap().port()).len(),
+            1
+        );
     }
 }

@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use hd_config::Published;
 use hd_store::Id;
 
+use super::forward::Forwarding;
 use super::lifecycle::Past;
 use super::socket::HeldSocket;
 use super::spawner::{Process, Spawner};
@@ -34,6 +36,7 @@ struct Remembered {
     watch_restarts: u64,
     process: Option<Weak<dyn Process>>,
     socket: Option<HeldSocket>,
+    published: Option<Forwarding>,
 }
 
 impl Memory {
@@ -99,9 +102,27 @@ impl Memory {
         held.socket.take_if(|socket| wanted != Some(socket.place()));
     }
 
-    /// Gives the listening socket up: who connects to a service that stays stopped is refused.
+    /// Listens on published ports, by `start` unless exactly those are listened to already.
+    pub(crate) fn publish(
+        &self,
+        ports: &[Published],
+        start: impl FnOnce() -> Result<Forwarding, String>,
+    ) -> Result<(), String> {
+        let mut held = self.lock();
+        let are_these = |one: &Forwarding| one.ports() == ports;
+        if !held.published.as_ref().is_some_and(are_these) {
+            held.published = None;
+            if !ports.is_empty() {
+                held.published = Some(start()?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the listening sockets up: who connects to a service that stays stopped is refused.
     pub(crate) fn release_socket(&self) {
-        self.lock().socket = None;
+        let mut held = self.lock();
+        (held.socket, held.published) = (None, None);
     }
 
     fn lock(&self) -> MutexGuard<'_, Remembered> {

@@ -1,7 +1,7 @@
 //! Finds out whether a service is ready: a thread per run that ends with the run.
 
 use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use hd_supervision::Port;
 
 use super::connect::connect_to;
 use super::holder;
+use super::reach::Reach;
 use super::schedule::{Check, Plan, Schedule};
 use super::spawner::Process;
 use super::tls::{self, Wire};
@@ -75,9 +76,10 @@ fn probe(
 
 /// Tries once.
 fn check(plan: &Plan, process: &dyn Process) -> Result<(), String> {
+    let reach = &process.reach();
     match &plan.check {
         Check::Port(port) => own_port(*port, plan.timeout, process),
-        Check::Held(port) => accepted(*port, plan.timeout),
+        Check::Held(port) => accepted(reach, *port, plan.timeout),
         Check::Log(seen) => seen.check(),
         Check::Announced => process.announced(),
         // The plan has made them `Check::Log` and `Check::Announced`.
@@ -85,13 +87,16 @@ fn check(plan: &Plan, process: &dyn Process) -> Result<(), String> {
         Check::Health(Probe::Exec(command)) => process
             .beside(command, None, plan.timeout)
             .map_err(|why| format!("healthcheck {why}")),
-        Check::Health(Probe::Tcp { host, port }) => connect(host, *port, plan.timeout).map(drop),
+        Check::Health(Probe::Tcp { host, port }) => {
+            connect(reach, host, *port, plan.timeout).map(drop)
+        }
         Check::Health(Probe::Http { host, port, path }) => {
-            let stream = connect(host, *port, plan.timeout)?;
+            let stream = connect(reach, host, *port, plan.timeout)?;
             get(stream, "http", (host, *port, path), plan.timeout)
         }
         Check::Health(Probe::Https { host, port, path }) => {
-            let stream = tls::over(connect(host, *port, plan.timeout)?, host, plan.timeout)?;
+            let stream = connect(reach, host, *port, plan.timeout)?;
+            let stream = tls::over(stream, host, plan.timeout)?;
             get(stream, "https", (host, *port, path), plan.timeout)
         }
     }
@@ -99,16 +104,17 @@ fn check(plan: &Plan, process: &dyn Process) -> Result<(), String> {
 
 /// Tells whether the service itself accepts on its port.
 fn own_port(port: u16, within: Duration, process: &dyn Process) -> Result<(), String> {
+    let reach = &process.reach();
     let local = [
         IpAddr::from(Ipv4Addr::LOCALHOST),
         IpAddr::from(Ipv6Addr::LOCALHOST),
     ];
     local
         .iter()
-        .map(|ip| connect_to(SocketAddr::new(*ip, port), within))
+        .map(|ip| connect_to(reach, SocketAddr::new(*ip, port), within))
         .find(Result::is_ok)
         .unwrap_or_else(|| Err(format!("nothing accepts on port {port}")))?;
-    let holder = holder::listeners(port)
+    let holder = holder::listeners(reach, port)
         .iter()
         .find_map(|listener| holder::holder(listener.inode));
     match holder {
@@ -122,15 +128,15 @@ fn own_port(port: u16, within: Duration, process: &dyn Process) -> Result<(), St
 
 /// Tells whether somebody accepts on a port that hd listens on itself: a connection of our own, on
 /// which nothing is sent, is answered or ended, or the queue of the socket shrinks.
-fn accepted(port: u16, within: Duration) -> Result<(), String> {
+fn accepted(reach: &Reach, port: u16, within: Duration) -> Result<(), String> {
     let waiting = || {
-        holder::listeners(port)
+        holder::listeners(reach, port)
             .first()
             .map(|listener| listener.waiting)
     };
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let failed = |e: io::Error| format!("{local}: {e}");
-    let mut stream = TcpStream::connect_timeout(&local, within).map_err(failed)?;
+    let mut stream = connect_to(reach, local, within)?;
     stream.shutdown(Shutdown::Write).map_err(failed)?;
     stream.set_read_timeout(Some(LOOK_AGAIN)).map_err(failed)?;
     let (deadline, mut before) = (Instant::now() + within.min(ACCEPTED_WITHIN), waiting());
@@ -148,13 +154,13 @@ fn accepted(port: u16, within: Duration) -> Result<(), String> {
     Err(format!("nobody accepts on port {port} yet"))
 }
 
-fn connect(host: &str, port: u16, within: Duration) -> Result<TcpStream, String> {
-    let addresses = (host, port)
-        .to_socket_addrs()
+fn connect(reach: &Reach, host: &str, port: u16, within: Duration) -> Result<TcpStream, String> {
+    let addresses = reach
+        .resolve(host, port)
         .map_err(|e| format!("{host}: {e}"))?;
     let mut failed = format!("{host} has no address");
     for address in addresses {
-        match connect_to(address, within) {
+        match connect_to(reach, address, within) {
             Ok(stream) => return Ok(stream),
             Err(why) => failed = why,
         }

@@ -52,7 +52,7 @@ fn listen() -> (TcpListener, u16) {
 
 fn ask(host: &str, port: u16, path: &str, within: Duration) -> Result<(), String> {
     get(
-        connect(host, port, within)?,
+        connect(&Reach::Host, host, port, within)?,
         "http",
         (host, port, path),
         within,
@@ -116,7 +116,7 @@ fn a_silent_server_fails_in_time() {
             .unwrap_err()
             .contains("nothing listens")
     );
-    assert!(connect("no.such.host.invalid", port, SOON).is_err());
+    assert!(connect(&Reach::Host, "no.such.host.invalid", port, SOON).is_err());
 }
 
 #[test]

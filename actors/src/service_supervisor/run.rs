@@ -9,12 +9,14 @@ use std::time::Duration;
 use hd_config::Service;
 use hd_supervision::{Port, Refused};
 
+use super::forward::Forwarding;
 use super::holder;
 use super::hooks::{self, Meanwhile};
 use super::lifecycle::describe;
 use super::log::{Drained, ServiceLog};
 use super::memory::Memory;
 use super::probe::Probing;
+use super::reach::Reach;
 use super::schedule::Plan;
 use super::seen::Seen;
 use super::socket::HeldSocket;
@@ -94,20 +96,37 @@ impl Start {
         })
     }
 
+    /// Gives the network it will listen on; its published ports are listened to from now on.
+    fn reach(&self) -> Result<Reach, NotStarted> {
+        let reach = self.spawner.reach();
+        let reach = reach.map_err(|e| NotStarted::Failed(e.to_string()))?;
+        let published = match &reach {
+            Reach::Within(network) => {
+                let (name, ports) = (&self.service.name, &self.service.ports);
+                self.memory
+                    .publish(ports, || Forwarding::start(name, ports, network))
+            }
+            Reach::Host => self.memory.publish(&[], || Err(String::new())),
+        };
+        published.map_err(NotStarted::InTheWay)?;
+        Ok(reach)
+    }
+
     /// Gives the socket to hand over; where none is held, the port must be free.
     fn socket(&self) -> Result<Option<OwnedFd>, NotStarted> {
         let held = self.service.socket.zip(self.service.port);
         self.memory.hold_only(held);
+        let reach = self.reach()?;
         let Some(port) = self.service.port else {
             return Ok(None);
         };
         let Some(address) = self.service.socket else {
-            let who = holder::in_use(port);
+            let who = holder::in_use(&reach, port);
             return who.map_or(Ok(None), |who| Err(NotStarted::InTheWay(who)));
         };
         let held = self
             .memory
-            .socket(|| HeldSocket::listen(address, port))
+            .socket(|| HeldSocket::listen(&reach, address, port))
             .map_err(NotStarted::InTheWay)?;
         let descriptor = held.descriptor();
         descriptor

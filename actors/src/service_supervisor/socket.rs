@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::holder;
+use super::reach::Reach;
 
 /// Connections that may wait; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -23,15 +24,15 @@ pub(crate) struct HeldSocket {
 
 impl HeldSocket {
     /// Listens on a port. The error says who is in the way.
-    pub(crate) fn listen(address: IpAddr, port: u16) -> Result<Self, String> {
-        let listener = TcpListener::bind(SocketAddr::new(address, port)).map_err(|error| {
-            let in_use = (error.kind() == io::ErrorKind::AddrInUse).then(|| holder::in_use(port));
+    pub(crate) fn listen(reach: &Reach, address: IpAddr, port: u16) -> Result<Self, String> {
+        let listener = reach.listen(SocketAddr::new(address, port), BACKLOG);
+        let listener = listener.map_err(|error| {
+            let is_taken = error.kind() == io::ErrorKind::AddrInUse;
+            let in_use = is_taken.then(|| holder::in_use(reach, port));
             in_use
                 .flatten()
                 .unwrap_or_else(|| format!("cannot listen on {address}, port {port}: {error}"))
         })?;
-        // The queue of the standard library is short. A refusal leaves that one.
-        let _ = rustix::net::listen(&listener, BACKLOG);
         Ok(Self {
             listener: Arc::new(listener),
             place: (address, port),
@@ -62,12 +63,12 @@ mod tests {
             let free = TcpListener::bind((local, 0)).unwrap();
             free.local_addr().unwrap().port()
         };
-        let held = HeldSocket::listen(local, port).unwrap();
+        let held = HeldSocket::listen(&Reach::Host, local, port).unwrap();
         let waiting = TcpStream::connect((local, port)).unwrap();
         let listener = TcpListener::from(held.descriptor().unwrap());
         let (_, from) = listener.accept().unwrap();
         assert_eq!(from, waiting.local_addr().unwrap());
-        let error = HeldSocket::listen(local, port).unwrap_err();
+        let error = HeldSocket::listen(&Reach::Host, local, port).unwrap_err();
         assert!(
             error.starts_with(&format!("port {port} is in use by ")),
             "{error}"

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hd_config::{Command, Probe, Service, Signal};
-use hd_sandbox::{End, Record, Sandbox, Spec, Stdio};
+use hd_sandbox::{End, NetworkNamespace, Record, Sandbox, Spec, Stdio};
 
 use super::announced::Announced;
 use super::directory::Definition;
 use super::log::Output;
+use super::reach::Reach;
 use crate::messages::{BatchError, Ended};
 use crate::model::process_book::{Entry, ProcessBook};
 use crate::model::surroundings::Surroundings;
@@ -29,6 +30,11 @@ pub(crate) trait Spawner: std::fmt::Debug + Send + Sync {
 
     /// Starts a command in a sandbox like that of the service, before it. Blocks.
     fn before(&self, command: &Command, output: Output) -> Result<Arc<dyn Process>, BatchError>;
+
+    /// Gives the network that its processes listen on. Blocks.
+    fn reach(&self) -> Result<Reach, BatchError> {
+        Ok(Reach::Host)
+    }
 }
 
 /// A started process with all it has started itself. Dropping it kills all of them.
@@ -47,6 +53,11 @@ pub(crate) trait Process: std::fmt::Debug + Send + Sync {
 
     /// Waits until all of it is gone; nothing when the time is over first.
     fn wait(&self, within: Option<Duration>) -> Option<Ended>;
+
+    /// Gives the network it listens on.
+    fn reach(&self) -> Reach {
+        Reach::Host
+    }
 
     /// Tells whether a process belongs to it.
     fn owns(&self, pid: u32) -> bool;
@@ -121,6 +132,15 @@ impl Spawner for ViewSpawner {
             Err(NotStarted::Sandbox(error)) => Err(error),
         }
     }
+
+    fn reach(&self) -> Result<Reach, BatchError> {
+        let network = self.view.network(&self.shared, &self.definition.service());
+        Ok(reach(network?))
+    }
+}
+
+fn reach(network: Option<Arc<NetworkNamespace>>) -> Reach {
+    network.map_or(Reach::Host, Reach::Within)
 }
 
 fn stdio(output: Option<Output>, socket: Option<OwnedFd>) -> Stdio {
@@ -157,6 +177,7 @@ impl ViewSpawner {
             _witness: witness,
             announced,
             namespace,
+            reach: reach(self.shared.known_network(&service)),
             shared: self.shared.clone(),
             service,
             view: self.view.clone(),
@@ -198,6 +219,7 @@ struct ViewProcess {
     _witness: Option<Attached>,
     announced: Option<Announced>,
     namespace: Option<PathBuf>,
+    reach: Reach,
     shared: Arc<Shared>,
     service: Arc<Service>,
     view: Arc<ServiceView>,
@@ -243,6 +265,10 @@ impl Process for ViewProcess {
     fn announced(&self) -> Result<(), String> {
         let none = || Err("it has no way to say that it is ready".to_owned());
         self.announced.as_ref().map_or_else(none, Announced::check)
+    }
+
+    fn reach(&self) -> Reach {
+        self.reach.clone()
     }
 
     fn owns(&self, pid: u32) -> bool {

@@ -34,6 +34,9 @@ pub(crate) struct PortArgs {
     /// Which
     #[arg(value_name = "SERVICE", add = services())]
     pub(crate) service: String,
+    /// Only where this port of it is reached
+    #[arg(value_name = "PORT")]
+    pub(crate) target: Option<u16>,
     #[command(flatten)]
     pub(crate) place: Place,
 }

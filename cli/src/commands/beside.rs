@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use hd_actors::control::protocol::{Request, ServiceAction};
-use hd_actors::model::report::{Report, ServiceReport};
+use hd_actors::model::report::{PublishedPort, Report, ServiceReport};
 use hd_config::Signal;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 use serde_json::json;
@@ -137,7 +137,13 @@ pub(crate) fn port(args: PortArgs, outer: Place, output: Output) -> Outcome {
     let located = project::locate(&args.place.or(outer), None)?;
     let report = report(&located)?;
     let service = find(&report, &args.service)?;
-    let port = service.port.ok_or_else(|| {
+    if service.network.is_some() {
+        return published(service, args.target, output);
+    }
+    let port = service
+        .port
+        .filter(|port| args.target.is_none_or(|target| target == *port));
+    let port = port.ok_or_else(|| {
         let message = format!("{} has no port", service.name);
         CliError::new("usage", exit::USAGE, message)
             .at(&*service.name)
@@ -151,6 +157,35 @@ pub(crate) fn port(args: PortArgs, outer: Place, output: Output) -> Outcome {
         output.value(&json!({"schema": 1, "service": service.name, "host": host, "port": port}))?;
     } else {
         output.data(&format!("{}\n", SocketAddr::new(host, port)))?;
+    }
+    Ok(0)
+}
+
+/// Prints where an isolated service is reached: one line for each port it publishes.
+fn published(service: &ServiceReport, target: Option<u16>, output: Output) -> Outcome {
+    let all = service.published.iter();
+    let all = all.filter(|one| target.is_none_or(|target| target == one.target));
+    let all: Vec<&PublishedPort> = all.collect();
+    let Some(first) = all.first() else {
+        let what = target.map_or("no port".to_owned(), |port| format!("no port {port}"));
+        let message = format!("{} publishes {what}", service.name);
+        return Err(CliError::new("usage", exit::USAGE, message)
+            .at(&*service.name)
+            .hint("`ports = [\"8080:80\"]` in hd.toml does"));
+    };
+    if output.json {
+        let value = json!({
+            "schema": 1, "service": service.name, "host": first.address, "port": first.port,
+            "published": all,
+        });
+        return output.value(&value).map(|()| 0);
+    }
+    for one in all {
+        let address: IpAddr = one
+            .address
+            .parse()
+            .unwrap_or(IpAddr::from(Ipv4Addr::LOCALHOST));
+        output.data(&format!("{}\n", SocketAddr::new(address, one.port)))?;
     }
     Ok(0)
 }

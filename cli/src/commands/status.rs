@@ -1,7 +1,7 @@
 //! `hd status` and `hd ps`.
 
 use hd_actors::model::report::{
-    ActorState, Report, SCHEMA, ServiceReport, ServiceState, StepOutcome,
+    ActorState, PublishedPort, Report, SCHEMA, ServiceReport, ServiceState, StepOutcome,
 };
 use serde_json::{Value, json};
 
@@ -186,7 +186,7 @@ fn services(services: &[ServiceReport], style: Style) -> String {
             Cell::new(&service.name),
             Cell::tinted(state, tint),
             Cell::maybe(service.pid),
-            Cell::maybe(service.port),
+            ports(service),
             Cell::new(format!(
                 "{} crash, {} watch",
                 restarts.crash, restarts.watch
@@ -200,6 +200,16 @@ fn services(services: &[ServiceReport], style: Style) -> String {
         &rows,
         style,
     )
+}
+
+/// Where it listens; of an isolated service, where it is reached too.
+fn ports(service: &ServiceReport) -> Cell {
+    if service.published.is_empty() {
+        return Cell::maybe(service.port);
+    }
+    let one = |one: &PublishedPort| format!("{}→{}", one.port, one.target);
+    let all: Vec<String> = service.published.iter().map(one).collect();
+    Cell::new(all.join(" "))
 }
 
 /// All actors in one line, those in trouble by name.

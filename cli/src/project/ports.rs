@@ -11,11 +11,11 @@ use hd_config::{Project, Service};
 ///
 /// The port of a running instance is the one of its last state; nobody else is asked to leave it.
 pub(super) fn assign(project: &mut Project, last: &BTreeMap<String, u16>) {
-    if !project.services.iter().any(|service| service.auto_port) {
-        return;
+    let mut taken: BTreeSet<u16> = BTreeSet::new();
+    for service in &project.services {
+        taken.extend(service.port);
+        taken.extend(service.ports.iter().filter_map(|one| one.port));
     }
-    let fixed = project.services.iter().filter_map(|service| service.port);
-    let mut taken: BTreeSet<u16> = fixed.collect();
     for service in project.services.iter_mut().filter(|one| one.auto_port) {
         let before = last.get(&service.name).copied();
         let wanted = before.filter(|port| !taken.contains(port));
@@ -25,6 +25,34 @@ pub(super) fn assign(project: &mut Project, last: &BTreeMap<String, u16>) {
             service.assign_port(port);
         }
     }
+    for service in &mut project.services {
+        let name = service.name.clone();
+        for one in service.ports.iter_mut().filter(|one| one.auto) {
+            let before = last.get(&published(&name, one.target)).copied();
+            let wanted = before.filter(|port| !taken.contains(port));
+            one.port = wanted.or_else(|| free(&taken));
+            taken.extend(one.port);
+        }
+    }
+}
+
+/// Gives the ports that were looked for, as `last` of [`assign`].
+pub(crate) fn assigned(project: &Project) -> BTreeMap<String, u16> {
+    let mut ports = BTreeMap::new();
+    for service in &project.services {
+        let own = service.port.filter(|_| service.auto_port);
+        ports.extend(own.map(|port| (service.name.clone(), port)));
+        for one in service.ports.iter().filter(|one| one.auto) {
+            let key = published(&service.name, one.target);
+            ports.extend(one.port.map(|port| (key, port)));
+        }
+    }
+    ports
+}
+
+/// The key of a published port among those that services had last; no service has such a name.
+fn published(service: &str, target: u16) -> String {
+    format!("{service}:{target}")
 }
 
 /// Gives what every service is told of the ports of all: `HD_PORT_WEB=3000`.
@@ -52,10 +80,14 @@ pub(super) fn last(paths: &InstancePaths) -> BTreeMap<String, u16> {
     let state = std::fs::read(paths.state()).ok();
     let report = state.and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok());
     let services = report.map(|report| report.services).unwrap_or_default();
-    let known = services.into_iter();
-    known
-        .filter_map(|service| Some((service.name, service.port?)))
-        .collect()
+    let mut last = BTreeMap::new();
+    for service in services {
+        for one in service.published {
+            last.insert(published(&service.name, one.target), one.port);
+        }
+        last.extend(service.port.map(|port| (service.name, port)));
+    }
+    last
 }
 
 fn free(taken: &BTreeSet<u16>) -> Option<u16> {

@@ -55,6 +55,10 @@ impl Making<'_, '_> {
             let line = self.book.open(key.span.clone());
             self.key(line, &key.name, node, &mut service, draft);
         }
+        if service.texts.contains_key("network") {
+            // Nobody reaches it.
+            service.port = None;
+        }
         if service.texts.get("working_dir") == draft.workdir.as_ref() {
             service.texts.remove("working_dir");
         }
@@ -120,6 +124,9 @@ impl Making<'_, '_> {
             "init" | "tty" | "stdin_open" | "pull_policy" | "attach" => {}
             "container_name" | "hostname" | "domainname" | "labels" | "annotations" => {
                 self.book.left_out(line, "services have their name alone");
+            }
+            "network_mode" if node.text() == Some("none") => {
+                service.texts.insert("network", "none".to_owned());
             }
             "networks" | "network_mode" | "links" | "extra_hosts" | "dns" | "dns_search" => {
                 self.book.approximated(line, "services share the host's network: others are at 127.0.0.1, not at their names");

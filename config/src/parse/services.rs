@@ -1,11 +1,8 @@
 //! `[services.NAME]`.
 
-use std::collections::BTreeMap;
-
 use toml::de::DeValue;
 
-use super::{depends_on, environment, healthcheck, life, volumes, watch};
-use crate::error::Problem;
+use super::{depends_on, environment, healthcheck, life, network, volumes, watch};
 use crate::keys;
 use crate::path::inside_project;
 use crate::read::{Item, Result, Section};
@@ -19,7 +16,7 @@ pub(super) fn read(item: &Item<'_>, volumes: &[String]) -> Result<Vec<Service>> 
     for one in &declared {
         services.push(service(one, volumes)?);
     }
-    unique_ports(&declared, &services)?;
+    network::unique(&declared, &services)?;
     depends_on::resolve(&declared, &mut services)?;
     Ok(services)
 }
@@ -47,7 +44,7 @@ fn service(item: &Item<'_>, known: &[String]) -> Result<Service> {
     let env_file = section.optional("env_file", environment::env_file)?;
     let profiles = section.optional("profiles", super::profiles::names)?;
     let signal = section.optional("stop_signal", life::signal)?;
-    Ok(Service {
+    let service = Service {
         name,
         command,
         watch: section.optional("watch", watch::read)?.unwrap_or_default(),
@@ -72,12 +69,20 @@ fn service(item: &Item<'_>, known: &[String]) -> Result<Service> {
         post_start: commands("post_start")?,
         pre_stop: commands("pre_stop")?,
         profiles: profiles.unwrap_or_default(),
+        network: section
+            .optional("network", network::network)?
+            .unwrap_or_default(),
+        ports: section
+            .optional("ports", network::ports)?
+            .unwrap_or_default(),
         volumes: section
             .optional("volumes", |item| volumes::of_service(item, known))?
             .unwrap_or_default(),
         kind,
         healthcheck: section.optional("healthcheck", |item| healthcheck::read(item, own_port))?,
-    })
+    };
+    network::check(&section, &service)?;
+    Ok(service)
 }
 
 /// A key that names something of this kind.
@@ -199,22 +204,4 @@ fn restart(section: &Section<'_>, kind: Kind) -> Result<RestartPolicy> {
         return Err(item.invalid(why, "\"never\" or \"on_failure\""));
     }
     Ok(policy)
-}
-
-fn unique_ports(declared: &[Item<'_>], services: &[Service]) -> Result<()> {
-    let mut taken: BTreeMap<u16, &str> = BTreeMap::new();
-    for (item, service) in declared.iter().zip(services) {
-        let Some(port) = service.port else { continue };
-        let Some(first) = taken.insert(port, &service.name) else {
-            continue;
-        };
-        let problem = Problem::DuplicatePort {
-            port,
-            first: first.to_owned(),
-            second: service.name.clone(),
-        };
-        let at = item.section()?.get("port");
-        return Err(at.as_ref().unwrap_or(item).error(problem));
-    }
-    Ok(())
 }

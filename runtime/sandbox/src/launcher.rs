@@ -6,6 +6,7 @@ use crate::guardian::Guardian;
 use crate::helper::{Helper, Role};
 use crate::idmap::{self, IdMap};
 use crate::mount_op::MountOp;
+use crate::network::NetworkNamespace;
 use crate::process::Process;
 use crate::record::Record;
 use crate::sandbox::{Entered, Sandbox, pid_of};
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long a helper may take for what needs no answer of a file system served by hd.
-const PROMPT: Duration = Duration::from_secs(20);
+pub(crate) const PROMPT: Duration = Duration::from_secs(20);
 
 /// Starts sandboxes. Cheap to clone; all methods may be called from any thread.
 #[derive(Clone, Debug)]
@@ -83,10 +84,16 @@ impl MountNamespace {
         self.user.is_some()
     }
 
+    /// Gives its user namespace, if it has one of its own.
+    pub(crate) fn user(&self) -> Option<&OwnedFd> {
+        self.user.as_ref()
+    }
+
     fn join(&self) -> (Join, Vec<BorrowedFd<'_>>) {
         let join = Join {
             user: self.user.is_some(),
             mount: true,
+            network: false,
         };
         (
             join,
@@ -114,7 +121,20 @@ impl Launcher {
         stdio: Stdio,
         within: Option<&MountNamespace>,
     ) -> Result<Pending> {
-        let (join, mut fds) = within.map_or_else(Default::default, MountNamespace::join);
+        self.spawn_on(spec, stdio, within, None)
+    }
+
+    /// Does the same on a network that others share; [`Spec::network`] is then [`Network::Joined`].
+    pub fn spawn_on(
+        &self,
+        spec: &Spec,
+        stdio: Stdio,
+        within: Option<&MountNamespace>,
+        network: Option<&NetworkNamespace>,
+    ) -> Result<Pending> {
+        let (mut join, mut fds) = within.map_or_else(Default::default, MountNamespace::join);
+        join.network = network.is_some();
+        fds.extend(network.map(NetworkNamespace::descriptor));
         fds.extend(stdio.fds());
         let mut spec = Box::new(spec.clone());
         if join.user {
@@ -139,9 +159,7 @@ impl Launcher {
             (other, _) => return Err(helper.unexpected(&other)),
         };
         let mut process = helper.hand_over(name, pid)?;
-        if let Some(guardian) = &self.guardian {
-            process.set_registration(guardian.register(process.pidfd())?);
-        }
+        self.guard(&mut process)?;
         process
             .channel()
             .send_now(&Order::Go, &[])
@@ -151,6 +169,18 @@ impl Launcher {
             rights: Some(rights),
             owes_go: false,
         })
+    }
+
+    pub(crate) fn helper(&self) -> &Helper {
+        &self.helper
+    }
+
+    /// Has a process killed when this one is gone.
+    pub(crate) fn guard(&self, process: &mut Process) -> Result<()> {
+        if let Some(guardian) = &self.guardian {
+            process.set_registration(guardian.register(process.pidfd())?);
+        }
+        Ok(())
     }
 
     /// Makes a mount namespace with an empty stage on an existing empty directory.

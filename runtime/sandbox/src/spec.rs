@@ -145,4 +145,6 @@ pub enum Network {
     Host,
     /// A new network namespace with a loopback device only.
     None,
+    /// The network namespace given with the sandbox ([`crate::NetworkNamespace`]).
+    Joined,
 }

@@ -35,6 +35,8 @@ pub(crate) enum Job {
         stage: PathBuf,
         user: bool,
     },
+    /// Live in a network namespace, a new one unless one is to be joined, and make sockets there.
+    Network { join: Join },
     /// Run operations in a mount namespace.
     RunIn {
         #[serde(with = "raw::one")]
@@ -83,11 +85,12 @@ pub(crate) struct Wires {
 pub(crate) struct Join {
     pub(crate) user: bool,
     pub(crate) mount: bool,
+    pub(crate) network: bool,
 }
 
 impl Join {
     pub(crate) fn count(self) -> usize {
-        usize::from(self.user) + usize::from(self.mount)
+        usize::from(self.user) + usize::from(self.mount) + usize::from(self.network)
     }
 }
 
@@ -102,6 +105,8 @@ pub(crate) enum Order {
     Go,
     /// Signal the process group of the workload.
     Signal(i32),
+    /// Make a TCP socket.
+    Socket { v6: bool },
 }
 
 /// Helper or pid 1 to hd.
@@ -115,6 +120,7 @@ pub(crate) enum Report {
     Upper(String),
     Mount(String),
     Terminal,
+    Socket,
     /// The workload runs; carries its pidfd.
     Started,
     /// The mount namespace (and user namespace) are in the descriptors.

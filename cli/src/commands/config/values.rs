@@ -215,6 +215,9 @@ impl Book<'_> {
         self.maybe(&key("user"), service.user.as_ref());
         self.list(&key("env_file"), &service.env_file);
         self.env(&table, &service.env, &service.env_file);
+        self.say(&key("network"), service.network.as_str());
+        let ports: Vec<String> = service.ports.iter().map(ToString::to_string).collect();
+        self.list(&key("ports"), &ports);
         let volumes: Vec<String> = service.volumes.iter().map(ToString::to_string).collect();
         self.list(&key("volumes"), &volumes);
         self.list(&key("profiles"), &service.profiles);

@@ -5,12 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hd_actors::model::declared::{Declaration, Invalid, Reader};
-use hd_config::Project;
 
 use super::{Plan, targets};
 use crate::client::pause;
 use crate::error::CliError;
-use crate::project::{Loaded, Located, environment};
+use crate::project::{Loaded, Located, environment, ports};
 
 /// Pause before a file that is gone is looked for once more: some editors take it away for a moment.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
@@ -35,7 +34,7 @@ pub(super) fn begin(plan: &Plan) -> Result<(Declaration, HdToml), CliError> {
         located: plan.located.clone(),
         services: plan.services.clone(),
         host_env: environment(),
-        ports: Mutex::new(ports(&loaded.project)),
+        ports: Mutex::new(ports::assigned(&loaded.project)),
     };
     Ok((declaration(loaded), reader))
 }
@@ -45,12 +44,6 @@ fn declaration(loaded: Loaded) -> Declaration {
         project: loaded.project,
         env: loaded.declared_env,
     }
-}
-
-fn ports(project: &Project) -> BTreeMap<String, u16> {
-    let auto = project.services.iter().filter(|one| one.auto_port);
-    auto.filter_map(|one| Some((one.name.clone(), one.port?)))
-        .collect()
 }
 
 impl HdToml {
@@ -63,9 +56,9 @@ impl HdToml {
         if !self.located.config.exists() {
             pause(AGAIN_AFTER);
         }
-        let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut loaded = self.located.load_with(self.host_env.clone(), &ports)?;
-        ports.extend(self::ports(&loaded.project));
+        let mut known = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = self.located.load_with(self.host_env.clone(), &known)?;
+        known.extend(ports::assigned(&loaded.project));
         let mut wanted = self.services.clone();
         // One that was asked for may be gone now, which is as good an edit as any.
         wanted.retain(|name| loaded.project.service(name).is_some());

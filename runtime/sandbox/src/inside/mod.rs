@@ -5,6 +5,7 @@ mod guardian;
 mod init;
 mod mounts;
 mod namespace;
+mod network;
 mod privileges;
 mod seccomp;
 mod supervise;
@@ -81,6 +82,10 @@ fn work(channel: &Channel) -> Outcome<i32> {
             namespace::spawn(channel, *spec, join, joined, stdio)
         }
         Job::Namespace { stage, user } => namespace::create(channel, &stage, user),
+        Job::Network { join } => {
+            let joined = fds.take(join.count())?;
+            network::run(channel, join, &joined)
+        }
         Job::RunIn {
             stage,
             root,

@@ -112,10 +112,12 @@ pub(super) fn cut_propagation() -> Outcome<()> {
     changed.tried(Stage::Mount, what)
 }
 
-fn enter_namespaces(join: Join, joined: &[OwnedFd]) -> Outcome<()> {
+pub(super) fn enter_namespaces(join: Join, joined: &[OwnedFd]) -> Outcome<()> {
     let user = join.user.then_some(CloneFlags::CLONE_NEWUSER);
     let mount = join.mount.then_some(CloneFlags::CLONE_NEWNS);
-    for (fd, kind) in joined.iter().zip(user.into_iter().chain(mount)) {
+    let network = join.network.then_some(CloneFlags::CLONE_NEWNET);
+    let kinds = user.into_iter().chain(mount).chain(network);
+    for (fd, kind) in joined.iter().zip(kinds) {
         setns(fd, kind).tried(
             Stage::Namespaces,
             format_args!("join a namespace ({kind:?})"),
