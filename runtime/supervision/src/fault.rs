@@ -1,8 +1,8 @@
-//! Panics on demand, so that tests can kill any actor at a chosen message.
+//! Panics and standstills on demand, so that tests can kill any actor at a chosen message, or let it get stuck.
 //!
 //! Each message an actor takes from a port or slot passes the point named like the actor. `HD_FAULT=invalidator:3`
-//! lets the third one panic, `invalidator:3+` that one and all after it; several are separated by
-//! commas. Without the cargo feature `fault` nothing of this exists: [`point`] is empty.
+//! lets the third one panic, `invalidator:3+` that one and all after it, and at `invalidator:3~2000` the actor stands
+//! still for 2000 milliseconds, and with it all that share its thread; several are separated by commas. Without the cargo feature `fault` nothing of this exists: [`point`] is empty.
 
 /// Does nothing: the feature `fault` is off.
 #[cfg(not(feature = "fault"))]
@@ -24,6 +24,7 @@ pub use armed::{arm, arm_from, disarm, point};
 #[cfg(feature = "fault")]
 mod armed {
     use std::sync::{Mutex, Once};
+    use std::time::{Duration, Instant};
 
     use crate::lock;
 
@@ -37,6 +38,15 @@ mod armed {
         /// Panics at every pass from then on.
         repeats: bool,
         spent: bool,
+        /// Stands still for so long instead.
+        stands: Option<Duration>,
+    }
+
+    /// What a point is to do.
+    enum Due {
+        Nothing,
+        Panic,
+        Stand(Duration),
     }
 
     static FAULTS: Mutex<Vec<Fault>> = Mutex::new(Vec::new());
@@ -52,24 +62,37 @@ mod armed {
                 arm_from(&text);
             }
         });
-        assert!(!is_due(name), "injected fault at {name}");
+        match due(name) {
+            Due::Nothing => {}
+            Due::Panic => panic!("injected fault at {name}"),
+            Due::Stand(time) => {
+                let over = Instant::now() + time;
+                while let Some(left) = over.checked_duration_since(Instant::now()) {
+                    std::thread::park_timeout(left);
+                }
+            }
+        }
     }
 
     /// Lets pass number `nth` (from 1, counted from now) of the point `name` panic, once.
     pub fn arm(name: &str, nth: u32) {
-        push(name, nth, false);
+        push(name, nth, false, None);
     }
 
     /// Arms what a text in the form of `HD_FAULT` says; parts it cannot read are reported and skipped.
     pub fn arm_from(text: &str) {
         for part in text.split(',').filter(|part| !part.is_empty()) {
             let (name, count) = part.rsplit_once(':').unwrap_or((part, "1"));
+            let (count, stands) = match count.split_once('~') {
+                Some((count, time)) => (count, time.parse().ok().map(Duration::from_millis)),
+                None => (count, None),
+            };
             let (count, repeats) = match count.strip_suffix('+') {
                 Some(count) => (count, true),
                 None => (count, false),
             };
             match count.parse() {
-                Ok(nth) => push(name, nth, repeats),
+                Ok(nth) => push(name, nth, repeats, stands),
                 Err(_) => tracing::error!(part, "cannot read this part of {VARIABLE}"),
             }
         }
@@ -80,23 +103,28 @@ mod armed {
         lock(&FAULTS).retain(|fault| fault.name != name);
     }
 
-    fn push(name: &str, nth: u32, repeats: bool) {
+    fn push(name: &str, nth: u32, repeats: bool, stands: Option<Duration>) {
         lock(&FAULTS).push(Fault {
             name: name.to_owned(),
             left: nth.max(1),
             repeats,
             spent: false,
+            stands,
         });
     }
 
-    fn is_due(name: &str) -> bool {
-        let mut due = false;
+    fn due(name: &str) -> Due {
+        let mut due = Due::Nothing;
         for fault in lock(&FAULTS).iter_mut() {
             if fault.name == name && !fault.spent {
                 fault.left = fault.left.saturating_sub(1);
                 let fires = fault.left == 0;
                 fault.spent = fires && !fault.repeats;
-                due |= fires;
+                due = match (fires, fault.stands, due) {
+                    (true, None, _) => Due::Panic,
+                    (true, Some(time), Due::Nothing) => Due::Stand(time),
+                    (_, _, due) => due,
+                };
             }
         }
         due

@@ -1,0 +1,159 @@
+//! Watching where file systems and editors are peculiar: nothing is lost, nothing comes twice.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use hd_integration::{Env, Up, files, needs, skip_unless};
+
+const TOML: &str = "[environment]\nname = \"places\"\n\n[services.web]\ncommand = [\"sh\", \"-c\", \"ls | tr '\\\\n' ' '; cat *.txt src/*.txt 2>/dev/null | tr '\\\\n' ' '; echo; exec sleep 1000\"]\nwatch = [\"*.txt\"]\nstop_grace = \"300ms\"\n";
+
+fn fill(root: &Path) {
+    fs::create_dir_all(root.join("src")).unwrap();
+    for (name, text) in [
+        ("hd.toml", TOML),
+        ("a.txt", "one\n"),
+        ("src/b.txt", "two\n"),
+    ] {
+        fs::write(root.join(name), text).unwrap();
+    }
+}
+
+fn restarts(env: &Env) -> u64 {
+    let count = env.status().service("web")["restarts"]["watch"].as_u64();
+    count.expect("a count")
+}
+
+/// What is known is what a look at everything finds.
+fn nothing_was_lost(env: &Env) {
+    let root = env.status().root().to_owned();
+    env.hd(["build"]).finish().ok();
+    assert_eq!(env.status().root(), root, "a look at everything finds more");
+}
+
+/// Saves in all ways, renames, removes, replaces: each is seen.
+fn edits_are_seen(env: &Env, up: &mut Up) {
+    up.wait_line(0, &["web", "ready"]);
+    let mut seen = |what: &str, words: &[&str], edit: &dyn Fn()| {
+        let from = up.so_far();
+        edit();
+        let line = up.wait_line(from, &[words, &["restart web"]].concat());
+        assert!(!line.is_empty(), "{what}");
+    };
+    let at = |name: &str| env.path(name);
+    seen("written", &["a.txt"], &|| {
+        files::write(&at("a.txt"), "three\n")
+    });
+    seen("saved by renaming", &["a.txt"], &|| {
+        files::save_by_rename(&at("a.txt"), "four\n");
+    });
+    seen("another case", &["A.txt"], &|| {
+        fs::rename(at("a.txt"), at("A.txt")).unwrap();
+    });
+    seen("and back", &["a.txt"], &|| {
+        fs::rename(at("A.txt"), at("a.txt")).unwrap();
+    });
+    seen("a directory removed", &["src/b.txt"], &|| {
+        fs::remove_dir_all(at("src")).unwrap();
+    });
+    seen("and replaced", &["src/c.txt"], &|| {
+        fs::create_dir(at("src")).unwrap();
+        fs::write(at("src/c.txt"), "five\n").unwrap();
+    });
+    seen("written in the new one", &["src/c.txt"], &|| {
+        files::write(&at("src/c.txt"), "six\n");
+    });
+    nothing_was_lost(env);
+}
+
+#[test]
+fn on_the_file_system_of_the_tests() {
+    skip_unless!(needs::fuse());
+    let env = Env::project(&[]);
+    fill(&env.path(""));
+    let mut up = env.up();
+    edits_are_seen(&env, &mut up);
+}
+
+/// A mount that goes with the test.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(at: &Path, arguments: &[&str]) -> Self {
+        let done = Command::new("mount").args(arguments).arg(at).status();
+        assert!(done.unwrap().success(), "mount {arguments:?}");
+        Self(at.to_owned())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn on_tmpfs() {
+    skip_unless!(needs::fuse(), needs::root());
+    let env = Env::project(&[]);
+    let _mounted = Mounted::new(&env.path(""), &["-t", "tmpfs", "tmpfs"]);
+    fill(&env.path(""));
+    let mut up = env.up();
+    edits_are_seen(&env, &mut up);
+    up.interrupt();
+}
+
+#[test]
+fn on_overlayfs() {
+    skip_unless!(needs::fuse(), needs::root());
+    let env = Env::project(&[]);
+    let place = tempfile::tempdir_in("/dev/shm").unwrap();
+    for name in ["lower", "upper", "work"] {
+        fs::create_dir(place.path().join(name)).unwrap();
+    }
+    // What is edited lies in the lower: the first edit copies it up, under another inode.
+    fill(&place.path().join("lower"));
+    let of = |name: &str| place.path().join(name).display().to_string();
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        of("lower"),
+        of("upper"),
+        of("work")
+    );
+    let _mounted = Mounted::new(&env.path(""), &["-t", "overlay", "-o", &options, "overlay"]);
+    let mut up = env.up();
+    edits_are_seen(&env, &mut up);
+    up.interrupt();
+}
+
+#[test]
+fn a_checkout_of_twenty_thousand_files_is_a_restart_or_two() {
+    skip_unless!(needs::fuse());
+    let env = Env::project(&[]);
+    fill(&env.path(""));
+    env.git(&["add", "-A"]);
+    env.git(&["commit", "-qm", "few"]);
+    env.git(&["checkout", "-qb", "many"]);
+    for dir in 0..200 {
+        let dir = env.path(&format!("d{}/e{dir}", dir / 20));
+        fs::create_dir_all(&dir).unwrap();
+        for file in 0..100 {
+            fs::write(dir.join(format!("f{file}.txt")), "1\n").unwrap();
+        }
+    }
+    env.git(&["add", "-A"]);
+    env.git(&["commit", "-qm", "many"]);
+    env.git(&["checkout", "-q", "-"]);
+    let mut up = env.up();
+    up.wait_line(0, &["web", "ready"]);
+    let from = up.so_far();
+    env.git(&["checkout", "-q", "many"]);
+    up.until("all are known", || {
+        (env.status().value()["files"] == 20_003).then_some(())
+    });
+    up.wait_line(from, &["more", "restart web"]);
+    // One, on a machine that lets git write without a pause; a busy one makes it pause.
+    let count = restarts(&env);
+    assert!((1..=4).contains(&count), "{count} restarts\n{}", up.said());
+    nothing_was_lost(&env);
+}
