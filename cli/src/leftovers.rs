@@ -36,9 +36,13 @@ pub(crate) fn wait_gone(paths: &InstancePaths, within: Duration) -> Result<bool,
         .spawn(move || {
             let _ = ended.send(flock(&lock, FlockOperation::LockExclusive));
         });
-    waiter.map_err(|e| CliError::io("wait for", &paths.lock(), &e))?;
+    let waiter = waiter.map_err(|e| CliError::io("wait for", &paths.lock(), &e))?;
     match end.recv_timeout(within) {
-        Ok(Ok(())) => Ok(true),
+        Ok(Ok(())) => {
+            // It has said its last word: with it gone this is a process of one thread again.
+            let _ = waiter.join();
+            Ok(true)
+        }
         Ok(Err(e)) => Err(CliError::io("lock", &paths.lock(), &e.into())),
         Err(_) => Ok(false),
     }

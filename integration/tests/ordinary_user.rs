@@ -216,6 +216,25 @@ fn an_image_with_more_ids_has_several_owners() {
         uid,
         "a step has its own copy"
     );
+    // A volume is of the service's own user, and can be removed by the one who runs hd.
+    let toml = files::read(&env.path("hd.toml"))
+        + "user = \"www-data\"\nvolumes = [\"data:/data\"]\n[volumes.data]\n";
+    files::write(&env.path("hd.toml"), &toml);
+    let mut up = env.up_with(&["-d", "--wait"]);
+    assert!(
+        up.wait_exit(hd_integration::LONG).success(),
+        "{}",
+        up.said()
+    );
+    let inside = env.hd([
+        "exec",
+        "--",
+        "sh",
+        "-c",
+        "id -un; echo x > /data/x; stat -c %U /data/x",
+    ]);
+    assert_eq!(inside.finish().ok().stdout, "www-data\nwww-data\n");
+    env.hd(["down", "--volumes"]).finish().ok();
     leftovers::expect_none(env.mark(), SHORT);
     expect_own_state(&env, uid);
 }

@@ -6,6 +6,7 @@ use hd_actors::model::volumes::Volumes;
 use hd_config::Project;
 use serde_json::json;
 
+use super::up::user;
 use crate::args::{Place, VolumeRmArgs, VolumeVerb};
 use crate::error::{CliError, Outcome, exit};
 use crate::leftovers;
@@ -111,6 +112,8 @@ fn remove(located: &Located, wanted: &[String]) -> Result<Vec<String>, CliError>
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
+    // Services of an image may have left files of its other users in them.
+    user::become_root_inside()?;
     let instance = Instance {
         paths: located.paths.clone(),
         project: located.directory.clone(),

@@ -10,6 +10,10 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::sync::OnceLock;
+use std::time::Duration;
+
+/// Milliseconds that a thread which has ended may take to be gone.
+const LINGERS: u32 = 100;
 
 static ENTERED: OnceLock<Caller> = OnceLock::new();
 
@@ -72,7 +76,7 @@ fn unshare(map: &IdMap) -> Result<()> {
         }
         Fork::Parent { child } => {
             drop((is_made, answers));
-            let unshared = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER);
+            let unshared = unshare_alone();
             if unshared.is_ok() {
                 // A child that is gone shows in its answer.
                 let _ = { made }.write_all(&[1]);
@@ -87,6 +91,18 @@ fn unshare(map: &IdMap) -> Result<()> {
             })?;
             answered
         }
+    }
+}
+
+/// A thread that was joined may still be on its way out, and the kernel wants none but this (`EINVAL`).
+fn unshare_alone() -> nix::Result<()> {
+    let mut tries = 0..LINGERS;
+    loop {
+        let unshared = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER);
+        if unshared != Err(nix::errno::Errno::EINVAL) || tries.next().is_none() {
+            return unshared;
+        }
+        std::thread::park_timeout(Duration::from_millis(1));
     }
 }
 
