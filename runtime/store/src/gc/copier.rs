@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crossbeam_channel::{Receiver, Sender, bounded};
+
 use super::mark::Marks;
 use super::plan::{Survey, survey};
 use crate::appender::Appender;
@@ -9,6 +11,11 @@ use crate::frame::{FrameBuilder, record_of};
 use crate::record::{Record, RecordKind};
 use crate::segment::{LoadError, Segment};
 use crate::{Error, Result, Store};
+
+/// Records that one worker copies at a time: what lives in them is packed anew together.
+const BATCH: usize = 64;
+/// Batches of each worker that may wait to be written.
+const WAITING: usize = 2;
 
 /// Copies everything that can be seen in a segment elsewhere; false when some of it is damaged.
 pub(crate) fn rewrite(store: &Store, segment: &Arc<Segment>) -> Result<bool> {
@@ -26,9 +33,10 @@ pub(crate) struct Copier<'a> {
     store: &'a Store,
     marks: &'a Marks,
     out: Appender,
-    chunks: FrameBuilder,
-    nodes: FrameBuilder,
 }
+
+/// The records that a batch becomes, or why it cannot be copied.
+type Copied = Result<Vec<Record>, LoadError>;
 
 impl<'a> Copier<'a> {
     pub(crate) fn new(store: &'a Store, marks: &'a Marks) -> Copier<'a> {
@@ -36,31 +44,96 @@ impl<'a> Copier<'a> {
             store,
             marks,
             out: Appender::for_new_segments(),
-            chunks: FrameBuilder::new(RecordKind::Chunks),
-            nodes: FrameBuilder::new(RecordKind::Nodes),
         }
     }
 
     /// Copies what is live in a segment; false when a live object is damaged and has to stay.
+    ///
+    /// Decoding, checking and packing is done on all processors, writing in the order of the segment:
+    /// what lay side by side does so again.
     pub(crate) fn copy(&mut self, survey: &Survey) -> Result<bool> {
-        for place in &survey.live_records {
-            match self.copy_record(&survey.segment, *place) {
-                Ok(()) => {}
-                Err(LoadError::Damaged(_)) => return Ok(false),
-                Err(LoadError::Failed(error)) => return Err(error),
+        let batches: Vec<&[u32]> = survey.live_records.chunks(BATCH).collect();
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = workers.min(batches.len());
+        let (segment, marks) = (&*survey.segment, self.marks);
+        std::thread::scope(|scope| {
+            let mut answers: Vec<Receiver<Copied>> = Vec::new();
+            for worker in 0..workers {
+                let (answer, answered) = bounded(WAITING);
+                let mine = batches.iter().skip(worker).step_by(workers);
+                scope.spawn(move || work(segment, marks, mine, &answer));
+                answers.push(answered);
             }
-        }
-        Ok(true)
+            for number in 0..batches.len() {
+                let copied = answers[number % workers].recv();
+                match copied.map_err(|_| Error::WorkerLost)? {
+                    Ok(records) => records.iter().try_for_each(|record| self.append(record))?,
+                    Err(LoadError::Damaged(_)) => return Ok(false),
+                    Err(LoadError::Failed(error)) => return Err(error),
+                }
+            }
+            Ok(true)
+        })
     }
 
-    fn copy_record(&mut self, segment: &Segment, place: u32) -> Result<(), LoadError> {
+    fn append(&mut self, record: &Record) -> Result<()> {
+        self.out.append(&self.store.inner.shelf, record).map(|_| ())
+    }
+
+    /// Makes the copies durable and visible; answers their size in bytes.
+    pub(crate) fn finish(mut self) -> Result<u64> {
+        self.out.commit()?;
+        Ok(self.out.touched_bytes())
+    }
+}
+
+fn work<'b>(
+    segment: &Segment,
+    marks: &Marks,
+    batches: impl Iterator<Item = &'b &'b [u32]>,
+    answer: &Sender<Copied>,
+) {
+    for batch in batches {
+        let copied = repacked(segment, marks, batch);
+        let failed = copied.is_err();
+        // Nobody listens any more when another batch failed.
+        if answer.send(copied).is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// Packs what lives in some records anew.
+fn repacked(segment: &Segment, marks: &Marks, places: &[u32]) -> Copied {
+    let mut batch = Batch {
+        records: Vec::new(),
+        chunks: FrameBuilder::new(RecordKind::Chunks),
+        nodes: FrameBuilder::new(RecordKind::Nodes),
+    };
+    for place in places {
+        batch.take(segment, marks, *place)?;
+    }
+    let rest = [batch.chunks.take(), batch.nodes.take()];
+    batch.records.extend(rest.into_iter().flatten());
+    Ok(batch.records)
+}
+
+struct Batch {
+    records: Vec<Record>,
+    chunks: FrameBuilder,
+    nodes: FrameBuilder,
+}
+
+impl Batch {
+    fn take(&mut self, segment: &Segment, marks: &Marks, place: u32) -> Result<(), LoadError> {
         let stored = segment.stored(place)?;
-        let is_live = |slot: usize| self.marks.is_live(segment.number, (place, slot as u16));
+        let is_live = |slot: usize| marks.is_live(segment.number, (place, slot as u16));
         let live: Vec<usize> = (0..stored.table.len())
             .filter(|slot| is_live(*slot))
             .collect();
         if live.len() == stored.table.len() {
-            return self.append(&stored).map_err(LoadError::Failed);
+            self.records.push(stored);
+            return Ok(());
         }
         let frame = segment.load(place)?;
         for slot in live {
@@ -71,36 +144,15 @@ impl<'a> Copier<'a> {
                 RecordKind::Chunks => &mut self.chunks,
                 RecordKind::Nodes => &mut self.nodes,
                 kind => {
-                    let record = record_of(kind, vec![line], bytes);
-                    self.append(&record).map_err(LoadError::Failed)?;
+                    self.records.push(record_of(kind, vec![line], bytes));
                     continue;
                 }
             };
-            let full = if builder.fits(bytes.len()) {
-                None
-            } else {
-                builder.take()
-            };
-            builder.push(line.id, line.tag, bytes);
-            if let Some(record) = full {
-                self.append(&record).map_err(LoadError::Failed)?;
+            if !builder.fits(bytes.len()) {
+                self.records.extend(builder.take());
             }
+            builder.push(line.id, line.tag, bytes);
         }
         Ok(())
-    }
-
-    fn append(&mut self, record: &Record) -> Result<(), Error> {
-        self.out.append(&self.store.inner.shelf, record).map(|_| ())
-    }
-
-    /// Makes the copies durable and visible; answers their size in bytes.
-    pub(crate) fn finish(mut self) -> Result<u64> {
-        let frames = [self.chunks.take(), self.nodes.take()];
-        frames
-            .iter()
-            .flatten()
-            .try_for_each(|record| self.append(record))?;
-        self.out.commit()?;
-        Ok(self.out.touched_bytes())
     }
 }

@@ -12,14 +12,46 @@ use crate::bench::remove_dir;
 use crate::bench::usage::measure as measure_command;
 use crate::shell::{Doing, Failure, output, shown};
 
-/// A collection after half of the files went away.
+/// Which half of the directories goes away.
+#[derive(Clone, Copy)]
+enum Half {
+    /// Those that come last: what lies in a segment side by side lives or dies together.
+    Last,
+    /// Every second one: of nearly each record one half lives, so that all is packed anew.
+    EverySecond,
+}
+
+/// Collections after half of the files went away.
 pub(super) fn collection(set: Set, place: &Place, runs: usize) -> Result<Vec<Row>, Failure> {
+    [
+        (Half::Last, "hd cas gc of the last half"),
+        (
+            Half::EverySecond,
+            "hd cas gc of half, every second directory",
+        ),
+    ]
+    .into_iter()
+    .map(|(half, measure)| {
+        let ours = collections(place, half, runs)?;
+        Ok(Row {
+            set,
+            measure: measure.into(),
+            unit: "ms",
+            ours,
+            peer: None,
+            target: Target::Ours(200.0),
+        })
+    })
+    .collect()
+}
+
+fn collections(place: &Place, half: Half, runs: usize) -> Result<Vec<f64>, Failure> {
     let (home, aside) = (place.at("hd-gc"), place.at("aside"));
     let mut walls = Vec::new();
     for _ in 0..runs {
         remove_dir(&home)?;
         place.measure_up(&home)?;
-        move_half(place, &aside)?;
+        move_half(place, half, &aside)?;
         let halved = place.measure_up(&home);
         let collected = halved.and_then(|_| {
             settle()?;
@@ -31,18 +63,11 @@ pub(super) fn collection(set: Set, place: &Place, runs: usize) -> Result<Vec<Row
         walls.push(collected?.wall_ms);
     }
     remove_dir(&home)?;
-    Ok(vec![Row {
-        set,
-        measure: "hd cas gc of half".into(),
-        unit: "ms",
-        ours: walls,
-        peer: None,
-        target: Target::Ours(200.0),
-    }])
+    Ok(walls)
 }
 
-/// Takes every second directory out of the project.
-fn move_half(place: &Place, aside: &std::path::Path) -> Result<(), Failure> {
+/// Takes one half of the directories out of the project.
+fn move_half(place: &Place, half: Half, aside: &std::path::Path) -> Result<(), Failure> {
     make_dir(aside)?;
     let doing = || "listing the project".to_owned();
     let mut names = Vec::new();
@@ -53,7 +78,11 @@ fn move_half(place: &Place, aside: &std::path::Path) -> Result<(), Failure> {
         }
     }
     names.sort();
-    for name in names.iter().step_by(2) {
+    let (first, step) = match half {
+        Half::Last => (names.len() / 2, 1),
+        Half::EverySecond => (0, 2),
+    };
+    for name in names.iter().skip(first).step_by(step) {
         rename(&place.project.current.join(name), &aside.join(name))?;
     }
     Ok(())
