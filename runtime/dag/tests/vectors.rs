@@ -6,7 +6,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use common::*;
@@ -168,7 +168,7 @@ fn step() -> BuildStep {
     }
 }
 
-fn result() -> StepResult {
+fn result(host: bool) -> StepResult {
     let rooted = |n| Rooted {
         tree: id(n),
         times: id(n + 1),
@@ -181,7 +181,7 @@ fn result() -> StepResult {
         log: Some(id(26)),
         made_at_unix_ms: 1_700_000_000_000,
         ms: 1500,
-        host: true,
+        host,
     }
 }
 
@@ -206,16 +206,11 @@ fn cases() -> Vec<(&'static str, NodeKind, Vec<u8>)> {
         ("times leaf", NodeKind::Times, times().encode()),
         ("trace empty", NodeKind::Trace, Trace::new().encode()),
         ("trace", NodeKind::Trace, trace().encode()),
-        ("result", NodeKind::Result, result().encode().unwrap()),
+        ("result", NodeKind::Result, result(true).encode().unwrap()),
         (
             "result trees only",
             NodeKind::Result,
-            StepResult {
-                host: false,
-                ..result()
-            }
-            .encode()
-            .unwrap(),
+            result(false).encode().unwrap(),
         ),
         (
             "node file",
@@ -260,18 +255,12 @@ fn described() -> String {
     writeln!(out, "listing of dir a, regular b\nid {listing}").unwrap();
     let mut model = Model::new();
     for n in 0..1000 {
-        edit_model(
-            &mut model,
-            &put(&format!("big/{n}"), file(&n.to_string()), n),
-        );
+        let big = put(&format!("big/{n}"), file(&n.to_string()), n);
+        edit_model(&mut model, &big);
     }
     let split = from_model(&MemoryTrees::new(), &model);
-    writeln!(
-        out,
-        "directory of 1000\nid {}\nid {}",
-        split.tree, split.times
-    )
-    .unwrap();
+    let (tree, times) = (split.tree, split.times);
+    writeln!(out, "directory of 1000\nid {tree}\nid {times}").unwrap();
     let environment = Environment {
         name: "demo".to_owned(),
         base: None,
@@ -307,8 +296,8 @@ fn what_is_encoded_is_decoded() {
     assert_eq!(TimesNode::decode(&times().encode()), Ok(times()));
     assert_eq!(Trace::decode(&trace().encode()), Ok(trace()));
     assert_eq!(
-        StepResult::decode(&result().encode().unwrap()),
-        Ok(result())
+        StepResult::decode(&result(true).encode().unwrap()),
+        Ok(result(true))
     );
     for node in [
         Node::Package(package()),
@@ -359,20 +348,17 @@ fn links_reach_everything_that_is_needed() {
         blob(id(5)),
     ];
     assert_eq!(found, expected);
-    assert_eq!(
-        links(NodeKind::Tree, &index().encode()),
-        [tree(id(6)), tree(id(6))]
-    );
-    let times_link = Link::Node(NodeKind::Times, id(7));
-    assert_eq!(links(NodeKind::Times, &times().encode()), [times_link]);
+    let found = links(NodeKind::Tree, &index().encode());
+    assert_eq!(found, [tree(id(6)), tree(id(6))]);
+    let found = links(NodeKind::Times, &times().encode());
+    assert_eq!(found, [Link::Node(NodeKind::Times, id(7))]);
     assert!(links(NodeKind::Trace, &trace().encode()).is_empty());
     let env = Node::Env(env()).encode().unwrap();
     assert_eq!(links(NodeKind::Node, &env).len(), 2);
     let empty = TreeNode::Leaf(vec![(name(b"d"), Entry::dir(Meta::new(0o755)))]);
     assert!(links(NodeKind::Tree, &empty.encode()).is_empty());
-    let history = StoreLinks
-        .history_links(&result().encode().unwrap())
-        .unwrap();
+    let history = result(true).encode().unwrap();
+    let history = StoreLinks.history_links(&history).unwrap();
     let expected = [
         tree(id(22)),
         Link::Node(NodeKind::Times, id(23)),
@@ -402,7 +388,7 @@ fn the_root_covers_what_is_asked_for() {
         with(&|e| e.steps = vec![step()]),
         with(&|e| e.environment = strings(&[("A", "1")])),
     ];
-    let different: std::collections::BTreeSet<_> = roots.iter().collect();
+    let different: BTreeSet<_> = roots.iter().collect();
     assert_eq!(different.len(), roots.len());
     let trees = MemoryTrees::new();
     let nodes = environment_root(&base).unwrap();
