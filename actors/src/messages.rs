@@ -336,6 +336,10 @@ pub enum Ended {
     Code(i32),
     /// By a signal.
     Signal(i32),
+    /// Not by itself, after its processes had used up this much memory, in bytes.
+    OutOfMemory(u64),
+    /// With a failure, after one process more than so many was refused.
+    OutOfProcesses(u64),
 }
 
 /// The process of a service has ended.

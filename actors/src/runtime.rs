@@ -16,6 +16,7 @@ use crate::events::{Event, Events};
 use crate::finish::{End, Finish};
 use crate::invalidator::knows::Purpose;
 use crate::messages::BatchError;
+use crate::model::limits;
 use crate::model::report::{ErrorReport, Report};
 use crate::model::state::{Failure, StateBoard};
 use crate::mount_server::journal::Journal;
@@ -140,6 +141,9 @@ pub fn clear_leftovers(settings: &Settings) -> Result<(), BatchError> {
         let records: Vec<Record> = serde_json::from_slice(&bytes).unwrap_or_default();
         hd_sandbox::reap_recorded(&records).map_err(|e| BatchError::new("sandbox", e))?;
         let _ = fs::remove_file(paths.processes());
+    }
+    if let Err(error) = limits::sweep(paths) {
+        tracing::warn!(%error, "control groups of the last run are left");
     }
     let _ = fs::remove_file(paths.socket());
     let _ = fs::remove_dir_all(paths.services());

@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use hd_actors::model::instance::InstancePaths;
+use hd_actors::model::limits;
 use hd_actors::mount_server::journal::Journal;
 use rustix::fs::{FlockOperation, flock};
 use serde::de::DeserializeOwned;
@@ -73,6 +74,8 @@ pub(crate) fn sweep(paths: &InstancePaths, project: &Path) -> Result<(), CliErro
         )
         .at(paths.processes().display().to_string())
     })?;
+    limits::sweep(paths)
+        .map_err(|e| CliError::io("remove the control groups in", &paths.cgroups(), &e))?;
     Journal::new(paths.mount_points(), project.to_path_buf())
         .clear()
         .map_err(|e| CliError::io("remove the mount points in", project, &e))?;

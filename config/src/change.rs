@@ -26,6 +26,7 @@ pub fn of_service(old: &Service, new: &Service) -> Vec<&'static str> {
         ("env", !same_env(&old.env, &new.env)),
         ("working_dir", old.working_dir != new.working_dir),
         ("user", old.user != new.user),
+        ("resources", old.resources != new.resources),
         ("network", old.network != new.network),
         ("ports", old.ports != new.ports),
         ("volumes", old.volumes != new.volumes),

@@ -98,9 +98,9 @@ pub(crate) const SERVICE: Keys = Keys {
         "volumes",
         "network",
         "ports",
+        "resources",
     ],
     later: &[
-        ("resources", TABLE_HINT),
         ("replicas", "declare the service twice for now"),
         ("logs", TABLE_HINT),
     ],
@@ -118,6 +118,14 @@ pub(crate) const VOLUME: Keys = Keys {
 pub(crate) const SERVICE_VOLUME: Keys = Keys {
     known: &["source", "target", "type", "read_only", "size"],
     later: &[],
+};
+
+pub(crate) const RESOURCES: Keys = Keys {
+    known: &["memory", "cpus", "pids"],
+    later: &[(
+        "nofile",
+        "`ulimit -n` before `hd up` holds for services too",
+    )],
 };
 
 pub(crate) const RESTART: Keys = Keys {

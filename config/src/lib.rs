@@ -44,7 +44,8 @@ pub use parse::{parse, parse_with};
 pub use project::{Dependency, DependencyKind, GcLimits, Options, Project, ProjectMode, Provider};
 pub use secret::{Secret, SecretSource};
 pub use service::{
-    Backoff, Command, Condition, DependsOn, Healthcheck, Kind, Probe, RestartPolicy, Service,
+    Backoff, Command, Condition, DependsOn, Healthcheck, Kind, Probe, Resources, RestartPolicy,
+    Service,
 };
 pub use signal::Signal;
 pub use step::{NamedCache, Stage, StageOrigin, Step, StepNetwork};

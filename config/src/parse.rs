@@ -10,6 +10,7 @@ mod life;
 mod network;
 mod options;
 mod profiles;
+mod resources;
 mod secrets;
 mod services;
 mod volumes;

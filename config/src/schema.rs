@@ -16,7 +16,7 @@ mod tests {
     #[test]
     fn the_schema_has_the_keys_that_work_and_no_other() {
         let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-        let tables: [(&str, &Keys); 16] = [
+        let tables: [(&str, &Keys); 17] = [
             ("", &keys::ROOT),
             ("/$defs/environment", &keys::ENVIRONMENT),
             ("/$defs/build", &keys::BUILD),
@@ -32,6 +32,7 @@ mod tests {
             ("/$defs/stage", &keys::BUILD_STAGE),
             ("/$defs/profile", &keys::PROFILE),
             ("/$defs/volume", &keys::VOLUME),
+            ("/$defs/service/properties/resources", &keys::RESOURCES),
             ("/$defs/service_volume/anyOf/1", &keys::SERVICE_VOLUME),
         ];
         for (place, keys) in tables {

@@ -75,6 +75,8 @@ pub struct Service {
     pub network: ServiceNetwork,
     /// Ports of the isolated network that the machine has too.
     pub ports: Vec<Published>,
+    /// What all its processes may use together.
+    pub resources: Resources,
     /// Long-running or one-shot.
     pub kind: Kind,
     /// How readiness is probed, where `port` is not enough.
@@ -108,6 +110,7 @@ impl Service {
             volumes: Vec::new(),
             network: ServiceNetwork::Host,
             ports: Vec::new(),
+            resources: Resources::default(),
             kind: Kind::Service,
             healthcheck: None,
         }
@@ -140,6 +143,17 @@ impl Service {
         let name = self.name.to_ascii_uppercase().replace('-', "_");
         format!("HD_PORT_{name}")
     }
+}
+
+/// What all processes of a service may use together; no limit where nothing is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Resources {
+    /// Memory in bytes.
+    pub memory: Option<u64>,
+    /// Processor time in thousandths of one processor.
+    pub cpus: Option<u32>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
 }
 
 /// How often a service that ends by itself is started again, and how long that waits.

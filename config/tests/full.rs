@@ -84,6 +84,31 @@ fn services_are_read_with_their_defaults() {
         .collect();
     assert_eq!(names, ["web", "migrate", "db", "worker_2", "proxy"]);
 
+    let proxy = project.service("proxy").unwrap();
+    let ports: Vec<String> = proxy.ports.iter().map(ToString::to_string).collect();
+    let published = [
+        "127.0.0.1:8080:80",
+        "127.0.0.1:9000:9000",
+        "auto:81",
+        "auto:82",
+    ];
+    assert_eq!(
+        (proxy.network.as_str(), ports),
+        ("isolated", published.map(str::to_owned).to_vec())
+    );
+    let limits = (
+        proxy.resources.memory,
+        proxy.resources.cpus,
+        proxy.resources.pids,
+    );
+    assert_eq!(limits, (Some(512 << 20), Some(1500), Some(200)));
+    let volumes = &project.service("db").unwrap().volumes;
+    let volumes: Vec<String> = volumes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        volumes,
+        ["data:/var/lib/db", "./conf:/etc/db:ro", "tmpfs:/scratch"]
+    );
+
     let web = project.service("web").unwrap();
     assert_eq!(web.command, Command::Shell("python app.py".to_owned()));
     assert_eq!(
@@ -137,7 +162,7 @@ fn services_are_read_with_their_defaults() {
 
     let order = hd_config::order::start_order(&project.services).unwrap();
     let order: Vec<&str> = order.iter().map(|service| service.name.as_str()).collect();
-    assert_eq!(order, ["migrate", "db", "web", "worker_2"]);
+    assert_eq!(order, ["migrate", "db", "web", "worker_2", "proxy"]);
 }
 
 #[test]

@@ -37,6 +37,10 @@ const SHELLS_BESIDE_ACTORS: &[(&str, &str)] = &[
         "connects to services that are probed",
     ),
     (
+        "actors/src/service_supervisor/forward.rs",
+        "relays published ports",
+    ),
+    (
         "actors/src/service_supervisor/tls.rs",
         "speaks TLS to services that are probed",
     ),

@@ -185,6 +185,11 @@ impl InstancePaths {
         self.dir().join("volumes")
     }
 
+    /// Directory of what tells which control groups there are.
+    pub fn cgroups(&self) -> PathBuf {
+        self.dir().join("cgroups")
+    }
+
     /// Names and addresses that isolated services see as `/etc/hosts`.
     pub fn hosts(&self) -> PathBuf {
         self.dir().join("hosts")

@@ -5,6 +5,7 @@ pub mod error;
 pub mod files;
 pub mod instance;
 pub mod instances;
+pub mod limits;
 pub mod log_line;
 pub mod pause;
 pub mod process_book;

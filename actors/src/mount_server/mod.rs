@@ -5,6 +5,7 @@ mod follow;
 pub mod journal;
 mod launch;
 mod layers;
+mod limits;
 pub mod mount_points;
 mod network;
 pub mod outputs;

@@ -21,6 +21,7 @@ use super::follow::Follow;
 pub use super::launch::More;
 use super::launch::report_mount;
 use super::layers::Layers;
+use super::limits::limited;
 use super::mount_points::MountPoints;
 use super::outputs::LiveOutputs;
 use crate::base::account::Account;
@@ -28,6 +29,7 @@ use crate::base::mounts::{bind, common, inside};
 use crate::base::{Base, Bases, ROOT_STAGED};
 use crate::messages::BatchError;
 use crate::model::declared::Declared;
+use crate::model::limits::Limits as Limited;
 use crate::session::Needed;
 use crate::shared::Shared;
 use crate::step_runner::plan::Plan;
@@ -75,6 +77,8 @@ pub struct Launched {
     pub terminal: Option<Terminal>,
     /// What it was made from.
     pub spec: Spec,
+    /// Its control groups, if it has limits: to be dropped after it.
+    pub limits: Option<Limited>,
     /// What it does to the project is witnessed as long as this is held.
     pub witness: Option<Attached>,
 }
@@ -158,11 +162,12 @@ impl ServiceView {
         self.catch_up(shared, name)?;
         let owner = (command.uid, command.gid);
         let mut spec = self.spec(shared, name, command);
-        let mut network = None;
+        let (mut network, mut limits) = (None, None);
         if let Some(service) = more.service {
             let volumes = self.volumes(shared, name, service, owner)?;
             spec.mounts.extend(volumes);
             network = self.connect(shared, service, &mut spec)?;
+            limits = limited(shared, name, service, &mut spec)?;
         }
         spec.mounts.extend(more.mounts);
         let witnessed = more
@@ -175,7 +180,13 @@ impl ServiceView {
         let broken = |e: hd_sandbox::SandboxError| BatchError::new("sandbox", e).at(name);
         let mut pending = shared
             .launcher()?
-            .spawn_on(&spec, stdio, Some(&self.namespace), network.as_deref())
+            .spawn_on(
+                &spec,
+                stdio,
+                Some(&self.namespace),
+                network.as_deref(),
+                limits.as_ref().and_then(Limited::group),
+            )
             .map_err(broken)?;
         let (mut terminal, mut witness) = (None, None);
         loop {
@@ -185,6 +196,7 @@ impl ServiceView {
                         sandbox,
                         terminal,
                         spec,
+                        limits,
                         witness,
                     });
                 }

@@ -74,5 +74,11 @@ pub fn describe(ended: Ended) -> String {
     match ended {
         Ended::Code(code) => format!("exited with code {code}"),
         Ended::Signal(signal) => format!("killed by signal {signal}"),
+        Ended::OutOfMemory(bytes) => {
+            format!("out of memory: killed at its limit of {} MiB", bytes >> 20)
+        }
+        Ended::OutOfProcesses(pids) => {
+            format!("failed at its limit of {pids} processes")
+        }
     }
 }

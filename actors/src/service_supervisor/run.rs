@@ -21,7 +21,7 @@ use super::schedule::Plan;
 use super::seen::Seen;
 use super::socket::HeldSocket;
 use super::spawner::{Process, Spawner};
-use crate::messages::{Probed, ProcessExited};
+use crate::messages::{Ended, Probed, ProcessExited};
 
 /// How long the process of an earlier supervisor may take to be gone after it was killed.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
@@ -215,8 +215,29 @@ struct Exit {
 }
 
 impl Exit {
+    /// Waits for the end; what it complains of until then is told, once.
+    fn end(&self) -> Option<Ended> {
+        let every = self.process.complains();
+        let mut told = every.is_none();
+        loop {
+            let ended = self.process.wait(every.filter(|_| !told));
+            if ended.is_some() || told {
+                return ended;
+            }
+            if let Some(why) = self.process.complaint() {
+                told = true;
+                let news = Probed {
+                    run: self.run,
+                    outcome: Err(why),
+                };
+                // Refused: its supervisor is gone, and with it the run.
+                let _ = self.news.probed.deliver_blocking(news, TELL_WITHIN);
+            }
+        }
+    }
+
     fn wait(self) {
-        let Some(ended) = self.process.wait(None) else {
+        let Some(ended) = self.end() else {
             return;
         };
         if !self.drained.wait(DRAIN_WITHIN) {

@@ -13,11 +13,15 @@ use super::directory::Definition;
 use super::log::Output;
 use super::reach::Reach;
 use crate::messages::{BatchError, Ended};
+use crate::model::limits::Limits;
 use crate::model::process_book::{Entry, ProcessBook};
 use crate::model::surroundings::Surroundings;
 use crate::mount_server::view::{Launched, More, NotStarted, ServiceView};
 use crate::shared::Shared;
 use crate::witness::Attached;
+
+/// How often it is looked whether a service has reached a limit.
+const LIMITS_EVERY: Duration = Duration::from_millis(500);
 
 /// Starts processes of one service.
 pub(crate) trait Spawner: std::fmt::Debug + Send + Sync {
@@ -53,6 +57,16 @@ pub(crate) trait Process: std::fmt::Debug + Send + Sync {
 
     /// Waits until all of it is gone; nothing when the time is over first.
     fn wait(&self, within: Option<Duration>) -> Option<Ended>;
+
+    /// Says how often a run has to be asked for [`Process::complaint`], if at all.
+    fn complains(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Says what keeps it from working though it runs.
+    fn complaint(&self) -> Option<String> {
+        None
+    }
 
     /// Gives the network it listens on.
     fn reach(&self) -> Reach {
@@ -101,6 +115,7 @@ impl Spawner for ViewSpawner {
         let Launched {
             sandbox,
             spec,
+            limits,
             witness,
             ..
         } = launched;
@@ -108,7 +123,7 @@ impl Spawner for ViewSpawner {
         if let Ok(record) = sandbox.record() {
             self.tell_how_to_enter(&service.name, &record, spec);
         }
-        Ok(self.process(service, (sandbox, witness), announced))
+        Ok(self.process(service, (sandbox, limits, witness), announced))
     }
 
     fn before(&self, command: &Command, output: Output) -> Result<Arc<dyn Process>, BatchError> {
@@ -124,9 +139,12 @@ impl Spawner for ViewSpawner {
         match launched {
             Ok(launched) => {
                 let Launched {
-                    sandbox, witness, ..
+                    sandbox,
+                    limits,
+                    witness,
+                    ..
                 } = launched;
-                Ok(self.process(service, (sandbox, witness), None))
+                Ok(self.process(service, (sandbox, limits, witness), None))
             }
             Err(NotStarted::Command(failure)) => Err(BatchError::new("service", failure)),
             Err(NotStarted::Sandbox(error)) => Err(error),
@@ -166,13 +184,14 @@ impl ViewSpawner {
     fn process(
         &self,
         service: Arc<Service>,
-        (sandbox, witness): (Sandbox, Option<Attached>),
+        (sandbox, limits, witness): (Sandbox, Option<Limits>, Option<Attached>),
         announced: Option<Announced>,
     ) -> Arc<dyn Process> {
         let entry = sandbox.record().ok().map(|record| self.book.enter(record));
         let namespace = std::fs::read_link(pid_namespace(sandbox.pid())).ok();
         Arc::new(ViewProcess {
             sandbox,
+            limits,
             _entry: entry,
             _witness: witness,
             announced,
@@ -215,6 +234,8 @@ impl ViewSpawner {
 struct ViewProcess {
     /// First, so that it is gone before its entry is.
     sandbox: Sandbox,
+    /// After it, since a control group with processes cannot be removed.
+    limits: Option<Limits>,
     _entry: Option<Entry>,
     _witness: Option<Attached>,
     announced: Option<Announced>,
@@ -223,6 +244,26 @@ struct ViewProcess {
     shared: Arc<Shared>,
     service: Arc<Service>,
     view: Arc<ServiceView>,
+}
+
+impl ViewProcess {
+    /// Says what is behind a failure, if a limit is.
+    fn ended(&self, end: End) -> Ended {
+        let limits = self.limits.as_ref();
+        let memory = limits
+            .and_then(Limits::out_of_memory)
+            .map(Ended::OutOfMemory);
+        let processes = || {
+            limits
+                .and_then(Limits::out_of_processes)
+                .map(Ended::OutOfProcesses)
+        };
+        let by_limit = memory.or_else(processes);
+        by_limit.unwrap_or(match end {
+            End::Code(code) => Ended::Code(code),
+            End::Signal(signal) => Ended::Signal(signal),
+        })
+    }
 }
 
 impl Process for ViewProcess {
@@ -251,8 +292,8 @@ impl Process for ViewProcess {
     fn wait(&self, within: Option<Duration>) -> Option<Ended> {
         match self.sandbox.wait(within) {
             Ok(status) => status.map(|status| match status.end {
-                End::Code(code) => Ended::Code(code),
-                End::Signal(signal) => Ended::Signal(signal),
+                End::Code(0) => Ended::Code(0),
+                end => self.ended(end),
             }),
             Err(error) => {
                 tracing::error!(service = self.service.name, %error, "a service cannot be waited for; it is killed");
@@ -265,6 +306,18 @@ impl Process for ViewProcess {
     fn announced(&self) -> Result<(), String> {
         let none = || Err("it has no way to say that it is ready".to_owned());
         self.announced.as_ref().map_or_else(none, Announced::check)
+    }
+
+    fn complains(&self) -> Option<Duration> {
+        let has = self.service.resources.pids.is_some() && self.limits.is_some();
+        has.then_some(LIMITS_EVERY)
+    }
+
+    fn complaint(&self) -> Option<String> {
+        let limit = self.limits.as_ref()?.out_of_processes()?;
+        Some(format!(
+            "at its limit of {limit} processes: more are refused"
+        ))
     }
 
     fn reach(&self) -> Reach {

@@ -2,7 +2,7 @@
 
 use toml::de::DeValue;
 
-use super::{depends_on, environment, healthcheck, life, network, volumes, watch};
+use super::{depends_on, environment, healthcheck, life, network, resources, volumes, watch};
 use crate::keys;
 use crate::path::inside_project;
 use crate::read::{Item, Result, Section};
@@ -71,6 +71,9 @@ fn service(item: &Item<'_>, known: &[String]) -> Result<Service> {
         profiles: profiles.unwrap_or_default(),
         network: section
             .optional("network", network::network)?
+            .unwrap_or_default(),
+        resources: section
+            .optional("resources", resources::read)?
             .unwrap_or_default(),
         ports: section
             .optional("ports", network::ports)?

@@ -78,6 +78,22 @@ impl Guardian {
         self.shared.tell(&mut state, &message, None)
     }
 
+    /// Adds paths to those to remove when hd is gone: empty directories too.
+    pub fn add_paths(&self, more: impl IntoIterator<Item = PathBuf>) -> Result<()> {
+        let mut state = self.shared.lock();
+        state.paths.extend(more.into_iter().map(RawPath));
+        let message = Watch::Paths(state.paths.clone());
+        self.shared.tell(&mut state, &message, None)
+    }
+
+    /// Takes paths off that list.
+    pub fn forget_paths(&self, gone: &[PathBuf]) -> Result<()> {
+        let mut state = self.shared.lock();
+        state.paths.retain(|RawPath(path)| !gone.contains(path));
+        let message = Watch::Paths(state.paths.clone());
+        self.shared.tell(&mut state, &message, None)
+    }
+
     /// Registers any process to be killed with hd; [`crate::Launcher`] does it for every sandbox.
     pub(crate) fn register(&self, pidfd: BorrowedFd<'_>) -> Result<Registration> {
         let copy = pidfd

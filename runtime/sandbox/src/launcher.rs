@@ -1,5 +1,6 @@
 //! Starting sandboxes, mount namespaces and commands inside.
 
+use crate::cgroup::Cgroup;
 use crate::error::{Context, Result, SandboxError};
 use crate::event::Event;
 use crate::guardian::Guardian;
@@ -11,8 +12,9 @@ use crate::process::Process;
 use crate::record::Record;
 use crate::sandbox::{Entered, Sandbox, pid_of};
 use crate::spec::{Command, Limits, Network, Privileges, Spec};
+use crate::stdio::Stdio;
 use crate::terminal::Terminal;
-use crate::wire::{Job, Join, Order, Report, Rights, Wires};
+use crate::wire::{Job, Join, Order, Report, Rights};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,43 +27,6 @@ pub(crate) const PROMPT: Duration = Duration::from_secs(20);
 pub struct Launcher {
     helper: Helper,
     guardian: Option<Guardian>,
-}
-
-/// The descriptors of a command. Absent ones are `/dev/null`, opened inside; all of 0, 1, 2 are the terminal when
-/// [`Command::tty`] is set.
-#[derive(Debug, Default)]
-pub struct Stdio {
-    /// Descriptor 0.
-    pub stdin: Option<OwnedFd>,
-    /// Descriptor 1.
-    pub stdout: Option<OwnedFd>,
-    /// Descriptor 2.
-    pub stderr: Option<OwnedFd>,
-    /// Descriptors 3 and on. A command whose environment says `LISTEN_FDS` gets its own id as `LISTEN_PID` besides.
-    pub extra: Vec<OwnedFd>,
-}
-
-impl Stdio {
-    fn wires(&self) -> Wires {
-        let standard = [
-            self.stdin.is_some(),
-            self.stdout.is_some(),
-            self.stderr.is_some(),
-        ];
-        Wires {
-            standard,
-            extra: self.extra.len(),
-        }
-    }
-
-    fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let standard = [&self.stdin, &self.stdout, &self.stderr];
-        standard
-            .into_iter()
-            .flatten()
-            .chain(&self.extra)
-            .map(AsFd::as_fd)
-    }
 }
 
 /// A mount namespace without a process, kept by a descriptor: mounts made in it ([`Launcher::run_in`]) are seen by
@@ -121,16 +86,18 @@ impl Launcher {
         stdio: Stdio,
         within: Option<&MountNamespace>,
     ) -> Result<Pending> {
-        self.spawn_on(spec, stdio, within, None)
+        self.spawn_on(spec, stdio, within, None, None)
     }
 
-    /// Does the same on a network that others share; [`Spec::network`] is then [`Network::Joined`].
+    /// Does the same on a network that others share ([`Spec::network`] is then [`Network::Joined`]), and in a control
+    /// group.
     pub fn spawn_on(
         &self,
         spec: &Spec,
         stdio: Stdio,
         within: Option<&MountNamespace>,
         network: Option<&NetworkNamespace>,
+        group: Option<&Cgroup>,
     ) -> Result<Pending> {
         let (mut join, mut fds) = within.map_or_else(Default::default, MountNamespace::join);
         join.network = network.is_some();
@@ -160,6 +127,10 @@ impl Launcher {
         };
         let mut process = helper.hand_over(name, pid)?;
         self.guard(&mut process)?;
+        if let Some(group) = group {
+            let placed = group.place(process.pid());
+            placed.what(|| format!("put {} into its control group", process.name()))?;
+        }
         process
             .channel()
             .send_now(&Order::Go, &[])

@@ -6,6 +6,7 @@
 //!
 //! Needs Linux 5.12 (`mount_setattr`), the overlay in user namespaces 5.11.
 
+pub mod cgroup;
 mod error;
 mod event;
 mod guardian;
@@ -22,6 +23,7 @@ mod raw;
 mod record;
 mod sandbox;
 mod spec;
+mod stdio;
 mod sys;
 mod terminal;
 mod wire;
@@ -33,11 +35,12 @@ pub use event::{End, Event, ExitStatus, Failure, Stage, Usage};
 pub use guardian::Guardian;
 pub use helper::Helper;
 pub use idmap::{IdMap, IdRange};
-pub use launcher::{Launcher, MountNamespace, Pending, Stdio};
+pub use launcher::{Launcher, MountNamespace, Pending};
 pub use mount_op::{Create, MountOp, Place};
 pub use network::NetworkNamespace;
 pub use probe::{Probe, Problem, probe};
 pub use record::{Record, reap_recorded};
 pub use sandbox::{Entered, Sandbox};
 pub use spec::{Capabilities, Command, Limits, Network, Privileges, Spec, TtySize};
+pub use stdio::Stdio;
 pub use terminal::Terminal;

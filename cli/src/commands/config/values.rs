@@ -215,6 +215,11 @@ impl Book<'_> {
         self.maybe(&key("user"), service.user.as_ref());
         self.list(&key("env_file"), &service.env_file);
         self.env(&table, &service.env, &service.env_file);
+        let resources = &service.resources;
+        self.maybe(&key("resources.memory"), resources.memory);
+        let cpus = resources.cpus.map(|cpus| f64::from(cpus) / 1000.0);
+        self.maybe(&key("resources.cpus"), cpus);
+        self.maybe(&key("resources.pids"), resources.pids);
         self.say(&key("network"), service.network.as_str());
         let ports: Vec<String> = service.ports.iter().map(ToString::to_string).collect();
         self.list(&key("ports"), &ports);

@@ -97,7 +97,8 @@ impl Guardian {
             let _ = kill(pidfd.as_fd());
         }
         for RawPath(path) in &self.paths {
-            let _ = std::fs::remove_file(path).or_else(|_| std::fs::remove_dir(path));
+            // A control group is empty once the processes killed above are gone.
+            let _ = std::fs::remove_file(path).or_else(|_| crate::cgroup::remove(path));
         }
     }
 }

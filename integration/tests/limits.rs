@@ -1,0 +1,122 @@
+//! `resources`: what one service uses up is missed by that one alone, and its control groups go with it.
+
+use std::fs;
+use std::path::Path;
+
+use hd_integration::poll::{SHORT, until};
+use hd_integration::{Env, leftovers, needs, skip_unless};
+
+const GOOD: &str = "\n[services.good]\ncommand = \"sleep 1000\"\n";
+
+/// Each process makes more of itself as fast as it is let.
+const BOMB: &str = r#"
+import os, time
+while True:
+    try:
+        os.fork()
+    except OSError:
+        time.sleep(0.05)
+"#;
+
+fn env(services: &str) -> Env {
+    let toml = format!("[environment]\nname = \"limits\"\n{services}{GOOD}");
+    Env::project(&[("hd.toml", &toml), ("bomb.py", BOMB)])
+}
+
+/// Whether this user may make control groups of version 1 or 2.
+fn control_groups() -> Result<(), String> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let has = |kind: &str| mounts.lines().any(|line| line.contains(kind));
+    match rustix::process::geteuid().is_root() && (has(" - cgroup ") || has(" - cgroup2 ")) {
+        true => Ok(()),
+        false => Err("no control groups, or not root".to_owned()),
+    }
+}
+
+/// The control groups of an instance.
+fn groups(env: &Env) -> Vec<String> {
+    let instances = fs::read_dir(env.home().join("instances"))
+        .into_iter()
+        .flatten();
+    let ids = instances
+        .flatten()
+        .map(|one| one.file_name().into_string().unwrap());
+    let ids: Vec<String> = ids.collect();
+    let mut found = Vec::new();
+    walk(Path::new("/sys/fs/cgroup"), &ids, &mut found);
+    found
+}
+
+fn walk(directory: &Path, ids: &[String], found: &mut Vec<String>) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if ids.iter().any(|id| name.starts_with(&format!("hd-{id}-"))) {
+                found.push(entry.path().display().to_string());
+            }
+            walk(&entry.path(), ids, found);
+        }
+    }
+}
+
+fn reason(env: &Env, service: &str) -> String {
+    let reason = env.status().service(service)["reason"].clone();
+    reason.as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn memory_that_is_used_up_ends_one_service_and_is_the_reason() {
+    skip_unless!(needs::fuse(), needs::program("python3"), control_groups());
+    let hog = "[services.hog]\ncommand = [\"python3\", \"-c\", \"x = b'x' * (300 << 20)\"]\n\
+               resources = { memory = \"48MiB\", cpus = 0.8 }\nrestart = { max = 0 }\n";
+    let env = env(hog);
+    let mut up = env.up();
+    let line = up.wait_line(0, &["hog", "failed"]);
+    assert!(
+        line.contains("out of memory: killed at its limit of 48 MiB"),
+        "{line}"
+    );
+    let good = env.status().service("good").clone();
+    assert_eq!(good["state"], "ready");
+    assert_eq!(groups(&env), [""; 0], "it has ended");
+    up.interrupt();
+}
+
+#[test]
+fn a_fork_bomb_is_bounded_named_and_ended() {
+    skip_unless!(needs::fuse(), needs::program("python3"), control_groups());
+    let bomb = "[services.bomb]\ncommand = \"python3 -I bomb.py\"\n\
+                resources = { pids = 25, cpus = 0.3 }\n";
+    let env = env(bomb);
+    let mut up = env.up();
+    up.wait_line(0, &["good", "ready"]);
+    let good = env.status().service("good")["pid"].clone();
+    up.until("status names the limit", || {
+        reason(&env, "bomb")
+            .contains("limit of 25 processes")
+            .then_some(())
+    });
+    let mine = groups(&env);
+    assert!(!mine.is_empty());
+    let counted = mine.iter().find_map(|group| {
+        let procs = fs::read_to_string(Path::new(group).join("cgroup.procs")).ok()?;
+        Some(procs.lines().count())
+    });
+    assert!(counted.is_some_and(|count| count <= 25), "{counted:?}");
+    assert_eq!(env.status().service("good")["pid"], good);
+    env.hd(["down"]).deadline(SHORT).finish().ok();
+    up.wait_exit(SHORT);
+    leftovers::expect_none(env.mark(), SHORT);
+    assert_eq!(groups(&env), [""; 0]);
+
+    // Killed, it leaves them to its guardian.
+    let mut up = env.up();
+    up.wait_line(0, &["good", "ready"]);
+    until("the bomb has its groups", SHORT, || {
+        (!groups(&env).is_empty()).then_some(())
+    });
+    up.kill();
+    until("the guardian removed them", SHORT, || {
+        groups(&env).is_empty().then_some(())
+    });
+}
