@@ -3,6 +3,7 @@
 //! Keys follow the Compose specification (compose-spec.io). An environment has one base, so it holds
 //! the services that are built here, or those of one image; others are named and left out.
 
+mod handed;
 mod service;
 mod values;
 mod volumes;
@@ -73,6 +74,7 @@ pub fn translate(
         options.file.rsplit('/').next().unwrap_or_default()
     )];
     let completed = awaited_to_complete(services);
+    let handed = handed::Handed::read(&root);
     for (key, node) in services {
         let line = book.open(key.span.clone());
         if !chosen.names.contains(&key.name) {
@@ -88,6 +90,7 @@ pub fn translate(
             chosen: &chosen.names,
             completes: completed.contains(&key.name),
             around,
+            handed: &handed,
         };
         made.all(&mut draft);
     }
@@ -153,14 +156,14 @@ fn top_level(root: &Node, book: &mut Book<'_>) {
             "version" | "name" => "of no effect",
             "networks" => "services share the host's network",
             "volumes" => "directories that `hd down` keeps",
-            "secrets" | "configs" => "hd passes none to services yet",
+            "secrets" | "configs" => "files that services find at their places",
             "include" => "included files are not read",
             name if name.starts_with("x-") => "read where it is referred to",
             _ => "not known to hd",
         };
         let line = book.open(key.span.clone());
         match key.name.as_str() {
-            "version" | "name" | "volumes" => book.translated(line, note),
+            "version" | "name" | "volumes" | "secrets" | "configs" => book.translated(line, note),
             "networks" => book.approximated(line, note),
             "include" => book.missing(line, note),
             name if name.starts_with("x-") => book.translated(line, note),

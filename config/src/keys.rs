@@ -54,7 +54,7 @@ pub(crate) const BUILD: Keys = Keys {
 pub(crate) const BUILD_STEP: Keys = Keys {
     known: &[
         "name", "run", "needs", "inputs", "outputs", "env", "network", "timeout", "workdir",
-        "caches", "secrets", "stage", "from", "user",
+        "caches", "secrets", "ssh", "stage", "from", "user",
     ],
     later: &[("write_back", "`hd run cat FILE` shows what a step made")],
 };

@@ -16,6 +16,7 @@ pub mod error;
 pub mod expand;
 pub mod files;
 mod glob;
+pub mod image_defaults;
 pub mod ingest;
 mod keys;
 pub mod network;
@@ -39,6 +40,7 @@ pub mod watch;
 
 pub use error::{ConfigError, Place, Problem, Report};
 pub use files::{DirFilter, FileFilter, Files, FilterStack, HiddenBy, Verdict};
+pub use image_defaults::ImageDefaults;
 pub use network::{Published, ServiceNetwork};
 pub use parse::{parse, parse_with};
 pub use project::{Dependency, DependencyKind, GcLimits, Options, Project, ProjectMode, Provider};

@@ -65,7 +65,9 @@ pub fn parse_with(text: &str, file_name: &str, active: &[String]) -> Result<Proj
     let build = build.unwrap_or_default();
     let volumes = root.optional("volumes", volumes::declared)?;
     let volumes = volumes.unwrap_or_default();
-    let services = root.optional("services", |item| services::read(item, &volumes))?;
+    let services = root.optional("services", |item| {
+        services::read(item, &volumes, environment.base.is_some())
+    })?;
     let files = root.optional("files", files::read)?;
     let options = root.optional("options", options::read)?;
     let services = services.unwrap_or_default();

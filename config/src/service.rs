@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::image_defaults::Open;
 use crate::network::{Published, ServiceNetwork};
 use crate::signal::Signal;
 use crate::volume::Volume;
@@ -81,6 +82,8 @@ pub struct Service {
     pub kind: Kind,
     /// How readiness is probed, where `port` is not enough.
     pub healthcheck: Option<Healthcheck>,
+    /// What it leaves to the image of the environment.
+    pub open: Open,
 }
 
 impl Service {
@@ -113,6 +116,7 @@ impl Service {
             resources: Resources::default(),
             kind: Kind::Service,
             healthcheck: None,
+            open: Open::default(),
         }
     }
 

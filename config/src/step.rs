@@ -33,6 +33,8 @@ pub struct Step {
     pub caches: Vec<String>,
     /// Names of the secrets it may read, each declared in `[secrets]`.
     pub secrets: Vec<String>,
+    /// It reaches the SSH agent of who runs hd.
+    pub ssh: bool,
     /// The stage it builds in, declared in `[build.stages]`; `None` is the environment itself.
     pub stage: Option<String>,
     /// Stages whose files it sees at [`STAGES`], as the steps above it leave them.

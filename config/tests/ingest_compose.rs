@@ -156,7 +156,7 @@ const KEYS: [(&str, &str, Verdict, &str); 30] = [
         Verdict::Approximated,
         "host's network",
     ),
-    ("secrets", "[token]", Verdict::NotSupported, "use env_file"),
+    ("secrets", "[token]", Verdict::NotSupported, "no `token`"),
     (
         "user",
         "'1000:1000'",
@@ -230,4 +230,44 @@ fn the_keys_that_are_used_most_are_each_answered() {
         let said = format!("{}{}", imported.toml, line.notes.join("; "));
         assert!(said.contains(part), "{key}: {said}");
     }
+}
+
+#[test]
+fn secrets_and_configs_are_files_at_their_places() {
+    let text = "services:\n  one:\n    build: .\n    \
+        secrets: [token, { source: token, target: other, mode: 256 }, far, swarm]\n    \
+        configs: [{ source: conf, target: /etc/app.conf }, said]\n    \
+        healthcheck: { disable: true }\n\
+        secrets:\n  token: { file: ./a.txt }\n  far: { file: /etc/far }\n  swarm: { external: true }\n\
+        configs:\n  conf: { file: a.txt }\n  said: { content: x }\n";
+    let imported = composed(text).unwrap();
+    let project = parse(&imported.toml, "hd.toml").unwrap();
+    let one = project.service("one").unwrap();
+    let volumes: Vec<String> = one.volumes.iter().map(ToString::to_string).collect();
+    let wanted = [
+        "./a.txt:/run/secrets/token:ro",
+        "./a.txt:/run/secrets/other:ro",
+        "/etc/far:/run/secrets/far:ro",
+        "./a.txt:/etc/app.conf:ro",
+    ];
+    assert_eq!(volumes, wanted);
+    assert!(imported.toml.contains("healthcheck = false"));
+    let notes: String = imported
+        .lines
+        .iter()
+        .flat_map(|line| line.notes.clone())
+        .collect();
+    for part in ["owner and mode", "Docker Swarm", "write it to one"] {
+        assert!(notes.contains(part), "{part}: {notes}");
+    }
+    assert!(!imported.is_complete());
+}
+
+#[test]
+fn a_service_without_a_command_runs_what_its_image_runs() {
+    let imported =
+        composed("services:\n  one:\n    image: unknown:1\n    stop_signal: QUIT\n").unwrap();
+    assert!(imported.is_complete(), "{:?}", imported.lines);
+    let project = parse(&imported.toml, "hd.toml").unwrap();
+    assert!(project.service("one").unwrap().open.command);
 }

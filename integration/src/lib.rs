@@ -11,6 +11,7 @@ pub mod env;
 pub mod faulty;
 pub mod files;
 pub mod http;
+pub mod images;
 pub mod leftovers;
 pub mod needs;
 pub mod poll;

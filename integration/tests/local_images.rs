@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hd_integration::{Env, Run, needs, samples, skip_unless};
+use hd_integration::{Env, Run, images, needs, samples, skip_unless};
 use serde_json::Value;
 
 fn image(name: &str) -> String {
@@ -10,19 +10,6 @@ fn image(name: &str) -> String {
         "{}/{name}",
         needs::registry().expect("checked by skip_unless")
     )
-}
-
-#[track_caller]
-fn skopeo(from: &str, to: &str) {
-    let args = [
-        "--insecure-policy",
-        "copy",
-        "-q",
-        "--src-tls-verify=false",
-        from,
-        to,
-    ];
-    Run::new(Path::new("skopeo")).args(args).finish().ok();
 }
 
 fn env() -> Env {
@@ -52,12 +39,13 @@ fn each_place_of_an_image_gives_the_same_environment() {
             format!("docker-archive:{place}/d.tar:bb:1"),
         ),
     ] {
-        skopeo(&docker, &to);
+        images::copy(&[], &docker, &to);
         let once = env.once_with(&["--base", &base]);
         assert_eq!(once.view(), wanted, "{base}");
     }
     // A path begins where it is said: in the project for hd.toml, here for --base.
-    skopeo(
+    images::copy(
+        &[],
         &docker,
         &format!("oci:{}:v1", env.path("vendored").display()),
     );
@@ -68,35 +56,25 @@ fn each_place_of_an_image_gives_the_same_environment() {
     );
 }
 
-fn output(script: &str, place: &Path) -> String {
-    let run = Run::new(Path::new("sh")).args(["-c", script]).dir(place);
-    run.finish().ok().stdout.trim().to_owned()
-}
-
 /// Lets the configuration of an image in a `dir:` name what its layers unpack to; answers how many of them are
 /// zstd:chunked. The skopeo of Debian 12 drops zeros behind the end of an archive and keeps the old digests.
 fn honest_ids(place: &Path) -> usize {
-    let read = |name: &str| std::fs::read_to_string(place.join(name)).expect("read");
-    let mut manifest: Value = serde_json::from_str(&read("manifest.json")).expect("JSON");
-    let hex = |part: &Value| part["digest"].as_str().expect("a digest")[7..].to_owned();
-    let mut config: Value = serde_json::from_str(&read(&hex(&manifest["config"]))).expect("JSON");
-    let layers = manifest["layers"].as_array().expect("layers");
-    let id = |layer: &Value| {
-        let script = format!("zstd -dc < {} | sha256sum | cut -d' ' -f1", hex(layer));
-        Value::from(format!("sha256:{}", output(&script, place)))
-    };
-    config["rootfs"]["diff_ids"] = layers.iter().map(id).collect();
+    let manifest = images::change(place, |config, manifest| {
+        let layers = manifest["layers"].as_array().expect("layers");
+        let id = |layer: &Value| {
+            let script = format!(
+                "zstd -dc < {} | sha256sum | cut -d' ' -f1",
+                images::hex(layer)
+            );
+            Value::from(format!("sha256:{}", images::output(&script, place)))
+        };
+        config["rootfs"]["diff_ids"] = layers.iter().map(id).collect();
+    });
     let chunked = |layer: &&Value| {
         !layer["annotations"]["io.containers.zstd-chunked.manifest-position"].is_null()
     };
-    let count = layers.iter().filter(chunked).count();
-    std::fs::write(place.join("config"), config.to_string()).expect("write");
-    let digest = output("sha256sum config | cut -d' ' -f1", place);
-    std::fs::rename(place.join("config"), place.join(&digest)).expect("rename");
-    manifest["config"]["digest"] = format!("sha256:{digest}").into();
-    manifest["config"]["size"] = config.to_string().len().into();
-    std::fs::write(place.join("manifest.json"), manifest.to_string()).expect("write");
-    count
+    let layers = manifest["layers"].as_array().expect("layers");
+    layers.iter().filter(chunked).count()
 }
 
 #[test]
@@ -110,27 +88,22 @@ fn zstd_chunked_layers_are_read_as_what_they_hold() {
     let mut env = env();
     let from = image("fixtures/layers:1");
     let place = env.mark().display().to_string();
-    let copy = |args: &[&str]| {
-        let copy = ["--insecure-policy", "copy", "-q", "--src-tls-verify=false"];
-        let run = Run::new(Path::new("skopeo")).args(copy);
-        run.args(args).finish().ok();
-    };
     // Only what is not compressed is compressed anew.
     let (plain, chunked) = (format!("dir:{place}/plain"), format!("dir:{place}/chunked"));
-    copy(&["--dest-decompress", &format!("docker://{from}"), &plain]);
+    images::copy(&["--dest-decompress"], &format!("docker://{from}"), &plain);
     let format = ["--dest-compress", "--dest-compress-format", "zstd:chunked"];
-    copy(&[&format[..], &[&plain, &chunked]].concat());
+    images::copy(&format, &plain, &chunked);
     assert_eq!(honest_ids(&env.mark().join("chunked")), 4);
     let local = format!("oci:{place}/layout:v1");
-    copy(&[&chunked, &local]);
+    images::copy(&[], &chunked, &local);
     // The same archives as they are: which layer brought a hard link is told by its digest.
     let wanted = format!("oci:{place}/wanted:v1");
-    copy(&["--dest-decompress", &chunked, &plain]);
-    copy(&[&plain, &wanted]);
+    images::copy(&["--dest-decompress"], &chunked, &plain);
+    images::copy(&[], &plain, &wanted);
     let wanted = env.once_with(&["--base", &wanted]).view().to_owned();
     let pushed = image(&format!("hd-chunked/layers-{}:1", std::process::id()));
     let remote = format!("docker://{pushed}");
-    copy(&["--dest-tls-verify=false", &chunked, &remote]);
+    images::copy(&[], &chunked, &remote);
     for (home, base) in [("local", &local), ("remote", &pushed)] {
         // A store that knows none of the layers.
         env.use_home(home);
@@ -152,7 +125,8 @@ fn the_docker_engine_of_this_machine_is_asked() {
     let from = image("busybox:1");
     let wanted = env.once_with(&["--base", &from]).view().to_owned();
     let name = format!("hd-test-{}:1", std::process::id());
-    skopeo(
+    images::copy(
+        &[],
         &format!("docker://{from}"),
         &format!("docker-daemon:{name}"),
     );
@@ -180,7 +154,7 @@ fn what_is_wrong_with_a_local_image_is_named_and_nothing_is_stored() {
     let layout = env.mark().join("layout");
     for tag in ["v1", "v2"] {
         let from = format!("docker://{}", image("busybox:1"));
-        skopeo(&from, &format!("oci:{place}/layout:{tag}"));
+        images::copy(&[], &from, &format!("oci:{place}/layout:{tag}"));
     }
     let fails = |name: &str, parts: &[&str]| {
         let done = env.hd(["image", "pull", name]).finish();

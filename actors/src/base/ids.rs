@@ -124,8 +124,8 @@ mod tests {
             rooted: hd_dag::Rooted::empty(),
             env: Default::default(),
             workdir: None,
-            command: Vec::new(),
             user: String::new(),
+            defaults: Default::default(),
         })
     }
 

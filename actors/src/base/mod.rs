@@ -9,6 +9,7 @@ pub mod skeleton;
 
 use std::collections::BTreeMap;
 
+use hd_config::ImageDefaults;
 use hd_dag::{Rooted, TreePath};
 use hd_projection::Graft;
 
@@ -73,10 +74,10 @@ pub struct ImageBase {
     pub env: BTreeMap<String, String>,
     /// Working directory, if it names one.
     pub workdir: Option<String>,
-    /// Default command of the image: entrypoint and arguments.
-    pub command: Vec<String>,
     /// User of the image as written (`name`, `uid`, `uid:gid`), empty for root.
     pub user: String,
+    /// What services take over that leave it open.
+    pub defaults: Box<ImageDefaults>,
 }
 
 impl Base {

@@ -75,6 +75,11 @@ impl Invalidator {
                 .into_actor(self)
                 .map(move |answer, this, ctx| match answer {
                     Ok(Ok(base)) => {
+                        let declared = (*this.shared.declared()).clone();
+                        match declared.completed(&base.environment) {
+                            Ok(declared) => this.shared.declare(Arc::new(declared)),
+                            Err(error) => return this.cannot_go_on(&error),
+                        }
                         this.knows.base = Some(Arc::new(base));
                         let origin = Origin {
                             batch: 0,
@@ -134,7 +139,8 @@ impl Invalidator {
             Err(error) => return Box::pin(ready(Err(error))),
         };
         let due = self.may_redeclare(&paths);
-        let read = declare::read(due, self.shared.clone(), self.edges.fetch.clone());
+        let known = base.clone();
+        let read = declare::read(due, self.shared.clone(), self.edges.fetch.clone(), known);
         let advanced = wrap_future::<_, Self>(read).then(move |read, this, _| {
             let (anew, other_files) = this.redeclare(read);
             let base = this.knows.base.clone().unwrap_or(base);

@@ -28,6 +28,7 @@ pub(super) async fn read(
     is_due: bool,
     shared: Arc<Shared>,
     fetch: Port<FetchImage>,
+    known: Arc<Bases>,
 ) -> Result<Option<News>, Invalid> {
     if !is_due {
         return Ok(None);
@@ -42,6 +43,12 @@ pub(super) async fn read(
     let read = tokio::task::spawn_blocking(job).await;
     let read = read.map_err(|e| Invalid::from(&BatchError::new("internal", e)))??;
     let before = shared.declared();
+    let same_images = before.images() == read.images();
+    let read = match same_images {
+        true => read.completed(&known.environment),
+        false => Ok(read),
+    };
+    let read = read.map_err(|error| Invalid::from(&error))?;
     if before.same(&read) {
         return Ok(None);
     }
@@ -55,19 +62,22 @@ pub(super) async fn read(
             .hint("`hd down`, then `hd up` takes them over");
         return Err(Invalid::from(&error));
     }
-    let base = if before.images() == read.images() {
-        None
-    } else {
-        let wish = FetchImage {
-            images: read.images(),
-        };
-        let fetched = fetch.ask(wish, ask::ENGINE_WITHIN).await;
-        let fetched = fetched.unwrap_or_else(|error| Err(BatchError::new("image", error)));
-        Some(Arc::new(fetched.map_err(|error| Invalid::from(&error))?))
+    if same_images {
+        return Ok(Some(News {
+            declared: Arc::new(read),
+            base: None,
+        }));
+    }
+    let wish = FetchImage {
+        images: read.images(),
     };
+    let fetched = fetch.ask(wish, ask::ENGINE_WITHIN).await;
+    let fetched = fetched.unwrap_or_else(|error| Err(BatchError::new("image", error)));
+    let completed = fetched.and_then(|base| Ok((read.completed(&base.environment)?, base)));
+    let (read, base) = completed.map_err(|error| Invalid::from(&error))?;
     Ok(Some(News {
         declared: Arc::new(read),
-        base,
+        base: Some(Arc::new(base)),
     }))
 }
 

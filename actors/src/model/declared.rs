@@ -5,13 +5,14 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use hd_config::image_defaults::complete;
 use hd_config::step::stage_image;
-use hd_config::{Project, SecretSource, Stage, WatchSet};
+use hd_config::{ImageDefaults, Project, SecretSource, Stage, WatchSet};
 use hd_dag::TreePath;
 
 use super::report::ErrorReport;
 use super::settings::Settings;
-use crate::base::Images;
+use crate::base::{Base, Images};
 use crate::messages::BatchError;
 use crate::step_runner::prepare;
 use crate::step_runner::wanted::Wanted;
@@ -99,6 +100,28 @@ impl Declared {
             env,
             base,
         })
+    }
+
+    /// Fills in what services leave to the image of the environment; doing it again changes nothing.
+    pub fn completed(mut self, base: &Base) -> Result<Self, BatchError> {
+        let workdir = base.workdir(self.project.workdir.as_deref());
+        let (none, reference) = (ImageDefaults::default(), base.reference());
+        let image = match base {
+            Base::Image(image) => &image.defaults,
+            Base::Host(_) => &none,
+        };
+        if let Err(name) = complete(&mut self.project, image, &workdir) {
+            let key = format!("services.{name}");
+            let place = self.project.place(&key).map_or(key, ToString::to_string);
+            let message = format!(
+                "the service `{name}` has no command, and neither has {}",
+                reference.unwrap_or("the host")
+            );
+            return Err(BatchError::new("config", message)
+                .at(place)
+                .hint("add command = \"…\""));
+        }
+        Ok(self)
     }
 
     /// Gives the images that are asked for.

@@ -1,7 +1,7 @@
 //! What in a project directory is hd's: directories it made to mount outputs on, its own files.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use hd_dag::TreePath;
 
@@ -10,6 +10,7 @@ use hd_dag::TreePath;
 pub struct MountPoints {
     points: Arc<RwLock<BTreeSet<TreePath>>>,
     own: Arc<BTreeSet<TreePath>>,
+    making: Arc<Mutex<()>>,
 }
 
 impl MountPoints {
@@ -18,6 +19,7 @@ impl MountPoints {
         Self {
             points: Arc::default(),
             own: Arc::new(own),
+            making: Arc::default(),
         }
     }
 
@@ -29,6 +31,11 @@ impl MountPoints {
     /// Replaces the set.
     pub fn set(&self, paths: impl IntoIterator<Item = TreePath>) {
         *self.points.write().unwrap_or_else(PoisonError::into_inner) = paths.into_iter().collect();
+    }
+
+    /// Keeps others from making and removing directories: services that start at once share a journal.
+    pub fn alone(&self) -> MutexGuard<'_, ()> {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives the set.

@@ -155,6 +155,7 @@ pub fn make_points(
 ) -> Result<(), BatchError> {
     let project = &shared.settings.project_dir;
     let owner = shared.project_owner();
+    let _alone = points.alone();
     points.set(wanted.iter().cloned());
     journal(shared).make(wanted, owner).map_err(|e| {
         BatchError::new("io", format!("making mount points: {e}")).at(project.display().to_string())

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use hd_oci::{Client, ClientOptions, Image, Source};
+use hd_config::{Healthcheck, ImageDefaults, Signal};
+use hd_oci::{Client, ClientOptions, Image, ImageConfig, Source};
 
 use crate::base::{Base, Bases, ImageBase, Images};
 use crate::events::Event;
@@ -11,6 +13,9 @@ use crate::messages::BatchError;
 use crate::model::settings::Settings;
 use crate::shared::Shared;
 use crate::step_runner::prepare;
+
+/// Time between two probes of an image, and time one may take, where it does not say.
+const DOCKER_PROBE: Duration = Duration::from_secs(30);
 
 /// Gives an image that is known, or pulls it.
 ///
@@ -106,21 +111,48 @@ fn failed(text: &str, error: impl std::fmt::Display) -> BatchError {
         .hint("check the name, that the registry runs, and `docker login` if it asks")
 }
 
-fn base(text: &str, image: Image) -> ImageBase {
-    let command = image
-        .config
-        .entrypoint
-        .iter()
-        .chain(&image.config.cmd)
-        .cloned()
-        .collect();
+/// Gives an image as a base.
+pub fn base(text: &str, image: Image) -> ImageBase {
+    let defaults = Box::new(defaults(&image.config));
     ImageBase {
         reference: text.to_owned(),
         digest: image.digest.to_string(),
         rooted: image.rooted,
         env: image.config.env.into_iter().collect(),
         workdir: image.config.workdir,
-        command,
         user: image.config.user.unwrap_or_default(),
+        defaults,
     }
+}
+
+/// Gives what the configuration of an image says of the program it runs, in the words of `hd.toml`.
+pub fn defaults(config: &ImageConfig) -> ImageDefaults {
+    let words = config.entrypoint.iter().chain(&config.cmd);
+    let signal = config.stop_signal.as_deref();
+    ImageDefaults {
+        command: words.cloned().collect(),
+        user: config.user.clone().unwrap_or_default(),
+        workdir: config.workdir.clone(),
+        stop_signal: signal.and_then(Signal::parse),
+        healthcheck: config.healthcheck.as_ref().and_then(healthcheck),
+        exposed: config.exposed.clone(),
+        volumes: config.volumes.clone(),
+    }
+}
+
+/// What is zero is Docker's default ("HEALTHCHECK" of the Dockerfile reference).
+fn healthcheck(check: &hd_oci::Healthcheck) -> Option<Healthcheck> {
+    let or = |given: Duration| {
+        if given.is_zero() { DOCKER_PROBE } else { given }
+    };
+    Some(Healthcheck {
+        test: ImageDefaults::probe(&check.test)?,
+        interval: or(check.interval),
+        timeout: or(check.timeout),
+        retries: match check.retries {
+            0 => Healthcheck::RETRIES,
+            given => given,
+        },
+        start_period: check.start_period,
+    })
 }

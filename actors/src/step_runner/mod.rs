@@ -1,6 +1,7 @@
 //! Observed build steps: key, hit rule, execution, capture.
 
 pub mod actor;
+mod agent;
 pub mod ahead;
 pub mod cancel;
 pub mod chain;

@@ -176,7 +176,12 @@ fn step_account(shared: &Shared, declared: &Declared, base: &Base) -> Result<Acc
         }
         Base::Image(image) => {
             let user = declared.project.user.as_deref();
-            account_in(shared, image.rooted, user.unwrap_or(&image.user))
+            let account = account_in(shared, image.rooted, user.unwrap_or(&image.user));
+            match account {
+                // A step may make the user: those after it look again.
+                Err(_) if user.is_some() => account_in(shared, image.rooted, &image.user),
+                account => account,
+            }
         }
     }
 }
@@ -263,7 +268,7 @@ pub(super) fn account_in(shared: &Shared, tree: Rooted, user: &str) -> Result<Ac
     let group = text(&view, "/etc/group");
     let account = resolve(user, &passwd, &group).map_err(|e| {
         BatchError::new("config", e)
-            .hint("name a user of the image, one that a step before makes, or a number")
+            .hint("name a user of the image, one that a step before makes (by user = \"root\"), or a number")
     })?;
     let (uid, gid) = Ids::of_images().inside((account.uid, account.gid));
     Ok(Account {

@@ -14,6 +14,7 @@ use hd_projection::{Composite, Recorder, ServeOptions, Served, serve};
 use hd_sandbox::{Event as Start, Sandbox, Spec, Stdio, Terminal, TtySize};
 use hd_store::{Id, Writer};
 
+use super::agent;
 use super::cancel::{Cancel, Running};
 use super::harvest::{captured, kept_after};
 use super::kept::KeptName;
@@ -106,7 +107,8 @@ pub fn run(
     let work = WorkDir::create(shared, step, &kept)?;
     let (ours, theirs) = std::io::pipe().map_err(|e| BatchError::new("io", e))?;
     let secrets = Secrets::read(shared, step.wanted)?;
-    let spec = spec(shared, step, &work.path, &kept, &secrets);
+    let agent = agent::socket(&shared.settings, step.wanted)?;
+    let spec = spec(shared, step, &work.path, &kept, &secrets, agent.as_deref());
     let log = shared.settings.paths.step_log(&step.wanted.name);
     let name = &step.wanted.name;
     let pump = pump(ours.into(), &log, name, &shared.events, secrets.clone())
@@ -236,7 +238,8 @@ pub(super) fn open(
     let kept = kept_mounts(step);
     let work = WorkDir::create(shared, step, &kept)?;
     let secrets = Secrets::read(shared, step.wanted)?;
-    let mut spec = spec(shared, step, &work.path, &kept, &secrets);
+    let agent = agent::socket(&shared.settings, step.wanted)?;
+    let mut spec = spec(shared, step, &work.path, &kept, &secrets, agent.as_deref());
     (spec.command.argv, spec.command.tty) = (argv, tty);
     let started = start(shared, step, &spec, stdio, None)?;
     Ok((started, work))

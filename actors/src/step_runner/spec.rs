@@ -7,6 +7,7 @@ use hd_config::StepNetwork;
 use hd_dag::TreePath;
 use hd_sandbox::{Capabilities, Command, Limits, Network, Privileges, Spec};
 
+use super::agent;
 use super::plan::Plan;
 use super::run::StepRun;
 use super::secrets::Secrets;
@@ -21,6 +22,7 @@ pub(super) fn spec(
     work: &Path,
     kept: &[KeptMount],
     secrets: &Secrets,
+    agent: Option<&Path>,
 ) -> Spec {
     let plan = step.plan;
     let mut command = Command::new(["/bin/sh", "-c", &step.wanted.command]);
@@ -33,6 +35,10 @@ pub(super) fn spec(
     (command.uid, command.gid) = (plan.account.uid, plan.account.gid);
     let mut mounts = mounts(step.base, plan, &shared.settings.paths, work, kept);
     mounts.extend(secrets.mounts(&plan.account));
+    if let Some(socket) = agent {
+        mounts.push(agent::mount(socket));
+        command.set_env([(agent::VARIABLE.into(), agent::PLACE.into())]);
+    }
     Spec {
         name: step.wanted.name.clone(),
         hostname: shared.declared().project.name.clone(),

@@ -72,6 +72,8 @@ pub struct Options {
     pub caches: Vec<String>,
     /// Names of the secrets it may read.
     pub secrets: Vec<String>,
+    /// It reaches the SSH agent of who runs hd.
+    pub ssh: bool,
     /// The stage it builds in.
     pub stage: Option<String>,
     /// Stages it sees.
@@ -96,6 +98,7 @@ impl Options {
             outputs: step.outputs.iter().map(path).collect::<Result<_, _>>()?,
             caches: step.caches.clone(),
             secrets: step.secrets.clone(),
+            ssh: step.ssh,
             stage: step.stage.clone(),
             from: step.from.clone(),
             user: step.user.clone(),

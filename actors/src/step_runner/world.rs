@@ -26,6 +26,8 @@ pub struct World<'a> {
     /// The facts.
     pub plan: Plan,
     declared: BTreeMap<String, String>,
+    /// `[environment] user`, which each step looks up in the tree it sees.
+    user: Option<String>,
 }
 
 /// All worlds of a project.
@@ -48,6 +50,7 @@ impl<'a> Worlds<'a> {
                 plan: prepare::stage_plan(shared, declared, base, workdir)?,
                 // `[environment] env` is the environment's.
                 declared: BTreeMap::new(),
+                user: None,
             };
             stages.insert(name.as_str(), world);
         }
@@ -55,6 +58,7 @@ impl<'a> Worlds<'a> {
             base: &bases.environment,
             plan: prepare::plan(shared, declared, &bases.environment)?,
             declared: declared.env.clone(),
+            user: declared.project.user.clone(),
         };
         Ok(Self {
             environment,
@@ -108,7 +112,8 @@ impl World<'_> {
         step: &Wanted,
         stand: Stand,
     ) -> Result<Cow<'_, Plan>, BatchError> {
-        let Some(user) = &step.options.user else {
+        let of_all = self.user.as_ref().filter(|_| self.base.is_image());
+        let Some(user) = step.options.user.as_ref().or(of_all) else {
             return Ok(Cow::Borrowed(&self.plan));
         };
         let account = match self.base {
@@ -116,6 +121,9 @@ impl World<'_> {
             Base::Host(_) => prepare::account_of_host(self.base, user),
         };
         let account = account.map_err(|error| error.at(step.slug.clone()))?;
+        if account == self.plan.account {
+            return Ok(Cow::Borrowed(&self.plan));
+        }
         Ok(Cow::Owned(Plan {
             environment: environment::of_step(self.base, &account, &self.declared),
             account,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::handed::Handed;
 use super::values;
 use super::yaml::Node;
 use crate::duration;
@@ -25,6 +26,8 @@ pub(crate) struct Making<'a, 'b> {
     /// Whether another service waits for its end.
     pub(crate) completes: bool,
     pub(crate) around: &'b dyn Surroundings,
+    /// What `secrets` and `configs` of the file declare.
+    pub(crate) handed: &'b Handed,
 }
 
 /// Name of a service in `hd.toml`.
@@ -64,14 +67,16 @@ impl Making<'_, '_> {
         }
         if !has_command && self.own.is_none() {
             let line = self.book.next().saturating_sub(1);
-            self.book.missing(
-                line,
-                format!(
+            if draft.base.is_none() {
+                let note = format!(
                     "nothing says what `{}` runs: give it a `command`",
                     self.name
-                ),
-            );
-            return;
+                );
+                return self.book.missing(line, note);
+            }
+            service.command = Command::Exec(Vec::new());
+            self.book
+                .translated(line, format!("`{}` runs what its image runs", self.name));
         }
         draft.services.push(service);
     }
@@ -141,9 +146,7 @@ impl Making<'_, '_> {
             "privileged" | "devices" | "cap_add" => self
                 .book
                 .missing(line, "services never have more than the sandbox gives"),
-            "secrets" | "configs" => self
-                .book
-                .missing(line, "hd passes none to services yet: use env_file"),
+            "secrets" | "configs" => self.handed(line, key, node, service),
             "extends" => self
                 .book
                 .missing(line, "not followed: copy what it extends"),
@@ -249,6 +252,7 @@ impl Making<'_, '_> {
         let off = node.get("disable").and_then(Node::text) == Some("true");
         let Some(test) = node.get("test").and_then(values::test).filter(|_| !off) else {
             service.healthcheck = None;
+            service.unprobed = true;
             self.book.translated(line, "no health check");
             return;
         };

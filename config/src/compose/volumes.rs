@@ -152,7 +152,7 @@ impl Making<'_, '_> {
 }
 
 /// Adds a volume; of two at one place the first stays, as Compose refuses the second.
-fn push(service: &mut DraftService, volume: String) {
+pub(super) fn push(service: &mut DraftService, volume: String) {
     let place = |volume: &str| volume.split(':').nth(1).map(str::to_owned);
     let all = service.lists.entry("volumes").or_default();
     if !all.iter().any(|one| place(one) == place(&volume)) {

@@ -85,6 +85,7 @@ pub(crate) fn draft(mut parts: Parts<'_>, book: &mut Book<'_>) -> Draft {
             env,
             caches: made.caches,
             secrets: made.secrets,
+            ssh: made.ssh,
             offline: made.offline,
             stage: made.stage,
             from: made.from,

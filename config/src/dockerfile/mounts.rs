@@ -33,6 +33,8 @@ pub(crate) struct Mounts {
     pub(crate) from: Vec<String>,
     /// Names of secrets.
     pub(crate) secrets: Vec<String>,
+    /// It reaches the SSH agent.
+    pub(crate) ssh: bool,
 }
 
 /// Translates mounts; collects the caches of the whole file.
@@ -72,7 +74,8 @@ impl Mounting<'_, '_> {
                 "cache" => self.cache(&mount, target, &mut mounts),
                 "bind" => self.bind(&mount, target, run, &mut mounts),
                 "tmpfs" => self.tmpfs(target, &mut mounts),
-                "secret" | "ssh" => self.secret(&mount, target, &mut mounts),
+                "secret" => self.secret(&mount, target, &mut mounts),
+                "ssh" => self.ssh(&mount, target.as_deref(), &mut mounts),
                 other => self
                     .book
                     .missing(self.line, format!("there is no mount of type `{other}`")),
@@ -226,10 +229,9 @@ impl Mounting<'_, '_> {
     }
 
     fn secret(&mut self, mount: &Mount<'_>, target: Option<String>, mounts: &mut Mounts) {
-        let kind = mount.get(&["type"]).unwrap_or_default();
         let id = mount.get(&["id"]).unwrap_or("default");
-        let Some(source) = self.known.get(id).filter(|_| kind == "secret") else {
-            return self.without(mount, kind, id);
+        let Some(source) = self.known.get(id) else {
+            return self.without(mount, id);
         };
         let name = self.named(id, source);
         let place = format!("/run/secrets/{name}");
@@ -270,13 +272,23 @@ impl Mounting<'_, '_> {
         name
     }
 
-    fn without(&mut self, mount: &Mount<'_>, kind: &str, id: &str) {
-        let note = match kind {
-            "secret" => format!(
-                "nothing says where the secret `{id}` is: --secret id={id},env=VARIABLE or ,src=FILE"
-            ),
-            _ => format!("the {kind} `{id}` is not passed to steps"),
-        };
+    /// The agent is the one of who runs hd, whatever its id; its socket has one place in all steps.
+    fn ssh(&mut self, mount: &Mount<'_>, target: Option<&str>, mounts: &mut Mounts) {
+        mounts.ssh = true;
+        let mut note = "the step reaches the agent of SSH_AUTH_SOCK, which must run".to_owned();
+        if let Some(id) = mount.get(&["id"]).filter(|id| *id != "default") {
+            note.push_str(&format!(", also for the id `{id}`"));
+        }
+        if let Some(target) = target {
+            note.push_str(&format!("; SSH_AUTH_SOCK says where, not at {target}"));
+        }
+        self.book.approximated(self.line, note);
+    }
+
+    fn without(&mut self, mount: &Mount<'_>, id: &str) {
+        let note = format!(
+            "nothing says where the secret `{id}` is: --secret id={id},env=VARIABLE or ,src=FILE"
+        );
         let required = mount.get(&["required"]);
         if required.is_some_and(|value| value != "false") {
             self.book.missing(self.line, note);

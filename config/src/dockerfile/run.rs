@@ -73,6 +73,7 @@ impl Walk<'_, '_> {
         state: &mut State,
     ) {
         let option = |flag: &Flag| (flag.name.clone(), flag.value.clone());
+        state.unprobed = test.is_none();
         state.health = test.and_then(|form| {
             Some(Health {
                 program: program(form, state, line)?,

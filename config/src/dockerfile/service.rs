@@ -59,6 +59,7 @@ pub(crate) fn service(
         );
     }
     service.healthcheck = health(state, book);
+    service.unprobed = state.unprobed;
     Some(service)
 }
 

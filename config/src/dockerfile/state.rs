@@ -57,6 +57,8 @@ pub(crate) struct State {
     pub(crate) ports: Vec<(String, Option<usize>)>,
     /// HEALTHCHECK.
     pub(crate) health: Option<Health>,
+    /// `HEALTHCHECK NONE` was said last.
+    pub(crate) unprobed: bool,
     /// ONBUILD of this stage, for stages built upon it.
     pub(crate) on_build: Vec<Instruction>,
 }
@@ -100,6 +102,7 @@ impl State {
                 .map(|port| (port.clone(), None))
                 .collect(),
             health: None,
+            unprobed: false,
             on_build: Vec::new(),
         }
     }

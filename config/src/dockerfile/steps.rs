@@ -36,6 +36,8 @@ pub(crate) struct Made {
     pub(crate) caches: Vec<String>,
     /// Names of secrets.
     pub(crate) secrets: Vec<String>,
+    /// It reaches the SSH agent.
+    pub(crate) ssh: bool,
     /// Whether the network is cut off.
     pub(crate) offline: bool,
     /// What it installs, when it does nothing else.
@@ -185,7 +187,8 @@ impl Making<'_, '_> {
             && who(&run.user) == self.site.user()
             && mounts.before.is_empty()
             && mounts.caches.is_empty()
-            && mounts.secrets.is_empty();
+            && mounts.secrets.is_empty()
+            && !mounts.ssh;
         let install = if simple {
             recognise(&script, at_project, &has)
         } else {
@@ -203,6 +206,7 @@ impl Making<'_, '_> {
             args,
             caches: mounts.caches,
             secrets: mounts.secrets,
+            ssh: mounts.ssh,
             offline: run.offline,
             install,
             from: mounts.from,

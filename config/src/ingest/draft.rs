@@ -61,6 +61,8 @@ pub(crate) struct DraftStep {
     pub(crate) caches: Vec<String>,
     /// Names of its secrets.
     pub(crate) secrets: Vec<String>,
+    /// It reaches the SSH agent.
+    pub(crate) ssh: bool,
     /// Whether it has no network.
     pub(crate) offline: bool,
     /// The stage it builds in.
@@ -89,7 +91,7 @@ impl DraftStep {
 pub(crate) struct DraftService {
     /// Its name, fit for `hd.toml`.
     pub(crate) name: String,
-    /// What runs.
+    /// What runs; an empty list is what the image runs.
     pub(crate) command: Command,
     /// Port that shows it is ready.
     pub(crate) port: Option<u16>,
@@ -113,6 +115,8 @@ pub(crate) struct DraftService {
     pub(crate) oneshot: bool,
     /// How readiness is probed.
     pub(crate) healthcheck: Option<DraftHealth>,
+    /// It is not probed, whatever its image says.
+    pub(crate) unprobed: bool,
 }
 
 /// A health check; times as text with a unit.
@@ -143,6 +147,7 @@ impl DraftService {
             restart: RestartPolicy::OnFailure,
             oneshot: false,
             healthcheck: None,
+            unprobed: false,
         }
     }
 }

@@ -166,6 +166,9 @@ fn step(out: &mut String, step: &DraftStep, name: &str) {
     if !step.secrets.is_empty() {
         line_to(out, &format!("secrets = {}", list(&step.secrets)));
     }
+    if step.ssh {
+        line_to(out, "ssh = true");
+    }
     if let Some(stage) = &step.stage {
         line_to(out, &format!("stage = {}", string(stage)));
     }
@@ -193,7 +196,9 @@ fn comment(out: &mut String, indent: &str, text: &str) {
 
 fn service(out: &mut String, service: &DraftService) {
     line_to(out, &format!("\n[services.{}]", service.name));
-    line_to(out, &format!("command = {}", command(&service.command)));
+    if service.command != Command::Exec(Vec::new()) {
+        line_to(out, &format!("command = {}", command(&service.command)));
+    }
     if service.oneshot {
         line_to(out, "kind = \"oneshot\"");
     }
@@ -233,6 +238,8 @@ fn service(out: &mut String, service: &DraftService) {
     }
     if let Some(check) = &service.healthcheck {
         line_to(out, &format!("healthcheck = {}", health(check)));
+    } else if service.unprobed {
+        line_to(out, "healthcheck = false");
     }
     if !service.env.is_empty() {
         line_to(out, &format!("\n[services.{}.env]", service.name));

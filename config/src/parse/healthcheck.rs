@@ -7,8 +7,17 @@ use crate::keys;
 use crate::read::{Item, Result, Section};
 use crate::service::{Command, Healthcheck, Probe};
 
-/// Reads a healthcheck; `service_port` is where `http = "/path"` goes, 0 while it is not known.
-pub(super) fn read(item: &Item<'_>, service_port: Option<u16>) -> Result<Healthcheck> {
+/// Reads a healthcheck, or `false`, which wants none, whatever an image says.
+///
+/// `service_port` is where `http = "/path"` goes, 0 while it is not known.
+pub(super) fn read(item: &Item<'_>, service_port: Option<u16>) -> Result<Option<Healthcheck>> {
+    match item.value() {
+        DeValue::Boolean(false) => Ok(None),
+        _ => table(item, service_port).map(Some),
+    }
+}
+
+fn table(item: &Item<'_>, service_port: Option<u16>) -> Result<Healthcheck> {
     let DeValue::Table(_) = item.value() else {
         return Ok(Healthcheck {
             test: test(item)?,

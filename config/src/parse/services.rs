@@ -3,30 +3,39 @@
 use toml::de::DeValue;
 
 use super::{depends_on, environment, healthcheck, life, network, resources, volumes, watch};
+use crate::image_defaults::Open;
 use crate::keys;
 use crate::path::inside_project;
 use crate::read::{Item, Result, Section};
 use crate::service::{Command, Kind, RestartPolicy, Service};
 use crate::signal::Signal;
 
-/// Reads `[services]`; `volumes` are the names of `[volumes]`.
-pub(super) fn read(item: &Item<'_>, volumes: &[String]) -> Result<Vec<Service>> {
+/// Reads `[services]`; `volumes` are the names of `[volumes]`, and the environment may have an image.
+pub(super) fn read(item: &Item<'_>, volumes: &[String], based: bool) -> Result<Vec<Service>> {
     let declared = item.section()?.items();
     let mut services = Vec::with_capacity(declared.len());
     for one in &declared {
-        services.push(service(one, volumes)?);
+        services.push(service(one, volumes, based)?);
     }
     network::unique(&declared, &services)?;
     depends_on::resolve(&declared, &mut services)?;
     Ok(services)
 }
 
-fn service(item: &Item<'_>, known: &[String]) -> Result<Service> {
+fn service(item: &Item<'_>, known: &[String], based: bool) -> Result<Service> {
     let name = name(item, "service")?;
     let section = item.section()?;
     section.check(&keys::SERVICE)?;
-    let hint = "add command = \"…\"";
-    let command = command(&section.require("command", hint)?)?;
+    let hint = "add command = \"…\"; without one the program of an image (`base`) is meant";
+    let open = Open {
+        command: based && section.get("command").is_none(),
+        stop_signal: section.get("stop_signal").is_none(),
+        healthcheck: section.get("healthcheck").is_none(),
+    };
+    let command = match open.command {
+        true => Command::Exec(Vec::new()),
+        false => command(&section.require("command", hint)?)?,
+    };
     let kinds = [("service", Kind::Service), ("oneshot", Kind::Oneshot)];
     let kind = section.optional("kind", |item| item.one_of(&kinds))?;
     let kind = kind.unwrap_or(Kind::Service);
@@ -82,7 +91,10 @@ fn service(item: &Item<'_>, known: &[String]) -> Result<Service> {
             .optional("volumes", |item| volumes::of_service(item, known))?
             .unwrap_or_default(),
         kind,
-        healthcheck: section.optional("healthcheck", |item| healthcheck::read(item, own_port))?,
+        healthcheck: section
+            .optional("healthcheck", |item| healthcheck::read(item, own_port))?
+            .flatten(),
+        open,
     };
     network::check(&section, &service)?;
     Ok(service)

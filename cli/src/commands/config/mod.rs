@@ -1,5 +1,6 @@
 //! `hd config`: what hd.toml comes to, and where each value came from.
 
+mod image;
 mod values;
 
 use serde_json::json;
@@ -19,8 +20,9 @@ const SOURCES_AT: usize = 56;
 /// Prints every value, or those at and below a key.
 pub(crate) fn run(args: &ConfigArgs, outer: Place, output: Output) -> Outcome {
     let located = project::locate(&args.place.clone().or(outer), None)?;
-    let loaded = located.load()?;
-    let mut all = entries(&loaded);
+    let mut loaded = located.load()?;
+    let image = image::fill_in(&mut loaded, &located.directory)?;
+    let mut all = entries(&loaded, image.as_ref().map(|image| &*image.defaults));
     if let Some(key) = &args.key {
         let known: Vec<String> = all.iter().map(|entry| entry.key.clone()).collect();
         all.retain(|entry| is_below(&entry.key, key));

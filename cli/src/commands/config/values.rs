@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hd_config::{
-    Command, Condition, DependencyKind, Healthcheck, Kind, Probe, Project, ProjectMode,
-    RestartPolicy, SecretSource, Service, StageOrigin, Step, WatchAction, WatchSet,
+    Command, Condition, DependencyKind, Healthcheck, ImageDefaults, Kind, Probe, Project,
+    ProjectMode, RestartPolicy, SecretSource, Service, StageOrigin, Step, WatchAction, WatchSet,
 };
 use serde_json::{Value, json};
 
@@ -24,14 +24,16 @@ pub(super) struct Entry {
 
 struct Book<'a> {
     project: &'a Project,
+    image: Option<&'a ImageDefaults>,
     entries: Vec<Entry>,
 }
 
-/// Gives all values, in the order of the reference.
-pub(super) fn entries(loaded: &Loaded) -> Vec<Entry> {
+/// Gives all values, in the order of the reference; those that an image gave are filled in.
+pub(super) fn entries(loaded: &Loaded, image: Option<&ImageDefaults>) -> Vec<Entry> {
     let project = &loaded.project;
     let mut book = Book {
         project,
+        image,
         entries: Vec::new(),
     };
     book.environment(&loaded.declared_env);
@@ -73,6 +75,20 @@ impl Book<'_> {
             value: json!(value),
             from,
         });
+    }
+
+    /// Says a value that the image may have given, where the file does not.
+    fn image(&mut self, key: &str, value: Option<impl serde::Serialize>, open: bool) {
+        let Some(value) = value else { return };
+        if !open || self.project.place(key).is_some() {
+            return self.say(key, value);
+        }
+        let base = self.project.base.as_deref().unwrap_or_default();
+        let from = match self.image {
+            Some(_) => format!("image {base}"),
+            None => format!("image {base}, once it is pulled"),
+        };
+        self.say_from(key, value, from);
     }
 
     fn maybe(&mut self, key: &str, value: Option<impl serde::Serialize>) {
@@ -167,6 +183,7 @@ impl Book<'_> {
         self.maybe(&key("workdir"), step.workdir.as_ref());
         self.list(&key("caches"), &step.caches);
         self.list(&key("secrets"), &step.secrets);
+        self.maybe(&key("ssh"), step.ssh.then_some(true));
         self.maybe(&key("stage"), step.stage.as_ref());
         self.list(&key("from"), &step.from);
         self.maybe(&key("user"), step.user.as_ref());
@@ -175,7 +192,12 @@ impl Book<'_> {
     fn service(&mut self, service: &Service) {
         let table = format!("services.{}", service.name);
         let key = |name: &str| format!("{table}.{name}");
-        self.say(&key("command"), command(&service.command));
+        let open = service.open;
+        self.image(
+            &key("command"),
+            Some(command(&service.command)),
+            open.command,
+        );
         let kind = match service.kind {
             Kind::Service => "service",
             Kind::Oneshot => "oneshot",
@@ -185,7 +207,7 @@ impl Book<'_> {
             Some(port) if service.auto_port => {
                 self.say_from(&key("port"), port, "hd, for port = \"auto\"".to_owned());
             }
-            port => self.maybe(&key("port"), port),
+            port => self.image(&key("port"), port, open.command),
         }
         self.maybe(&key("socket"), service.socket.map(|at| at.to_string()));
         for need in &service.depends_on {
@@ -211,8 +233,9 @@ impl Book<'_> {
             self.healthcheck(&key("healthcheck"), check);
         }
         self.life(&table, service);
-        self.maybe(&key("working_dir"), service.working_dir.as_ref());
-        self.maybe(&key("user"), service.user.as_ref());
+        let working_dir = service.working_dir.as_ref();
+        self.image(&key("working_dir"), working_dir, open.command);
+        self.image(&key("user"), service.user.as_ref(), open.command);
         self.list(&key("env_file"), &service.env_file);
         self.env(&table, &service.env, &service.env_file);
         let resources = &service.resources;
@@ -224,7 +247,8 @@ impl Book<'_> {
         let ports: Vec<String> = service.ports.iter().map(ToString::to_string).collect();
         self.list(&key("ports"), &ports);
         let volumes: Vec<String> = service.volumes.iter().map(ToString::to_string).collect();
-        self.list(&key("volumes"), &volumes);
+        let some = (!volumes.is_empty()).then_some(volumes);
+        self.image(&key("volumes"), some, true);
         self.list(&key("profiles"), &service.profiles);
     }
 
@@ -245,7 +269,9 @@ impl Book<'_> {
         self.say(&key("restart.max_delay"), time(backoff.max_delay));
         self.say(&key("restart.factor"), backoff.factor);
         self.say(&key("restart.reset_after"), time(backoff.reset_after));
-        self.say(&key("stop_signal"), service.stop_signal.to_string());
+        let signal = service.stop_signal.to_string();
+        let of_image = self.image.is_some_and(|image| image.stop_signal.is_some());
+        self.image(&key("stop_signal"), Some(signal), of_image);
         match service.stop_grace {
             Some(grace) => self.say(&key("stop_grace"), time(grace)),
             None => {
@@ -284,8 +310,10 @@ impl Book<'_> {
         let below = |name: &str| format!("{key}.{name}");
         // A healthcheck that is a command alone stands at the key itself.
         let place = self.project.place(&below(kind)).or(self.project.place(key));
-        let from = place.map_or_else(String::new, ToString::to_string);
-        self.say_from(&below(kind), value, from);
+        match place {
+            Some(place) => self.say_from(&below(kind), value, place.to_string()),
+            None => self.image(&below(kind), Some(value), true),
+        }
         self.say(&below("interval"), time(check.interval));
         self.say(&below("timeout"), time(check.timeout));
         self.say(&below("retries"), check.retries);
@@ -339,7 +367,7 @@ mod tests {
             project,
             declared_env: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
         };
-        let entries = entries(&loaded);
+        let entries = entries(&loaded, None);
         let of = |key: &str| {
             let entry = entries.iter().find(|entry| entry.key == key);
             let entry = entry.unwrap_or_else(|| panic!("{key} is missing"));

@@ -60,6 +60,7 @@ fn step(item: &Item<'_>, number: usize, above: &[Step], stages: &[Stage]) -> Res
         workdir: section.optional("workdir", Item::path_inside)?,
         caches: Vec::new(),
         secrets: Vec::new(),
+        ssh: section.optional("ssh", Item::boolean)?.unwrap_or_default(),
         from: section
             .optional("from", |item| beside.from(item))?
             .unwrap_or_default(),

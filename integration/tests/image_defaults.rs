@@ -1,0 +1,180 @@
+//! What an image says of its program holds for services that leave it open.
+
+use hd_integration::ports::Port;
+use hd_integration::{Env, LONG, http, images, needs, skip_unless, until};
+use serde_json::{Value, json};
+
+/// Says over HTTP what it found, and where its signal led it.
+const SCRIPT: &str = r#"trap 'echo USR1 >> /data/ended; exit 0' USR1
+env > /data/env; id -u > /data/who; pwd > /data/where
+httpd -f -p 127.0.0.1:PORT -h /data &
+wait"#;
+
+/// `busybox` with a program and all that an image can say of it; answers its reference.
+fn image(env: &Env, tag: &str, change: impl FnOnce(&mut Value)) -> String {
+    let registry = needs::registry().expect("checked by skip_unless");
+    let place = env.mark().join(format!("image-{tag}"));
+    let dir = format!("dir:{}", place.display());
+    images::copy(&[], &format!("docker://{registry}/busybox:1"), &dir);
+    images::change(&place, |config, _| change(&mut config["config"]));
+    let image = format!("{registry}/hd-defaults/{}:{tag}", std::process::id());
+    images::copy(&[], &dir, &format!("docker://{image}"));
+    image
+}
+
+fn full(env: &Env, port: u16) -> String {
+    image(env, "full", |config| {
+        let path = config["Env"][0].clone();
+        *config = json!({
+            "Env": [path, "GREETING=hello"],
+            "Entrypoint": ["sh", "-c"],
+            "Cmd": [SCRIPT.replace("PORT", &port.to_string())],
+            "WorkingDir": "/srv/app",
+            "User": "1000:1000",
+            "ExposedPorts": { format!("{port}/tcp"): {}, "53/udp": {} },
+            "Volumes": { "/data": {} },
+            "StopSignal": "SIGUSR1",
+            "Labels": { "org.example.k": "v w" },
+            "Healthcheck": {
+                "Test": ["CMD-SHELL", "echo probed >> /data/probed"],
+                "Interval": 100_000_000,
+            },
+        });
+    })
+}
+
+const SERVICES: &str = r#"
+[services.web]
+
+[services.job]
+command = "ls /data > /srv/app/seen"
+kind = "oneshot"
+
+[services.more]
+command = ["sleep", "1000"]
+
+[services.plain]
+command = ["sleep", "1000"]
+stop_signal = "INT"
+healthcheck = false
+"#;
+
+fn value<'v>(config: &'v Value, key: &str) -> &'v Value {
+    let values = config["values"].as_array().expect("values");
+    let found = values.iter().find(|value| value["key"] == key);
+    found.unwrap_or(&Value::Null)
+}
+
+#[test]
+fn a_service_takes_over_what_the_image_says() {
+    skip_unless!(
+        needs::fuse(),
+        needs::root(),
+        needs::registry(),
+        needs::program("skopeo")
+    );
+    let env = Env::project(&[]);
+    let port = Port::free();
+    let base = full(&env, port.number);
+    let toml = format!("[environment]\nname = \"x\"\nbase = \"{base}\"\n{SERVICES}");
+    std::fs::write(env.path("hd.toml"), toml).expect("write hd.toml");
+    let unknown = env.hd(["config", "--json"]).finish().ok().json();
+    let from = &value(&unknown, "services.web.command")["from"];
+    assert!(
+        from.as_str().is_some_and(|text| text.contains("once")),
+        "{from}"
+    );
+
+    let mut up = env.up();
+    let get = |path: &str| http::get(port.number, path).filter(|answer| answer.status == 200);
+    let page = |path: &str| until(path, LONG, || get(path)).body;
+    assert!(page("/env").contains("GREETING=hello\n"), "ENV");
+    assert_eq!(page("/who"), "1000\n", "USER");
+    assert_eq!(page("/where"), "/srv/app\n", "WORKDIR");
+    assert!(page("/probed").starts_with("probed\n"), "HEALTHCHECK");
+    up.until("all are ready", || {
+        let status = env.hd(["status", "--json"]).finish().json();
+        let services = status["services"].as_array()?.clone();
+        let of = |name: &str| services.iter().find(|one| one["name"] == name).cloned();
+        let (web, plain) = (of("web")?, of("plain")?);
+        let ready = web["state"] == "ready" && plain["state"] == "ready";
+        ready.then(|| assert_eq!(web["port"], port.number, "EXPOSE"))
+    });
+    up.until("the job is done", || {
+        std::fs::read_to_string(env.path("seen")).ok()
+    });
+    let seen = std::fs::read_to_string(env.path("seen")).expect("read");
+    assert_eq!(seen, "", "the volume of another service");
+    let config = env.hd(["config", "--json"]).finish().ok().json();
+    for (key, wanted, image) in [
+        ("services.web.port", json!(port.number), true),
+        ("services.web.stop_signal", json!("USR1"), true),
+        ("services.web.user", json!("1000:1000"), true),
+        (
+            "services.web.volumes",
+            json!(["IMAGE-web-data:/data"]),
+            true,
+        ),
+        ("services.plain.stop_signal", json!("INT"), false),
+        ("services.plain.healthcheck.test", Value::Null, false),
+        ("services.plain.user", Value::Null, false),
+    ] {
+        let value = value(&config, key);
+        assert_eq!(value["value"], wanted, "{key}");
+        let from = value["from"].as_str().unwrap_or_default();
+        assert_eq!(from == format!("image {base}"), image, "{key}: {from}");
+    }
+    // What is written to the volume outlives a restart and the way down.
+    env.hd(["restart", "web"]).finish().ok();
+    assert_eq!(page("/ended"), "USR1\n", "STOPSIGNAL");
+    env.hd(["down"]).finish().ok();
+    up.wait_exit(LONG);
+    let mut up = env.up();
+    up.wait_http(port.number, "/ended", "USR1\nUSR1\n");
+}
+
+#[test]
+fn labels_are_shown_and_exported() {
+    skip_unless!(needs::fuse(), needs::registry(), needs::program("skopeo"));
+    let env = Env::project(&[("hd.toml", "[environment]\nname = \"x\"\n")]);
+    let base = full(&env, 9);
+    let config = |name: &str| {
+        let inspected = env.hd(["image", "inspect", "--json", name]).finish().ok();
+        inspected.json()["images"][0]["config"]["config"].clone()
+    };
+    let asked = config(&base);
+    assert_eq!(asked["Labels"]["org.example.k"], "v w");
+    assert_eq!(asked["ExposedPorts"]["9/tcp"], json!({}));
+    let target = format!("oci:{}/out", env.mark().display());
+    env.hd(["export", "--base", &base, &target]).finish().ok();
+    let exported = config(&target);
+    for key in [
+        "Labels",
+        "StopSignal",
+        "Healthcheck",
+        "ExposedPorts",
+        "Volumes",
+    ] {
+        assert_eq!(exported[key], asked[key], "{key}");
+    }
+}
+
+#[test]
+fn without_any_command_the_service_is_named() {
+    skip_unless!(needs::fuse(), needs::registry(), needs::program("skopeo"));
+    let env = Env::project(&[]);
+    let base = image(&env, "mute", |config| {
+        config["Cmd"] = Value::Null;
+    });
+    let toml =
+        format!("[environment]\nname = \"x\"\nbase = \"{base}\"\n[services.web]\nport = 1\n");
+    std::fs::write(env.path("hd.toml"), toml).expect("write hd.toml");
+    let failed = env.hd(["up"]).finish().expect_code(2);
+    for word in ["hd.toml:4:", "`web` has no command", &base, "command ="] {
+        assert!(
+            failed.stderr.contains(word),
+            "no `{word}` in {}",
+            failed.stderr
+        );
+    }
+}
