@@ -48,7 +48,9 @@ fn each_kind_of_edit_is_written_through() {
     files::write(&env.path("answer.txt"), "two\n");
     up.wait_http(env.port(0), "/", "two");
     let shows = |up: &mut Up, script: &str, expected: &str| {
-        up.until(script, || (inside(&env, script) == expected).then_some(()));
+        // What is not there yet is looked for again.
+        let look = format!("{{ {script}; }} || true");
+        up.until(script, || (inside(&env, &look) == expected).then_some(()));
     };
     // None of these restarts the service: they are seen by what runs.
     files::write(&env.path("new/deep/file"), "made\n");
