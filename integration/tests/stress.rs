@@ -204,3 +204,23 @@ fn a_hundred_restarts_while_following_lose_and_double_no_line() {
         assert_eq!(found, expected.iter().collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn commands_meet_a_service_that_is_restarted_again_and_again() {
+    skip_unless!(needs::fuse());
+    let web = "[services.web]\ncommand = \"sleep 1001\"\n";
+    let (env, mut up) = start(web, "web");
+    std::thread::scope(|scope| {
+        let restarts = scope.spawn(|| {
+            for _ in 0..60 {
+                env.hd(["restart", "web"]).finish().ok();
+            }
+        });
+        while !restarts.is_finished() {
+            let done = env.hd(["exec", "-s", "web", "true"]).finish();
+            // Done, or killed with the run it was beside; never a sandbox that cannot be entered.
+            assert!([0, 137].contains(&done.code()), "{}", done.said());
+        }
+    });
+    down(&env, &mut up);
+}

@@ -15,6 +15,8 @@ use crate::spec::{Command, Limits, Network, Privileges, Spec};
 use crate::stdio::Stdio;
 use crate::terminal::Terminal;
 use crate::wire::{Job, Join, Order, Report, Rights};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -231,7 +233,10 @@ impl Launcher {
             network,
         };
         let target = (record.pid, pidfd.as_fd());
-        self.enter_with(target, rights, command, stdio).map(Some)
+        match self.enter_with(target, rights, command, stdio) {
+            Err(error) if is_its_end(&error, pidfd.as_fd()) => Ok(None),
+            entered => entered.map(Some),
+        }
     }
 
     fn enter_with(
@@ -263,6 +268,18 @@ impl Launcher {
             }
         }
     }
+}
+
+/// Tells whether a sandbox could not be entered because it ended meanwhile.
+fn is_its_end(error: &SandboxError, pidfd: BorrowedFd<'_>) -> bool {
+    // So fork fails once pid 1 has begun to end: pid_namespaces(7). It ends only after all others.
+    let begun = matches!(error, SandboxError::Failed(failure) if failure.errno == Errno::NOMEM.raw_os_error());
+    let patience = Timespec {
+        tv_sec: i64::from(begun),
+        tv_nsec: 0,
+    };
+    let mut ended = [PollFd::new(&pidfd, PollFlags::IN)];
+    poll(&mut ended, Some(&patience)).is_ok_and(|ready| ready > 0)
 }
 
 /// Tells whether a process lives in another user namespace than this one.
