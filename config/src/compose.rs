@@ -4,6 +4,8 @@
 //! the services that are built here, or those of one image; others are named and left out.
 
 mod handed;
+mod limits;
+mod network;
 mod service;
 mod values;
 mod volumes;
@@ -61,8 +63,9 @@ pub fn translate(
         return Err(source.error(0..0, Problem::Import { message, hint }));
     }
     let mut book = Book::new(&source, text);
-    top_level(&root, &mut book);
     let chosen = choose(&source, services)?;
+    let plan = network::Plan::of(&root, services, &chosen.names);
+    top_level(&root, &plan, &mut book);
     let project = services
         .iter()
         .filter(|(key, _)| chosen.names.contains(&key.name))
@@ -91,6 +94,7 @@ pub fn translate(
             completes: completed.contains(&key.name),
             around,
             handed: &handed,
+            plan: &plan,
         };
         made.all(&mut draft);
     }
@@ -149,12 +153,12 @@ fn interpolate(
     Ok(())
 }
 
-fn top_level(root: &Node, book: &mut Book<'_>) {
+fn top_level(root: &Node, plan: &network::Plan, book: &mut Book<'_>) {
     for (key, _) in root.map() {
         let note = match key.name.as_str() {
             "services" => continue,
             "version" | "name" => "of no effect",
-            "networks" => "services share the host's network",
+            "networks" => plan.note(),
             "volumes" => "directories that `hd down` keeps",
             "secrets" | "configs" => "files that services find at their places",
             "include" => "included files are not read",

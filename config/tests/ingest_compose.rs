@@ -2,8 +2,8 @@
 
 mod importing;
 
-use hd_config::ingest::Verdict;
-use hd_config::parse;
+use hd_config::ingest::{Imported, Line, Verdict};
+use hd_config::{ServiceNetwork, parse};
 use importing::{COMPOSE, composed};
 
 #[test]
@@ -72,8 +72,8 @@ const KEYS: [(&str, &str, Verdict, &str); 30] = [
     (
         "ports",
         "['127.0.0.1:8080:80']",
-        Verdict::Approximated,
-        "reached at 80",
+        Verdict::Translated,
+        "ports = [\"127.0.0.1:8080:80\"]",
     ),
     (
         "volumes",
@@ -115,16 +115,11 @@ const KEYS: [(&str, &str, Verdict, &str); 30] = [
     ("networks", "[back]", Verdict::Approximated, "127.0.0.1"),
     (
         "deploy",
-        "{ replicas: 2 }",
-        Verdict::NotSupported,
-        "one instance",
+        "{ resources: { limits: { cpus: '0.50', memory: 50M, pids: 9 } } }",
+        Verdict::Translated,
+        "resources = { cpus = 0.5, memory = \"50MiB\", pids = 9 }",
     ),
-    (
-        "network_mode",
-        "host",
-        Verdict::Approximated,
-        "host's network",
-    ),
+    ("network_mode", "host", Verdict::Translated, "hd's default"),
     (
         "logging",
         "{ driver: none }",
@@ -153,8 +148,8 @@ const KEYS: [(&str, &str, Verdict, &str); 30] = [
     (
         "extra_hosts",
         "['a:1.2.3.4']",
-        Verdict::Approximated,
-        "host's network",
+        Verdict::NotSupported,
+        "no names",
     ),
     ("secrets", "[token]", Verdict::NotSupported, "no `token`"),
     (
@@ -181,7 +176,7 @@ const KEYS: [(&str, &str, Verdict, &str); 30] = [
         "ulimits",
         "{ nofile: 10 }",
         Verdict::NotSupported,
-        "without limits",
+        "no counterpart",
     ),
     (
         "cap_add",
@@ -201,7 +196,7 @@ const KEYS: [(&str, &str, Verdict, &str); 30] = [
 
 #[test]
 fn the_keys_that_are_used_most_are_each_answered() {
-    for (key, value, verdict, part) in KEYS {
+    for (key, value, verdict, part) in KEYS.into_iter().chain(MORE) {
         let others = [("image", "base:1"), ("command", "x")];
         let others = others
             .iter()
@@ -230,6 +225,128 @@ fn the_keys_that_are_used_most_are_each_answered() {
         let said = format!("{}{}", imported.toml, line.notes.join("; "));
         assert!(said.contains(part), "{key}: {said}");
     }
+}
+
+/// Further values of those keys, and what else means the same.
+const MORE: [(&str, &str, Verdict, &str); 17] = [
+    ("restart", "on-failure:5", Verdict::Translated, "max = 5"),
+    (
+        "restart",
+        "on-failure:x",
+        Verdict::Approximated,
+        "no number",
+    ),
+    (
+        "deploy",
+        "{ restart_policy: { condition: on-failure, delay: 20s, max_attempts: 3, window: 2m } }",
+        Verdict::Translated,
+        "restart = { max = 3, max_delay = \"20s\", min_delay = \"20s\", reset_after = \"2m\" }",
+    ),
+    ("deploy", "{ replicas: 2 }", Verdict::NotSupported, "not 2"),
+    ("deploy", "{ mode: global }", Verdict::NotSupported, "Swarm"),
+    ("deploy", "{ replicas: 1 }", Verdict::Translated, ""),
+    (
+        "deploy",
+        "{ resources: { reservations: { memory: 1g } } }",
+        Verdict::NotSupported,
+        "nothing is reserved",
+    ),
+    ("scale", "3", Verdict::NotSupported, "one instance, not 3"),
+    ("mem_limit", "1g", Verdict::Translated, "memory = \"1GiB\""),
+    ("mem_limit", "4k", Verdict::Approximated, "no limit"),
+    ("cpus", "1.5", Verdict::Translated, "cpus = 1.5"),
+    ("pids_limit", "-1", Verdict::Translated, ""),
+    (
+        "network_mode",
+        "none",
+        Verdict::Translated,
+        "network = \"none\"",
+    ),
+    (
+        "network_mode",
+        "service:other",
+        Verdict::Translated,
+        "share one network",
+    ),
+    ("network_mode", "bridge", Verdict::Approximated, "127.0.0.1"),
+    (
+        "extra_hosts",
+        "{ host.docker.internal: host-gateway }",
+        Verdict::Approximated,
+        "127.0.0.1",
+    ),
+    ("ports", "['80:80']", Verdict::Translated, "port = 80"),
+];
+
+/// A file with two services: names, published ports and networks of each.
+fn two(ports: [&str; 2], networks: [&str; 2], more: &str) -> Imported {
+    let service = |name: &str, at: usize| {
+        format!(
+            "  {name}:\n    image: base:1\n    command: x\n    ports: [{}]\n    networks: [{}]\n",
+            ports[at], networks[at]
+        )
+    };
+    let (one, other) = (service("one", 0), service("other", 1));
+    let text = format!("services:\n{one}{other}{more}");
+    composed(&text).unwrap_or_else(|e| panic!("{e}\n{text}"))
+}
+
+#[test]
+fn services_are_isolated_where_the_file_asks_for_it() {
+    let networks = "networks:\n  back: { internal: true }\n  front: {}\n";
+    let beside = format!("  beside: {{ image: 'db:1' }}\n{networks}");
+    let cases = [
+        (["'80:80'", ""], ["front", "front"], networks, false),
+        (["'8080:80'", ""], ["front", "front"], networks, true),
+        // What runs beside hd is reached on the machine's network.
+        (["'8080:80'", ""], ["front", "front"], &beside, false),
+        (["", ""], ["'front', back", "front"], networks, false),
+        (["", ""], ["front", "back"], &beside, true),
+    ];
+    for (ports, on, more, isolated) in cases {
+        let imported = two(ports, on, more);
+        let project = parse(&imported.toml, "hd.toml").unwrap();
+        let wanted = match isolated {
+            true => ServiceNetwork::Isolated,
+            false => ServiceNetwork::Host,
+        };
+        for service in &project.services {
+            assert_eq!(service.network, wanted, "{ports:?} {on:?} {more}");
+        }
+        let reasons = imported.lines.iter().flat_map(|line| &line.notes);
+        let reasons = reasons.filter(|note| note.contains("nothing leads out"));
+        assert_eq!(reasons.count(), 2 * usize::from(isolated), "one for each");
+    }
+}
+
+#[test]
+fn published_ports_are_those_of_the_isolated_network() {
+    let ports = ["'8080:80', '[::1]:8443:443'", "'8080:81', 9000"];
+    let imported = two(ports, ["default", "default"], "");
+    let project = parse(&imported.toml, "hd.toml").unwrap();
+    let of = |name: &str| -> Vec<String> {
+        let ports = &project.service(name).unwrap().ports;
+        ports.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(of("one"), ["127.0.0.1:8080:80", "[::1]:8443:443"]);
+    assert_eq!(of("other"), ["auto:9000"], "8080 is taken");
+    let notes = imported.lines.iter().flat_map(|line| &line.notes);
+    let taken = |note: &&String| note.contains("`one` is published at 8080 already");
+    assert!(notes.filter(taken).count() == 1 && !imported.is_complete());
+    assert_eq!(project.service("other").unwrap().port, Some(81));
+}
+
+#[test]
+fn two_services_at_one_port_are_told_apart_by_nothing() {
+    let imported = two(["'8080:80'", "'8081:80'"], ["a", "a"], "");
+    assert!(!imported.is_complete());
+    let clash = |line: &&Line| {
+        line.notes
+            .iter()
+            .any(|note| note.contains("listens at 80 too"))
+    };
+    let line = imported.lines.iter().find(clash).unwrap();
+    assert_eq!((line.line, line.verdict), (10, Verdict::NotSupported));
 }
 
 #[test]

@@ -158,6 +158,45 @@ fn a_compose_file_runs_what_it_builds() {
 }
 
 #[test]
+fn a_compose_file_with_ports_of_its_own_is_isolated() {
+    skip_unless!(needs::fuse(), needs::root(), needs::registry());
+    let base = needs::registry().expect("checked by skip_unless");
+    let port = hd_integration::ports::Port::free();
+    // Two hosts at once: the one that asks finds the other by its name.
+    let compose = format!(
+        "services:\n  web:\n    build: .\n    command: httpd -f -p 80 -h /srv\n    ports: ['127.0.0.1:{}:80']\n    \
+        deploy: {{ resources: {{ limits: {{ memory: 64m, pids: 20 }} }} }}\n  \
+        page:\n    build: .\n    command: sh -c 'wget -q -O asked.html http://web/index.html && exec sleep 1000'\n    \
+        depends_on: {{ web: {{ condition: service_healthy }} }}\n",
+        port.number
+    );
+    let dockerfile = format!("FROM {base}/busybox:1\nWORKDIR /srv\nCOPY . .\nRUN true\n");
+    let env = Env::project(&[
+        ("Dockerfile", &dockerfile),
+        ("compose.yaml", &compose),
+        ("index.html", "by name\n"),
+    ]);
+    let said = env.hd(["ingest"]).finish().ok().stdout;
+    assert!(said.contains("nothing leads out"), "{said}");
+    let mut up = env.up();
+    up.until("the other service got it", || {
+        std::fs::read_to_string(env.path("asked.html"))
+            .ok()
+            .filter(|text| text == "by name\n")
+    });
+    up.wait_http(port.number, "/asked.html", "by name\n");
+    assert_eq!(env.status().service("web")["network"], "isolated");
+    let config = env.hd(["config", "--json"]).finish().ok().json();
+    let values = config["values"].as_array().expect("values");
+    let memory = values
+        .iter()
+        .find(|value| value["key"] == "services.web.resources.memory");
+    assert_eq!(memory.expect("a limit")["value"], 64 << 20);
+    up.interrupt();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
 fn a_secret_of_the_build_is_one_of_the_step() {
     skip_unless!(needs::fuse(), needs::root(), needs::registry());
     let base = needs::registry().expect("checked by skip_unless");

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::handed::Handed;
+use super::network::{self, Plan};
 use super::values;
 use super::yaml::Node;
 use crate::duration;
@@ -28,6 +29,8 @@ pub(crate) struct Making<'a, 'b> {
     pub(crate) around: &'b dyn Surroundings,
     /// What `secrets` and `configs` of the file declare.
     pub(crate) handed: &'b Handed,
+    /// Where services are on the network.
+    pub(crate) plan: &'b Plan,
 }
 
 /// Name of a service in `hd.toml`.
@@ -37,6 +40,7 @@ fn named(name: &str) -> String {
 
 impl Making<'_, '_> {
     pub(crate) fn all(mut self, draft: &mut Draft) {
+        let own_line = self.book.next().saturating_sub(1);
         let command = self.command();
         let template = self.own.cloned();
         let mut service =
@@ -54,11 +58,16 @@ impl Making<'_, '_> {
         if let Some(words) = command {
             service.command = Command::Exec(words);
         }
+        self.place(own_line, &mut service);
         for (key, node) in self.node.map() {
             let line = self.book.open(key.span.clone());
             self.key(line, &key.name, node, &mut service, draft);
         }
-        if service.texts.contains_key("network") {
+        if service
+            .texts
+            .get("network")
+            .is_some_and(|network| network == "none")
+        {
             // Nobody reaches it.
             service.port = None;
         }
@@ -66,17 +75,18 @@ impl Making<'_, '_> {
             service.texts.remove("working_dir");
         }
         if !has_command && self.own.is_none() {
-            let line = self.book.next().saturating_sub(1);
             if draft.base.is_none() {
                 let note = format!(
                     "nothing says what `{}` runs: give it a `command`",
                     self.name
                 );
-                return self.book.missing(line, note);
+                return self.book.missing(own_line, note);
             }
             service.command = Command::Exec(Vec::new());
-            self.book
-                .translated(line, format!("`{}` runs what its image runs", self.name));
+            self.book.translated(
+                own_line,
+                format!("`{}` runs what its image runs", self.name),
+            );
         }
         draft.services.push(service);
     }
@@ -115,12 +125,8 @@ impl Making<'_, '_> {
             "env_file" => self.env_file(line, node, service),
             "ports" => self.ports(line, node, service),
             "expose" => {
-                service.port = service.port.or_else(|| {
-                    node.list()
-                        .iter()
-                        .find_map(values::port)
-                        .map(|(_, port)| port)
-                });
+                let mut ports = node.list().iter().filter_map(values::ports).flatten();
+                service.port = service.port.or_else(|| Some(ports.next()?.target));
             }
             "depends_on" => self.depends_on(line, node, service),
             "healthcheck" => self.health(line, node, service),
@@ -130,17 +136,21 @@ impl Making<'_, '_> {
             "container_name" | "hostname" | "domainname" | "labels" | "annotations" => {
                 self.book.left_out(line, "services have their name alone");
             }
-            "network_mode" if node.text() == Some("none") => {
-                service.texts.insert("network", "none".to_owned());
-            }
-            "networks" | "network_mode" | "links" | "extra_hosts" | "dns" | "dns_search" => {
-                self.book.approximated(line, "services share the host's network: others are at 127.0.0.1, not at their names");
+            "network_mode" => self.network_mode(line, node, service),
+            "networks" | "links" => self.networks(line, node),
+            "extra_hosts" => self.extra_hosts(line, node),
+            "dns" | "dns_search" | "dns_opt" => {
+                self.book
+                    .left_out(line, "names are looked up as this machine does");
             }
             "logging" => self.book.left_out(line, "hd keeps and rotates logs itself"),
-            "deploy" | "scale" | "cpus" | "mem_limit" | "memswap_limit" | "ulimits"
-            | "shm_size" | "pids_limit" => {
-                self.book
-                    .left_out(line, "one instance, without limits of its own");
+            "deploy" => self.deploy(line, node, service),
+            "scale" => self.replicas(line, node),
+            "mem_limit" | "cpus" | "pids_limit" => self.limit(line, key, node, service),
+            "memswap_limit" | "mem_reservation" | "mem_swappiness" | "cpu_shares" | "cpuset"
+            | "shm_size" | "ulimits" => {
+                let note = "no counterpart; `resources` has memory, cpus, pids";
+                self.book.left_out(line, note);
             }
             "tmpfs" => self.tmpfs(line, node, service),
             "privileged" | "devices" | "cap_add" => self
@@ -197,28 +207,6 @@ impl Making<'_, '_> {
             } else {
                 service.lists.entry("env_file").or_default().push(path);
             }
-        }
-    }
-
-    fn ports(&mut self, line: usize, node: &Node, service: &mut DraftService) {
-        let ports: Vec<(Option<u16>, u16)> = node.list().iter().filter_map(values::port).collect();
-        if let Some((_, port)) = ports.first() {
-            service.port = Some(*port);
-        }
-        for (outside, port) in &ports {
-            if outside.is_some_and(|outside| outside != *port) {
-                let outside = outside.unwrap_or_default();
-                self.book.approximated(
-                    line,
-                    format!("reached at {port}, where it listens, not at {outside}"),
-                );
-            }
-        }
-        if ports.len() > 1 || ports.len() < node.list().len() {
-            self.book.approximated(
-                line,
-                "all of its ports are reachable; hd waits for the first",
-            );
         }
     }
 
@@ -287,12 +275,30 @@ impl Making<'_, '_> {
     }
 
     fn restart(&mut self, line: usize, node: &Node, service: &mut DraftService) {
-        service.restart = match node.text().unwrap_or("no") {
+        let text = node.text().unwrap_or("no");
+        let (word, times) = match text.split_once(':') {
+            Some((word, times)) => (word, Some(times)),
+            None => (text, None),
+        };
+        let policy = match word {
             "always" | "unless-stopped" => RestartPolicy::Always,
-            text if text.starts_with("on-failure") => RestartPolicy::OnFailure,
+            "on-failure" => RestartPolicy::OnFailure,
             _ => RestartPolicy::Never,
         };
-        if service.oneshot && service.restart == RestartPolicy::Always {
+        self.restarts(line, policy, service);
+        if let Some(times) = times {
+            self.attempts(line, times, service);
+        }
+    }
+
+    pub(super) fn restarts(
+        &mut self,
+        line: usize,
+        policy: RestartPolicy,
+        service: &mut DraftService,
+    ) {
+        service.restart = policy;
+        if service.oneshot && policy == RestartPolicy::Always {
             service.restart = RestartPolicy::OnFailure;
             self.book
                 .approximated(line, "on_failure: another service waits for its end");
@@ -304,8 +310,10 @@ impl Making<'_, '_> {
 pub(crate) fn settle(services: &mut Vec<DraftService>) {
     let mut ports = BTreeSet::new();
     for service in services.iter_mut() {
-        service.port = service.port.filter(|port| ports.insert(*port));
+        let network = service.texts.get("network").cloned();
+        service.port = service.port.filter(|port| ports.insert((network, *port)));
     }
+    network::leave_to_host(services);
     let mut seen = BTreeSet::new();
     services.retain(|service| seen.insert(service.name.clone()));
     let oneshots: BTreeSet<String> = services

@@ -1,10 +1,16 @@
 //! Values of Compose as `hd.toml` says them.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use super::yaml::{Data, Node};
 use crate::dockerfile::words;
 use crate::service::Command;
+
+/// Most ports of one range that are taken one by one.
+const LONGEST_RANGE: u16 = 100;
 
 /// A command or entry point: a list as it stands, a string split as a shell would but run without one.
 pub(crate) fn command(node: &Node) -> Vec<String> {
@@ -32,26 +38,75 @@ pub(crate) fn environment(node: &Node) -> BTreeMap<String, String> {
     env
 }
 
-/// One entry of `ports`: the port outside, if it is said, and that of the service.
-pub(crate) fn port(node: &Node) -> Option<(Option<u16>, u16)> {
-    let number = |text: &str| {
-        text.split('-')
-            .next()
-            .and_then(|text| text.parse::<u16>().ok())
-            .filter(|port| *port > 0)
-    };
-    if let Some(target) = node.get("target").and_then(Node::text) {
-        let outside = node.get("published").and_then(Node::text).and_then(number);
-        return Some((outside, number(target)?));
+/// A port of a service, and where it is published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Port {
+    /// The address of the machine, if it is said.
+    pub(crate) address: Option<IpAddr>,
+    /// The port of the machine, if it is said.
+    pub(crate) outside: Option<u16>,
+    /// Where the service listens.
+    pub(crate) target: u16,
+}
+
+impl fmt::Display for Port {
+    /// As `ports` of `hd.toml` says it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(IpAddr::V6(address)) => write!(f, "[{address}]:")?,
+            Some(IpAddr::V4(address)) => write!(f, "{address}:")?,
+            None => {}
+        }
+        match self.outside {
+            Some(outside) => write!(f, "{outside}:{}", self.target),
+            None => write!(f, "auto:{}", self.target),
+        }
     }
-    let text = node.text()?;
-    let (text, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    if protocol != "tcp" {
+}
+
+/// One entry of `ports` or `expose`; none where it is not of TCP, no port, or too long a range.
+pub(crate) fn ports(node: &Node) -> Option<Vec<Port>> {
+    let text = |key: &str| node.get(key).and_then(Node::text);
+    let (address, outside, target, protocol) = if let Some(target) = text("target") {
+        (text("host_ip"), text("published"), target, text("protocol"))
+    } else {
+        let (text, protocol) = match node.text()?.split_once('/') {
+            Some((text, protocol)) => (text, Some(protocol)),
+            None => (node.text()?, None),
+        };
+        let mut parts = text.rsplitn(3, ':');
+        let target = parts.next()?;
+        let outside = parts.next();
+        (parts.next(), outside, target, protocol)
+    };
+    if protocol.is_some_and(|protocol| protocol != "tcp") {
         return None;
     }
-    let mut parts = text.rsplit(':');
-    let target = parts.next().and_then(number)?;
-    Some((parts.next().and_then(number), target))
+    let address = match address {
+        Some(address) => Some(address.trim_matches(['[', ']']).parse().ok()?),
+        None => None,
+    };
+    let targets = range(target)?;
+    let outsides = outside.filter(|text| !text.is_empty()).map(range);
+    let outsides = match outsides {
+        Some(outsides) => Some(outsides?),
+        None => None,
+    };
+    let one = |(at, target): (u16, u16)| Port {
+        address,
+        outside: outsides
+            .as_ref()
+            .and_then(|all| all.start().checked_add(at)),
+        target,
+    };
+    Some((0..).zip(targets).map(one).collect())
+}
+
+/// `80` or `80-89`.
+fn range(text: &str) -> Option<RangeInclusive<u16>> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (first.parse::<u16>().ok()?, last.parse::<u16>().ok()?);
+    (first > 0 && last.checked_sub(first)? < LONGEST_RANGE).then_some(first..=last)
 }
 
 /// The test of a health check; `None` when it is switched off or says nothing.
@@ -66,5 +121,42 @@ pub(crate) fn test(node: &Node) -> Option<Command> {
             Some(Command::Shell(rest.join(" ")))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::yaml;
+    use super::*;
+    use crate::source::Source;
+
+    #[test]
+    fn ports_are_read_in_both_forms() {
+        let cases = [
+            ("80", Some("auto:80")),
+            ("8080:80/tcp", Some("8080:80")),
+            ("127.0.0.1:8080:80", Some("127.0.0.1:8080:80")),
+            ("'[::1]:8080:80'", Some("[::1]:8080:80")),
+            ("127.0.0.1::80", Some("127.0.0.1:auto:80")),
+            ("8000-8001:80-81", Some("8000:80 8001:81")),
+            (
+                "{ target: 80, published: '81', host_ip: 0.0.0.0 }",
+                Some("0.0.0.0:81:80"),
+            ),
+            ("{ target: 80, protocol: udp }", None),
+            ("53:53/udp", None),
+            ("1-65535", None),
+            ("9-1", None),
+            ("0", None),
+            ("web:80:80", None),
+        ];
+        for (text, wanted) in cases {
+            let node = yaml::load(&Source::new("c.yaml", text), text).unwrap();
+            let shown = ports(&node).map(|all| {
+                let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+                all.join(" ")
+            });
+            assert_eq!(shown.as_deref(), wanted, "{text}");
+        }
     }
 }

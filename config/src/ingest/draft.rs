@@ -103,10 +103,12 @@ pub(crate) struct DraftService {
     pub(crate) interpolate: bool,
     /// Files that restart it.
     pub(crate) watch: Vec<String>,
-    /// `working_dir`, `user`, `stop_signal`, `stop_grace`: key and text, where it is said.
+    /// `working_dir`, `user`, `stop_signal`, `stop_grace`, `network`: key and text, where it is said.
     pub(crate) texts: BTreeMap<&'static str, String>,
-    /// `env_file`, `profiles` and `volumes`.
+    /// `env_file`, `ports`, `profiles` and `volumes`.
     pub(crate) lists: BTreeMap<&'static str, Vec<String>>,
+    /// `resources` and `restart`: keys with values of TOML.
+    pub(crate) tables: BTreeMap<&'static str, BTreeMap<&'static str, String>>,
     /// What must be so before it starts.
     pub(crate) depends_on: Vec<(String, Condition)>,
     /// What happens when it ends.
@@ -143,6 +145,7 @@ impl DraftService {
             watch: Vec::new(),
             texts: BTreeMap::new(),
             lists: BTreeMap::new(),
+            tables: BTreeMap::new(),
             depends_on: Vec::new(),
             restart: RestartPolicy::OnFailure,
             oneshot: false,

@@ -208,6 +208,11 @@ fn service(out: &mut String, service: &DraftService) {
     for (key, words) in &service.lists {
         line_to(out, &format!("{key} = {}", list(words)));
     }
+    for (key, table) in &service.tables {
+        let pairs = table.iter().map(|(key, value)| format!("{key} = {value}"));
+        let pairs = pairs.collect::<Vec<_>>().join(", ");
+        line_to(out, &format!("{key} = {{ {pairs} }}"));
+    }
     if !service.watch.is_empty() {
         line_to(out, &format!("watch = {}", list(&service.watch)));
     }
