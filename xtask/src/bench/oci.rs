@@ -1,5 +1,7 @@
 //! `cargo xtask bench oci`: an image from the local registry into an empty store, and the first command in it,
-//! beside Docker and Podman.
+//! beside Docker and Podman; and its layers from the disk into one, beside umoci and tar.
+
+mod unpack;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -59,8 +61,9 @@ pub(crate) fn run(args: &[&str]) -> Result<Value, Failure> {
     for contender in &contenders {
         contender.empty(&asked.image)?;
     }
+    let unpacked = unpack::rows(&hd, &place, &asked.image, asked.rounds)?;
     remove_dir(&place)?;
-    Ok(summary(&asked, &contenders, &rows))
+    Ok(summary(&asked, &contenders, &rows, unpacked))
 }
 
 fn parse(args: &[&str]) -> Result<Asked, Failure> {
@@ -235,7 +238,18 @@ fn words(program: &str, args: &[&str]) -> Command {
 /// What is looked at.
 type What = fn(&Row) -> f64;
 
-fn summary(asked: &Asked, contenders: &[Contender], rows: &[Row]) -> Value {
+/// A row of the report: hd beside a peer, in milliseconds.
+fn compared(measure: &str, peer: &str, ours: &[f64], theirs: &[f64]) -> Value {
+    json!({
+        "measure": measure,
+        "peer": peer,
+        "ratio": median(ours) / median(theirs),
+        "hd_ms": { "median": median(ours), "all": ours },
+        "peer_ms": { "median": median(theirs), "all": theirs },
+    })
+}
+
+fn summary(asked: &Asked, contenders: &[Contender], rows: &[Row], unpacked: Vec<Value>) -> Value {
     let of = |name: &str, what: What| -> Vec<f64> {
         let own = rows.iter().filter(|row| row.name == name);
         own.map(what).collect()
@@ -244,19 +258,13 @@ fn summary(asked: &Asked, contenders: &[Contender], rows: &[Row]) -> Value {
         ("pull", |row| row.pull.wall_ms),
         ("first command", |row| row.first.wall_ms),
     ];
-    let mut compared = Vec::new();
+    let mut all = Vec::new();
     for (measure, what) in measures {
         for peer in contenders.iter().skip(1).map(Contender::name) {
-            let (ours, theirs) = (of("hd", what), of(peer, what));
-            compared.push(json!({
-                "measure": measure,
-                "peer": peer,
-                "ratio": median(&ours) / median(&theirs),
-                "hd_ms": { "median": median(&ours), "all": ours },
-                "peer_ms": { "median": median(&theirs), "all": theirs },
-            }));
+            all.push(compared(measure, peer, &of("hd", what), &of(peer, what)));
         }
     }
+    all.extend(unpacked);
     let docker = output(&mut words(
         "docker",
         &["version", "--format", "{{.Server.Version}}"],
@@ -269,10 +277,11 @@ fn summary(asked: &Asked, contenders: &[Contender], rows: &[Row]) -> Value {
         "machine": machine::describe(),
         "load": machine::load(),
         "docker": docker.ok().map(|text| text.trim().to_owned()),
+        "umoci": unpack::version(),
         "podman": machine::version("podman", "--version"),
         // What the engines need is spread over a server and its children; hd is one process.
         "hd_pull_rss_mib": median(&of("hd", |row| row.pull.rss_mib)),
         "hd_pull_cpu_ms": median(&of("hd", |row| row.pull.cpu_ms)),
-        "measures": compared,
+        "measures": all,
     })
 }
