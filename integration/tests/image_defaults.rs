@@ -91,7 +91,10 @@ fn a_service_takes_over_what_the_image_says() {
     assert!(page("/env").contains("GREETING=hello\n"), "ENV");
     assert_eq!(page("/who"), "1000\n", "USER");
     assert_eq!(page("/where"), "/srv/app\n", "WORKDIR");
-    assert!(page("/probed").starts_with("probed\n"), "HEALTHCHECK");
+    // The probe may be writing it just now.
+    until("HEALTHCHECK", LONG, || {
+        get("/probed").filter(|answer| answer.body.starts_with("probed\n"))
+    });
     up.until("all are ready", || {
         let status = env.hd(["status", "--json"]).finish().json();
         let services = status["services"].as_array()?.clone();
