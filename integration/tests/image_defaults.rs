@@ -136,6 +136,54 @@ fn a_service_takes_over_what_the_image_says() {
     up.wait_http(port.number, "/ended", "USR1\nUSR1\n");
 }
 
+/// Nothing listens, and no program is called `NONE`: with a port or a probe it would never be ready.
+#[test]
+fn of_two_exposed_ports_none_is_chosen_and_none_is_no_probe() {
+    skip_unless!(needs::fuse(), needs::registry(), needs::program("skopeo"));
+    let env = Env::project(&[]);
+    let base = image(&env, "quiet", |config| {
+        config["Cmd"] = json!(["sleep", "1000"]);
+        config["ExposedPorts"] = json!({ "80/tcp": {}, "443/tcp": {} });
+        config["Healthcheck"] = json!({ "Test": ["NONE"] });
+    });
+    let toml = format!("[environment]\nname = \"x\"\nbase = \"{base}\"\n[services.web]\n");
+    std::fs::write(env.path("hd.toml"), toml).expect("write hd.toml");
+    let mut up = env.up();
+    up.wait_line(0, &["web", "ready"]);
+    let web = env.status().service("web").clone();
+    assert_eq!(
+        (&web["state"], &web["port"]),
+        (&json!("ready"), &Value::Null)
+    );
+    let config = env.hd(["config", "--json"]).finish().ok().json();
+    for key in ["services.web.port", "services.web.healthcheck.test"] {
+        assert_eq!(value(&config, key)["value"], Value::Null, "{key}");
+    }
+    let command = value(&config, "services.web.command");
+    assert_eq!(command["from"], format!("image {base}"));
+}
+
+#[test]
+fn healthcheck_none_of_a_dockerfile_switches_that_of_its_base_off() {
+    skip_unless!(needs::fuse(), needs::registry(), needs::program("skopeo"));
+    let env = Env::project(&[]);
+    let base = image(&env, "failing", |config| {
+        config["Healthcheck"] = json!({
+            "Test": ["CMD", "false"], "Interval": 100_000_000, "Retries": 1, "StartPeriod": 1,
+        });
+    });
+    let ready = |more: &str| {
+        let text = format!("FROM {base}\nCMD [\"sleep\", \"1000\"]\n{more}");
+        std::fs::write(env.path("Dockerfile"), text).expect("write a Dockerfile");
+        env.hd(["ingest", "--force"]).finish().ok();
+        let done = env.hd(["up", "--wait"]).finish();
+        env.hd(["down"]).finish().ok();
+        done.code()
+    };
+    assert_ne!(ready(""), 0, "the probe of the base fails");
+    assert_eq!(ready("HEALTHCHECK NONE\n"), 0);
+}
+
 #[test]
 fn labels_are_shown_and_exported() {
     skip_unless!(needs::fuse(), needs::registry(), needs::program("skopeo"));

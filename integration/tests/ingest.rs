@@ -286,6 +286,19 @@ fixture!(
     needs::package_index()
 );
 
+/// What Docker made of the plain twin is held against what hd makes of the heredocs, so the two must say
+/// the same.
+#[test]
+fn the_plain_twin_of_the_heredocs() {
+    skip_unless!(needs::fuse(), needs::root(), needs::registry());
+    let env = Env::copy(&fixtures().join("heredocs"));
+    std::fs::remove_file(env.path("expected.tree")).unwrap_or_default();
+    let args = ["ingest", "Dockerfile.plain", "--build-arg", &registry()];
+    env.hd(args).finish().ok();
+    env.once();
+    compare("heredocs", &env);
+}
+
 #[test]
 fn no_more_than_ten_patterns_are_left_out() {
     assert!(differences().len() < 10, "{:?}", differences());
