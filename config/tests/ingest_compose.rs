@@ -68,7 +68,12 @@ fn compose_errors_name_their_place() {
 /// a part of the `hd.toml` or of the notes.
 const KEYS: [(&str, &str, Verdict, &str); 30] = [
     ("image", "base:1", Verdict::Translated, "base = \"base:1\""),
-    ("restart", "always", Verdict::Translated, ""),
+    (
+        "restart",
+        "always",
+        Verdict::Approximated,
+        "max = \"unlimited\"",
+    ),
     (
         "ports",
         "['127.0.0.1:8080:80']",

@@ -4,7 +4,7 @@ use super::service::Making;
 use super::yaml::Node;
 use crate::duration;
 use crate::ingest::draft::DraftService;
-use crate::service::RestartPolicy;
+use crate::service::{Backoff, RestartPolicy};
 
 /// Below this `hd.toml` takes no limit: nothing runs in so little.
 const MEMORY_MIN: u64 = 1 << 20;
@@ -95,10 +95,7 @@ impl Making<'_, '_> {
             Some("on-failure") => RestartPolicy::OnFailure,
             _ => RestartPolicy::Always,
         };
-        self.restarts(line, policy, service);
-        if let Some(times) = text("max_attempts") {
-            self.attempts(line, times, service);
-        }
+        self.restarts(line, policy, text("max_attempts"), service);
         for (theirs, ours) in [("delay", "min_delay"), ("window", "reset_after")] {
             let Some(time) = text(theirs) else { continue };
             match duration::parse(time) {
@@ -106,8 +103,7 @@ impl Making<'_, '_> {
                 Ok(parsed) if !parsed.is_zero() => {
                     let table = service.tables.entry("restart").or_default();
                     table.insert(ours, format!("\"{time}\""));
-                    if ours == "min_delay" && parsed > crate::service::Backoff::default().max_delay
-                    {
+                    if ours == "min_delay" && parsed > Backoff::default().max_delay {
                         table.insert("max_delay", format!("\"{time}\""));
                     }
                 }
@@ -119,8 +115,33 @@ impl Making<'_, '_> {
         }
     }
 
-    /// So many ends in a row, and it is given up.
-    pub(super) fn attempts(&mut self, line: usize, times: &str, service: &mut DraftService) {
+    /// When it starts again, and after how many ends in a row it does not: Docker's default is never.
+    pub(super) fn restarts(
+        &mut self,
+        line: usize,
+        policy: RestartPolicy,
+        times: Option<&str>,
+        service: &mut DraftService,
+    ) {
+        service.restart = policy;
+        if service.oneshot && policy == RestartPolicy::Always {
+            service.restart = RestartPolicy::OnFailure;
+            self.book
+                .approximated(line, "on_failure: another service waits for its end");
+        }
+        match (times, Backoff::default().max) {
+            (Some(times), _) => self.attempts(line, times, service),
+            (None, Some(max)) if policy != RestartPolicy::Never => {
+                let note = format!(
+                    "given up after {max} ends in a row; with restart = {{ max = \"unlimited\" }} never"
+                );
+                self.book.approximated(line, note);
+            }
+            (None, _) => {}
+        }
+    }
+
+    fn attempts(&mut self, line: usize, times: &str, service: &mut DraftService) {
         match times.parse::<u32>() {
             Ok(times) if times > 0 => {
                 let table = service.tables.entry("restart").or_default();

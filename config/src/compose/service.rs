@@ -285,24 +285,7 @@ impl Making<'_, '_> {
             "on-failure" => RestartPolicy::OnFailure,
             _ => RestartPolicy::Never,
         };
-        self.restarts(line, policy, service);
-        if let Some(times) = times {
-            self.attempts(line, times, service);
-        }
-    }
-
-    pub(super) fn restarts(
-        &mut self,
-        line: usize,
-        policy: RestartPolicy,
-        service: &mut DraftService,
-    ) {
-        service.restart = policy;
-        if service.oneshot && policy == RestartPolicy::Always {
-            service.restart = RestartPolicy::OnFailure;
-            self.book
-                .approximated(line, "on_failure: another service waits for its end");
-        }
+        self.restarts(line, policy, times, service);
     }
 }
 
