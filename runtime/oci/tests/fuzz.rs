@@ -8,6 +8,7 @@ mod mutate;
 mod tarball;
 
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 
 use hd_dag::{MemoryTrees, build};
 use hd_oci::{
@@ -60,9 +61,32 @@ fn unpack(archive: &[u8]) -> Option<()> {
     Some(())
 }
 
+/// Sparse files in the four forms that GNU tar writes; none where there is no tar.
+fn sparse_archives() -> Vec<Vec<u8>> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = std::fs::File::create(dir.path().join("s")).expect("create");
+    file.set_len(1 << 20).expect("length");
+    for block in [3, 4, 90] {
+        file.write_all_at(&[7; 4096], block * 4096).expect("write");
+    }
+    let forms: [&[&str]; 4] = [
+        &["--format=gnu"],
+        &["--format=pax", "--sparse-version=0.0"],
+        &["--format=pax", "--sparse-version=0.1"],
+        &["--format=pax", "--sparse-version=1.0"],
+    ];
+    let archive = |form: &&[&str]| {
+        let mut tar = std::process::Command::new("tar");
+        tar.arg("-C").arg(dir.path()).args(*form);
+        let made = tar.args(["--sparse", "-cf", "-", "s"]).output().ok()?;
+        made.status.success().then_some(made.stdout)
+    };
+    forms.iter().filter_map(archive).collect()
+}
+
 #[test]
 fn layers() {
-    let corpus = [
+    let mut corpus = vec![
         Tarball::new()
             .dir("a")
             .file("a/b", b"content")
@@ -89,6 +113,7 @@ fn layers() {
             .end(),
         [record("path", b"x"), record("uid", b"4294967295")].concat(),
     ];
+    corpus.extend(sparse_archives());
     fuzz("layer", &corpus, |dice, mut bytes| {
         mend(dice, &mut bytes);
         unpack(&bytes);
