@@ -21,6 +21,8 @@
 //! | [`MountPointLost`] | Watcher → MountServer | event | 8 · *Rescan* | – |
 //! | [`ListWritten`] | control → MountServer | command | 4 · *Await* | what services wrote |
 //! | [`DropWritten`] | control → MountServer | command | 4 · *Await* | done |
+//! | [`KeepWritten`] | control → MountServer | command | 4 · *Await* | the snapshot |
+//! | [`BringBack`] | control → MountServer | command | 4 · *Await* | done |
 //! | [`PinRoot`] | Invalidator → ChunkStore | command | 4 · *Await* | done |
 //! | [`Rebuild`] | control → Invalidator | command | 1 · *Await* | [`Settled`] |
 //! | [`ResumeRules`] | control → Invalidator | event | 1 · *Latest* | – |
@@ -41,12 +43,15 @@ use hd_store::scan::{PathsReport, Scanned, Stamp};
 use hd_supervision::actix::Message;
 
 pub use self::control::{PauseChanged, Rebuild, ResumeRules};
-pub use self::views::{DropWritten, ListWritten, MountPointLost};
+pub use self::views::{
+    BringBack, DropWritten, KeepWritten, ListWritten, MountPointLost, PrepareView,
+};
 use crate::base::{Bases, Images};
 use crate::model::declared::Declared;
 pub use crate::model::error::BatchError;
 use crate::model::project_tree::{ProjectTree, Size};
 use crate::model::report::ServiceState;
+use crate::model::snapshot::Snapshot;
 use crate::mount_server::view::ServiceView;
 use crate::mount_server::written::Written;
 use crate::session::AtWork;
@@ -88,6 +93,8 @@ messages! {
     PrepareView => Result<Arc<ServiceView>, BatchError>,
     ListWritten => Result<Vec<Written>, BatchError>,
     DropWritten => Result<(), BatchError>,
+    KeepWritten => Result<Snapshot, BatchError>,
+    BringBack => Result<(), BatchError>,
     RestartFor => (),
     ProcessExited => (),
     Probed => (),
@@ -267,21 +274,6 @@ pub struct PinRoot {
 }
 
 // ---- invalidator → world --------------------------------------------------------------------
-
-/// Build (or find) the view that services get for a composed tree.
-#[derive(Clone, Debug)]
-pub struct PrepareView {
-    /// The batch.
-    pub origin: Origin,
-    /// What is declared.
-    pub declared: Arc<Declared>,
-    /// The worlds below.
-    pub base: Arc<Bases>,
-    /// The steps' outcome.
-    pub outcome: Arc<ChainOutcome>,
-    /// The project tree, which tells what an output would hide.
-    pub project: Rooted,
-}
 
 /// Why a service is to be restarted.
 #[derive(Clone, Debug, PartialEq, Eq)]

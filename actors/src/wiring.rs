@@ -85,6 +85,10 @@ pub struct Ends {
     pub written: Port<crate::messages::ListWritten>,
     /// Into the MountServer.
     pub forget: Port<crate::messages::DropWritten>,
+    /// Into the MountServer.
+    pub keep: Port<crate::messages::KeepWritten>,
+    /// Into the MountServer.
+    pub bring: Port<crate::messages::BringBack>,
     /// Into the Watcher.
     pub anew: Latest<WatchAnew>,
     /// Into the Invalidator.
@@ -155,6 +159,8 @@ impl Wiring {
             rebuild: ends.rebuild.clone(),
             written: ends.written.clone(),
             forget: ends.forget.clone(),
+            keep: ends.keep.clone(),
+            bring: ends.bring.clone(),
             resume: ends.resume.clone(),
             services: services.clone(),
         });
@@ -184,6 +190,8 @@ impl Wiring {
             lost: Port::new("mount_server.lost", 8, WhenFull::Rescan),
             written: Port::new("mount_server.written", 4, WhenFull::Await),
             forget: Port::new("mount_server.forget", 4, WhenFull::Await),
+            keep: Port::new("mount_server.keep", 4, WhenFull::Await),
+            bring: Port::new("mount_server.bring", 4, WhenFull::Await),
             anew: Latest::default(),
             resume: Latest::default(),
         };
@@ -320,6 +328,8 @@ impl Wiring {
             .serves(&ends.lost)
             .serves(&ends.written)
             .serves(&ends.forget)
+            .serves(&ends.keep)
+            .serves(&ends.bring)
             .lane(WORLD)
             .into())
     }

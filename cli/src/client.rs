@@ -235,6 +235,7 @@ pub(crate) fn unexpected(reply: &Reply) -> CliError {
     let word = match reply {
         Reply::Report { .. } => "a report",
         Reply::Written { .. } => "a list of files",
+        Reply::Snapshot { .. } => "a snapshot",
         Reply::Done => "done",
         Reply::Event { .. } => "an event",
         Reply::Error { .. } => "an error",

@@ -25,14 +25,6 @@ const LATER: &[(&str, &str)] = &[
         "push",
         "`hd export REGISTRY/REPOSITORY:TAG` pushes the environment as an image",
     ),
-    (
-        "restore",
-        "check out the state you want with git: `hd` makes the rest of it again",
-    ),
-    (
-        "snapshot",
-        "commit the project with git: `hd` makes the rest of it again",
-    ),
 ];
 
 /// Says why `verb` is not carried out.

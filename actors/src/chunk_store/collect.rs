@@ -8,6 +8,7 @@ use hd_dag::StoreLinks;
 use hd_store::{GcOptions, GcReport, Store};
 
 use super::limits::{self, Standing};
+use crate::model::instance::SNAPSHOT_PREFIX;
 use crate::model::instances::Instance;
 use crate::session::unix_ms;
 use crate::shared::Shared;
@@ -32,10 +33,16 @@ pub fn options(wait: Duration, dry_run: bool) -> GcOptions {
 /// As [`Store::gc`].
 pub fn collect(store: &Store, options: &GcOptions) -> hd_store::Result<GcReport> {
     let removed = hd_oci::voided(store)?;
-    if removed.is_empty() {
-        return store.gc(&StoreLinks, options);
-    }
     let mut options = options.clone();
+    if options.budget.is_some() || options.unwanted.unused_for.is_some() {
+        // Nothing can make a snapshot again: it goes by its name only, however old it is.
+        let names = store.refs()?.into_iter().map(|(name, _)| name);
+        let snapshots = names.filter(|name| name.starts_with(SNAPSHOT_PREFIX));
+        options.in_use.extend(snapshots);
+    }
+    if removed.is_empty() {
+        return store.gc(&StoreLinks, &options);
+    }
     let histories = store.histories()?.into_iter();
     let void = histories.filter(|(key, entry)| {
         let until = removed.get(key);

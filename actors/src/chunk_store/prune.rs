@@ -11,6 +11,7 @@ use super::owners::Steps;
 use crate::messages::BatchError;
 use crate::model::instance::InstancePaths;
 use crate::model::instances::Instance;
+use crate::model::snapshot;
 
 /// What is to go.
 #[derive(Clone, Debug, Default)]
@@ -77,7 +78,11 @@ pub fn prune(store: &Store, home: &Path, wish: Wish) -> Result<Pruned, BatchErro
     let histories = store.histories().map_err(failed)?;
     let places: Vec<String> = projects.iter().map(place).collect();
     let steps = Steps::of(&instances, &histories);
-    let refs = projects.iter().map(|one| one.paths.reference());
+    let refs = projects.iter().flat_map(|one| {
+        let mut refs = snapshot::references(&one.paths);
+        refs.push(one.paths.reference());
+        refs
+    });
     let options = GcOptions {
         unwanted: Unwanted {
             refs: refs.collect(),
@@ -103,8 +108,8 @@ fn place(instance: &Instance) -> String {
     instance.project.display().to_string()
 }
 
-/// The instances that neither run nor were used for so long. One with volumes is none: they hold data
-/// that nothing can make again.
+/// The instances that neither run nor were used for so long. One with volumes or snapshots is none: they
+/// hold data that nothing can make again.
 fn unused(store: &Store, home: &Path, time: Duration) -> Result<Vec<Instance>, BatchError> {
     let refs = store.refs().map_err(|e| BatchError::new("store", e))?;
     let used: BTreeMap<String, u64> = refs
@@ -120,7 +125,7 @@ fn unused(store: &Store, home: &Path, time: Duration) -> Result<Vec<Instance>, B
     old.retain(|one| {
         let at = last_use(&one.paths, one.state_at_unix_ms());
         let is_old = Duration::from_millis(now.saturating_sub(at)) > time;
-        is_old && !one.is_running() && !one.has_volumes()
+        is_old && !one.is_running() && !one.has_volumes() && !one.has_snapshots()
     });
     Ok(old)
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 use hd_supervision::{Latest, Port, Runtime, State as Doing};
 
 use super::protocol::{Reply, Request, ServiceAction};
+use super::snapshot::snapshot_of;
 use crate::events::Event;
 use crate::finish::{End, Finish};
 use crate::messages::{
-    BatchError, DropWritten, ListWritten, Rebuild, ResumeRules, StartService, StopService,
+    BatchError, BringBack, DropWritten, KeepWritten, ListWritten, Rebuild, ResumeRules,
+    StartService, StopService,
 };
 use crate::model::report::{ActorReport, ActorState, Report};
 use crate::model::state::{Failure, StateBoard};
@@ -21,7 +23,7 @@ use crate::shared::Shared;
 /// Time in which actors must say what they do, so that status answers within 300 ms.
 const OBSERVE_WITHIN: Duration = Duration::from_millis(250);
 /// How long a client waits for a rebuild or for services at most.
-const WORK_WITHIN: Duration = Duration::from_secs(24 * 3600);
+pub(super) const WORK_WITHIN: Duration = Duration::from_secs(24 * 3600);
 
 /// Everything answers are made of.
 #[derive(Debug)]
@@ -42,6 +44,10 @@ pub struct Desk {
     pub written: Port<ListWritten>,
     /// To the MountServer.
     pub forget: Port<DropWritten>,
+    /// To the MountServer.
+    pub keep: Port<KeepWritten>,
+    /// To the MountServer.
+    pub bring: Port<BringBack>,
     /// To the Invalidator.
     pub resume: Latest<ResumeRules>,
     /// To the services.
@@ -82,6 +88,12 @@ impl Desk {
                 Err(failure) => Err(failure),
             },
             Request::Reset { names } => self.reset(names).await,
+            Request::Snapshot { name, names } => {
+                return snapshot_of(self.snapshot(name, names).await);
+            }
+            Request::Restore { name, names } => {
+                return snapshot_of(self.restore(&name, names).await);
+            }
             Request::Down { now } => {
                 self.finish.end(End::Asked { now });
                 Ok(())
@@ -165,7 +177,11 @@ impl Desk {
         self.services(ServiceAction::Restart, &running).await
     }
 
-    async fn services(&self, action: ServiceAction, names: &[String]) -> Result<(), Failure> {
+    pub(super) async fn services(
+        &self,
+        action: ServiceAction,
+        names: &[String],
+    ) -> Result<(), Failure> {
         self.known(names)?;
         let mut chosen = self.services.names();
         chosen.retain(|name| names.is_empty() || names.contains(name));
@@ -191,7 +207,7 @@ impl Desk {
     }
 
     /// Refuses a name that is no service.
-    fn known(&self, names: &[String]) -> Result<(), Failure> {
+    pub(super) fn known(&self, names: &[String]) -> Result<(), Failure> {
         let known = self.services.names();
         for name in names {
             if !known.contains(name) {

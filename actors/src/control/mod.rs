@@ -4,4 +4,5 @@ pub mod actor;
 pub mod answer;
 pub mod protocol;
 mod serve;
+mod snapshot;
 pub mod socket;

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::report::{ErrorReport, Report};
+use crate::model::snapshot::Snapshot;
 use crate::mount_server::written::Written;
 
 /// Longest request line, in bytes.
@@ -54,6 +55,21 @@ pub enum Request {
         /// Which services.
         names: Vec<String>,
     },
+    /// Keep what services wrote, with their volumes, under a name; all when none is named.
+    Snapshot {
+        /// What a person calls it; one of this name is replaced.
+        name: String,
+        /// Which services.
+        names: Vec<String>,
+    },
+    /// Put a snapshot in the place of what services wrote, and restart those that run; all it has when none
+    /// is named.
+    Restore {
+        /// The snapshot.
+        name: String,
+        /// Which services.
+        names: Vec<String>,
+    },
     /// Hold edits back, or let them go and suspended rules hold again.
     Watching {
         /// Which of both.
@@ -92,6 +108,11 @@ pub enum Reply {
     Written {
         /// Sorted by service and path.
         written: Vec<Written>,
+    },
+    /// A snapshot was taken or brought back.
+    Snapshot {
+        /// What it holds of the services meant.
+        snapshot: Box<Snapshot>,
     },
     /// It is done.
     Done,

@@ -1,6 +1,28 @@
-//! What is said about the views of services once they are built.
+//! What is said about the views of services.
 
-use hd_dag::TreePath;
+use std::sync::Arc;
+
+use hd_dag::{Rooted, TreePath};
+
+use super::{ChainOutcome, Origin};
+use crate::base::Bases;
+use crate::model::declared::Declared;
+use crate::model::snapshot::Snapshot;
+
+/// Build (or find) the view that services get for a composed tree.
+#[derive(Clone, Debug)]
+pub struct PrepareView {
+    /// The batch.
+    pub origin: Origin,
+    /// What is declared.
+    pub declared: Arc<Declared>,
+    /// The worlds below.
+    pub base: Arc<Bases>,
+    /// The steps' outcome.
+    pub outcome: Arc<ChainOutcome>,
+    /// The project tree, which tells what an output would hide.
+    pub project: Rooted,
+}
 
 /// List what services wrote into their views; all of them when none is named.
 #[derive(Clone, Debug)]
@@ -12,6 +34,26 @@ pub struct ListWritten {
 /// Drop what services wrote: their next start finds nothing of it; all when none is named.
 #[derive(Clone, Debug)]
 pub struct DropWritten {
+    /// Which services.
+    pub services: Vec<String>,
+}
+
+/// Keep what services wrote, with their volumes, as a snapshot.
+#[derive(Clone, Debug)]
+pub struct KeepWritten {
+    /// What a person calls it.
+    pub name: String,
+    /// Which services.
+    pub services: Vec<String>,
+    /// Processes of all running services that write what is kept; they hold still meanwhile.
+    pub running: Vec<u32>,
+}
+
+/// Put what a snapshot has of services in the place of what they wrote; they must not run.
+#[derive(Clone, Debug)]
+pub struct BringBack {
+    /// What was kept.
+    pub snapshot: Snapshot,
     /// Which services.
     pub services: Vec<String>,
 }

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 /// What the names of the references of instances start with.
 pub const REFERENCE_PREFIX: &str = "instance-";
 
+/// What the names of the references of snapshots start with.
+pub const SNAPSHOT_PREFIX: &str = "snapshot/";
+
 /// Paths of one running or past environment of one project directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstancePaths {
@@ -183,6 +186,22 @@ impl InstancePaths {
     /// Named volumes, one directory each.
     pub fn volumes(&self) -> PathBuf {
         self.dir().join("volumes")
+    }
+
+    /// Directory of what snapshots consist of.
+    pub fn snapshots(&self) -> PathBuf {
+        self.dir().join("snapshots")
+    }
+
+    /// What a snapshot consists of; `name` is a part of a file name.
+    pub fn snapshot(&self, name: &str) -> PathBuf {
+        self.snapshots().join(format!("{name}.json"))
+    }
+
+    /// Name of the store's reference to a snapshot.
+    pub fn snapshot_reference(&self, name: &str) -> String {
+        // No id and no name has a slash: two of them never make the same.
+        format!("{SNAPSHOT_PREFIX}{}/{name}", self.id)
     }
 
     /// Directory of what tells which control groups there are.

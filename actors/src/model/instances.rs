@@ -10,6 +10,7 @@ use std::time::UNIX_EPOCH;
 use rustix::fs::{FlockOperation, flock};
 
 use super::instance::InstancePaths;
+use super::snapshot::Snapshot;
 use super::volumes::Volumes;
 
 /// An instance that left a directory behind.
@@ -57,6 +58,11 @@ impl Instance {
     pub fn has_volumes(&self) -> bool {
         let names = Volumes::new(self.paths.volumes()).names();
         names.map_or(true, |names| !names.is_empty())
+    }
+
+    /// Says whether it has snapshots; where that cannot be told, it has.
+    pub fn has_snapshots(&self) -> bool {
+        Snapshot::all(&self.paths).map_or(true, |all| !all.is_empty())
     }
 
     /// Keeps runtimes out; `None` while one holds it.

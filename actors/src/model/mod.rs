@@ -3,6 +3,7 @@
 pub mod declared;
 pub mod error;
 pub mod files;
+pub mod frozen;
 pub mod instance;
 pub mod instances;
 pub mod limits;
@@ -12,6 +13,7 @@ pub mod process_book;
 pub mod project_tree;
 pub mod report;
 pub mod settings;
+pub mod snapshot;
 pub mod state;
 pub mod surroundings;
 pub mod volumes;

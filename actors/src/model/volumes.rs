@@ -2,8 +2,12 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+
+use rustix::fs::{CWD, RenameFlags};
 
 use crate::messages::BatchError;
 
@@ -56,6 +60,50 @@ impl Volumes {
         fill(&path, is_new)?;
         fs::remove_file(&unfinished).map_err(failed)?;
         Ok(path)
+    }
+
+    /// Puts another content in the place of a volume's. Whoever has it mounted keeps the old one. Blocks.
+    ///
+    /// A killed runtime leaves the old content or the new one, never a part.
+    ///
+    /// # Errors
+    /// Those of the disk, and of `fill`, which change nothing.
+    pub fn replace(
+        &self,
+        name: &str,
+        fill: impl FnOnce(&OwnedFd) -> Result<(), BatchError>,
+    ) -> Result<(), BatchError> {
+        let path = self.path(name);
+        let failed = |e: io::Error| BatchError::new("io", e).at(path.display().to_string());
+        let _one = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        // No volume has a dot in its name.
+        let new = self.dir.join(format!(".{name}.new"));
+        let make = || -> io::Result<OwnedFd> {
+            super::files::private_dir(&self.dir)?;
+            remove(&new)?;
+            fs::create_dir(&new)?;
+            Ok(fs::File::open(&new)?.into())
+        };
+        let dir = make().map_err(failed)?;
+        fill(&dir)?;
+        let change = || -> io::Result<()> {
+            let status = fs::metadata(&path).ok();
+            if let Some(status) = status {
+                rustix::fs::fchmod(
+                    &dir,
+                    rustix::fs::Mode::from_raw_mode(status.mode() & 0o7777),
+                )?;
+                std::os::unix::fs::fchown(&dir, Some(status.uid()), Some(status.gid()))?;
+            }
+            rustix::fs::syncfs(&dir)?;
+            match rustix::fs::renameat_with(CWD, &path, CWD, &new, RenameFlags::EXCHANGE) {
+                Err(rustix::io::Errno::NOENT) => fs::rename(&new, &path)?,
+                exchanged => exchanged?,
+            }
+            remove(&new)?;
+            fs::File::open(&self.dir)?.sync_all()
+        };
+        change().map_err(failed)
     }
 
     /// Lists the names of the volumes there are, sorted.
@@ -131,6 +179,15 @@ mod tests {
         assert!(!volumes.path("half").join("part").exists());
 
         assert_eq!(volumes.names().unwrap(), ["data", "half"]);
+        let failing = |_: &OwnedFd| Err(BatchError::new("io", "no"));
+        volumes.replace("data", failing).unwrap_err();
+        assert!(volumes.path("data").join("file").exists());
+        for name in ["data", "more"] {
+            volumes.replace(name, |_| Ok(())).unwrap();
+            assert_eq!(fs::read_dir(volumes.path(name)).unwrap().count(), 0);
+        }
+        assert_eq!(volumes.names().unwrap(), ["data", "half", "more"]);
+        volumes.remove("more").unwrap();
         volumes.remove("half").unwrap();
         assert_eq!(volumes.names().unwrap(), ["data"]);
     }

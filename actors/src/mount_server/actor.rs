@@ -25,9 +25,10 @@ use crate::base::ids::Ids;
 use crate::chunk_store::actor::job;
 use crate::events::Event;
 use crate::messages::{
-    BatchError, DropWritten, ListWritten, MountPointLost, Origin, PrepareView, RestartCause,
-    RestartFor, RootAdvanced,
+    BatchError, BringBack, DropWritten, KeepWritten, ListWritten, MountPointLost, Origin,
+    PrepareView, RestartCause, RestartFor, RootAdvanced,
 };
+use crate::model::snapshot::Snapshot;
 use crate::service_supervisor::directory::Directory;
 use crate::shared::Shared;
 
@@ -157,6 +158,24 @@ impl Handler<DropWritten> for MountServer {
     }
 }
 
+impl Handler<KeepWritten> for MountServer {
+    type Result = ResponseActFuture<Self, Result<Snapshot, BatchError>>;
+
+    fn handle(&mut self, wish: KeepWritten, _: &mut Self::Context) -> Self::Result {
+        self.in_view(move |shared, view| {
+            view.keep_written(shared, &wish.name, &wish.services, &wish.running)
+        })
+    }
+}
+
+impl Handler<BringBack> for MountServer {
+    type Result = ResponseActFuture<Self, Result<(), BatchError>>;
+
+    fn handle(&mut self, wish: BringBack, _: &mut Self::Context) -> Self::Result {
+        self.in_view(move |shared, view| view.bring_back(shared, &wish.snapshot, &wish.services))
+    }
+}
+
 impl Handler<MountPointLost> for MountServer {
     type Result = ();
 
@@ -182,11 +201,22 @@ impl MountServer {
         &self,
         act: impl FnOnce(&Shared, &ServiceView) -> Result<T, BatchError> + Send + 'static,
     ) -> ResponseActFuture<Self, Result<T, BatchError>> {
+        match self.view {
+            Some(_) => self.in_view(act),
+            None => Box::pin(wrap_future(std::future::ready(Ok(T::default())))),
+        }
+    }
+
+    /// Does something blocking with the newest view, which there must be.
+    fn in_view<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Shared, &ServiceView) -> Result<T, BatchError> + Send + 'static,
+    ) -> ResponseActFuture<Self, Result<T, BatchError>> {
         let (shared, pool, view) = (self.shared.clone(), self.pool.clone(), self.view.clone());
         Box::pin(wrap_future::<_, Self>(async move {
-            let Some(view) = view else {
-                return Ok(T::default());
-            };
+            let view = view.ok_or_else(|| {
+                BatchError::new("busy", "services have no view yet").hint("`hd status` says why")
+            })?;
             job(pool.run(move || act(&shared, &view)).await)
         }))
     }

@@ -54,34 +54,70 @@ impl ServiceView {
             return Ok(());
         }
         let at = self.layer_dir(service, layer.dropped);
-        let ops = [
-            MountOp::Tmpfs {
-                at: at.clone(),
-                size: None,
-                mode: 0o755,
-            },
-            MountOp::Overlay {
-                at: at.join("merged"),
-                lower: vec![Place::Stage(format!("{}/lower", self.dir).into())],
-                upper: Place::Stage(at.join("upper")),
-                work: Place::Stage(at.join("work")),
-                volatile: true,
-                report: Some(service.to_owned()),
-            },
-        ];
+        let ops = [tmpfs(&at), self.overlay_op(&at, service)];
+        layer.upper = self.upper_made(shared, &ops)?;
+        Ok(())
+    }
+
+    /// Makes the overlay of a service that has none, its upper filled before it is mounted. Blocks.
+    pub(super) fn filled_overlay(
+        &self,
+        shared: &Shared,
+        service: &str,
+        fill: impl FnOnce(&OwnedFd) -> Result<(), BatchError>,
+    ) -> Result<(), BatchError> {
+        let mut all = self.layers.all();
+        let layer = all.entry(service.to_owned()).or_default();
+        let at = self.layer_dir(service, layer.dropped);
+        let upper = MountOp::Layer {
+            at: at.join("upper"),
+            name: service.to_owned(),
+        };
+        let filled = self
+            .upper_made(shared, &[tmpfs(&at), upper])
+            .and_then(|upper| upper.map_or(Ok(()), |upper| fill(&upper)))
+            .and_then(|()| self.upper_made(shared, &[self.overlay_op(&at, service)]));
+        match filled {
+            Ok(upper) => layer.upper = upper,
+            Err(error) => {
+                // The next one begins in another directory, with nothing.
+                let undone = self.upper_made(shared, &[MountOp::Unmount { at }]);
+                layer.dropped += 1;
+                return undone.and(Err(error));
+            }
+        }
+        Ok(())
+    }
+
+    fn overlay_op(&self, at: &Path, service: &str) -> MountOp {
+        MountOp::Overlay {
+            at: at.join("merged"),
+            lower: vec![Place::Stage(format!("{}/lower", self.dir).into())],
+            upper: Place::Stage(at.join("upper")),
+            work: Place::Stage(at.join("work")),
+            volatile: true,
+            report: Some(service.to_owned()),
+        }
+    }
+
+    /// Runs operations in the namespace of the view; gives the upper directory that they handed out.
+    fn upper_made(
+        &self,
+        shared: &Shared,
+        ops: &[MountOp],
+    ) -> Result<Option<Arc<OwnedFd>>, BatchError> {
         let mut upper = None;
         run_in(
             shared,
             &self.namespace,
             Path::new(ROOT_STAGED),
-            &ops,
+            ops,
             |_, fd| {
                 upper = Some(Arc::new(fd));
                 Ok(())
             },
         )?;
-        layer.upper = upper;
-        Ok(())
+        Ok(upper)
     }
 
     /// Gives the directory that took what a service wrote, if it has an overlay.
@@ -114,18 +150,19 @@ impl ServiceView {
             return Ok(());
         };
         let at = self.layer_dir(service, layer.dropped);
-        let op = MountOp::Unmount { at };
-        run_in(
-            shared,
-            &self.namespace,
-            Path::new(ROOT_STAGED),
-            &[op],
-            |_, _| Ok(()),
-        )?;
+        self.upper_made(shared, &[MountOp::Unmount { at }])?;
         layer.upper = None;
         layer.dropped += 1;
         drop(all);
         self.follow_anew(service);
         Ok(())
+    }
+}
+
+fn tmpfs(at: &Path) -> MountOp {
+    MountOp::Tmpfs {
+        at: at.to_owned(),
+        size: None,
+        mode: 0o755,
     }
 }

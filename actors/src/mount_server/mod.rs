@@ -11,6 +11,7 @@ mod network;
 pub mod outputs;
 pub mod prepare;
 pub mod retire;
+pub mod snapshots;
 pub mod view;
 pub mod volumes;
 pub mod written;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hd_config::ProjectMode;
-use hd_dag::Rooted;
+use hd_dag::{Rooted, TreePath};
 use hd_projection::{Owner, ServeOptions, serve};
 use hd_sandbox::{MountNamespace, MountOp};
 
@@ -14,6 +14,7 @@ use super::layers::Layers;
 use super::mount_points::MountPoints;
 use super::outputs::{LiveOutputs, live_outputs};
 use super::view::{ServiceView, run_in};
+use crate::base::account::Account;
 use crate::base::ids::Ids;
 use crate::base::{ROOT_STAGED, skeleton};
 use crate::events::Event;
@@ -71,16 +72,9 @@ pub fn view(
         )?;
     }
     let dir = format!("view-{number}");
-    let owners = [&plan.workdir_path, &plan.home_path]
-        .map(|at| Owner {
-            at: at.clone(),
-            uid: account.uid,
-            gid: account.gid,
-        })
-        .to_vec();
     let mut lower = Some(
         shared
-            .composite(seen, Vec::new(), owners)
+            .composite(seen, Vec::new(), owners(&plan, &account))
             .shown_as(plan.ids.shown()),
     );
     let mut session = None;
@@ -110,6 +104,7 @@ pub fn view(
     let view = ServiceView {
         _needed: shared.session.need(&[wish.outcome.lower, seen]),
         lower: wish.outcome.lower,
+        seen,
         declared: wish.declared.clone(),
         plan,
         account,
@@ -125,6 +120,17 @@ pub fn view(
     view.points(shared)?;
     view.aim(wish.project);
     Ok(view)
+}
+
+/// Unowned files of the project and of the home are those of who services run as.
+pub(super) fn owners(plan: &Plan, account: &Account) -> Vec<Owner> {
+    let places = [&plan.workdir_path, &plan.home_path];
+    let owner = |at: &TreePath| Owner {
+        at: at.clone(),
+        uid: account.uid,
+        gid: account.gid,
+    };
+    places.map(owner).to_vec()
 }
 
 /// Finds the outputs that can be mounted over the live project, and names the others.

@@ -44,6 +44,8 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 pub struct ServiceView {
     /// Base and outputs composed, without the project.
     pub lower: Rooted,
+    /// What its FUSE mount shows: with the project, when that is projected.
+    pub(super) seen: Rooted,
     /// What was declared when it was made; its services may have changed since.
     pub declared: Arc<Declared>,
     /// Facts shared with the steps.

@@ -105,7 +105,7 @@ impl ServiceView {
     }
 
     /// Tells whether something was made so that a directory of the host can be mounted there.
-    fn is_mount_point(&self, path: &TreePath) -> bool {
+    pub(super) fn is_mount_point(&self, path: &TreePath) -> bool {
         let Base::Host(host) = &self.base.environment else {
             return false;
         };
@@ -114,7 +114,11 @@ impl ServiceView {
     }
 
     /// What a service would see at a path had it written nothing.
-    fn below(&self, shared: &Shared, path: &TreePath) -> Result<Option<Entry>, TreeError> {
+    pub(super) fn below(
+        &self,
+        shared: &Shared,
+        path: &TreePath,
+    ) -> Result<Option<Entry>, TreeError> {
         let made = get(&*shared.trees, &self.lower.tree, path)?;
         let project = match (self.aimed(), path.strip_prefix(&self.plan.workdir_path)) {
             (Some(project), Some(path)) if !path.is_root() => {

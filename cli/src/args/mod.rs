@@ -13,6 +13,7 @@ mod lifecycle;
 mod logs;
 mod look;
 mod prune;
+mod snapshot;
 mod volume;
 
 use std::ffi::OsString;
@@ -32,6 +33,7 @@ pub(crate) use lifecycle::{BuildArgs, DownArgs, InitArgs, UpArgs};
 pub(crate) use logs::LogsArgs;
 pub(crate) use look::{Look, Place, Progress, When};
 pub(crate) use prune::PruneArgs;
+pub(crate) use snapshot::{RestoreArgs, SnapshotArgs, SnapshotRmArgs, SnapshotVerb};
 pub(crate) use volume::{VolumeRmArgs, VolumeVerb};
 
 /// Environments whose files, build steps and services follow every edit.
@@ -101,6 +103,10 @@ pub(crate) enum Verb {
     Diff(ServicesArgs),
     /// Drop what services wrote into their views and restart them
     Reset(ServicesArgs),
+    /// Keep what services wrote, and their volumes, under a name
+    Snapshot(SnapshotArgs),
+    /// Put a snapshot in the place of what services wrote and restart them
+    Restore(RestoreArgs),
     /// Watch services, steps and logs on the whole screen
     Top(PlaceArgs),
     /// List the projects that run

@@ -21,6 +21,7 @@ mod ls;
 mod plan;
 mod prune;
 mod service;
+mod snapshot;
 mod state;
 mod status;
 mod top;
@@ -71,6 +72,8 @@ pub(crate) fn run(cli: Cli, output: Output, started: Instant) -> Outcome {
         Verb::Port(args) => beside::port(args, outer, output),
         Verb::Diff(args) => written::diff(args, outer, output),
         Verb::Reset(args) => written::reset(args, outer, output),
+        Verb::Snapshot(args) => snapshot::run(args, outer, output),
+        Verb::Restore(args) => snapshot::restore(args, outer, output),
         Verb::Attach(args) => beside::attach(&args.place.or(outer), output),
         Verb::Events(args) => beside::events(&args.place.or(outer), output),
         Verb::Top(args) => top::run(&args.place.or(outer), output),

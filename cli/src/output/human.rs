@@ -1,6 +1,6 @@
 //! Numbers as people read them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Formats a duration with about three digits: `0.8 ms`, `165 ms`, `12.3 s`, `2 min 5 s`.
 pub(crate) fn duration(time: Duration) -> String {
@@ -34,6 +34,15 @@ pub(crate) fn bytes(bytes: u64) -> String {
     }
     let digits = usize::from(value < 99.95);
     format!("{value:.digits$} {}", UNITS[unit])
+}
+
+/// Says how long ago something was.
+pub(crate) fn ago(at_unix_ms: u64) -> String {
+    let then = SystemTime::UNIX_EPOCH + Duration::from_millis(at_unix_ms);
+    match SystemTime::now().duration_since(then) {
+        Ok(age) => format!("{} ago", duration(age)),
+        Err(_) => "just now".to_owned(),
+    }
 }
 
 /// Formats a count with thousands apart: `1,234,567`.

@@ -37,6 +37,14 @@ pub enum ProjectionError {
         /// The cause.
         source: io::Error,
     },
+    /// A stored tree cannot be written out.
+    #[error("writing {path}: {source}")]
+    Checkout {
+        /// Path inside the tree, escaped for display.
+        path: String,
+        /// The cause.
+        source: io::Error,
+    },
     /// The FUSE session cannot be started.
     #[error("starting the FUSE session of {name}: {source}")]
     Session {
@@ -54,6 +62,7 @@ impl ProjectionError {
             Self::Content { .. } => libc::EIO,
             Self::Host { source, .. }
             | Self::Capture { source, .. }
+            | Self::Checkout { source, .. }
             | Self::Session { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
             Self::Kind {
                 wanted: "directory",

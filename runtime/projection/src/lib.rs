@@ -3,10 +3,11 @@
 //! A *lower* ([`Lower`]) answers look-ups, listings and reads; [`composite`] is the one in use: a
 //! content-addressed tree with host directories grafted in. `fuse` puts it behind the kernel,
 //! [`recorder`] keeps the observations of a traced view, [`capture`] turns the write layer of an
-//! overlay back into a tree.
+//! overlay back into a tree, and [`checkout`] writes a tree out as files.
 
 pub mod attr;
 pub mod capture;
+pub mod checkout;
 pub mod composite;
 pub mod error;
 mod fuse;

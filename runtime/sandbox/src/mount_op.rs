@@ -128,6 +128,15 @@ pub enum MountOp {
         /// Sends an open directory descriptor of the upper under this name ([`crate::Event::Upper`]).
         report: Option<String>,
     },
+    /// Makes a directory with its parents when missing and sends an open descriptor of it under this name
+    /// ([`crate::Event::Upper`]), so that hd can fill what is to be the upper of an overlay.
+    Layer {
+        /// The directory.
+        #[serde(with = "raw::one")]
+        at: PathBuf,
+        /// Name given in the event.
+        name: String,
+    },
     /// Shows a file or directory a second time.
     Bind {
         /// What to show.

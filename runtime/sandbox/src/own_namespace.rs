@@ -131,7 +131,7 @@ fn read_answer(mut answer: impl Read, child: u32) -> Result<()> {
 }
 
 /// Tells whether this process is in a user namespace that is not the machine's first.
-pub(crate) fn is_inside() -> bool {
+pub fn is_inside() -> bool {
     let mut text = String::new();
     let read = File::open("/proc/self/uid_map").and_then(|mut file| file.read_to_string(&mut text));
     read.is_ok() && !is_whole(&text)

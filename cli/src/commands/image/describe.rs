@@ -1,7 +1,6 @@
 //! Images in words and JSON.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime};
 
 use hd_dag::{StoreTrees, Target, walk};
 use hd_oci::{Image, Inspected, Listed, Source};
@@ -9,7 +8,6 @@ use hd_store::Store;
 use serde_json::{Value, json};
 
 use crate::error::{CliError, exit};
-use crate::output::human;
 
 /// Bytes of decoded directories kept while files are counted.
 const NODE_CACHE: usize = 16 << 20;
@@ -29,15 +27,6 @@ pub(super) fn size(store: &Store, image: &Image) -> Result<u64, CliError> {
         }
     }
     Ok(total)
-}
-
-/// Says how long ago something was.
-pub(super) fn ago(at_unix_ms: u64) -> String {
-    let then = SystemTime::UNIX_EPOCH + Duration::from_millis(at_unix_ms);
-    match SystemTime::now().duration_since(then) {
-        Ok(age) => format!("{} ago", human::duration(age)),
-        Err(_) => "just now".to_owned(),
-    }
 }
 
 pub(super) fn listed(one: &Listed, size: u64) -> Value {

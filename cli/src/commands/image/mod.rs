@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::cas;
 use crate::args::{ImageNames, ImageVerb};
 use crate::error::{CliError, Outcome, exit};
-use crate::output::human::{bytes, plural};
+use crate::output::human::{self, bytes, plural};
 use crate::output::table::{Cell, table};
 use crate::output::{Output, Printer, Scope};
 
@@ -44,7 +44,7 @@ fn ls(output: Output) -> Outcome {
             Cell::new(&one.platform),
             Cell::new(one.image.config.diff_ids.len()),
             Cell::new(bytes(*size)),
-            Cell::new(describe::ago(one.at_unix_ms)),
+            Cell::new(human::ago(one.at_unix_ms)),
         ]
     };
     let rows: Vec<Vec<Cell>> = all.iter().zip(&sizes).map(row).collect();

@@ -74,6 +74,9 @@ impl Stage {
                     channel,
                 )
             }
+            MountOp::Layer { at, name } => {
+                self.hand_upper(&self.directory(at, false)?, name, channel)
+            }
             MountOp::Bind {
                 source,
                 at,
@@ -194,12 +197,7 @@ impl Stage {
         let upper = self.ensure_layer(layers.upper)?;
         let work = self.ensure_layer(layers.work)?;
         if let Some(name) = layers.report {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let opened =
-                openat(&upper, ".", flags, Mode::empty()).tried(Phase::Mount, "open the upper")?;
-            channel
-                .send(&Report::Upper(name.to_owned()), &[opened.as_fd()])
-                .tried(Phase::Mount, "hand the upper to hd")?;
+            self.hand_upper(&upper, name, channel)?;
         }
         let lower: Vec<_> = layers
             .lower
@@ -233,6 +231,15 @@ impl Stage {
         }
         let mount = kernel::file_system("overlay", &options, SAFE)?;
         self.attach(&mount, at)
+    }
+
+    fn hand_upper(&self, upper: &OwnedFd, name: &str, channel: &Channel) -> Outcome<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened =
+            openat(upper, ".", flags, Mode::empty()).tried(Phase::Mount, "open the upper")?;
+        channel
+            .send(&Report::Upper(name.to_owned()), &[opened.as_fd()])
+            .tried(Phase::Mount, "hand the upper to hd")
     }
 
     fn bind(

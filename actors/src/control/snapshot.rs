@@ -1,0 +1,124 @@
+//! Snapshots of what services wrote: services hold still while one is taken, and are stopped while one is
+//! brought back.
+
+use super::answer::{Desk, WORK_WITHIN};
+use super::protocol::{Reply, ServiceAction};
+use crate::messages::{BatchError, BringBack, KeepWritten};
+use crate::model::snapshot::Snapshot;
+use crate::model::state::Failure;
+use crate::mount_server::snapshots::volumes_of;
+
+/// The answer.
+pub(super) fn snapshot_of(done: Result<Snapshot, Failure>) -> Reply {
+    match done {
+        Ok(snapshot) => Reply::Snapshot {
+            snapshot: Box::new(snapshot),
+        },
+        Err(Failure { error, exit }) => Reply::Error { error, exit },
+    }
+}
+
+impl Desk {
+    pub(super) async fn snapshot(
+        &self,
+        name: String,
+        names: Vec<String>,
+    ) -> Result<Snapshot, Failure> {
+        self.known(&names)?;
+        if !Snapshot::is_name(&name) {
+            return Err(bad_name(&name));
+        }
+        let mut services = self.services.names();
+        services.retain(|one| names.is_empty() || names.contains(one));
+        let together = self.sharing(&services);
+        let running = self.board.reports().into_iter();
+        let running = running.filter(|one| together.contains(&one.name));
+        let wish = KeepWritten {
+            name,
+            services,
+            running: running.filter_map(|one| one.pid).collect(),
+        };
+        let kept = self.keep.ask(wish, WORK_WITHIN).await;
+        let kept = kept.map_err(|e| Failure::from(&BatchError::new("internal", e)))?;
+        kept.map_err(|e| Failure::from(&e))
+    }
+
+    pub(super) async fn restore(
+        &self,
+        name: &str,
+        names: Vec<String>,
+    ) -> Result<Snapshot, Failure> {
+        let (mut snapshot, services) = self.meant(name, &names)?;
+        let affected = self.sharing(&services);
+        let running = self.board.reports().into_iter();
+        let running = running.filter(|one| one.pid.is_some() && affected.contains(&one.name));
+        let running: Vec<String> = running.map(|one| one.name).collect();
+        if !running.is_empty() {
+            self.services(ServiceAction::Stop, &running).await?;
+        }
+        let wish = BringBack {
+            snapshot: snapshot.clone(),
+            services: services.clone(),
+        };
+        let brought = self.bring.ask(wish, WORK_WITHIN).await;
+        // Whatever came of it, what ran runs again.
+        let started = match running.as_slice() {
+            [] => Ok(()),
+            running => self.services(ServiceAction::Start, running).await,
+        };
+        let brought = brought.map_err(|e| Failure::from(&BatchError::new("internal", e)))?;
+        brought.map_err(|e| Failure::from(&e))?;
+        started?;
+        let volumes = volumes_of(&self.shared.declared().project, &services);
+        snapshot.services.retain(|one, _| services.contains(one));
+        snapshot.volumes.retain(|one, _| volumes.contains(one));
+        Ok(snapshot)
+    }
+
+    /// Finds a snapshot, and which services of it are meant.
+    fn meant(&self, name: &str, names: &[String]) -> Result<(Snapshot, Vec<String>), Failure> {
+        self.known(names)?;
+        let paths = &self.shared.settings.paths;
+        let found = Snapshot::load(paths, name).map_err(|e| Failure::from(&e))?;
+        let snapshot = found.ok_or_else(|| {
+            let error = BatchError::new("config", format!("there is no snapshot `{name}`"));
+            Failure::from(&error.hint("`hd snapshot ls` lists them"))
+        })?;
+        let has = |one: &String| snapshot.services.contains_key(one);
+        if let Some(missing) = names.iter().find(|one| !has(one)) {
+            let message = format!("the snapshot `{name}` has nothing of `{missing}`");
+            let has = snapshot.services.keys().cloned().collect::<Vec<_>>();
+            let error = BatchError::new("config", message);
+            return Err(Failure::from(
+                &error.hint(format!("it has {}", has.join(", "))),
+            ));
+        }
+        let mut services = self.services.names();
+        services.retain(|one| has(one) && (names.is_empty() || names.contains(one)));
+        if services.is_empty() {
+            let message = format!("no service of the snapshot `{name}` is in hd.toml any more");
+            return Err(Failure::from(&BatchError::new("config", message)));
+        }
+        Ok((snapshot, services))
+    }
+
+    /// These services and all others that use a volume of theirs.
+    fn sharing(&self, services: &[String]) -> Vec<String> {
+        let project = &self.shared.declared().project;
+        let volumes = volumes_of(project, services);
+        let mut all = self.services.names();
+        all.retain(|one| {
+            let own = volumes_of(project, std::slice::from_ref(one));
+            services.contains(one) || !own.is_disjoint(&volumes)
+        });
+        all
+    }
+}
+
+fn bad_name(name: &str) -> Failure {
+    let error = BatchError::new(
+        "config",
+        format!("`{name}` cannot be the name of a snapshot"),
+    );
+    Failure::from(&error.hint("letters, digits, `-`, `_` and `.`, at most 64, not `ls` or `rm`"))
+}

@@ -1,0 +1,208 @@
+//! Snapshots of what services wrote: taken from their write layers and volumes, and brought back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use hd_config::{Project, VolumeSource};
+use hd_dag::{Entry, Kind, Rooted, Target, TreePath};
+use hd_projection::capture::{CaptureRules, Captured, capture};
+use hd_projection::checkout::{Checkout, Layout, checkout};
+use hd_projection::{Composite, ProjectionError};
+use hd_sandbox::own_namespace;
+use hd_store::Writer;
+
+use super::prepare::owners;
+use super::view::ServiceView;
+use crate::messages::BatchError;
+use crate::model::frozen::Frozen;
+use crate::model::snapshot::{Layer, Snapshot};
+use crate::session::unix_ms;
+use crate::shared::Shared;
+
+impl ServiceView {
+    /// Keeps what these services wrote, with their volumes, under a name. Blocks.
+    ///
+    /// The processes of `running` services are stopped meanwhile. A service without a write layer wrote
+    /// nothing.
+    pub(super) fn keep_written(
+        &self,
+        shared: &Shared,
+        name: &str,
+        services: &[String],
+        running: &[u32],
+    ) -> Result<Snapshot, BatchError> {
+        let failed = |e: hd_store::Error| BatchError::new("store", e);
+        let still = Frozen::new(running);
+        let work = shared.session.work()?;
+        let mut writer = shared.store.writer().map_err(failed)?;
+        let mut layers = BTreeMap::new();
+        for service in services {
+            let layer = match self.upper(service) {
+                Some(upper) => self.layer_kept(shared, &upper, &mut writer)?,
+                None => stored(shared, Vec::new())?,
+            };
+            layers.insert(service.clone(), layer);
+        }
+        let mut volumes = BTreeMap::new();
+        for volume in volumes_of(&shared.declared().project, services) {
+            let path = shared.volumes.path(&volume);
+            if path.is_dir() {
+                volumes.insert(volume, volume_kept(shared, &path, &mut writer)?);
+            }
+        }
+        drop(still);
+        let snapshot = Snapshot {
+            name: name.to_owned(),
+            at_unix_ms: unix_ms(),
+            services: layers,
+            volumes,
+        };
+        shared.commit(&mut writer)?;
+        let project = shared.settings.project_dir.display().to_string();
+        snapshot.save(&shared.store, &shared.settings.paths, &project)?;
+        drop((writer, work));
+        Ok(snapshot)
+    }
+
+    fn layer_kept(
+        &self,
+        shared: &Shared,
+        upper: &OwnedFd,
+        writer: &mut Writer,
+    ) -> Result<Layer, BatchError> {
+        // Owners stay as hd itself sees them: whatever a service is shown, hd can give a file back to them.
+        let lower = shared.composite(self.seen, Vec::new(), owners(&self.plan, &self.account));
+        let found = captured(shared, &descriptor(upper), &lower, writer)?;
+        let mut own = Vec::new();
+        for one in found {
+            // What the host edited in a projected project was written through; that is none of the service's.
+            let below = self.below(shared, &one.path);
+            let below = below.map_err(|e| BatchError::new("store", e))?;
+            let is_ours = below.is_none() && self.is_mount_point(&one.path);
+            if !is_ours && !is_same(&one.entry, below.as_ref()) {
+                own.push(one);
+            }
+        }
+        stored(shared, own)
+    }
+
+    /// Puts what a snapshot has of these services in the place of what they wrote since, with their volumes.
+    /// They must not run. Blocks.
+    pub(super) fn bring_back(
+        &self,
+        shared: &Shared,
+        snapshot: &Snapshot,
+        services: &[String],
+    ) -> Result<(), BatchError> {
+        let _work = shared.session.work()?;
+        for service in services {
+            self.drop_layer(shared, service)?;
+            if let Some(layer) = snapshot.services.get(service) {
+                let fill = |upper: &OwnedFd| {
+                    let user = own_namespace::is_inside();
+                    written_out(shared, &layer.content, Layout::Upper { user }, upper)
+                };
+                self.filled_overlay(shared, service, fill)?;
+            }
+        }
+        let known = volumes_of(&shared.declared().project, services);
+        let volumes = snapshot.volumes.iter();
+        for (name, layer) in volumes.filter(|(name, _)| known.contains(*name)) {
+            let fill = |dir: &OwnedFd| written_out(shared, &layer.content, Layout::Plain, dir);
+            shared.volumes.replace(name, fill)?;
+        }
+        Ok(())
+    }
+}
+
+/// The named volumes that these services use.
+pub fn volumes_of(project: &Project, services: &[String]) -> BTreeSet<String> {
+    let chosen = project.services.iter();
+    let chosen = chosen.filter(|one| services.contains(&one.name));
+    let named = chosen.flat_map(|one| &one.volumes);
+    named
+        .filter_map(|volume| match &volume.source {
+            VolumeSource::Named(name) => Some(name.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn written_out(
+    shared: &Shared,
+    content: &Rooted,
+    layout: Layout,
+    to: &OwnedFd,
+) -> Result<(), BatchError> {
+    let from = Checkout {
+        store: &shared.store,
+        trees: &*shared.trees,
+        layout,
+    };
+    checkout(&from, content, to.as_fd()).map_err(|e| failed(&e))
+}
+
+fn volume_kept(shared: &Shared, path: &Path, writer: &mut Writer) -> Result<Layer, BatchError> {
+    let nothing = shared.composite(Rooted::empty(), Vec::new(), Vec::new());
+    let found = captured(shared, path, &nothing, writer)?;
+    stored(shared, found)
+}
+
+fn captured(
+    shared: &Shared,
+    dir: &Path,
+    lower: &Composite,
+    writer: &mut Writer,
+) -> Result<Vec<Captured>, BatchError> {
+    // Nothing is the project's own source here, so no name is dropped.
+    let nowhere = TreePath::new(b"\xff").unwrap_or_default();
+    let rules = CaptureRules {
+        lower,
+        skip: &[],
+        owners: &[],
+        project: &nowhere,
+    };
+    capture(dir, &shared.store, writer, &rules).map_err(|e| failed(&e))
+}
+
+fn stored(shared: &Shared, found: Vec<Captured>) -> Result<Layer, BatchError> {
+    let is_dir = |one: &&Captured| one.entry.kind() == Kind::Dir;
+    let entries = found.iter().filter(|one| !is_dir(one)).count() as u64;
+    let size = |one: &Captured| match one.entry.target {
+        Target::Regular { size, .. } => size,
+        _ => 0,
+    };
+    let bytes = found.iter().map(size).sum();
+    let all = found
+        .into_iter()
+        .map(|one| (one.path, one.entry, one.mtime_ns));
+    let content = hd_dag::build(&*shared.trees, all).map_err(|e| BatchError::new("store", e))?;
+    Ok(Layer {
+        content,
+        entries,
+        bytes,
+    })
+}
+
+/// Tells whether a service would see this anyway.
+fn is_same(entry: &Entry, below: Option<&Entry>) -> bool {
+    match (&entry.target, below) {
+        (Target::Whiteout, None) => true,
+        (Target::Regular { blob, .. }, Some(below)) => {
+            let content =
+                matches!(&below.target, Target::Regular { blob: other, .. } if other == blob);
+            content && below.meta.mode == entry.meta.mode
+        }
+        (Target::Symlink { .. }, Some(below)) => below.target == entry.target,
+        _ => false,
+    }
+}
+
+fn descriptor(dir: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()))
+}
+
+fn failed(error: &ProjectionError) -> BatchError {
+    BatchError::new("io", error)
+}
