@@ -2,7 +2,7 @@
 //! ratios to a peer are compared, for seconds are those of one machine.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -25,28 +25,50 @@ type Ratios = BTreeMap<String, Ratio>;
 
 /// Writes the ratios of a report to the file that is committed.
 pub(super) fn keep(group: &str, report: &Value) -> Result<(), Failure> {
-    let path = file(group);
+    keep_in(&file(group), report)
+}
+
+fn keep_in(path: &Path, report: &Value) -> Result<(), Failure> {
     let kept =
         json!({ "machine": report["machine"], "load": report["load"], "ratios": ratios(report) });
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).doing(|| format!("making {}", parent.display()))?;
     }
-    std::fs::write(&path, format!("{kept:#}\n")).doing(|| format!("writing {}", path.display()))?;
+    std::fs::write(path, format!("{kept:#}\n")).doing(|| format!("writing {}", path.display()))?;
     eprintln!("\nkept in {}", path.display());
     Ok(())
 }
 
 /// Fails when a ratio is worse than the kept one beyond what both runs' own spread explains.
 pub(super) fn check(group: &str, report: &Value) -> Result<(), Failure> {
-    let path = file(group);
-    let text = std::fs::read_to_string(&path)
+    check_against(&file(group), group, report)
+}
+
+fn check_against(path: &Path, group: &str, report: &Value) -> Result<(), Failure> {
+    let text = std::fs::read_to_string(path)
         .doing(|| format!("reading {} (`--keep` writes it)", path.display()))?;
     let kept: Value = serde_json::from_str(&text).unwrap_or_default();
     let kept: Ratios = serde_json::from_value(kept["ratios"].clone())
         .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
-    let worse = worse(&kept, &ratios(report));
+    let now = ratios(report);
+    let missing: Vec<&str> = kept
+        .keys()
+        .filter(|name| !now.contains_key(*name))
+        .map(String::as_str)
+        .collect();
+    let compared = kept.len() - missing.len();
+    if !missing.is_empty() {
+        eprintln!("\nkept, and not measured now: {}", missing.join("; "));
+    }
+    if compared == 0 {
+        return Err(Failure::new(format!(
+            "{}: no ratio of it was measured",
+            path.display()
+        )));
+    }
+    let worse = worse(&kept, &now);
     if worse.is_empty() {
-        eprintln!("\nno ratio of {group} is worse than the kept one");
+        eprintln!("\nof {compared} ratios of {group} none is worse than the kept one");
         return Ok(());
     }
     Err(Failure::new(format!(
@@ -165,5 +187,23 @@ mod tests {
         assert_eq!(told.len(), 1);
         assert!(told[0].starts_with("  c cold ÷ git: 0.950"), "{told:?}");
         assert!(worse(&kept, &Ratios::new()).is_empty());
+    }
+
+    #[test]
+    fn a_run_is_held_against_the_file_that_another_wrote() {
+        let place = std::env::temp_dir().join(format!("hd-kept-{}", std::process::id()));
+        let file = place.join("group.json");
+        let of = |ours: &[f64]| json!({ "rows": [row(ours, &[10.0, 10.0, 10.0])], "load": 1 });
+        keep_in(&file, &of(&[4.0, 5.0, 6.0])).expect("written");
+        check_against(&file, "group", &of(&[4.0, 5.0, 6.0])).expect("as before");
+        let told = check_against(&file, "group", &of(&[9.0, 9.5, 10.0])).expect_err("worse");
+        assert!(told.to_string().contains("c cold ÷ git: 0.950"), "{told}");
+        let other = json!({ "rows": [{ "measure": "warm", "peer": "git", "absent": "no git" }] });
+        let told = check_against(&file, "group", &other).expect_err("nothing to compare");
+        assert!(
+            told.to_string().ends_with("no ratio of it was measured"),
+            "{told}"
+        );
+        std::fs::remove_dir_all(&place).expect("removed");
     }
 }

@@ -89,13 +89,16 @@ impl Up {
         }
     }
 
-    /// Resident memory of the process.
-    pub(super) fn rss_bytes(&self) -> Result<u64, Failure> {
+    /// Resident memory of the process, now and the most it ever was.
+    pub(super) fn memory_bytes(&self) -> Result<(u64, u64), Failure> {
         let status = self.proc("status")?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-        let kib = kib.ok_or_else(|| Failure::new("/proc/PID/status has no VmRSS"))?;
-        Ok(kib * 1024)
+        let of = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+            kib.map(|kib| kib * 1024)
+                .ok_or_else(|| Failure::new(format!("/proc/PID/status has no {name}")))
+        };
+        Ok((of("VmRSS:")?, of("VmHWM:")?))
     }
 
     fn proc(&self, name: &str) -> Result<String, Failure> {

@@ -7,16 +7,24 @@ mod dag;
 mod kept;
 mod live;
 mod machine;
+mod memory;
 mod oci;
 mod project;
 mod projection;
 mod quick;
+mod row;
+mod running;
+mod sandbox;
 mod scale;
 mod services;
+mod status;
 mod store;
+mod tools;
 mod usage;
 
 use std::path::Path;
+
+use serde_json::Value;
 
 use crate::shell::{Doing, Failure};
 
@@ -24,31 +32,69 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
     let is_switch = |arg: &&&str| matches!(**arg, "--check" | "--keep");
     let switches: Vec<&str> = args.iter().filter(is_switch).copied().collect();
     let args: Vec<&str> = args.iter().filter(|arg| !is_switch(arg)).copied().collect();
-    let (group, rest) = match args.split_first() {
-        Some((group, rest)) if GROUPS.contains(group) => (*group, rest),
-        _ => ("quick", &args[..]),
-    };
-    let report = match group {
-        "store" => store::run(rest),
-        "projection" => projection::run(rest),
-        "scale" => scale::run(rest),
-        "services" => services::run(rest),
-        "dag" => dag::run(rest),
-        "oci" => oci::run(rest),
-        _ => quick::run(rest),
-    }?;
+    match args.split_first() {
+        Some((&"all", [])) => all(&switches),
+        Some((group, rest)) => match GROUPS.iter().find(|(name, _)| name == group) {
+            Some((name, run)) => one(name, *run, rest, &switches),
+            None => one("quick", quick::run, &args, &switches),
+        },
+        None => one("quick", quick::run, &[], &switches),
+    }
+}
+
+/// Measures, and gives the report.
+type Run = fn(&[&str]) -> Result<Value, Failure>;
+
+/// Those with a name; what has none is a quick look.
+const GROUPS: [(&str, Run); 9] = [
+    ("services", services::run),
+    ("sandbox", sandbox::run),
+    ("status", status::run),
+    ("memory", memory::run),
+    ("oci", oci::run),
+    ("dag", dag::run),
+    ("projection", projection::run),
+    ("scale", scale::run),
+    ("store", store::run),
+];
+
+/// Runs one group, prints its report, and keeps or compares what it found.
+fn one(name: &str, run: Run, args: &[&str], switches: &[&str]) -> Result<(), Failure> {
+    let report = run(args)?;
     println!("{report:#}");
     for switch in switches {
-        match switch {
-            "--keep" => kept::keep(group, &report)?,
-            _ => kept::check(group, &report)?,
+        match *switch {
+            "--keep" => kept::keep(name, &report)?,
+            _ => kept::check(name, &report)?,
         }
     }
     Ok(())
 }
 
-/// Those with a name; what has none is a quick look.
-const GROUPS: [&str; 6] = ["store", "projection", "scale", "services", "dag", "oci"];
+/// Runs every group; one that fails does not stop those after it.
+fn all(switches: &[&str]) -> Result<(), Failure> {
+    let mut failures = Vec::new();
+    let quick: (&str, Run) = ("quick", quick::run);
+    for (name, run) in GROUPS.into_iter().chain([quick]) {
+        eprintln!("\nxtask: bench {name}");
+        if let Err(failure) = one(name, run, &[], switches) {
+            eprintln!("xtask: bench {name}: {failure}");
+            failures.push(format!("bench {name}: {failure}"));
+        }
+    }
+    match failures.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new(failures.join("\n"))),
+    }
+}
+
+/// The value below which so many of a hundred lie.
+fn percentile(samples: &[f64], of_hundred: usize) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = (sorted.len() * of_hundred / 100).min(sorted.len().saturating_sub(1));
+    sorted.get(at).copied().unwrap_or(f64::NAN)
+}
 
 /// The median; not a number when there is no sample.
 fn median(samples: &[f64]) -> f64 {

@@ -3,11 +3,14 @@
 
 mod unpack;
 
+pub(super) use unpack::copy_image;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
 
+use super::row::compared;
 use super::usage::{Usage, measure};
 use super::{machine, median, remove_dir};
 use crate::shell::{
@@ -237,17 +240,6 @@ fn words(program: &str, args: &[&str]) -> Command {
 
 /// What is looked at.
 type What = fn(&Row) -> f64;
-
-/// A row of the report: hd beside a peer, in milliseconds.
-fn compared(measure: &str, peer: &str, ours: &[f64], theirs: &[f64]) -> Value {
-    json!({
-        "measure": measure,
-        "peer": peer,
-        "ratio": median(ours) / median(theirs),
-        "hd_ms": { "median": median(ours), "all": ours },
-        "peer_ms": { "median": median(theirs), "all": theirs },
-    })
-}
 
 fn summary(asked: &Asked, contenders: &[Contender], rows: &[Row], unpacked: Vec<Value>) -> Value {
     let of = |name: &str, what: What| -> Vec<f64> {

@@ -15,6 +15,8 @@ use crate::shell::{Doing, Failure, cargo, output, run as run_command, target_dir
 
 /// Files of the projects, unless somebody says otherwise.
 const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
+/// A larger project is removed when it is measured: a million files take 5 GiB.
+const KEPT_UP_TO: usize = 100_000;
 /// One step reads one file, the service watches another, nobody reads a third.
 const HD_TOML: &str = r#"[environment]
 name = "scale"
@@ -63,8 +65,12 @@ pub(super) fn run(args: &[&str]) -> Result<Value, Failure> {
     let mut sizes = Vec::new();
     for files in &options.sizes {
         let place = Place::make(&target, *files)?;
-        let figures = place.measure(options.runs)?;
+        let figures = place.measure(options.runs);
         remove_dir(&place.home)?;
+        if *files > KEPT_UP_TO {
+            remove_dir(&place.project)?;
+        }
+        let figures = figures?;
         print(*files, &figures, sizes.first().map(|(_, first)| first));
         sizes.push((*files, figures));
     }
@@ -119,6 +125,10 @@ struct Figures {
     git_status_ms: Vec<f64>,
     /// Resident memory of the running hd.
     rss_bytes: u64,
+    /// The most it ever was: while all was read for the first time.
+    peak_bytes: u64,
+    /// From the start of hd, which has seen nothing of the project, until the service is ready.
+    first_ms: f64,
 }
 
 impl Figures {
@@ -134,6 +144,9 @@ impl Figures {
             "git_status_ms": samples(&self.git_status_ms),
             "no_change_ratio": median(&self.no_change_ms) / median(&self.git_status_ms),
             "rss_bytes": self.rss_bytes,
+            "rss_bytes_per_file": self.rss_bytes as f64 / files as f64,
+            "peak_bytes": self.peak_bytes,
+            "first_ms": self.first_ms,
         })
     }
 }
@@ -186,12 +199,17 @@ fn print(files: usize, figures: &Figures, first: Option<&Figures>) {
         "nothing changed, up --once",
         ours / git
     );
-    let per_file = figures.rss_bytes as f64 / files as f64;
-    let mib = figures.rss_bytes as f64 / 1_048_576.0;
     eprintln!(
-        "  {:<32} {mib:>9.1} MiB, {per_file:.0} bytes a file",
-        "memory of the running hd"
+        "  {:<32} {:>9.1} ms",
+        "first start until ready", figures.first_ms
     );
+    for (name, bytes) in [
+        ("memory of the running hd", figures.rss_bytes),
+        ("the most it ever was", figures.peak_bytes),
+    ] {
+        let (mib, per_file) = (bytes as f64 / 1_048_576.0, bytes as f64 / files as f64);
+        eprintln!("  {name:<32} {mib:>9.1} MiB, {per_file:.0} bytes a file");
+    }
 }
 
 /// A project of one size.
@@ -214,8 +232,11 @@ impl Place {
             write(&part.join("hd.toml"), HD_TOML)?;
             for args in [
                 &["init", "--quiet"][..],
-                &["add", "--all"],
+                // One pack, not a file for every object: all are taken for large ones.
+                &["-c", "core.bigFileThreshold=1", "add", "--all"],
                 &[
+                    "-c",
+                    "gc.auto=0",
                     "-c",
                     "user.name=b",
                     "-c",
@@ -244,8 +265,11 @@ impl Place {
     }
 
     fn measure(&self, runs: usize) -> Result<Figures, Failure> {
+        let started = Instant::now();
         let mut up = Up::start(self.command(&["--progress", "json", "up"]))?;
-        let (edits, edit_cpu_ms, rss_bytes) = self.edits(&up, runs)?;
+        let first_ms = started.elapsed().as_secs_f64() * 1000.0;
+        let (edits, edit_cpu_ms) = self.edits(&up, runs)?;
+        let (rss_bytes, peak_bytes) = up.memory_bytes()?;
         output(&mut self.command(&["down"]))?;
         up.ended()?;
         let (mut no_change_ms, mut git_status_ms) = (Vec::new(), Vec::new());
@@ -262,10 +286,12 @@ impl Place {
             no_change_ms,
             git_status_ms,
             rss_bytes,
+            peak_bytes,
+            first_ms,
         })
     }
 
-    fn edits(&self, up: &Up, runs: usize) -> Result<(Vec<Vec<f64>>, f64, u64), Failure> {
+    fn edits(&self, up: &Up, runs: usize) -> Result<(Vec<Vec<f64>>, f64), Failure> {
         // The watcher is alive once it has told of a save; what comes first pays for much once.
         for edit in &EDITS {
             self.edit(up, edit, 0)?;
@@ -280,7 +306,7 @@ impl Place {
                 edit_cpu_ms = (up.cpu_ms()? - before) / runs as f64;
             }
         }
-        Ok((all, edit_cpu_ms, up.rss_bytes()?))
+        Ok((all, edit_cpu_ms))
     }
 
     /// Writes content that was never there; gives the time until the edit is over.

@@ -6,9 +6,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use super::super::row::compared;
 use super::super::usage::{Usage, measure};
 use super::super::{machine, remove_dir};
-use super::{compared, words};
+use super::words;
 use crate::shell::{Doing, Failure, find_program, is_root, run};
 
 /// Unpacks each layer over those before it; whiteouts stay files, which `tar` knows nothing of.
@@ -54,9 +55,7 @@ pub(super) fn rows(
         return Ok(Vec::new());
     }
     let layout = place.join("layout");
-    run(words("skopeo", &["--insecure-policy", "copy", "-q"])
-        .args(["--src-tls-verify=false", &format!("docker://{image}")])
-        .arg(format!("oci:{}:x", layout.display())))?;
+    copy_image(image, &layout)?;
     let bench = Bench {
         hd,
         place: &place,
@@ -84,6 +83,13 @@ pub(super) fn rows(
     }
     bench.empty()?;
     Ok(summary(&all, &found))
+}
+
+/// Copies an image of the registry into a layout on the disk, where its tag is `x`.
+pub(in crate::bench) fn copy_image(image: &str, layout: &Path) -> Result<(), Failure> {
+    run(words("skopeo", &["--insecure-policy", "copy", "-q"])
+        .args(["--src-tls-verify=false", &format!("docker://{image}")])
+        .arg(format!("oci:{}:x", layout.display())))
 }
 
 /// What is looked at.

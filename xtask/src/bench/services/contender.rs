@@ -1,215 +1,182 @@
-//! Who follows edits: hd, a hand that kills and starts, and tools that watch files.
+//! One who runs the sample and follows its edits.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::ask;
+use super::candidates::{How, procfiles};
+use super::compose::Engine;
+use super::sample::Sample;
 use super::write;
-use crate::shell::{Doing, Failure, find_program};
+use crate::bench::running::free_port;
+use crate::shell::{Doing, Failure};
 
-/// How long an answer may take before the bench gives up.
+/// How long the first answer may take: packages are installed, an image is pulled.
+const FIRST_WITHIN: Duration = Duration::from_secs(240);
+/// How long every other may.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
-/// Pause between two tries.
-const TRY_EVERY: Duration = Duration::from_millis(1);
 
 /// What one edit took, in milliseconds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sample {
+pub(super) struct Took {
     /// Until the new word was answered.
     pub(super) answer_ms: f64,
     /// Until the old process was told to stop, where it was asked in peace.
     pub(super) signal_ms: Option<f64>,
 }
 
-/// How it is started, in a directory with the server.
-enum How {
-    Hd(PathBuf),
-    /// This bench kills and starts it.
-    Hand,
-    Shell(&'static str),
+/// What all contenders have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'a> {
+    pub(super) sample: Sample,
+    pub(super) hd: &'a Path,
+    /// The search path of all but hd.
+    pub(super) path: &'a OsStr,
+    pub(super) engine: &'a Engine,
 }
 
-/// Somebody who runs the server and follows its edits.
-pub(super) struct Contender {
-    pub(super) name: &'static str,
-    pub(super) directory: PathBuf,
+/// Somebody who runs the sample and follows its edits.
+pub(super) struct Contender<'a> {
+    ground: Ground<'a>,
+    directory: PathBuf,
     how: How,
     port: u16,
     child: Option<Child>,
 }
 
-/// Programs and how they watch.
-const TOOLS: [(&str, &[&str], &str); 5] = [
-    ("node --watch", &["node"], "exec node --watch server.js"),
-    (
-        "watchexec",
-        &["node", "watchexec"],
-        "exec watchexec -r -e js -- node server.js",
-    ),
-    (
-        "entr",
-        &["node", "entr"],
-        "echo server.js | exec entr -nr node server.js",
-    ),
-    ("nodemon", &["node", "nodemon"], "exec nodemon -q server.js"),
-    (
-        "honcho with entr",
-        &["node", "entr", "honcho"],
-        "exec honcho start",
-    ),
-];
-
-/// Starts all that are on this machine; names those that are not.
-pub(super) fn start_all(
-    hd: &Path,
-    scratch: &Path,
-) -> Result<(Vec<Contender>, Vec<&'static str>), Failure> {
-    if find_program("node").is_none() {
-        return Err(Failure::new("the sample server needs node"));
-    }
-    let mut all = vec![("hd", How::Hd(hd.to_owned())), ("by hand", How::Hand)];
-    let mut absent = Vec::new();
-    for (name, programs, script) in TOOLS {
-        if programs
-            .iter()
-            .all(|program| find_program(program).is_some())
-        {
-            all.push((name, How::Shell(script)));
-        } else {
-            absent.push(name);
+impl<'a> Contender<'a> {
+    /// Starts it in a new directory and waits for the first answer.
+    pub(super) fn start(
+        ground: Ground<'a>,
+        how: &How,
+        in_image: bool,
+        directory: PathBuf,
+    ) -> Result<Self, Failure> {
+        let port = free_port()?;
+        let sample = ground.sample;
+        sample.make(&directory, port, in_image.then(|| sample.image()))?;
+        for (name, text) in procfiles(sample) {
+            write(&directory.join(name), &text)?;
         }
-    }
-    let mut started = Vec::new();
-    for (number, (name, how)) in all.into_iter().enumerate() {
-        let directory = scratch.join(format!("c{number}"));
-        started.push(Contender::start(name, how, directory)?);
-    }
-    Ok((started, absent))
-}
-
-fn server(word: &str) -> String {
-    format!(
-        "const http = require('http'), fs = require('fs');\n\
-         const word = '{word}';\n\
-         process.on('SIGTERM', () => {{ fs.writeFileSync('signalled', String(Date.now())); process.exit(0); }});\n\
-         http.createServer((request, response) => response.end(word)).listen(Number(process.env.PORT), '127.0.0.1');\n"
-    )
-}
-
-impl Contender {
-    fn start(name: &'static str, how: How, directory: PathBuf) -> Result<Self, Failure> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let port = listener
-            .and_then(|one| one.local_addr())
-            .doing(|| "a port".to_owned())?
-            .port();
-        write(&directory.join("server.js"), &server("first"))?;
-        write(&directory.join(".gitignore"), "signalled\n")?;
-        write(
-            &directory.join("Procfile"),
-            "web: echo server.js | entr -nr node server.js\n",
-        )?;
-        let toml = format!(
-            "[environment]\nname = \"bench\"\n[services.web]\ncommand = [\"node\", \"server.js\"]\n\
-             port = {port}\nenv = {{ PORT = \"{port}\" }}\nwatch = [\"*.js\"]\n"
-        );
-        write(&directory.join("hd.toml"), &toml)?;
+        ground.engine.files(sample, &directory, port)?;
         let mut contender = Self {
-            name,
+            ground,
             directory,
-            how,
+            how: how.clone(),
             port,
             child: None,
         };
+        // What a bench that was killed has left.
+        contender.undo();
         contender.launch()?;
-        contender.answers("first")?;
+        contender.answers("first", FIRST_WITHIN)?;
         Ok(contender)
     }
 
     fn launch(&mut self) -> Result<(), Failure> {
-        let mut command = match &self.how {
-            How::Hd(hd) => {
-                let mut command = Command::new(hd);
+        let command = match &self.how {
+            How::Hd => {
+                let mut command = Command::new(self.ground.hd);
                 command.arg("up").env("HD_HOME", self.home());
                 command
             }
-            How::Hand => {
-                let mut command = Command::new("node");
-                command.arg("server.js");
-                command
-            }
-            How::Shell(script) => {
-                let mut command = Command::new("sh");
-                command.args(["-c", script]);
-                command
-            }
+            How::Hand(run) => shell(&format!("exec {run}"), self.ground.path),
+            How::Stays { script, .. } => shell(script, self.ground.path),
+            How::Engine { start, .. } => shell(start, self.ground.path),
         };
-        command
-            .current_dir(&self.directory)
-            .env("PORT", self.port.to_string());
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        // A group of its own, to end all of it.
-        command.process_group(0);
-        self.child = Some(command.spawn().doing(|| self.name.to_owned())?);
+        let child = self.spawn(command)?;
+        if matches!(self.how, How::Engine { .. }) {
+            return self.ended(child);
+        }
+        self.child = Some(child);
         Ok(())
     }
 
+    /// Starts a command in the directory; what it says goes to a file beside it.
+    fn spawn(&self, mut command: Command) -> Result<Child, Failure> {
+        let log = self.log();
+        let said = File::options().create(true).append(true).open(&log);
+        let said = said.doing(|| format!("opening {}", log.display()))?;
+        let again = said.try_clone().doing(|| log.display().to_string())?;
+        command
+            .current_dir(&self.directory)
+            .env("PORT", self.port.to_string())
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdin(Stdio::null())
+            .stdout(again)
+            .stderr(said)
+            // A group of its own, to end all of it.
+            .process_group(0);
+        command.spawn().doing(|| crate::shell::shown(&command))
+    }
+
+    fn ended(&self, mut child: Child) -> Result<(), Failure> {
+        let status = child.wait().doing(|| "waiting for a command".to_owned())?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(self.failed(&status.to_string())),
+        }
+    }
+
     /// The `HD_HOME` beside its project.
-    pub(super) fn home(&self) -> PathBuf {
+    fn home(&self) -> PathBuf {
         self.directory.with_extension("home")
     }
 
+    fn log(&self) -> PathBuf {
+        self.directory.with_extension("log")
+    }
+
+    fn failed(&self, what: &str) -> Failure {
+        let said = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let last = said.lines().rfind(|line| !line.trim().is_empty());
+        Failure::new(format!("{what}; it said: {}", last.unwrap_or("nothing")))
+    }
+
     /// Saves a new word and waits until it is answered.
-    pub(super) fn edit(&mut self, round: usize, began: Instant) -> Result<Sample, Failure> {
-        let word = format!("word-{round}");
+    pub(super) fn edit(&mut self, word: &str) -> Result<Took, Failure> {
         let signalled = self.directory.join("signalled");
         let _ = std::fs::remove_file(&signalled);
-        let at = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        write(&self.directory.join("server.js"), &server(&word))?;
-        if matches!(self.how, How::Hand) {
-            self.end();
-            self.launch()?;
+        let sample = self.ground.sample;
+        let text = sample.source(word);
+        let at = SystemTime::now().duration_since(UNIX_EPOCH);
+        let at_ms = at.unwrap_or_default().as_secs_f64() * 1000.0;
+        let began = Instant::now();
+        write(&self.directory.join(sample.file()), &text)?;
+        let mut following = None;
+        match &self.how {
+            How::Hand(_) => {
+                self.end();
+                self.launch()?;
+            }
+            How::Engine {
+                follow: Some(follow),
+                ..
+            } => following = Some(self.spawn(shell(follow, self.ground.path))?),
+            _ => {}
         }
-        self.answers(&word)?;
+        self.answers(word, ANSWER_WITHIN)?;
         let answer_ms = began.elapsed().as_secs_f64() * 1000.0;
+        if let Some(child) = following {
+            self.ended(child)?;
+        }
         let told = std::fs::read_to_string(&signalled).ok();
         let told = told.and_then(|text| text.trim().parse::<f64>().ok());
-        let signal_ms = told.map(|told| (told - at.as_secs_f64() * 1000.0).max(0.0));
-        Ok(Sample {
+        Ok(Took {
             answer_ms,
-            signal_ms,
+            signal_ms: told.map(|told| (told - at_ms).max(0.0)),
         })
     }
 
-    fn answers(&self, word: &str) -> Result<(), Failure> {
-        let began = Instant::now();
-        while began.elapsed() < ANSWER_WITHIN {
-            if self.asks().is_some_and(|answer| answer.ends_with(word)) {
-                return Ok(());
-            }
-            std::thread::park_timeout(TRY_EVERY);
+    fn answers(&self, word: &str, within: Duration) -> Result<(), Failure> {
+        match ask::until(self.port, word, within) {
+            true => Ok(()),
+            false => Err(self.failed(&format!("{word} is not answered in {within:?}"))),
         }
-        Err(Failure::new(format!(
-            "{} does not answer {word}",
-            self.name
-        )))
-    }
-
-    fn asks(&self) -> Option<String> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
-        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        Some(answer)
     }
 
     fn end(&mut self) {
@@ -226,10 +193,32 @@ impl Contender {
         }
         let _ = child.wait();
     }
+
+    /// Removes what it made in an engine.
+    fn undo(&self) {
+        let (How::Engine { undo, .. }
+        | How::Stays {
+            undo: Some(undo), ..
+        }) = &self.how
+        else {
+            return;
+        };
+        let undone = self.spawn(shell(undo, self.ground.path));
+        if let Err(failure) = undone.and_then(|child| self.ended(child)) {
+            eprintln!("xtask: {undo}: {failure}");
+        }
+    }
 }
 
-impl Drop for Contender {
+impl Drop for Contender<'_> {
     fn drop(&mut self) {
         self.end();
+        self.undo();
     }
+}
+
+fn shell(script: &str, path: &OsStr) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).env("PATH", path);
+    command
 }

@@ -1,105 +1,194 @@
 //! `cargo xtask bench services`: from a save to the new answer over HTTP, beside what people use.
 //!
-//! Everybody runs the same server, which answers with a word of its own source. A round edits once for
-//! each contender, one after the other, so that a busy machine slows all of them.
+//! Everybody runs the same program, which answers with a word of its own source. A round edits once for
+//! each contender, one after the other, so that a busy machine slows all of them. What runs on this
+//! machine's own system is compared with hd there, what runs in an image with hd in that image.
 
+mod ask;
+mod candidates;
+mod compose;
 mod contender;
-mod idle;
+pub(super) mod sample;
 
 use std::path::Path;
-use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use self::contender::{Contender, Sample, start_all};
+use self::candidates::Candidate;
+use self::compose::Engine;
+use self::contender::{Contender, Ground, Took};
+use self::sample::Sample;
+use super::row::{absent, compared, print_table, spread};
+use super::tools::Tools;
 use super::{machine, median, remove_dir};
+use crate::setup;
 use crate::shell::{Doing, Failure, cargo, run as run_command, target_dir};
 
 /// Rounds before those that count: caches are warm then.
 const WARM_UP: usize = 3;
+const USAGE: &str = "usage: bench services [--edits N] [--sample node|flask]";
 
 pub(crate) fn run(args: &[&str]) -> Result<Value, Failure> {
-    let rounds = match args {
-        [] => 50,
-        ["--rounds", number] => number.parse().doing(|| format!("--rounds {number}"))?,
-        _ => return Err(Failure::new("usage: bench services [--rounds N]")),
-    };
+    let (mut edits, mut samples) = (20, Sample::ALL.to_vec());
+    for pair in args.chunks(2) {
+        match pair {
+            ["--edits", number] => edits = number.parse().map_err(|_| Failure::new(USAGE))?,
+            ["--sample", name] => samples.retain(|sample| sample.name() == *name),
+            _ => return Err(Failure::new(USAGE)),
+        }
+    }
+    if edits == 0 || samples.is_empty() {
+        return Err(Failure::new(USAGE));
+    }
+    setup::bench_peers()?;
     run_command(cargo().args(["build", "--quiet", "--release", "-p", "hd-cli"]))?;
     let target = target_dir()?;
+    let tools = Tools::ready(&target);
     let (hd, scratch) = (target.join("release/hd"), target.join("bench-services"));
     remove_dir(&scratch)?;
-    let (mut contenders, absent) = start_all(&hd, &scratch)?;
-    let measured = measure(&mut contenders, rounds);
-    let beside = measured.and_then(|samples| Ok((samples, idle::measure(&hd, &contenders)?)));
-    drop(contenders);
+    let load_before = machine::load();
+    let (mut rows, mut own) = (Vec::new(), Vec::new());
+    for sample in samples {
+        let engine = Engine::find(sample, &tools);
+        let ground = Ground {
+            sample,
+            hd: &hd,
+            path: &tools.path(),
+            engine: &engine,
+        };
+        candidates::can_run(sample, &tools).map_err(Failure::new)?;
+        let all = candidates::all(sample, &tools, &engine);
+        let entries = measure(ground, all, &scratch, edits)?;
+        let of_sample = rows_of(sample, &entries);
+        print_table(&of_sample);
+        let ours = entries
+            .iter()
+            .filter(|entry| entry.is_ours() && entry.took.is_ok());
+        own.extend(ours.map(|entry| entry.own(sample)));
+        rows.extend(of_sample);
+    }
     remove_dir(&scratch)?;
-    let (samples, beside) = beside?;
-    Ok(report(&samples, &beside, &absent, rounds))
+    Ok(json!({
+        "schema": 1, "bench": "services", "edits": edits, "rows": rows, "hd": own,
+        "machine": machine::describe(), "versions": [tools.versions(), Engine::versions()],
+        "load": { "before": load_before, "after": machine::load() },
+    }))
 }
 
-type Samples = Vec<(String, Vec<Sample>)>;
+/// Somebody who took part, or why not.
+struct Entry {
+    name: String,
+    in_image: bool,
+    took: Result<Vec<Took>, String>,
+}
 
-fn measure(contenders: &mut [Contender], rounds: usize) -> Result<Samples, Failure> {
-    let mut samples: Samples = contenders
-        .iter()
-        .map(|one| (one.name.to_owned(), Vec::new()))
-        .collect();
-    for round in 0..WARM_UP + rounds {
-        for (contender, (_, samples)) in contenders.iter_mut().zip(&mut samples) {
-            let sample = contender.edit(round, Instant::now())?;
-            if round >= WARM_UP {
-                samples.push(sample);
+fn measure(
+    ground: Ground<'_>,
+    all: Vec<Candidate>,
+    scratch: &Path,
+    edits: usize,
+) -> Result<Vec<Entry>, Failure> {
+    let mut running = Vec::new();
+    for (
+        number,
+        Candidate {
+            name,
+            in_image,
+            how,
+        },
+    ) in all.into_iter().enumerate()
+    {
+        let directory = scratch.join(format!("{}-{number}", ground.sample.name()));
+        let started = how.and_then(|how| {
+            eprintln!("xtask: starting {name}");
+            let started = Contender::start(ground, &how, in_image, directory);
+            started.map_err(|failure| failure.to_string())
+        });
+        let (contender, took) = match started {
+            Ok(contender) => (Some(contender), Ok(Vec::new())),
+            Err(why) => (None, Err(why)),
+        };
+        running.push((
+            contender,
+            Entry {
+                name,
+                in_image,
+                took,
+            },
+        ));
+    }
+    for round in 0..WARM_UP + edits {
+        let word = format!("word-{round}");
+        for (slot, entry) in &mut running {
+            let Some(contender) = slot else {
+                continue;
+            };
+            match (contender.edit(&word), &mut entry.took) {
+                (Ok(took), Ok(all)) if round >= WARM_UP => all.push(took),
+                (Err(failure), _) => {
+                    *slot = None;
+                    entry.took = Err(failure.to_string());
+                }
+                _ => {}
             }
         }
     }
-    Ok(samples)
-}
-
-fn report(samples: &Samples, beside: &Value, absent: &[&str], rounds: usize) -> Value {
-    let of = |samples: &[Sample], what: fn(&Sample) -> Option<f64>| {
-        let values: Vec<f64> = samples.iter().filter_map(what).collect();
-        (median(&values), percentile(&values, 95))
-    };
-    let ours = samples.first().map_or(f64::NAN, |(_, samples)| {
-        of(samples, |sample| Some(sample.answer_ms)).0
-    });
-    eprintln!(
-        "{:<24} {:>9} {:>9} {:>12} {:>9}",
-        "contender", "p50 ms", "p95 ms", "signalled ms", "hd/it"
-    );
-    let row = |(name, samples): &(String, Vec<Sample>)| {
-        let (p50, p95) = of(samples, |sample| Some(sample.answer_ms));
-        let (signalled, signalled_p95) = of(samples, |sample| sample.signal_ms);
-        eprintln!(
-            "{name:<24} {p50:>9.1} {p95:>9.1} {signalled:>12.1} {:>9.2}",
-            ours / p50
-        );
-        json!({
-            "contender": name, "p50_ms": p50, "p95_ms": p95,
-            "signalled_p50_ms": signalled, "signalled_p95_ms": signalled_p95,
-            "hd_ratio": ours / p50,
-        })
-    };
-    let rows: Vec<Value> = samples.iter().map(row).collect();
-    for name in absent {
-        eprintln!("{name:<24} is not on this machine");
+    let entries = running
+        .into_iter()
+        .map(|(_, entry)| entry)
+        .collect::<Vec<_>>();
+    match entries.first() {
+        Some(Entry { took: Err(why), .. }) => Err(Failure::new(format!("hd: {why}"))),
+        _ => Ok(entries),
     }
-    json!({
-        "bench": "services", "rounds": rounds, "save_to_answer": rows, "hd": beside,
-        "absent": absent, "machine": machine::describe(), "load": machine::load(),
-    })
 }
 
-/// The value below which so many of a hundred lie.
-fn percentile(samples: &[f64], of_hundred: usize) -> f64 {
-    let mut sorted = samples.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let at = (sorted.len() * of_hundred / 100).min(sorted.len().saturating_sub(1));
-    sorted.get(at).copied().unwrap_or(f64::NAN)
+impl Entry {
+    fn is_ours(&self) -> bool {
+        self.name.starts_with("hd")
+    }
+
+    fn answers(&self) -> Option<Vec<f64>> {
+        let took = self.took.as_ref().ok()?;
+        Some(took.iter().map(|took| took.answer_ms).collect())
+    }
+
+    /// What is told of hd alone.
+    fn own(&self, sample: Sample) -> Value {
+        let took = self.took.as_deref().unwrap_or_default();
+        let signals: Vec<f64> = took.iter().filter_map(|took| took.signal_ms).collect();
+        let name = format!("{}, {}", self.name, sample.name());
+        eprintln!(
+            "{name}: restart signalled {:.1} ms after the save",
+            median(&signals)
+        );
+        json!({ "name": name, "signalled_ms": spread(&signals) })
+    }
+}
+
+/// Each contender beside hd on the same ground.
+fn rows_of(sample: Sample, entries: &[Entry]) -> Vec<Value> {
+    let measure = format!("save to answer, {}", sample.name());
+    let row = |peer: &Entry| {
+        let ours = entries
+            .iter()
+            .find(|entry| entry.is_ours() && entry.in_image == peer.in_image);
+        match (&peer.took, ours.and_then(Entry::answers), peer.answers()) {
+            (Err(why), ..) => absent(&measure, &peer.name, why),
+            (_, Some(ours), Some(theirs)) => {
+                let place = if peer.in_image { ", in its image" } else { "" };
+                compared(&format!("{measure}{place}"), &peer.name, &ours, &theirs)
+            }
+            _ => absent(&measure, &peer.name, "hd itself does not run there"),
+        }
+    };
+    // hd in the image is a row of its own only where it has no other: when it cannot run.
+    let shown = |entry: &&Entry| !entry.is_ours() || entry.took.is_err();
+    entries.iter().filter(shown).map(row).collect()
 }
 
 /// Writes a file with everything above it.
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(parent)
         .and_then(|()| std::fs::write(path, text))
