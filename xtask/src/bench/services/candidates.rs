@@ -80,7 +80,7 @@ fn watchers(sample: Sample) -> Vec<(String, Vec<&'static str>, String)> {
         (
             "watchexec".to_owned(),
             vec!["watchexec"],
-            format!("exec watchexec -q -r -e {extension} -- {run}"),
+            format!("exec watchexec -q --no-vcs-ignore -r -e {extension} -- {run}"),
         ),
         (
             "entr".to_owned(),
@@ -95,7 +95,9 @@ fn watchers(sample: Sample) -> Vec<(String, Vec<&'static str>, String)> {
         (
             "watchexec around honcho".to_owned(),
             vec!["watchexec", "honcho"],
-            format!("exec watchexec -q -r -e {extension} -- honcho start -f Procfile.plain"),
+            format!(
+                "exec watchexec -q --no-vcs-ignore -r -e {extension} -- honcho start -f Procfile.plain"
+            ),
         ),
     ];
     match sample {
