@@ -12,6 +12,7 @@ mod oci;
 mod project;
 mod projection;
 mod quick;
+mod repository;
 mod row;
 mod running;
 mod sandbox;

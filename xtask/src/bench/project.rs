@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::shell::{Doing, Failure, output};
+use super::repository::commit_all;
+use crate::shell::{Doing, Failure};
 
 const FILES_PER_DIRECTORY: usize = 50;
 /// No step and no service: what is left is reading and storing the project.
@@ -37,22 +37,7 @@ pub(crate) fn make(parent: &Path, files: usize) -> Result<Project, Failure> {
             text.as_bytes(),
         )?;
     }
-    for args in [
-        &["init", "--quiet"][..],
-        &["add", "--all"],
-        &[
-            "-c",
-            "user.name=bench",
-            "-c",
-            "user.email=bench@localhost",
-            "commit",
-            "--quiet",
-            "-m",
-            "all",
-        ],
-    ] {
-        output(Command::new("git").arg("-C").arg(&path).args(args))?;
-    }
+    commit_all(&path)?;
     Ok(Project { path, files, bytes })
 }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::live::{Up, is_ready};
+use super::repository::commit_all;
 use super::store::tiny;
 use super::usage::measure;
 use super::{machine, median, remove_dir};
@@ -230,24 +231,7 @@ impl Place {
             remove_dir(&part)?;
             tiny::make(&part, files)?;
             write(&part.join("hd.toml"), HD_TOML)?;
-            for args in [
-                &["init", "--quiet"][..],
-                // One pack, not a file for every object: all are taken for large ones.
-                &["-c", "core.bigFileThreshold=1", "add", "--all"],
-                &[
-                    "-c",
-                    "gc.auto=0",
-                    "-c",
-                    "user.name=b",
-                    "-c",
-                    "user.email=b@localhost",
-                    "commit",
-                    "-qm",
-                    "all",
-                ],
-            ] {
-                output(Command::new("git").arg("-C").arg(&part).args(args))?;
-            }
+            commit_all(&part)?;
             std::fs::rename(&part, &project).doing(|| format!("naming {}", project.display()))?;
         }
         Ok(Self {
