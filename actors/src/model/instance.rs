@@ -188,6 +188,11 @@ impl InstancePaths {
         self.dir().join("volumes")
     }
 
+    /// What was exported into the project, by path.
+    pub fn exports(&self) -> PathBuf {
+        self.dir().join("exports.json")
+    }
+
     /// Directory of what snapshots consist of.
     pub fn snapshots(&self) -> PathBuf {
         self.dir().join("snapshots")

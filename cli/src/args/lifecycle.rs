@@ -63,6 +63,10 @@ pub(crate) struct BuildArgs {
     /// Run this step even if nothing it read changed; can be given again
     #[arg(long, value_name = "STEP")]
     pub(crate) rerun: Vec<String>,
+    /// Then write what the steps made in the project into its directory, or only what lies at PATH; nothing of
+    /// your own is replaced
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
+    pub(crate) export: Option<Vec<String>>,
     /// Use this image instead of `base` of the file
     #[arg(long, value_name = "IMAGE")]
     pub(crate) base: Option<String>,

@@ -7,7 +7,7 @@ use hd_actors::events::BatchLine;
 use hd_actors::model::report::{Report, ServiceState, StepOutcome, StepReport};
 
 use super::human::{bytes, duration, ms, plural, short};
-use super::style::{Style, Tint, tame};
+use super::style::{Style, Tint, one_line, tame};
 
 /// Least width of the names in front of log lines, so that they rarely move.
 pub(crate) const PREFIX_MIN: usize = 6;
@@ -57,7 +57,7 @@ pub(crate) fn step_started(name: &str, command: &str, reason: &str, style: Style
     let mut line = format!(
         "{} {name}  {}",
         style.paint(Tint::Name, "▸"),
-        tame(command, false)
+        one_line(command)
     );
     if !reason.is_empty() {
         let _ = write!(line, "   {}", style.paint(Tint::Dim, tame(reason, false)));

@@ -92,6 +92,12 @@ pub(crate) fn tame(line: &str, colour: bool) -> String {
     out
 }
 
+/// A command on one line, however many lines it was written in.
+pub(crate) fn one_line(command: &str) -> String {
+    let lines: Vec<&str> = command.lines().map(str::trim).collect();
+    tame(lines.join(" ").trim(), false)
+}
+
 /// Length in bytes of the control character or escape sequence (ECMA-48) that `text` begins with.
 fn escape_length(text: &str) -> usize {
     let first = text.chars().next().map_or(0, char::len_utf8);
@@ -152,6 +158,11 @@ mod tests {
         for (line, colour, expected) in cases {
             assert_eq!(tame(line, colour), expected, "{line:?}");
         }
+    }
+
+    #[test]
+    fn a_command_of_several_lines_is_shown_on_one() {
+        assert_eq!(one_line("\na &&\r\n  b\nc\u{7}"), "a && b c");
     }
 
     proptest! {

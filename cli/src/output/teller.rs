@@ -10,7 +10,7 @@ use hd_actors::step_runner::chain::StepFailure;
 use super::human::{count, duration};
 use super::lines;
 use super::pending::Pending;
-use super::style::{Style, Tint, tame};
+use super::style::{Style, Tint, one_line, tame};
 
 /// Lines of a failed step that are shown.
 const TAIL: usize = 20;
@@ -188,7 +188,7 @@ impl Teller {
             let head = format!(
                 "{mark} {name}  {}  {}",
                 duration(since),
-                tame(&step.command, false)
+                one_line(&step.command)
             );
             heads.push((head, Some(&step.tail)));
         }

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use hd_actors::Settings;
 use hd_actors::model::report::Report;
-use hd_actors::runtime::{self, Ended, Mode, Stopper};
+use hd_actors::runtime::{self, Ended, Mode, Running, Stopper};
 
 use super::{Plan, own, reader, user};
 use crate::error::{CliError, Outcome, exit};
@@ -37,6 +37,17 @@ fn run(
     output: Output,
     scope: Scope,
 ) -> Result<(Ended, Received), CliError> {
+    run_with(plan, mode, output, scope, Running::wait)
+}
+
+/// Starts the runtime, prints what happens, and lets `work` bring it to its end.
+pub(in crate::commands) fn run_with<T>(
+    plan: &Plan,
+    mode: Mode,
+    output: Output,
+    scope: Scope,
+    work: impl FnOnce(Running) -> T,
+) -> Result<(T, Received), CliError> {
     let settings = settings(plan)?;
     let names = settings
         .first
@@ -52,7 +63,7 @@ fn run(
     let running = runtime::start(settings, mode, printer.events())?;
     // Nobody else sets it.
     let _ = stopper.set(running.stopper());
-    let ended = running.wait();
+    let ended = work(running);
     // What was told before the end is printed before the end.
     drop(printer);
     Ok((ended, signal))

@@ -1,0 +1,111 @@
+//! `hd build --export`: what steps made, as files of the project directory.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+use hd_integration::{Env, SHORT, files, leftovers, needs, skip_unless};
+use serde_json::Value;
+
+const TOML: &str = "[environment]\nname = \"e\"\n[build]\nsteps = [\"\"\"
+mkdir -p dist/deep && cp source.txt dist/deep/page && ln -s deep/page dist/link && chmod 750 dist/deep/page
+cp source.txt built && cp source.txt gen/out && echo by-step >> notes.txt && echo x > own\"\"\"]\n";
+
+fn env() -> Env {
+    Env::project(&[
+        ("hd.toml", TOML),
+        ("source.txt", "one\n"),
+        ("notes.txt", "mine\n"),
+        ("gen/README", "made by the build\n"),
+        (".gitignore", "/dist\n/built\n/gen/out\n/own\n"),
+    ])
+}
+
+fn export(env: &Env, args: &[&str]) -> Value {
+    let all = [&["build", "--json"], args].concat();
+    env.hd(all).finish().ok().json()
+}
+
+#[test]
+fn outputs_become_files_of_the_project_and_nothing_of_the_persons_is_touched() {
+    skip_unless!(needs::fuse());
+    let env = env();
+    // Ignored, so no part of the environment; the person's all the same.
+    files::write(&env.path("own"), "my own\n");
+    let done = export(&env, &["--export"]);
+    assert_eq!(done["written"], 4, "{done}");
+    assert_eq!(done["kept"], serde_json::json!(["notes.txt", "own"]));
+    let read = |path: &str| files::read(&env.path(path));
+    assert_eq!(
+        (read("notes.txt"), read("own")),
+        ("mine\n".into(), "my own\n".into())
+    );
+    assert_eq!(
+        (read("built"), read("gen/out")),
+        ("one\n".into(), "one\n".into())
+    );
+    assert_eq!(read("dist/link"), "one\n");
+    let status = std::fs::metadata(env.path("dist/deep/page")).unwrap();
+    let project = std::fs::metadata(env.path(".")).unwrap();
+    assert_eq!(status.permissions().mode() & 0o777, 0o750);
+    assert_eq!((status.uid(), status.gid()), (project.uid(), project.gid()));
+
+    // Nothing changed: nothing runs, nothing is written.
+    let again = export(&env, &["--export"]);
+    assert_eq!((&again["written"], &again["same"]), (&0.into(), &4.into()));
+    env.once().ran(&[]);
+
+    // What an export wrote a later one replaces, unless the person has changed it since.
+    files::write(&env.path("source.txt"), "two\n");
+    files::write(&env.path("built"), "edited\n");
+    let later = export(&env, &["--export"]);
+    assert_eq!(later["written"], 2, "{later}");
+    assert_eq!(
+        later["kept"],
+        serde_json::json!(["built", "notes.txt", "own"])
+    );
+    assert_eq!(
+        (read("dist/link"), read("built")),
+        ("two\n".into(), "edited\n".into())
+    );
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
+fn only_what_is_named_is_written_and_never_through_a_link() {
+    skip_unless!(needs::fuse());
+    let env = env();
+    let done = export(&env, &["--export=gen", "--export=./built"]);
+    assert_eq!(done["written"], 2, "{done}");
+    assert!(!env.path("dist").exists());
+    let outside = env.path("../outside");
+    std::fs::create_dir(&outside).unwrap();
+    symlink(&outside, env.path("dist")).unwrap();
+    let kept = export(&env, &["--export=dist"]);
+    assert_eq!(kept["written"], 0, "{kept}");
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+
+    let none = env.hd(["build", "--export=nothing"]).finish();
+    assert!(
+        none.said().contains("no step makes nothing"),
+        "{}",
+        none.said()
+    );
+    none.expect_code(2);
+    env.hd(["build", "--export=../x"]).finish().expect_code(2);
+    files::replace(&env.path("hd.toml"), "mkdir -p", "exit 3; mkdir -p");
+    env.hd(["build", "--export"]).finish().expect_code(3);
+    std::fs::remove_dir(&outside).unwrap();
+}
+
+#[test]
+fn a_running_project_is_not_written_into() {
+    skip_unless!(needs::fuse());
+    let env = env();
+    let toml = files::read(&env.path("hd.toml")) + "[services.s]\ncommand = \"sleep 1000\"\n";
+    files::write(&env.path("hd.toml"), &toml);
+    let mut up = env.up();
+    up.wait_line(0, &["s", "ready"]);
+    let refused = env.hd(["build", "--export"]).finish();
+    assert!(refused.said().contains("hd down"), "{}", refused.said());
+    refused.expect_code(2);
+    up.interrupt();
+}
