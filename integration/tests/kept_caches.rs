@@ -72,6 +72,28 @@ fn cargo_builds_what_the_sources_say() {
 }
 
 #[test]
+fn go_builds_what_the_sources_say() {
+    skip_unless!(needs::fuse(), needs::program("go"));
+    let toml = "[environment]\nname = \"go\"\n\n[build]\nsteps = [\"GOCACHE=$PWD/kept go build -o bin/words .\"]\ncache = [\"kept\"]\n";
+    let env = Env::project(&[
+        ("hd.toml", toml),
+        ("go.mod", "module words\n\ngo 1.19\n"),
+        (
+            "main.go",
+            "package main\n\nimport (\n\t\"fmt\"\n\t\"words/word\"\n)\n\nfunc main() {\n\tfmt.Println(word.Word)\n}\n",
+        ),
+        ("word/word.go", "package word\n\nconst Word = \"one\"\n"),
+        (".gitignore", "/kept/\n/bin/\n"),
+    ]);
+    let words = Words {
+        env: &env,
+        path: "word/word.go",
+        run: &["bin/words"],
+    };
+    words.survive();
+}
+
+#[test]
 fn tsc_builds_what_the_sources_say() {
     skip_unless!(needs::fuse(), needs::program("npm"), needs::package_index());
     let toml = "[environment]\nname = \"types\"\n\n[build]\nsteps = [\"npm ci --silent\", \"npx tsc -b && mkdir -p bin && cp built/*.js bin\"]\ncache = [\"built\"]\n";
