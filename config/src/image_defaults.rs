@@ -77,7 +77,10 @@ pub fn complete(project: &mut Project, image: &ImageDefaults, workdir: &str) -> 
             let mut others = project.services.iter().enumerate();
             others.any(|(other, service)| other != at && service.port == Some(*port))
         });
-        let port = image.port().filter(|_| taken.is_none());
+        // Replicas would be in each other's way; whether it listens there is for the program to say.
+        let declared = project.services[at].declared();
+        let alone = project.named(declared).count() == 1;
+        let port = image.port().filter(|_| taken.is_none() && alone);
         let service = &mut project.services[at];
         if service.open.command {
             if image.command.is_empty() {

@@ -99,11 +99,9 @@ pub(crate) const SERVICE: Keys = Keys {
         "network",
         "ports",
         "resources",
+        "replicas",
     ],
-    later: &[
-        ("replicas", "declare the service twice for now"),
-        ("logs", TABLE_HINT),
-    ],
+    later: &[("logs", TABLE_HINT)],
 };
 
 /// A volume in `[volumes]`.

@@ -25,6 +25,7 @@ mod parse;
 mod path;
 pub mod project;
 mod read;
+pub mod replica;
 pub mod schema;
 pub mod secret;
 pub mod service;
@@ -42,8 +43,9 @@ pub use error::{ConfigError, Place, Problem, Report};
 pub use files::{DirFilter, FileFilter, Files, FilterStack, HiddenBy, Verdict};
 pub use image_defaults::ImageDefaults;
 pub use network::{Published, ServiceNetwork};
-pub use parse::{parse, parse_with};
+pub use parse::{parse, parse_scaled, parse_with};
 pub use project::{Dependency, DependencyKind, GcLimits, Options, Project, ProjectMode, Provider};
+pub use replica::Replica;
 pub use secret::{Secret, SecretSource};
 pub use service::{
     Backoff, Command, Condition, DependsOn, Healthcheck, Kind, Probe, Resources, RestartPolicy,

@@ -10,6 +10,7 @@ mod life;
 mod network;
 mod options;
 mod profiles;
+pub(crate) mod replicas;
 mod resources;
 mod secrets;
 mod services;
@@ -43,6 +44,21 @@ pub fn parse(text: &str, file_name: &str) -> Result<Project, ConfigError> {
 /// # Errors
 /// As [`parse`]; what a profile says is checked when it is laid over.
 pub fn parse_with(text: &str, file_name: &str, active: &[String]) -> Result<Project, ConfigError> {
+    parse_scaled(text, file_name, active, &BTreeMap::new())
+}
+
+/// Does the same with so many replicas of services, by name, whatever the file says of that.
+///
+/// A name that is no service changes nothing.
+///
+/// # Errors
+/// As [`parse_with`].
+pub fn parse_scaled(
+    text: &str,
+    file_name: &str,
+    active: &[String],
+    scale: &BTreeMap<String, u32>,
+) -> Result<Project, ConfigError> {
     let source = Source::new(file_name, text);
     let mut document = DeTable::parse(text).map_err(|error| {
         let span = error.span().unwrap_or(0..0);
@@ -66,7 +82,7 @@ pub fn parse_with(text: &str, file_name: &str, active: &[String]) -> Result<Proj
     let volumes = root.optional("volumes", volumes::declared)?;
     let volumes = volumes.unwrap_or_default();
     let services = root.optional("services", |item| {
-        services::read(item, &volumes, environment.base.is_some())
+        services::read(item, &volumes, environment.base.is_some(), scale)
     })?;
     let files = root.optional("files", files::read)?;
     let options = root.optional("options", options::read)?;

@@ -58,6 +58,11 @@ impl Project {
         self.services.iter().find(|service| service.name == name)
     }
 
+    /// Finds the services that a name means, in order: one, or all replicas of one.
+    pub fn named(&self, name: &str) -> impl Iterator<Item = &Service> {
+        self.services.iter().filter(move |one| one.is_named(name))
+    }
+
     /// Finds a step by either of its names.
     #[must_use]
     pub fn step(&self, name: &str) -> Option<&Step> {

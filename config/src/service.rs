@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::image_defaults::Open;
 use crate::network::{Published, ServiceNetwork};
+use crate::replica::Replica;
 use crate::signal::Signal;
 use crate::volume::Volume;
 use crate::watch::WatchSet;
@@ -84,6 +85,8 @@ pub struct Service {
     pub healthcheck: Option<Healthcheck>,
     /// What it leaves to the image of the environment.
     pub open: Open,
+    /// Which of several equal ones it is, where `replicas` is said.
+    pub replica: Option<Replica>,
 }
 
 impl Service {
@@ -117,6 +120,7 @@ impl Service {
             kind: Kind::Service,
             healthcheck: None,
             open: Open::default(),
+            replica: None,
         }
     }
 
@@ -144,9 +148,28 @@ impl Service {
     /// Name of the variable that tells every service the port of this one: `HD_PORT_WEB`.
     #[must_use]
     pub fn port_variable(&self) -> String {
-        let name = self.name.to_ascii_uppercase().replace('-', "_");
-        format!("HD_PORT_{name}")
+        port_variable(&self.name)
     }
+
+    /// The name that `hd.toml` gives it: `web` of the replica `web-2`.
+    #[must_use]
+    pub fn declared(&self) -> &str {
+        let replica = self.replica.as_ref();
+        replica.map_or(&self.name, |replica| &replica.of)
+    }
+
+    /// Tells whether a name means it: its own, or that of all its replicas.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.declared() == name
+    }
+}
+
+/// Name of the variable that tells every service the port of one.
+#[must_use]
+pub fn port_variable(service: &str) -> String {
+    let name = service.to_ascii_uppercase().replace('-', "_");
+    format!("HD_PORT_{name}")
 }
 
 /// What all processes of a service may use together; no limit where nothing is said.

@@ -233,7 +233,7 @@ fn the_keys_that_are_used_most_are_each_answered() {
 }
 
 /// Further values of those keys, and what else means the same.
-const MORE: [(&str, &str, Verdict, &str); 17] = [
+const MORE: [(&str, &str, Verdict, &str); 18] = [
     ("restart", "on-failure:5", Verdict::Translated, "max = 5"),
     (
         "restart",
@@ -247,7 +247,14 @@ const MORE: [(&str, &str, Verdict, &str); 17] = [
         Verdict::Translated,
         "restart = { max = 3, max_delay = \"20s\", min_delay = \"20s\", reset_after = \"2m\" }",
     ),
-    ("deploy", "{ replicas: 2 }", Verdict::NotSupported, "not 2"),
+    (
+        "deploy",
+        "{ replicas: 2 }",
+        Verdict::Translated,
+        "replicas = 2",
+    ),
+    ("deploy", "{ replicas: 0 }", Verdict::NotSupported, "not 0"),
+    ("scale", "3", Verdict::Translated, "replicas = 3"),
     ("deploy", "{ mode: global }", Verdict::NotSupported, "Swarm"),
     ("deploy", "{ replicas: 1 }", Verdict::Translated, ""),
     (
@@ -256,7 +263,6 @@ const MORE: [(&str, &str, Verdict, &str); 17] = [
         Verdict::NotSupported,
         "nothing is reserved",
     ),
-    ("scale", "3", Verdict::NotSupported, "one instance, not 3"),
     ("mem_limit", "1g", Verdict::Translated, "memory = \"1GiB\""),
     ("mem_limit", "4k", Verdict::Approximated, "no limit"),
     ("cpus", "1.5", Verdict::Translated, "cpus = 1.5"),

@@ -4,6 +4,7 @@ use super::service::Making;
 use super::yaml::Node;
 use crate::duration;
 use crate::ingest::draft::DraftService;
+use crate::parse::replicas;
 use crate::service::{Backoff, RestartPolicy};
 
 /// Below this `hd.toml` takes no limit: nothing runs in so little.
@@ -42,7 +43,8 @@ impl Making<'_, '_> {
         for (key, node) in node.map() {
             match key.name.as_str() {
                 "resources" => self.resources(line, node, service),
-                "replicas" => self.replicas(line, node),
+                "replicas" if self.node.get("scale").is_some() => {}
+                "replicas" => self.replicas(line, node, service),
                 "restart_policy" if self.node.get("restart").is_some() => {}
                 "restart_policy" => self.restart_policy(line, node, service),
                 other => {
@@ -75,16 +77,35 @@ impl Making<'_, '_> {
         }
     }
 
-    /// `scale` and `deploy.replicas`.
-    pub(super) fn replicas(&mut self, line: usize, node: &Node) {
-        match node.text() {
-            Some("1") => {}
-            number => {
-                let number = number.unwrap_or_default();
-                let note = format!("one instance, not {number}: declare the service again for now");
+    /// `scale` and `deploy.replicas`. In Compose each has a network of its own, here they share one.
+    pub(super) fn replicas(&mut self, line: usize, node: &Node, service: &mut DraftService) {
+        let text = node.text().unwrap_or_default();
+        let count = text.parse::<u32>().ok();
+        match count.filter(|count| (1..=replicas::MAX).contains(count)) {
+            Some(1) => {}
+            Some(_) if self.listens() => {
+                let note = format!(
+                    "one, not {text}: they would all listen on the same port; with port = \"auto\" \
+                     (each has its own as PORT) or socket = true, replicas = {text} works"
+                );
+                self.book.left_out(line, note);
+            }
+            count @ Some(_) => service.replicas = count,
+            None => {
+                let note = format!("one, not {text}: `hd up SERVICE…` says which are started");
                 self.book.left_out(line, note);
             }
         }
+    }
+
+    /// Whether it says that it has ports.
+    fn listens(&self) -> bool {
+        let has = |key: &str| {
+            self.node
+                .get(key)
+                .is_some_and(|node| !node.list().is_empty())
+        };
+        has("ports") || has("expose") || self.own.is_some_and(|own| own.port.is_some())
     }
 
     /// `deploy.restart_policy`, which counts where there is no `restart`.

@@ -145,7 +145,7 @@ impl Making<'_, '_> {
             }
             "logging" => self.book.left_out(line, "hd keeps and rotates logs itself"),
             "deploy" => self.deploy(line, node, service),
-            "scale" => self.replicas(line, node),
+            "scale" => self.replicas(line, node, service),
             "mem_limit" | "cpus" | "pids_limit" => self.limit(line, key, node, service),
             "memswap_limit" | "mem_reservation" | "mem_swappiness" | "cpu_shares" | "cpuset"
             | "shm_size" | "ulimits" => {

@@ -119,6 +119,8 @@ pub(crate) struct DraftService {
     pub(crate) healthcheck: Option<DraftHealth>,
     /// It is not probed, whatever its image says.
     pub(crate) unprobed: bool,
+    /// How many there are of it, if that is said.
+    pub(crate) replicas: Option<u32>,
 }
 
 /// A health check; times as text with a unit.
@@ -151,6 +153,7 @@ impl DraftService {
             oneshot: false,
             healthcheck: None,
             unprobed: false,
+            replicas: None,
         }
     }
 }

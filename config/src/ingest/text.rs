@@ -199,6 +199,9 @@ fn service(out: &mut String, service: &DraftService) {
     if service.command != Command::Exec(Vec::new()) {
         line_to(out, &format!("command = {}", command(&service.command)));
     }
+    if let Some(replicas) = service.replicas {
+        line_to(out, &format!("replicas = {replicas}"));
+    }
     if service.oneshot {
         line_to(out, "kind = \"oneshot\"");
     }

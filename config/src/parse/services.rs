@@ -1,17 +1,29 @@
 //! `[services.NAME]`.
 
+use std::collections::BTreeMap;
+
 use toml::de::DeValue;
 
-use super::{depends_on, environment, healthcheck, life, network, resources, volumes, watch};
+use super::{
+    depends_on, environment, healthcheck, life, network, replicas, resources, volumes, watch,
+};
 use crate::image_defaults::Open;
 use crate::keys;
 use crate::path::inside_project;
 use crate::read::{Item, Result, Section};
+use crate::replica;
 use crate::service::{Command, Kind, RestartPolicy, Service};
 use crate::signal::Signal;
 
 /// Reads `[services]`; `volumes` are the names of `[volumes]`, and the environment may have an image.
-pub(super) fn read(item: &Item<'_>, volumes: &[String], based: bool) -> Result<Vec<Service>> {
+///
+/// `scale` says how many replicas there are, where that is not left to the file.
+pub(super) fn read(
+    item: &Item<'_>,
+    volumes: &[String],
+    based: bool,
+    scale: &BTreeMap<String, u32>,
+) -> Result<Vec<Service>> {
     let declared = item.section()?.items();
     let mut services = Vec::with_capacity(declared.len());
     for one in &declared {
@@ -19,7 +31,8 @@ pub(super) fn read(item: &Item<'_>, volumes: &[String], based: bool) -> Result<V
     }
     network::unique(&declared, &services)?;
     depends_on::resolve(&declared, &mut services)?;
-    Ok(services)
+    let counts = replicas::counts(&declared, &services, scale)?;
+    Ok(replica::expand(services, &counts))
 }
 
 fn service(item: &Item<'_>, known: &[String], based: bool) -> Result<Service> {
@@ -95,6 +108,8 @@ fn service(item: &Item<'_>, known: &[String], based: bool) -> Result<Service> {
             .optional("healthcheck", |item| healthcheck::read(item, own_port))?
             .flatten(),
         open,
+        // Known once all services are.
+        replica: None,
     };
     network::check(&section, &service)?;
     Ok(service)
