@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use hd_actors::model::instance::InstancePaths;
 use hd_config::expand::expand;
-use hd_config::{Place as At, Project};
+use hd_config::{Place as At, Project, Replica, Service};
 use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report};
 
 use crate::args::Place;
 use crate::error::{CliError, exit};
+use crate::verbs::nearest;
 
 /// Name of the file that makes a directory a project.
 pub(crate) const FILE: &str = "hd.toml";
@@ -26,6 +27,8 @@ pub(crate) struct Located {
     pub(crate) config: PathBuf,
     /// Profiles asked for: `--profile`, else `HD_PROFILE`.
     pub(crate) profiles: Vec<String>,
+    /// Replicas of services that are asked for, whatever the file says.
+    pub(crate) scale: BTreeMap<String, u32>,
     /// Paths of the instance.
     pub(crate) paths: InstancePaths,
 }
@@ -69,6 +72,7 @@ pub(crate) fn locate(place: &Place, path: Option<&Path>) -> Result<Located, CliE
         directory,
         config: canonical,
         profiles: profiles(place),
+        scale: BTreeMap::new(),
         paths,
     })
 }
@@ -167,7 +171,11 @@ impl Located {
         let text = std::fs::read_to_string(&self.config)
             .map_err(|e| CliError::io("read", &self.config, &e))?;
         let name = shown(&self.config);
-        let mut project = hd_config::parse_with(&text, &name, &self.profiles)?;
+        let mut project = hd_config::parse_scaled(&text, &name, &self.profiles, &self.scale)?;
+        let unknown = |name: &&String| !project.services.iter().any(|one| one.declared() == *name);
+        if let Some(unknown) = self.scale.keys().find(unknown) {
+            return Err(no_service(unknown, &project));
+        }
         if let Some(unknown) = self
             .profiles
             .iter()
@@ -196,10 +204,17 @@ impl Located {
             let known = host_env.get(name).or_else(|| ports.get(name));
             known.or_else(|| from_files.get(name)).cloned()
         };
-        let expanded = |project: &Project, key: String, value: &str| {
+        let expanded_by = |project: &Project, key: String, value: &str, own: Option<&Replica>| {
+            let number = own.map(|replica| replica.number.to_string());
+            let lookup = |name: &str| match name {
+                Replica::VARIABLE if number.is_some() => number.clone(),
+                name => lookup(name),
+            };
             expand(value, &lookup)
                 .map_err(|e| at(project.place(&key), &text, &key, e.to_string(), ""))
         };
+        let expanded =
+            |project: &Project, key: String, value: &str| expanded_by(project, key, value, None);
         for (name, value) in &project.env {
             let value = expanded(&project, format!("environment.env.{name}"), value)?;
             declared.insert(name.clone(), value);
@@ -215,14 +230,15 @@ impl Located {
             let service = &project.services[index];
             let mut env = ports::of_service(service, &ports);
             for (at, file) in service.env_file.iter().enumerate() {
-                let key = format!("services.{}.env_file", service.name);
+                let key = format!("services.{}.env_file", service.declared());
                 let one = project.place(&format!("{key}[{at}]"));
                 let place = one.or_else(|| project.place(&key));
                 env.extend(self.env_file(file, &key, place, &text, &host_env)?);
             }
             for (name, value) in &service.env {
-                let key = format!("services.{}.env.{name}", service.name);
-                env.insert(name.clone(), expanded(&project, key, value)?);
+                let key = format!("services.{}.env.{name}", service.declared());
+                let replica = service.replica.as_ref();
+                env.insert(name.clone(), expanded_by(&project, key, value, replica)?);
             }
             project.services[index].env = env;
         }
@@ -269,6 +285,18 @@ fn no_profile(name: &str, project: &Project, file: &str) -> CliError {
     CliError::new("usage", exit::USAGE, message)
         .at(file)
         .hint(hint)
+}
+
+fn no_service(name: &str, project: &Project) -> CliError {
+    let mut known: Vec<&str> = project.services.iter().map(Service::declared).collect();
+    known.dedup();
+    let hint = match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "the file has no services".to_owned(),
+        None => format!("there are {}", known.join(", ")),
+    };
+    let message = format!("there is no service `{name}` to have replicas");
+    CliError::new("usage", exit::USAGE, message).hint(hint)
 }
 
 /// Makes an error of something that shows only after the file was parsed.

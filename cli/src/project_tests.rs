@@ -14,6 +14,7 @@ fn project(files: &[(&str, &str)]) -> (tempfile::TempDir, Located) {
             directory,
             config,
             profiles: Vec::new(),
+            scale: BTreeMap::new(),
             paths,
         },
     )

@@ -247,12 +247,7 @@ const MORE: [(&str, &str, Verdict, &str); 18] = [
         Verdict::Translated,
         "restart = { max = 3, max_delay = \"20s\", min_delay = \"20s\", reset_after = \"2m\" }",
     ),
-    (
-        "deploy",
-        "{ replicas: 2 }",
-        Verdict::Translated,
-        "replicas = 2",
-    ),
+    ("deploy", "{ replicas: 2 }", Verdict::Translated, "cas = 2"),
     ("deploy", "{ replicas: 0 }", Verdict::NotSupported, "not 0"),
     ("scale", "3", Verdict::Translated, "replicas = 3"),
     ("deploy", "{ mode: global }", Verdict::NotSupported, "Swarm"),

@@ -18,6 +18,10 @@ const SHELLS_BESIDE_ACTORS: &[(&str, &str)] = &[
         "actors/src/chunk_store/pins.rs",
         "a job of the pool: stamps refs with the time",
     ),
+    (
+        "actors/src/control/scale.rs",
+        "reads the hd.toml on a thread",
+    ),
     ("actors/src/control/serve.rs", "talks to one connection"),
     ("actors/src/control/socket.rs", "makes the socket"),
     (
@@ -35,6 +39,14 @@ const SHELLS_BESIDE_ACTORS: &[(&str, &str)] = &[
     (
         "actors/src/service_supervisor/connect.rs",
         "connects to services that are probed",
+    ),
+    (
+        "actors/src/service_supervisor/common.rs",
+        "holds sockets and turns",
+    ),
+    (
+        "actors/src/service_supervisor/held.rs",
+        "asks a held socket",
     ),
     (
         "actors/src/service_supervisor/forward.rs",

@@ -1,11 +1,13 @@
 //! What the control socket answers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hd_supervision::{Latest, Port, Runtime, State as Doing};
 
 use super::protocol::{Reply, Request, ServiceAction};
+use super::scale;
 use super::snapshot::snapshot_of;
 use crate::events::Event;
 use crate::finish::{End, Finish};
@@ -100,6 +102,7 @@ impl Desk {
             }
             Request::Build { rerun } => self.build(rerun).await,
             Request::Service { action, names } => self.services(action, &names).await,
+            Request::Scale { services } => self.scale(services).await,
             Request::Watching { paused } => {
                 self.watching(paused);
                 Ok(())
@@ -136,6 +139,12 @@ impl Desk {
         }
     }
 
+    /// Runs so many replicas; what cannot be is refused and changes nothing.
+    async fn scale(&self, services: BTreeMap<String, u32>) -> Result<(), Failure> {
+        scale::read_anew(&self.shared, services).await?;
+        self.build(Vec::new()).await
+    }
+
     async fn build(&self, rerun: Vec<String>) -> Result<(), Failure> {
         let asked = self.state.get().generations.0;
         let wish = self.rebuild.ask(Rebuild { rerun }, WORK_WITHIN).await;
@@ -150,8 +159,8 @@ impl Desk {
         settled.and_then(|state| state.error).map_or(Ok(()), Err)
     }
 
-    async fn written(&self, services: Vec<String>) -> Result<Vec<Written>, Failure> {
-        self.known(&services)?;
+    async fn written(&self, names: Vec<String>) -> Result<Vec<Written>, Failure> {
+        let services = self.meant(&names)?;
         let asked = self
             .written
             .ask(ListWritten { services }, WORK_WITHIN)
@@ -162,11 +171,9 @@ impl Desk {
 
     /// Drops what services wrote and starts them anew; one that does not run stays so.
     async fn reset(&self, names: Vec<String>) -> Result<(), Failure> {
-        self.known(&names)?;
+        let services = self.meant(&names)?;
         let mut running = self.board.reports();
-        running.retain(|service| service.pid.is_some());
-        running.retain(|service| names.is_empty() || names.contains(&service.name));
-        let services = names;
+        running.retain(|service| service.pid.is_some() && services.contains(&service.name));
         let asked = self.forget.ask(DropWritten { services }, WORK_WITHIN).await;
         let done = asked.map_err(|e| Failure::from(&BatchError::new("internal", e)))?;
         done.map_err(|e| Failure::from(&e))?;
@@ -182,9 +189,7 @@ impl Desk {
         action: ServiceAction,
         names: &[String],
     ) -> Result<(), Failure> {
-        self.known(names)?;
-        let mut chosen = self.services.names();
-        chosen.retain(|name| names.is_empty() || names.contains(name));
+        let chosen = self.meant(names)?;
         for ports in chosen.iter().filter_map(|name| self.services.ports(name)) {
             let gone = |e| Failure::from(&BatchError::new("internal", e));
             match action {
@@ -206,22 +211,18 @@ impl Desk {
         Ok(())
     }
 
-    /// Refuses a name that is no service.
-    pub(super) fn known(&self, names: &[String]) -> Result<(), Failure> {
-        let known = self.services.names();
-        for name in names {
-            if !known.contains(name) {
-                let known = known.join(", ");
-                let error = BatchError::new("config", format!("there is no service `{name}`"))
-                    .hint(format!("services: {known}"));
-                return Err(Failure::from(&error));
-            }
-        }
-        Ok(())
+    /// Gives the services that names mean, all when none is named; refuses a name that is no service.
+    pub(super) fn meant(&self, names: &[String]) -> Result<Vec<String>, Failure> {
+        self.services.meant(names).map_err(|unknown| {
+            let known = self.services.meant(&[]).unwrap_or_default().join(", ");
+            let error = BatchError::new("config", format!("there is no service `{unknown}`"))
+                .hint(format!("services: {known}"));
+            Failure::from(&error)
+        })
     }
 
     async fn wait_ready(&self, names: &[String]) -> Result<(), Failure> {
-        self.known(names)?;
+        let names = &self.meant(names)?;
         let settled = self
             .state
             .wait_until(WORK_WITHIN, |state| state.is_settled())

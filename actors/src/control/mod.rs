@@ -3,6 +3,7 @@
 pub mod actor;
 pub mod answer;
 pub mod protocol;
+mod scale;
 mod serve;
 mod snapshot;
 pub mod socket;

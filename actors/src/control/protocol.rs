@@ -4,6 +4,8 @@
 //! carries one request. [`Request::Attach`] and [`Request::Events`] are answered by a stream of [`Reply::Event`] lines
 //! until either side closes.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::report::{ErrorReport, Report};
@@ -37,6 +39,11 @@ pub enum Request {
         action: ServiceAction,
         /// Which services.
         names: Vec<String>,
+    },
+    /// Run so many replicas of services, whatever the `hd.toml` says of that, until the runtime ends.
+    Scale {
+        /// Numbers by service.
+        services: BTreeMap<String, u32>,
     },
     /// Wait until services are ready (one-shots: done), or one of them has failed; all when none is
     /// named.

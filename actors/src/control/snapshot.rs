@@ -24,12 +24,10 @@ impl Desk {
         name: String,
         names: Vec<String>,
     ) -> Result<Snapshot, Failure> {
-        self.known(&names)?;
+        let services = self.meant(&names)?;
         if !Snapshot::is_name(&name) {
             return Err(bad_name(&name));
         }
-        let mut services = self.services.names();
-        services.retain(|one| names.is_empty() || names.contains(one));
         let together = self.sharing(&services);
         let running = self.board.reports().into_iter();
         let running = running.filter(|one| together.contains(&one.name));
@@ -48,7 +46,7 @@ impl Desk {
         name: &str,
         names: Vec<String>,
     ) -> Result<Snapshot, Failure> {
-        let (mut snapshot, services) = self.meant(name, &names)?;
+        let (mut snapshot, services) = self.wanted(name, &names)?;
         let affected = self.sharing(&services);
         let running = self.board.reports().into_iter();
         let running = running.filter(|one| one.pid.is_some() && affected.contains(&one.name));
@@ -76,8 +74,8 @@ impl Desk {
     }
 
     /// Finds a snapshot, and which services of it are meant.
-    fn meant(&self, name: &str, names: &[String]) -> Result<(Snapshot, Vec<String>), Failure> {
-        self.known(names)?;
+    fn wanted(&self, name: &str, names: &[String]) -> Result<(Snapshot, Vec<String>), Failure> {
+        let mut services = self.meant(names)?;
         let paths = &self.shared.settings.paths;
         let found = Snapshot::load(paths, name).map_err(|e| Failure::from(&e))?;
         let snapshot = found.ok_or_else(|| {
@@ -85,7 +83,11 @@ impl Desk {
             Failure::from(&error.hint("`hd snapshot ls` lists them"))
         })?;
         let has = |one: &String| snapshot.services.contains_key(one);
-        if let Some(missing) = names.iter().find(|one| !has(one)) {
+        let has_some = |one: &String| {
+            let meant = self.services.meant(std::slice::from_ref(one));
+            meant.is_ok_and(|meant| meant.iter().any(has))
+        };
+        if let Some(missing) = names.iter().find(|one| !has_some(one)) {
             let message = format!("the snapshot `{name}` has nothing of `{missing}`");
             let has = snapshot.services.keys().cloned().collect::<Vec<_>>();
             let error = BatchError::new("config", message);
@@ -93,8 +95,7 @@ impl Desk {
                 &error.hint(format!("it has {}", has.join(", "))),
             ));
         }
-        let mut services = self.services.names();
-        services.retain(|one| has(one) && (names.is_empty() || names.contains(one)));
+        services.retain(has);
         if services.is_empty() {
             let message = format!("no service of the snapshot `{name}` is in hd.toml any more");
             return Err(Failure::from(&BatchError::new("config", message)));

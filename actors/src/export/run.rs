@@ -61,7 +61,7 @@ fn chosen<'p>(project: &'p Project, wish: &Wish) -> Result<Option<&'p Service>, 
             .iter()
             .map(|one| one.name.as_str())
             .collect();
-        return project.service(name).map(Some).ok_or_else(|| {
+        return project.named(name).next().map(Some).ok_or_else(|| {
             BatchError::new("config", format!("there is no service `{name}`"))
                 .hint(format!("there are {}", names.join(", ")))
         });

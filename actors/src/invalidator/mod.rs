@@ -11,3 +11,4 @@ mod outcome;
 mod publish;
 mod repeats;
 mod suspend;
+mod writers;

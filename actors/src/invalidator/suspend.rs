@@ -1,6 +1,6 @@
 //! A part of the shell of the conductor: which changes concern a service, and which it made itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use hd_config::{Service, WatchAction};
@@ -8,10 +8,10 @@ use hd_dag::TreePath;
 use hd_supervision::actix::{AsyncContext, Context, Handler};
 
 use super::actor::Invalidator;
-use super::loops::{Lifted, QUIET, SOON, Verdict, Writer};
+use super::loops::{Lifted, QUIET, Verdict, Writer};
+use super::writers::Writers;
 use crate::events::Event;
 use crate::messages::{Origin, RestartCause, RestartFor, ResumeRules};
-use crate::mount_server::view::host_path;
 use crate::witness::Witness;
 
 impl Invalidator {
@@ -23,11 +23,12 @@ impl Invalidator {
         changed: &[TreePath],
     ) -> BTreeMap<String, Vec<TreePath>> {
         let (mut edits, mut found) = (BTreeMap::new(), Vec::new());
+        let mut writers = Writers::new(services, self.shared.clone());
         for service in services {
             let witness = self.shared.witnesses.of(&service.name);
             let mut mine: Vec<TreePath> = changed.to_vec();
             mine.retain(|path| watches(service, &witness, path));
-            mine.retain(|path| match self.judge(service, &witness, path) {
+            mine.retain(|path| match self.judge(service, &mut writers, path) {
                 Verdict::Follow => true,
                 Verdict::Withhold => false,
                 Verdict::Suspend => {
@@ -38,20 +39,17 @@ impl Invalidator {
             edits.insert(service.name.clone(), mine);
         }
         let told = self.show_suspended(services);
-        for text in found.iter().filter_map(|service| told.get(service)) {
+        // Replicas have the same to say.
+        let texts: BTreeSet<&String> = found.iter().filter_map(|name| told.get(name)).collect();
+        for text in texts {
             self.shared.events.tell(Event::Note(text.clone()));
         }
         edits
     }
 
-    fn judge(&mut self, service: &Service, witness: &Witness, path: &TreePath) -> Verdict {
+    fn judge(&mut self, service: &Service, writers: &mut Writers<'_>, path: &TreePath) -> Verdict {
         let now = now();
-        let place = self.shared.settings.project_dir.join(host_path(path));
-        let writer = match witness.wrote(&place, now) {
-            Some(true) => Writer::Itself,
-            Some(false) => Writer::Other,
-            None => guess(witness, now),
-        };
+        let writer = writers.of(service, path, now);
         if service.watch.is_auto() {
             // What it reads it may well write, too.
             return if writer == Writer::Itself {
@@ -134,16 +132,9 @@ fn watches(service: &Service, witness: &Witness, path: &TreePath) -> bool {
     action.is_some_and(|action| *action != WatchAction::None)
 }
 
-/// Who may have written, where nobody sees it.
-fn guess(witness: &Witness, now: Instant) -> Writer {
-    let started = witness.started();
-    let soon = started.is_some_and(|at| now.saturating_duration_since(at) < SOON);
-    if soon { Writer::Perhaps } else { Writer::Other }
-}
-
 /// Says what is suspended and what to do about it.
 fn told(service: &Service, files: &[(TreePath, bool)]) -> String {
-    let name = &service.name;
+    let name = service.declared();
     let paths: Vec<String> = files.iter().map(|(path, _)| path.to_string()).collect();
     let first = files.first();
     let glob = first.and_then(|(path, _)| service.watch.matched_by(path.as_bytes()));

@@ -58,6 +58,10 @@ impl From<&BatchError> for Invalid {
 pub trait Reader: fmt::Debug + Send + Sync {
     /// Reads it. Blocks.
     fn read(&self) -> Result<Declaration, Invalid>;
+
+    /// Has it read with so many replicas of services from now on; a reading that this makes invalid is
+    /// the error, and nothing changes. Blocks.
+    fn scale(&self, replicas: BTreeMap<String, u32>) -> Result<(), Invalid>;
 }
 
 /// A declaration with what follows from it.

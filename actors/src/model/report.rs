@@ -132,6 +132,9 @@ pub struct ServiceReport {
     /// Ports of it that this machine has too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub published: Vec<PublishedPort>,
+    /// Which of several equal ones it is, where `replicas` is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<ReplicaReport>,
     /// What it finds beside its view, as `hd.toml` says it in the short form.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<String>,
@@ -142,6 +145,35 @@ pub struct ServiceReport {
     /// Why changes of some files it watches restart it no more, if that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended: Option<String>,
+}
+
+impl ServiceReport {
+    /// The name that `hd.toml` gives it: `web` of the replica `web-2`.
+    #[must_use]
+    pub fn declared(&self) -> &str {
+        self.replica.as_ref().map_or(&self.name, |one| &one.of)
+    }
+
+    /// Tells whether a name means it: its own, or that of all its replicas.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.declared() == name
+    }
+
+    /// What it is listed by.
+    pub(crate) fn place(&self) -> (&str, u32) {
+        let number = self.replica.as_ref().map_or(0, |one| one.number);
+        (self.declared(), number)
+    }
+}
+
+/// Which of several equal services one is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaReport {
+    /// The service as `hd.toml` names it.
+    pub of: String,
+    /// Its number, from 1.
+    pub number: u32,
 }
 
 /// A port of an isolated service that this machine has too.

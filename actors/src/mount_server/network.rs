@@ -1,5 +1,6 @@
 //! The network of a service: which namespace it runs in, and the names it finds there.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::sync::Arc;
@@ -65,7 +66,9 @@ fn hosts(project: &Project) -> String {
         .iter()
         .filter(|one| one.network == ServiceNetwork::Isolated);
     let mut text = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n".to_owned();
-    let names = isolated.map(|one| &one.name).chain([&project.name]);
+    // A name that all replicas have is that of whichever accepts.
+    let names = isolated.flat_map(|one| [one.declared(), &one.name]);
+    let names: BTreeSet<&str> = names.chain([project.name.as_str()]).collect();
     for name in names {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "127.0.0.1 {name}");

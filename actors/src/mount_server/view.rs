@@ -131,7 +131,7 @@ impl ServiceView {
             // sd_listen_fds(3); the sandbox adds LISTEN_PID, which nobody knows before.
             let variables = [
                 ("LISTEN_FDS", stdio.extra.len().to_string()),
-                ("LISTEN_FDNAMES", service.name.clone()),
+                ("LISTEN_FDNAMES", service.declared().to_owned()),
             ];
             command.set_env(variables.map(|(name, value)| (name.into(), value.into())));
         }

@@ -9,27 +9,27 @@
 //! - **After restart** it starts its service anew in the view it was last told, and counts that.
 
 mod beside;
+mod start;
+mod turn;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use hd_config::Kind;
+use hd_supervision::Status;
 use hd_supervision::actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, Running,
     SpawnHandle, WrapFuture,
 };
-use hd_supervision::{JobError, Status};
 use tokio::sync::oneshot;
 
+use super::common::Turn;
 use super::dependencies;
-use super::hooks::{Meanwhile, UNHURRIED};
+use super::hooks::Meanwhile;
 use super::lifecycle::{Action, Input, Lifecycle};
 use super::memory::{Wish, told};
 use super::ports::Parts;
 use super::publish::Publisher;
-use super::run::{NotStarted, Run, Start, Started};
-use super::schedule::Plan;
-use super::seen::Seen;
+use super::run::Run;
 use super::spawner::ViewSpawner;
 use crate::messages::{
     DependencyReady, Origin, Probed, ProcessExited, RestartCause, RestartFor, StartService,
@@ -54,6 +54,10 @@ pub struct ServiceSupervisor {
     /// When the edit was seen or the run was started: what transitions are timed from.
     since: Option<Instant>,
     publisher: Publisher,
+    /// The start it is to make when it has its turn.
+    queued: Option<turn::Queued>,
+    /// It has its turn: no other replica starts anew meanwhile.
+    turn: Option<Turn>,
     /// The tree stops it: not the service is done for, only this incarnation.
     leaving: bool,
 }
@@ -76,6 +80,8 @@ impl ServiceSupervisor {
             stops: Vec::new(),
             edit: None,
             since: None,
+            queued: None,
+            turn: None,
             leaving: false,
         }
     }
@@ -100,7 +106,7 @@ impl ServiceSupervisor {
         }
         self.edit = (cause != RestartCause::Boot).then_some(seen_at);
         self.since = self.edit;
-        self.feed(Input::Start(told(&cause)), ctx);
+        self.start_in_turn(&cause, ctx);
     }
 
     /// Hands an input to the life of the service, does what follows and tells it.
@@ -112,6 +118,7 @@ impl ServiceSupervisor {
             self.act(action, now, ctx);
         }
         self.publish(now, ctx);
+        self.end_turn();
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
@@ -125,7 +132,7 @@ impl ServiceSupervisor {
                 self.life.state(),
                 ServiceState::Exited | ServiceState::Failed
             ) {
-                self.parts.memory.release_socket();
+                self.parts.common.release(&self.parts.name);
             }
             self.answer_stops();
             if self.leaving {
@@ -156,80 +163,19 @@ impl ServiceSupervisor {
         }
     }
 
-    fn spawn(&mut self, now: Instant, ctx: &mut Context<Self>) {
-        let run = self.life.run();
-        let edit = self.edit.take();
-        self.since = Some(edit.unwrap_or(now));
-        if edit.is_some() && run > 1 {
-            self.parts.memory.count_watch_restart();
-        }
-        // Without a wish it misses the steps and is not started.
-        let Some(wish) = self.parts.memory.last_wish() else {
-            return;
-        };
-        let meanwhile = Meanwhile::default();
-        let start = Start {
-            run,
-            because: self.life.because().to_owned(),
-            service: self.parts.service(),
-            meanwhile: meanwhile.clone(),
-            spawner: wish.spawner,
-            log: self.parts.log.clone(),
-            memory: self.parts.memory.clone(),
-        };
-        self.spawning = Some((None, meanwhile));
-        let pool = self.parts.pool.clone();
-        let job = async move { pool.run(move || start.start()).await };
-        ctx.spawn(
-            job.into_actor(self)
-                .map(move |outcome, this, ctx| this.spawned(run, outcome, ctx)),
-        );
-    }
-
-    fn spawned(
-        &mut self,
-        run: u64,
-        outcome: Result<Result<Started, NotStarted>, JobError>,
-        ctx: &mut Context<Self>,
-    ) {
-        let meanwhile = self.spawning.take().and_then(|(action, _)| action);
-        let service = self.parts.service();
-        let ready_at_once =
-            service.kind == Kind::Service && Plan::of(&service, &Seen::default()).is_none();
-        let outcome = outcome.unwrap_or_else(|error| Err(NotStarted::Failed(error.to_string())));
-        let news = self.parts.news();
-        let watched = outcome.and_then(|started| {
-            let plan = Plan::of(&service, started.seen());
-            Run::watch(run, started, plan, &news)
-                .map_err(|error| NotStarted::Failed(error.to_string()))
-        });
-        match watched {
-            Err(NotStarted::InTheWay(why)) => return self.feed(Input::CannotStart(why), ctx),
-            Err(NotStarted::Failed(why)) => return self.feed(Input::SpawnFailed(why), ctx),
-            Ok(run) => self.run = Some(run),
-        }
-        self.feed(Input::Spawned, ctx);
-        let after = service.post_start.clone();
-        self.beside("post_start", after, UNHURRIED, |_| {});
-        match meanwhile {
-            Some(action) => self.act(action, now(), ctx),
-            None if ready_at_once => self.feed(Input::Healthy, ctx),
-            None => {}
-        }
-    }
-
     fn is_idle(&self) -> bool {
         self.run.is_none() && self.spawning.is_none()
     }
 
     fn publish(&mut self, now: Instant, ctx: &mut Context<Self>) {
         let pid = self.run.as_ref().map(|run| run.process().pid());
-        let standing = self.publisher.standing(
+        let mut standing = self.publisher.standing(
             &self.parts.service(),
             &self.life,
             pid,
             self.parts.memory.watch_restarts(),
         );
+        self.tell_queued(&mut standing);
         let after = self.since.map(|since| now.saturating_duration_since(since));
         let Some(news) = self.publisher.publish(standing, after) else {
             return;
@@ -256,6 +202,7 @@ impl Actor for ServiceSupervisor {
 
     fn stopping(&mut self, ctx: &mut Self::Context) -> Running {
         let first = !std::mem::replace(&mut self.leaving, true);
+        self.queued = None;
         if self.is_idle() {
             self.feed(Input::Stop(false), ctx);
             return Running::Stop;
@@ -355,6 +302,7 @@ impl Handler<StopService> for ServiceSupervisor {
     fn handle(&mut self, message: StopService, ctx: &mut Self::Context) -> Self::Result {
         let (gone, is_gone) = oneshot::channel();
         self.stops.push(gone);
+        self.queued = None;
         self.feed(Input::Stop(message.now), ctx);
         Box::pin(async move {
             // Dropped unanswered, it went with its supervisor.

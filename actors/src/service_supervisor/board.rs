@@ -7,7 +7,7 @@ use std::time::Duration;
 use hd_config::{Kind, Published, Service, ServiceNetwork, WatchSet};
 use tokio::sync::watch;
 
-use crate::model::report::{PublishedPort, ServiceReport, ServiceState};
+use crate::model::report::{PublishedPort, ReplicaReport, ServiceReport, ServiceState};
 
 /// What is known of one service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Standing {
     pub succeeded: bool,
     /// Whether its probe gave up.
     pub unhealthy: bool,
+    /// Whether it is to start anew when it has its turn.
+    pub is_due: bool,
 }
 
 impl Standing {
@@ -35,6 +37,7 @@ impl Standing {
             network: network(service),
             published: published(service),
             volumes: service.volumes.iter().map(ToString::to_string).collect(),
+            replica: replica(service),
             reason: "waiting for the steps".to_owned(),
             ..ServiceReport::default()
         };
@@ -52,7 +55,8 @@ impl Standing {
     }
 
     fn is_ready(&self) -> bool {
-        self.succeeded || (!self.oneshot && self.report.state == ServiceState::Ready)
+        let serves = !self.oneshot && self.report.state == ServiceState::Ready;
+        self.succeeded || (serves && !self.is_due)
     }
 
     fn has_failed(&self) -> bool {
@@ -63,6 +67,13 @@ impl Standing {
             _ => false,
         }
     }
+}
+
+fn replica(service: &Service) -> Option<ReplicaReport> {
+    service.replica.as_ref().map(|replica| ReplicaReport {
+        of: replica.of.clone(),
+        number: replica.number,
+    })
 }
 
 fn network(service: &Service) -> Option<String> {
@@ -126,6 +137,7 @@ impl Board {
                 network: fresh.report.network,
                 published: fresh.report.published,
                 volumes: fresh.report.volumes,
+                replica: fresh.report.replica,
                 ..known.report.clone()
             };
             let oneshot = fresh.oneshot;
@@ -149,16 +161,17 @@ impl Board {
         self.lock().get(service).cloned()
     }
 
-    /// Gives all reports by name.
+    /// Gives all reports by name, replicas by number.
     pub fn reports(&self) -> Vec<ServiceReport> {
         let suspended = self.suspended().clone();
-        self.lock()
-            .values()
-            .map(|standing| ServiceReport {
-                suspended: suspended.get(&standing.report.name).cloned(),
-                ..standing.report.clone()
-            })
-            .collect()
+        let standings = self.lock();
+        let reports = standings.values().map(|standing| ServiceReport {
+            suspended: suspended.get(&standing.report.name).cloned(),
+            ..standing.report.clone()
+        });
+        let mut reports: Vec<ServiceReport> = reports.collect();
+        reports.sort_by(|a, b| a.place().cmp(&b.place()));
+        reports
     }
 
     /// Notes whose rules are suspended, and why.

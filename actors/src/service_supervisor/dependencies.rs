@@ -61,6 +61,7 @@ mod tests {
             started: state != ServiceState::Waiting,
             succeeded: state == ServiceState::Exited && reason == "done",
             unhealthy: reason.starts_with("probe"),
+            is_due: false,
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hd_config::{Kind, Service};
 use hd_supervision::{Coalesce, Port};
 
+use super::common::Common;
 use super::lifecycle::Rules;
 use super::ports::{STOP_SLACK, ServicePorts};
 use crate::messages::{DependencyReady, RestartFor};
@@ -60,6 +61,7 @@ pub struct Directory(Arc<RwLock<BTreeMap<String, Listed>>>);
 struct Listed {
     ports: ServicePorts,
     definition: Definition,
+    common: Common,
 }
 
 impl Directory {
@@ -81,6 +83,7 @@ impl Directory {
                 let listed = Listed {
                     ports: ServicePorts::new(&service.name),
                     definition: Definition::new(service.clone(), grace),
+                    common: of_replicas(&all, service).unwrap_or_default(),
                 };
                 all.insert(service.name.clone(), listed);
             }
@@ -89,7 +92,28 @@ impl Directory {
 
     /// Strikes a service off.
     pub fn forget(&self, name: &str) {
-        self.write().remove(name);
+        if let Some(listed) = self.write().remove(name) {
+            listed.common.release(name);
+        }
+    }
+
+    /// Gives the services that names mean, replicas in the order of their numbers; all when there is no
+    /// name.
+    ///
+    /// # Errors
+    /// The first name that means none.
+    pub fn meant(&self, names: &[String]) -> Result<Vec<String>, String> {
+        let mut services = self.services();
+        services.sort_by_key(|one| {
+            let number = one.replica.as_ref().map_or(0, |replica| replica.number);
+            (one.declared().to_owned(), number)
+        });
+        let means = |name: &String| services.iter().any(|one| one.is_named(name));
+        if let Some(unknown) = names.iter().find(|name| !means(name)) {
+            return Err(unknown.clone());
+        }
+        services.retain(|one| names.is_empty() || names.iter().any(|name| one.is_named(name)));
+        Ok(services.iter().map(|one| one.name.clone()).collect())
     }
 
     /// Gives the names, sorted.
@@ -120,6 +144,10 @@ impl Directory {
             .map(|listed| listed.definition.clone())
     }
 
+    pub(crate) fn common(&self, name: &str) -> Option<Common> {
+        self.read().get(name).map(|listed| listed.common.clone())
+    }
+
     /// Gives who depends on a service, and how they hear of it.
     pub(crate) fn dependants(&self, name: &str) -> Vec<(String, Port<DependencyReady>)> {
         let all = self.read();
@@ -141,6 +169,16 @@ impl Directory {
     fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Listed>> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a new replica has in common with those that are listed.
+fn of_replicas(all: &BTreeMap<String, Listed>, service: &Service) -> Option<Common> {
+    let of = &service.replica.as_ref()?.of;
+    let is_one = |listed: &&Listed| {
+        let listed = listed.definition.service();
+        listed.replica.as_ref().is_some_and(|one| one.of == *of)
+    };
+    Some(all.values().find(is_one)?.common.clone())
 }
 
 fn needs(listed: &Listed, name: &str) -> bool {
@@ -202,7 +240,27 @@ mod tests {
         ports.dependency.offer(DependencyReady::look()).unwrap_err();
         assert_eq!(ports.dependency.name(), same.dependency.name());
         assert_eq!(directory.dependants("db")[0].0, "web");
-        directory.forget("web");
+        let mut replicas = [1, 2, 10].map(|number| {
+            let mut one = service(&format!("api-{number}"), &[]);
+            let of = "api".to_owned();
+            one.replica = Some(hd_config::Replica { of, number });
+            one
+        });
+        replicas.reverse();
+        for one in &replicas {
+            directory.define(one, Duration::from_secs(1));
+        }
+        let meant = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            directory.meant(&names)
+        };
+        assert_eq!(meant(&["api"]).unwrap(), ["api-1", "api-2", "api-10"]);
+        assert_eq!(meant(&["web", "api-2"]).unwrap(), ["api-2", "web"]);
+        assert_eq!(meant(&["db", "api-3"]), Err("api-3".to_owned()));
+        assert_eq!(meant(&[]).unwrap().len(), 5);
+        for name in ["web", "api-1", "api-2", "api-10"] {
+            directory.forget(name);
+        }
         assert_eq!(directory.names(), ["db"]);
         assert!(directory.dependants("db").is_empty());
     }

@@ -274,6 +274,10 @@ impl Reader for Unread {
     fn read(&self) -> Result<Declaration, Invalid> {
         Err(Invalid::from(&BatchError::new("config", "not read")))
     }
+
+    fn scale(&self, _: BTreeMap<String, u32>) -> Result<(), Invalid> {
+        Err(Invalid::from(&BatchError::new("config", "not read")))
+    }
 }
 
 impl World {

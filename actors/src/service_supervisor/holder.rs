@@ -88,6 +88,19 @@ pub(crate) fn listeners(reach: &Reach, port: u16) -> Vec<Listener> {
     tables.iter().flat_map(|table| parse(table, port)).collect()
 }
 
+/// Gives the inode of a connection from `peer` to a port, once somebody has accepted it: before, it has
+/// none.
+pub(crate) fn accepted(reach: &Reach, port: u16, peer: SocketAddr) -> Option<u64> {
+    let directory = reach.tables();
+    let table = |name| fs::read_to_string(directory.join(name)).unwrap_or_default();
+    let find = |name| {
+        table(name)
+            .lines()
+            .find_map(|line| connection(line, port, peer))
+    };
+    ["tcp", "tcp6"].into_iter().find_map(find)
+}
+
 /// Finds a process that holds a socket, among those this process may look into.
 pub(crate) fn holder(inode: u64) -> Option<Holder> {
     let socket = format!("socket:[{inode}]");
@@ -135,6 +148,18 @@ fn listener(line: &str, wanted: u16) -> Option<Listener> {
         inode,
         waiting,
     })
+}
+
+/// Reads such a line as that of an accepted connection.
+fn connection(line: &str, port: u16, peer: SocketAddr) -> Option<u64> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let (_, to) = fields.get(1)?.split_once(':')?;
+    let (from, from_port) = fields.get(2)?.split_once(':')?;
+    let is_it = u16::from_str_radix(to, 16).ok()? == port
+        && u16::from_str_radix(from_port, 16).ok()? == peer.port()
+        && parse_address(from)?.to_canonical() == peer.ip().to_canonical();
+    let inode: u64 = fields.get(9)?.parse().ok()?;
+    (is_it && inode > 0).then_some(inode)
 }
 
 fn is_local(address: IpAddr) -> bool {
@@ -235,6 +260,18 @@ mod tests {
         drop((server, listener));
         drop(client);
         assert_eq!(in_use(&Reach::Host, port), None);
+    }
+
+    #[test]
+    fn a_connection_has_a_holder_once_it_is_accepted() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let peer = client.local_addr().unwrap();
+        assert_eq!(accepted(&Reach::Host, port, peer), None);
+        let _server = listener.accept().unwrap();
+        let inode = accepted(&Reach::Host, port, peer).unwrap();
+        assert_eq!(holder(inode).unwrap().pid, std::process::id());
     }
 
     #[test]

@@ -1,14 +1,10 @@
 //! What outlives a supervisor that panicked: the wish it served, and where its service stood.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use hd_config::Published;
 use hd_store::Id;
 
-use super::forward::Forwarding;
 use super::lifecycle::Past;
-use super::socket::HeldSocket;
 use super::spawner::{Process, Spawner};
 use crate::messages::{Origin, RestartCause};
 
@@ -35,8 +31,6 @@ struct Remembered {
     past: Past,
     watch_restarts: u64,
     process: Option<Weak<dyn Process>>,
-    socket: Option<HeldSocket>,
-    published: Option<Forwarding>,
 }
 
 impl Memory {
@@ -80,49 +74,6 @@ impl Memory {
     /// Gives the process that was started last, if it may still be there.
     pub(crate) fn process(&self) -> Option<Arc<dyn Process>> {
         self.lock().process.as_ref()?.upgrade()
-    }
-
-    /// Gives the listening socket that hd holds for it, made by `hold` when there is none yet.
-    pub(crate) fn socket(
-        &self,
-        hold: impl FnOnce() -> Result<HeldSocket, String>,
-    ) -> Result<HeldSocket, String> {
-        let mut held = self.lock();
-        if let Some(socket) = &held.socket {
-            return Ok(socket.clone());
-        }
-        let socket = hold()?;
-        held.socket = Some(socket.clone());
-        Ok(socket)
-    }
-
-    /// Gives the listening socket up unless it is this one.
-    pub(crate) fn hold_only(&self, wanted: Option<(IpAddr, u16)>) {
-        let mut held = self.lock();
-        held.socket.take_if(|socket| wanted != Some(socket.place()));
-    }
-
-    /// Listens on published ports, by `start` unless exactly those are listened to already.
-    pub(crate) fn publish(
-        &self,
-        ports: &[Published],
-        start: impl FnOnce() -> Result<Forwarding, String>,
-    ) -> Result<(), String> {
-        let mut held = self.lock();
-        let are_these = |one: &Forwarding| one.ports() == ports;
-        if !held.published.as_ref().is_some_and(are_these) {
-            held.published = None;
-            if !ports.is_empty() {
-                held.published = Some(start()?);
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives the listening sockets up: who connects to a service that stays stopped is refused.
-    pub(crate) fn release_socket(&self) {
-        let mut held = self.lock();
-        (held.socket, held.published) = (None, None);
     }
 
     fn lock(&self) -> MutexGuard<'_, Remembered> {

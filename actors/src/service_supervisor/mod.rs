@@ -3,10 +3,12 @@
 pub mod actor;
 mod announced;
 pub mod board;
+mod common;
 mod connect;
 mod dependencies;
 pub mod directory;
 mod forward;
+mod held;
 mod holder;
 mod hooks;
 mod input;

@@ -10,6 +10,7 @@ use hd_supervision::{
 
 use super::actor::ServiceSupervisor;
 use super::board::Board;
+use super::common::Common;
 use super::directory::{Definition, Directory};
 use super::lifecycle::Rules;
 use super::log::ServiceLog;
@@ -90,6 +91,8 @@ pub(crate) struct Parts {
     pub(crate) pool: Pool,
     pub(crate) log: ServiceLog,
     pub(crate) memory: Memory,
+    /// What it shares with other replicas.
+    pub(crate) common: Common,
 }
 
 impl Parts {
@@ -157,6 +160,7 @@ pub(crate) fn parts(context: &ServiceContext, service: &str) -> Result<Parts, Ba
             context.shared.events.clone(),
         ),
         memory: Memory::default(),
+        common: directory.common(service).unwrap_or_default(),
     })
 }
 

@@ -1,7 +1,6 @@
 //! Finds out whether a service is ready: a thread per run that ends with the run.
 
-use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,19 +10,15 @@ use hd_config::Probe;
 use hd_supervision::Port;
 
 use super::connect::connect_to;
-use super::holder;
 use super::reach::Reach;
 use super::schedule::{Check, Plan, Schedule};
 use super::spawner::Process;
 use super::tls::{self, Wire};
+use super::{held, holder};
 use crate::messages::Probed;
 
 /// Longest head of an HTTP answer that is read.
 const HEAD_MAX: usize = 8 * 1024;
-/// Pause before the queue of a socket is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
-/// How long one look at the queue of a held socket takes at most: each leaves a connection in it.
-const ACCEPTED_WITHIN: Duration = Duration::from_millis(500);
 /// How long the supervisor may take to accept an answer before it is tried again.
 const TELL_WITHIN: Duration = Duration::from_secs(5);
 
@@ -79,7 +74,8 @@ fn check(plan: &Plan, process: &dyn Process) -> Result<(), String> {
     let reach = &process.reach();
     match &plan.check {
         Check::Port(port) => own_port(*port, plan.timeout, process),
-        Check::Held(port) => accepted(reach, *port, plan.timeout),
+        Check::Held(port) => held::accepted(reach, *port, plan.timeout),
+        Check::HeldByAll(port) => held::accepted_by(process, *port, plan.timeout),
         Check::Log(seen) => seen.check(),
         Check::Announced => process.announced(),
         // The plan has made them `Check::Log` and `Check::Announced`.
@@ -124,34 +120,6 @@ fn own_port(port: u16, within: Duration, process: &dyn Process) -> Result<(), St
         // A holder that may not be looked up is taken for the service: the port was free before it.
         _ => Ok(()),
     }
-}
-
-/// Tells whether somebody accepts on a port that hd listens on itself: a connection of our own, on
-/// which nothing is sent, is answered or ended, or the queue of the socket shrinks.
-fn accepted(reach: &Reach, port: u16, within: Duration) -> Result<(), String> {
-    let waiting = || {
-        holder::listeners(reach, port)
-            .first()
-            .map(|listener| listener.waiting)
-    };
-    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let failed = |e: io::Error| format!("{local}: {e}");
-    let mut stream = connect_to(reach, local, within)?;
-    stream.shutdown(Shutdown::Write).map_err(failed)?;
-    stream.set_read_timeout(Some(LOOK_AGAIN)).map_err(failed)?;
-    let (deadline, mut before) = (Instant::now() + within.min(ACCEPTED_WITHIN), waiting());
-    while Instant::now() < deadline {
-        let silent = stream.read(&mut [0]).is_err_and(|error| {
-            use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
-            matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
-        });
-        let now = waiting();
-        if !silent || now == Some(0) || now < before {
-            return Ok(());
-        }
-        before = now;
-    }
-    Err(format!("nobody accepts on port {port} yet"))
 }
 
 fn connect(reach: &Reach, host: &str, port: u16, within: Duration) -> Result<TcpStream, String> {

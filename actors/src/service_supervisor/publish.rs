@@ -73,6 +73,7 @@ impl Publisher {
             started: self.published.started || pid.is_some(),
             succeeded: life.succeeded(),
             unhealthy: life.unhealthy(),
+            is_due: false,
         }
     }
 

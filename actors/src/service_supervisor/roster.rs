@@ -41,11 +41,18 @@ impl Roster {
     /// anything new begins: it may take over a port.
     pub async fn follow(&self, project: &Project) -> Result<(), BatchError> {
         let _one = self.one_at_a_time.lock().await;
-        for name in self.gone(project) {
-            self.retire(&name).await;
-        }
         let order = start_order(&project.services).map_err(|e| BatchError::new("config", e))?;
         let (directory, grace) = (&self.context.directory, project.options.restart_grace);
+        let gone = self.gone(project);
+        for service in &order {
+            // Who depended on what is gone depends on it no more, and is not waited for.
+            if directory.definition(&service.name).is_some() {
+                directory.define(service, grace);
+            }
+        }
+        for name in gone {
+            self.retire(&name).await;
+        }
         let known: BTreeSet<String> = directory.names().into_iter().collect();
         // All are listed before the first begins: it may depend on any of them.
         for service in &order {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use hd_config::Service;
 use hd_supervision::{Port, Refused};
 
+use super::common::Common;
 use super::forward::Forwarding;
 use super::holder;
 use super::hooks::{self, Meanwhile};
@@ -42,6 +43,7 @@ pub(crate) struct Start {
     pub(crate) spawner: Arc<dyn Spawner>,
     pub(crate) log: ServiceLog,
     pub(crate) memory: Memory,
+    pub(crate) common: Common,
 }
 
 /// Why there is no run.
@@ -102,11 +104,11 @@ impl Start {
         let reach = reach.map_err(|e| NotStarted::Failed(e.to_string()))?;
         let published = match &reach {
             Reach::Within(network) => {
-                let (name, ports) = (&self.service.name, &self.service.ports);
-                self.memory
+                let (name, ports) = (self.service.declared(), &self.service.ports);
+                self.common
                     .publish(ports, || Forwarding::start(name, ports, network))
             }
-            Reach::Host => self.memory.publish(&[], || Err(String::new())),
+            Reach::Host => self.common.publish(&[], || Err(String::new())),
         };
         published.map_err(NotStarted::InTheWay)?;
         Ok(reach)
@@ -115,7 +117,7 @@ impl Start {
     /// Gives the socket to hand over; where none is held, the port must be free.
     fn socket(&self) -> Result<Option<OwnedFd>, NotStarted> {
         let held = self.service.socket.zip(self.service.port);
-        self.memory.hold_only(held);
+        self.common.used_by(&self.service.name, held);
         let reach = self.reach()?;
         let Some(port) = self.service.port else {
             return Ok(None);
@@ -125,7 +127,7 @@ impl Start {
             return who.map_or(Ok(None), |who| Err(NotStarted::InTheWay(who)));
         };
         let held = self
-            .memory
+            .common
             .socket(|| HeldSocket::listen(&reach, address, port))
             .map_err(NotStarted::InTheWay)?;
         let descriptor = held.descriptor();

@@ -26,6 +26,8 @@ pub(crate) enum Check {
     Port(u16),
     /// Somebody accepts from the socket on this port that hd holds.
     Held(u16),
+    /// The service accepts from it, though other replicas do so too.
+    HeldByAll(u16),
     /// A line was printed.
     Log(Seen),
     /// The service has said so.
@@ -69,10 +71,10 @@ impl Plan {
             });
         }
         let port = service.port.filter(|_| service.kind == Kind::Service)?;
-        let check = if service.socket.is_some() {
-            Check::Held(port)
-        } else {
-            Check::Port(port)
+        let check = match (service.socket, &service.replica) {
+            (None, _) => Check::Port(port),
+            (Some(_), None) => Check::Held(port),
+            (Some(_), Some(_)) => Check::HeldByAll(port),
         };
         Some(Self {
             // A refused connection is cheap; looking at a held socket is not.

@@ -18,6 +18,15 @@ pub(crate) struct KillArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ScaleArgs {
+    /// How many of which; holds until hd ends, then `replicas` of hd.toml
+    #[arg(value_name = "SERVICE=N", required = true, value_parser = super::lifecycle::scale)]
+    pub(crate) counts: Vec<(String, u32)>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct WaitArgs {
     /// Give up after this time (`30s`, `2m`) with exit code 5
     #[arg(short, long, value_name = "TIME")]
@@ -78,6 +87,12 @@ pub(super) fn services() -> ArgValueCandidates {
         let candidate = |service: hd_config::Service| {
             CompletionCandidate::new(service.name).help(Some(service.command.to_string().into()))
         };
-        services.into_iter().map(candidate).collect()
+        let groups = services.iter().filter_map(|one| {
+            let first = one.replica.as_ref().filter(|replica| replica.number == 1)?;
+            let all = CompletionCandidate::new(first.of.clone());
+            Some(all.help(Some("all its replicas".into())))
+        });
+        let groups: Vec<CompletionCandidate> = groups.collect();
+        services.into_iter().map(candidate).chain(groups).collect()
     })
 }

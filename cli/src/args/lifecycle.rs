@@ -39,11 +39,23 @@ pub(crate) struct UpArgs {
     /// Run at most so many steps at a time [default: one for each processor]
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
+    /// Run so many replicas of a service, whatever hd.toml says; can be given again
+    #[arg(long, value_name = "SERVICE=N", value_parser = scale)]
+    pub(crate) scale: Vec<(String, u32)>,
     #[command(flatten)]
     pub(crate) place: Place,
     /// This process is the one in the background.
     #[arg(long, hide = true)]
     pub(crate) background: bool,
+}
+
+/// `web=3`.
+pub(super) fn scale(text: &str) -> Result<(String, u32), String> {
+    let (service, count) = text.split_once('=').ok_or("like web=3")?;
+    let count = count
+        .parse()
+        .map_err(|_| format!("{count:?} is no number of replicas"))?;
+    Ok((service.to_owned(), count))
 }
 
 #[derive(Debug, Args)]

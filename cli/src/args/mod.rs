@@ -20,7 +20,7 @@ use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use beside::{CompletionArgs, KillArgs, LsArgs, PortArgs, Shell, WaitArgs};
+pub(crate) use beside::{CompletionArgs, KillArgs, LsArgs, PortArgs, ScaleArgs, Shell, WaitArgs};
 pub(crate) use cache::{CacheRmArgs, CacheVerb};
 pub(crate) use cas::CasVerb;
 pub(crate) use dag::{DagDiffArgs, DagVerb};
@@ -91,6 +91,8 @@ pub(crate) enum Verb {
     Restart(ServicesArgs),
     /// Kill services and keep them stopped, or send them a signal
     Kill(KillArgs),
+    /// Run so many replicas of services from now on
+    Scale(ScaleArgs),
     /// Wait until services are ready, one-shots done
     Wait(WaitArgs),
     /// Print the address a service listens on

@@ -1,15 +1,13 @@
-//! What is asked of a running instance: `hd kill`, `wait`, `port`, `attach`, `events`.
-
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+//! What is asked of a running instance: `hd kill`, `wait`, `attach`, `events`.
 
 use hd_actors::control::protocol::{Request, ServiceAction};
-use hd_actors::model::report::{PublishedPort, Report, ServiceReport};
+use hd_actors::model::report::{Report, ServiceReport};
 use hd_config::Signal;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 use serde_json::json;
 
 use super::up::{attach as up_attach, targets};
-use crate::args::{KillArgs, Place, PortArgs, WaitArgs};
+use crate::args::{KillArgs, Place, WaitArgs};
 use crate::client::{Client, PROMPT, not_running};
 use crate::error::{CliError, Outcome, exit};
 use crate::leftovers;
@@ -20,14 +18,18 @@ fn connect(located: &Located) -> Result<Client, CliError> {
     leftovers::find(located)?.ok_or_else(|| not_running(&shown(&located.config)))
 }
 
-fn report(located: &Located) -> Result<Report, CliError> {
+pub(super) fn report(located: &Located) -> Result<Report, CliError> {
     connect(located)?.report(&Request::Status, Some(PROMPT))
 }
 
-fn find<'a>(report: &'a Report, name: &str) -> Result<&'a ServiceReport, CliError> {
-    let known = report.services.iter().map(|service| service.name.as_str());
-    let found = report.services.iter().find(|service| service.name == name);
-    found.ok_or_else(|| targets::unknown(known, name))
+/// The services that a name means: one, or all replicas of one.
+pub(super) fn find<'a>(report: &'a Report, name: &str) -> Result<Vec<&'a ServiceReport>, CliError> {
+    let all = report.services.iter();
+    let found: Vec<_> = all.clone().filter(|one| one.is_named(name)).collect();
+    match found.is_empty() {
+        true => Err(targets::unknown(all.map(|one| one.name.as_str()), name)),
+        false => Ok(found),
+    }
 }
 
 /// Kills services, or sends a signal to their main processes.
@@ -47,15 +49,16 @@ pub(crate) fn kill(args: KillArgs, outer: Place, output: Output) -> Outcome {
     } else {
         args.services
     };
+    let mut meant = Vec::new();
     for name in &named {
-        find(&report, name)?;
+        meant.extend(find(&report, name)?);
     }
     if signal == Signal::Kill {
         let (action, names) = (ServiceAction::Kill, named.clone());
         connect(&located)?.done(&Request::Service { action, names }, false)?;
     } else {
-        for name in &named {
-            send(find(&report, name)?, signal)?;
+        for service in meant {
+            send(service, signal)?;
         }
     }
     if output.json {
@@ -127,67 +130,10 @@ fn waiting(report: &Report, names: &[String]) -> Vec<String> {
     use hd_actors::model::report::ServiceState::{Exited, Ready};
     let all = report.services.iter();
     let late = all.filter(|one| {
-        (names.is_empty() || names.contains(&one.name)) && !matches!(one.state, Ready | Exited)
+        (names.is_empty() || names.iter().any(|name| one.is_named(name)))
+            && !matches!(one.state, Ready | Exited)
     });
     late.map(|one| one.name.clone()).collect()
-}
-
-/// Prints where a service listens.
-pub(crate) fn port(args: PortArgs, outer: Place, output: Output) -> Outcome {
-    let located = project::locate(&args.place.or(outer), None)?;
-    let report = report(&located)?;
-    let service = find(&report, &args.service)?;
-    if service.network.is_some() {
-        return published(service, args.target, output);
-    }
-    let port = service
-        .port
-        .filter(|port| args.target.is_none_or(|target| target == *port));
-    let port = port.ok_or_else(|| {
-        let message = format!("{} has no port", service.name);
-        CliError::new("usage", exit::USAGE, message)
-            .at(&*service.name)
-            .hint("`port = 3000` (or \"auto\") in hd.toml says where it listens")
-    })?;
-    let loaded = located.load().ok();
-    let held = loaded.and_then(|loaded| loaded.project.service(&service.name)?.socket);
-    let host = held.unwrap_or(IpAddr::from(Ipv4Addr::LOCALHOST));
-    if output.json {
-        let host = host.to_string();
-        output.value(&json!({"schema": 1, "service": service.name, "host": host, "port": port}))?;
-    } else {
-        output.data(&format!("{}\n", SocketAddr::new(host, port)))?;
-    }
-    Ok(0)
-}
-
-/// Prints where an isolated service is reached: one line for each port it publishes.
-fn published(service: &ServiceReport, target: Option<u16>, output: Output) -> Outcome {
-    let all = service.published.iter();
-    let all = all.filter(|one| target.is_none_or(|target| target == one.target));
-    let all: Vec<&PublishedPort> = all.collect();
-    let Some(first) = all.first() else {
-        let what = target.map_or("no port".to_owned(), |port| format!("no port {port}"));
-        let message = format!("{} publishes {what}", service.name);
-        return Err(CliError::new("usage", exit::USAGE, message)
-            .at(&*service.name)
-            .hint("`ports = [\"8080:80\"]` in hd.toml does"));
-    };
-    if output.json {
-        let value = json!({
-            "schema": 1, "service": service.name, "host": first.address, "port": first.port,
-            "published": all,
-        });
-        return output.value(&value).map(|()| 0);
-    }
-    for one in all {
-        let address: IpAddr = one
-            .address
-            .parse()
-            .unwrap_or(IpAddr::from(Ipv4Addr::LOCALHOST));
-        output.data(&format!("{}\n", SocketAddr::new(address, one.port)))?;
-    }
-    Ok(0)
 }
 
 /// Prints what happens until hd ends.

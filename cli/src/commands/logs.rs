@@ -25,7 +25,8 @@ pub(crate) fn run(args: &LogsArgs, place: &Place, output: Output) -> Outcome {
     let mut running = leftovers::find(&located)?.is_some();
     let directory = located.paths.service_logs();
     let failed = |e: std::io::Error| CliError::io("read the logs in", &directory, &e);
-    let mut merge = Merge::open(&directory, &chosen(args, &located)?, args.tail).map_err(failed)?;
+    let (meant, all_of) = chosen(args, &located)?;
+    let mut merge = Merge::open(&directory, &meant, args.tail).map_err(failed)?;
     let how = How {
         output,
         prefix: !args.no_prefix,
@@ -46,13 +47,12 @@ pub(crate) fn run(args: &LogsArgs, place: &Place, output: Output) -> Outcome {
             looked = Instant::now();
             running = client::open(&located.paths.socket())?.is_some();
         }
-        if args.services.is_empty() {
-            let found = names(&directory).map_err(failed)?;
-            found
-                .iter()
-                .try_for_each(|name| merge.add(name))
-                .map_err(failed)?;
-        }
+        let mut found = names(&directory).map_err(failed)?;
+        found.retain(|found| {
+            args.services.is_empty() || all_of.iter().any(|name| is_replica(found, name))
+        });
+        let added = found.iter().try_for_each(|name| merge.add(name));
+        added.map_err(failed)?;
         if !watch.wakes() {
             watch = Watch::new(&directory);
         }
@@ -62,24 +62,29 @@ pub(crate) fn run(args: &LogsArgs, place: &Place, output: Output) -> Outcome {
     Ok(0)
 }
 
-/// Gives the services asked for; all that have a log when none is named.
-fn chosen(args: &LogsArgs, located: &Located) -> Result<Vec<String>, CliError> {
+/// Gives the services asked for, all that have a log when none is named; and the names that mean all
+/// replicas of a service.
+fn chosen(args: &LogsArgs, located: &Located) -> Result<(Vec<String>, Vec<String>), CliError> {
     let directory = located.paths.service_logs();
     let mut found = names(&directory).map_err(|e| CliError::io("list", &directory, &e))?;
     if args.services.is_empty() {
-        return Ok(found);
+        return Ok((found, Vec::new()));
     }
     if let Ok(loaded) = located.load() {
-        found.extend(
-            loaded
-                .project
-                .services
-                .iter()
-                .map(|service| service.name.clone()),
-        );
+        let services = loaded.project.services.iter();
+        found.extend(services.map(|service| service.name.clone()));
     }
+    found.sort();
+    found.dedup();
+    let all_of = args.services.iter().filter(|name| !found.contains(name));
+    let all_of: Vec<String> = all_of.cloned().collect();
+    let mut meant = Vec::new();
     for name in &args.services {
-        if !found.contains(name) {
+        let is_meant =
+            |found: &&String| *found == name || all_of.contains(name) && is_replica(found, name);
+        let before = meant.len();
+        meant.extend(found.iter().filter(is_meant).cloned());
+        if meant.len() == before {
             let near = nearest(name, found.iter().map(String::as_str));
             let hint = near.map(|near| format!("did you mean `{near}`?"));
             return Err(CliError::new(
@@ -90,7 +95,24 @@ fn chosen(args: &LogsArgs, located: &Located) -> Result<Vec<String>, CliError> {
             .hint(hint.unwrap_or_else(|| "`hd ps` lists them".to_owned())));
         }
     }
-    Ok(args.services.clone())
+    meant.sort_by_key(|name| by_number(name));
+    meant.dedup();
+    Ok((meant, all_of))
+}
+
+/// Tells whether a log is that of a replica of a service, which the file need not know any more.
+fn is_replica(log: &str, service: &str) -> bool {
+    let number = log
+        .strip_prefix(service)
+        .and_then(|rest| rest.strip_prefix('-'));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// The order of replicas: `web-2` before `web-10`.
+fn by_number(name: &str) -> (String, u32) {
+    let split = name.rsplit_once('-');
+    let number = split.and_then(|(of, number)| Some((of.to_owned(), number.parse().ok()?)));
+    number.unwrap_or_else(|| (name.to_owned(), 0))
 }
 
 struct How {

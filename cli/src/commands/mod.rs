@@ -19,6 +19,7 @@ mod inside;
 mod logs;
 mod ls;
 mod plan;
+mod port;
 mod prune;
 mod service;
 mod snapshot;
@@ -67,9 +68,10 @@ pub(crate) fn run(cli: Cli, output: Output, started: Instant) -> Outcome {
         Verb::Start(args) => service::start(args, outer, output),
         Verb::Stop(args) => service::stop(args, outer, output),
         Verb::Restart(args) => service::restart(args, outer, output),
+        Verb::Scale(args) => service::scale(args, outer, output),
         Verb::Kill(args) => beside::kill(args, outer, output),
         Verb::Wait(args) => beside::wait(args, outer, output),
-        Verb::Port(args) => beside::port(args, outer, output),
+        Verb::Port(args) => port::run(args, outer, output),
         Verb::Diff(args) => written::diff(args, outer, output),
         Verb::Reset(args) => written::reset(args, outer, output),
         Verb::Snapshot(args) => snapshot::run(args, outer, output),

@@ -1,9 +1,11 @@
-//! `hd start`, `hd stop`, `hd restart`.
+//! `hd start`, `hd stop`, `hd restart`, `hd scale`.
+
+use std::collections::BTreeMap;
 
 use hd_actors::control::protocol::{Request, ServiceAction};
 use serde_json::json;
 
-use crate::args::{Place, ServicesArgs};
+use crate::args::{Place, ScaleArgs, ServicesArgs};
 use crate::client::not_running;
 use crate::error::Outcome;
 use crate::leftovers;
@@ -23,6 +25,27 @@ pub(crate) fn stop(args: ServicesArgs, outer: Place, output: Output) -> Outcome 
 /// Stops services and starts them again.
 pub(crate) fn restart(args: ServicesArgs, outer: Place, output: Output) -> Outcome {
     act(args, outer, output, ServiceAction::Restart, "restarted")
+}
+
+/// Runs so many replicas.
+pub(crate) fn scale(args: ScaleArgs, outer: Place, output: Output) -> Outcome {
+    let located = project::locate(&args.place.or(outer), None)?;
+    let client = leftovers::find(&located)?.ok_or_else(|| not_running(&shown(&located.config)))?;
+    let services: BTreeMap<String, u32> = args.counts.into_iter().collect();
+    let told = services
+        .iter()
+        .map(|(name, count)| format!("{name}: {count}"));
+    let told = told.collect::<Vec<_>>().join(", ");
+    let request = Request::Scale {
+        services: services.clone(),
+    };
+    client.done(&request, false)?;
+    if output.json {
+        output.value(&json!({"schema": 1, "replicas": services}))?;
+    } else {
+        output.talk(&told);
+    }
+    Ok(0)
 }
 
 fn act(

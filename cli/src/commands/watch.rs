@@ -57,11 +57,13 @@ fn explain(located: &Located, path: &Path, output: Output) -> Outcome {
     let path = inside(located, path)?;
     let project = located.load()?.project;
     let hidden = hidden_by(&located.directory, &project.file_filter(), &path);
-    let effects: Vec<Effect> = project
+    let mut effects: Vec<Effect> = project
         .services
         .iter()
         .map(|one| effect(one, &path))
         .collect();
+    // Replicas do the same.
+    effects.dedup_by(|a, b| a.service == b.service);
     let watched = effects.iter().any(|effect| effect.by.is_some());
     if output.json {
         let (by, show) = hidden.clone().unzip();
@@ -121,8 +123,8 @@ fn inside(located: &Located, path: &Path) -> Result<TreePath, CliError> {
 fn effect(service: &Service, path: &TreePath) -> Effect {
     if service.watch.is_auto() {
         return Effect {
-            service: service.name.clone(),
-            does: format!("restart, if {} has read it", service.name),
+            service: service.declared().to_owned(),
+            does: format!("restart, if {} has read it", service.declared()),
             by: Some("auto".to_owned()),
         };
     }
@@ -134,7 +136,7 @@ fn effect(service: &Service, path: &TreePath) -> Effect {
         Some(WatchAction::None) => "nothing".to_owned(),
     };
     Effect {
-        service: service.name.clone(),
+        service: service.declared().to_owned(),
         does,
         by: service.watch.matched_by(path.as_bytes()).map(str::to_owned),
     }

@@ -50,7 +50,7 @@ pub(crate) fn run(place: &Place, name: Option<&str>, output: Output) -> Outcome 
 }
 
 fn known(project: &Project, name: &str) -> Result<(), CliError> {
-    if project.step(name).is_some() || project.service(name).is_some() {
+    if project.step(name).is_some() || project.named(name).next().is_some() {
         return Ok(());
     }
     let steps = project
@@ -84,7 +84,7 @@ fn chosen<'r>(
     let step = |step: &&StepReport| name.is_none_or(|name| step.name == name || step.slug == name);
     let steps: Vec<_> = report.steps.iter().filter(step).collect();
     let service = |service: &&ServiceReport| {
-        steps.is_empty() && name.is_some_and(|name| service.name == name)
+        steps.is_empty() && name.is_some_and(|name| service.is_named(name))
     };
     let services = report.services.iter().filter(service).collect();
     (steps, services)

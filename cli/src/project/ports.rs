@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use hd_actors::model::instance::InstancePaths;
 use hd_actors::model::report::Report;
-use hd_config::{Project, Service};
+use hd_config::service::port_variable;
+use hd_config::{Project, Replica, Service};
 
 /// Gives each service that wants one a port: that of `last`, else a free one.
 ///
@@ -16,22 +17,33 @@ pub(super) fn assign(project: &mut Project, last: &BTreeMap<String, u16>) {
         taken.extend(service.port);
         taken.extend(service.ports.iter().filter_map(|one| one.port));
     }
+    // Ports that all replicas of a service have, by its name and theirs inside.
+    let mut shared: BTreeMap<(String, u16), u16> = BTreeMap::new();
     for service in project.services.iter_mut().filter(|one| one.auto_port) {
         let before = last.get(&service.name).copied();
         let wanted = before.filter(|port| !taken.contains(port));
+        let all = (service.declared().to_owned(), 0);
+        let known = shared
+            .get(&all)
+            .copied()
+            .filter(|_| service.socket.is_some());
         // Without any free port the service is told of a port by nobody, and fails by itself.
-        if let Some(port) = wanted.or_else(|| free(&taken)) {
+        if let Some(port) = known.or(wanted).or_else(|| free(&taken)) {
             taken.insert(port);
+            shared.insert(all, port);
             service.assign_port(port);
         }
     }
     for service in &mut project.services {
-        let name = service.name.clone();
+        let (name, declared) = (service.name.clone(), service.declared().to_owned());
         for one in service.ports.iter_mut().filter(|one| one.auto) {
             let before = last.get(&published(&name, one.target)).copied();
             let wanted = before.filter(|port| !taken.contains(port));
-            one.port = wanted.or_else(|| free(&taken));
+            let all = (declared.clone(), one.target);
+            let known = shared.get(&all).copied();
+            one.port = known.or(wanted).or_else(|| free(&taken));
             taken.extend(one.port);
+            shared.extend(one.port.map(|port| (all, port)));
         }
     }
 }
@@ -55,13 +67,21 @@ fn published(service: &str, target: u16) -> String {
     format!("{service}:{target}")
 }
 
-/// Gives what every service is told of the ports of all: `HD_PORT_WEB=3000`.
+/// Gives what every service is told of the ports of all: `HD_PORT_WEB=3000`; of replicas, that of the
+/// first by the name of all, and each by its own.
 pub(super) fn variables(project: &Project) -> BTreeMap<String, String> {
     let told = |service: &Service| Some((service.port_variable(), service.port?.to_string()));
-    project.services.iter().filter_map(told).collect()
+    let first = |service: &Service| {
+        let replica = service.replica.as_ref().filter(|one| one.number == 1)?;
+        Some((port_variable(&replica.of), service.port?.to_string()))
+    };
+    let services = &project.services;
+    let firsts = services.iter().filter_map(first);
+    services.iter().filter_map(told).chain(firsts).collect()
 }
 
-/// Gives what one service is told: the ports of all, and its own as `PORT` when hd chose it.
+/// Gives what one service is told: the ports of all, its own as `PORT` when hd chose it, and which
+/// replica it is.
 pub(super) fn of_service(
     service: &Service,
     ports: &BTreeMap<String, String>,
@@ -69,6 +89,9 @@ pub(super) fn of_service(
     let mut env = ports.clone();
     if let Some(port) = service.port.filter(|_| service.auto_port) {
         env.insert("PORT".to_owned(), port.to_string());
+    }
+    if let Some(replica) = &service.replica {
+        env.insert(Replica::VARIABLE.to_owned(), replica.number.to_string());
     }
     env
 }
@@ -111,6 +134,35 @@ mod tests {
         [services.a]\ncommand = \"a\"\nport = \"auto\"\n\
         [services.b-c]\ncommand = \"b\"\nport = \"auto\"\nhealthcheck = { http = \"/\" }\n\
         [services.d]\ncommand = \"d\"\nport = 4711\n";
+
+    #[test]
+    fn replicas_have_a_port_each_or_share_that_of_a_held_socket() {
+        let toml = "[environment]\nname = \"x\"\n\
+            [services.a]\ncommand = \"a\"\nport = \"auto\"\nreplicas = 2\n\
+            [services.b]\ncommand = \"b\"\nport = \"auto\"\nsocket = true\nreplicas = 2\n";
+        let mut project = hd_config::parse(toml, "hd.toml").unwrap();
+        assign(&mut project, &BTreeMap::new());
+        let ports: Vec<u16> = project.services.iter().filter_map(|one| one.port).collect();
+        assert!(ports[0] != ports[1] && ports[1] != ports[2] && ports[2] == ports[3]);
+        let told = variables(&project);
+        let port = |at: usize| ports[at].to_string();
+        assert_eq!(
+            (&told["HD_PORT_A"], &told["HD_PORT_A_1"]),
+            (&port(0), &port(0))
+        );
+        assert_eq!(
+            (&told["HD_PORT_A_2"], &told["HD_PORT_B"]),
+            (&port(1), &port(2))
+        );
+        let env = of_service(&project.services[1], &told);
+        assert_eq!(
+            (env["PORT"].clone(), env["HD_REPLICA"].as_str()),
+            (port(1), "2")
+        );
+        let mut again = hd_config::parse(toml, "hd.toml").unwrap();
+        assign(&mut again, &assigned(&project));
+        assert_eq!(assigned(&again), assigned(&project));
+    }
 
     #[test]
     fn ports_are_free_told_to_all_and_the_same_next_time() {

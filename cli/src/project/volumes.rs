@@ -20,7 +20,7 @@ pub(super) fn missing(
             if let VolumeSource::Bind(path) = &volume.source
                 && !host_source(path, directory, home.as_deref()).exists()
             {
-                let key = format!("services.{}.volumes[{number}]", service.name);
+                let key = format!("services.{}.volumes[{number}]", service.declared());
                 return Some((key, path.clone()));
             }
         }

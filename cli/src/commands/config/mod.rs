@@ -1,6 +1,7 @@
 //! `hd config`: what hd.toml comes to, and where each value came from.
 
 mod image;
+mod service;
 mod values;
 
 use serde_json::json;

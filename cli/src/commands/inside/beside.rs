@@ -71,7 +71,7 @@ fn candidates<'a>(
     let mut services: Vec<_> = report.services.iter().collect();
     if let Some(name) = name {
         let known = report.services.iter().map(|service| service.name.as_str());
-        services.retain(|service| service.name == name);
+        services.retain(|service| service.is_named(name));
         if services.is_empty() {
             return Err(targets::unknown(known, name));
         }

@@ -64,6 +64,10 @@ pub(super) fn build(client: Client, plan: &Plan, rerun: Vec<String>, output: Out
 fn start_missing(plan: &Plan) -> Result<Report, CliError> {
     let report = connect(plan)?.report(&Request::Status, Some(PROMPT))?;
     same_base(plan.base.as_deref(), &report)?;
+    if !plan.located.scale.is_empty() {
+        let services = plan.located.scale.clone();
+        connect(plan)?.done(&Request::Scale { services }, false)?;
+    }
     let names = plan.services.clone();
     connect(plan)?.done(
         &Request::Service {

@@ -87,6 +87,9 @@ fn spawn(plan: &Plan) -> Result<(Child, PathBuf), CliError> {
     for profile in &plan.located.profiles {
         command.args(["--profile", profile]);
     }
+    for (service, count) in &plan.located.scale {
+        command.args(["--scale", &format!("{service}={count}")]);
+    }
     command.arg("--").args(&plan.services);
     command
         .current_dir(&plan.located.directory)

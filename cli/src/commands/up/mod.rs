@@ -35,7 +35,8 @@ pub(crate) struct Plan {
 /// Brings a project up.
 pub(crate) fn run(args: &UpArgs, output: Output, started: Instant) -> Outcome {
     let targets = targets::split(&args.targets)?;
-    let located = project::locate(&args.place, targets.path.as_deref())?;
+    let mut located = project::locate(&args.place, targets.path.as_deref())?;
+    located.scale = args.scale.iter().cloned().collect();
     let plan = Plan {
         located,
         base: args.base.clone(),

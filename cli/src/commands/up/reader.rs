@@ -21,6 +21,8 @@ const WIDTH: usize = 100;
 pub(in crate::commands) struct HdToml {
     located: Located,
     services: Vec<String>,
+    /// Replicas asked for while it runs, and at its start.
+    scale: Mutex<BTreeMap<String, u32>>,
     host_env: BTreeMap<String, String>,
     /// Ports given to services that take any: they keep them.
     ports: Mutex<BTreeMap<String, u16>>,
@@ -33,6 +35,7 @@ pub(super) fn begin(plan: &Plan) -> Result<(Declaration, HdToml), CliError> {
     let reader = HdToml {
         located: plan.located.clone(),
         services: plan.services.clone(),
+        scale: Mutex::new(plan.located.scale.clone()),
         host_env: environment(),
         ports: Mutex::new(ports::assigned(&loaded.project)),
     };
@@ -52,16 +55,18 @@ impl HdToml {
         &self.host_env
     }
 
-    fn again(&self) -> Result<Declaration, CliError> {
+    fn again(&self, scale: BTreeMap<String, u32>) -> Result<Declaration, CliError> {
         if !self.located.config.exists() {
             pause(AGAIN_AFTER);
         }
         let mut known = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut loaded = self.located.load_with(self.host_env.clone(), &known)?;
+        let mut located = self.located.clone();
+        located.scale = scale;
+        let mut loaded = located.load_with(self.host_env.clone(), &known)?;
         known.extend(ports::assigned(&loaded.project));
         let mut wanted = self.services.clone();
         // One that was asked for may be gone now, which is as good an edit as any.
-        wanted.retain(|name| loaded.project.service(name).is_some());
+        wanted.retain(|name| loaded.project.named(name).next().is_some());
         if wanted.is_empty() && !self.services.is_empty() {
             loaded.project.services.clear();
         } else {
@@ -73,9 +78,23 @@ impl HdToml {
 
 impl Reader for HdToml {
     fn read(&self) -> Result<Declaration, Invalid> {
-        self.again().map_err(|error| Invalid {
-            text: error.text(false, WIDTH),
-            error: error.report().clone(),
-        })
+        let scale = self.scale.lock().unwrap_or_else(PoisonError::into_inner);
+        self.again(scale.clone()).map_err(invalid)
+    }
+
+    fn scale(&self, replicas: BTreeMap<String, u32>) -> Result<(), Invalid> {
+        let mut held = self.scale.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wanted = held.clone();
+        wanted.extend(replicas);
+        self.again(wanted.clone()).map_err(invalid)?;
+        *held = wanted;
+        Ok(())
+    }
+}
+
+fn invalid(error: CliError) -> Invalid {
+    Invalid {
+        text: error.text(false, WIDTH),
+        error: error.report().clone(),
     }
 }

@@ -53,18 +53,16 @@ pub(super) fn keep(
         rest = enabled.map(|service| service.name.clone()).collect();
     }
     while let Some(name) = rest.pop() {
-        let Some(service) = project.service(&name) else {
+        if project.named(&name).next().is_none() {
             let known = project.services.iter().map(|service| service.name.as_str());
             return Err(unknown(known, &name));
-        };
-        if !kept.contains(&name) {
-            rest.extend(
-                service
-                    .depends_on
-                    .iter()
-                    .map(|needed| needed.service.clone()),
-            );
-            kept.push(name);
+        }
+        for service in project.named(&name) {
+            if !kept.contains(&service.name) {
+                let needs = service.depends_on.iter();
+                rest.extend(needs.map(|needed| needed.service.clone()));
+                kept.push(service.name.clone());
+            }
         }
     }
     project

@@ -1,0 +1,70 @@
+//! Replicas that serve start anew one after the other, so that the others go on serving meanwhile.
+
+use hd_supervision::actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+
+use super::{ServiceSupervisor, now};
+use crate::messages::RestartCause;
+use crate::model::report::ServiceState;
+use crate::service_supervisor::board::Standing;
+use crate::service_supervisor::common::Turn;
+use crate::service_supervisor::lifecycle::Input;
+use crate::service_supervisor::memory::told;
+
+/// A start that waits for its turn.
+#[derive(Debug)]
+pub(super) struct Queued {
+    because: String,
+    /// The run that is to be replaced: a later one has seen what this start is for.
+    run: u64,
+}
+
+impl ServiceSupervisor {
+    /// Starts it anew: at once, unless it is a replica that serves and another one is on its way.
+    pub(super) fn start_in_turn(&mut self, cause: &RestartCause, ctx: &mut Context<Self>) {
+        let because = told(cause);
+        let serves = self.life.state() == ServiceState::Ready && !self.life.unhealthy();
+        let is_broken = matches!(cause, RestartCause::ViewLost | RestartCause::MountPoint(_));
+        if self.parts.service().replica.is_none() || !serves || is_broken {
+            self.queued = None;
+            return self.feed(Input::Start(because), ctx);
+        }
+        let run = self.life.run();
+        let waits = self.queued.replace(Queued { because, run }).is_some();
+        self.publish(now(), ctx);
+        if !waits {
+            let turn = self.parts.common.clone().turn();
+            ctx.spawn(turn.into_actor(self).map(Self::has_turn));
+        }
+    }
+
+    fn has_turn(turn: Option<Turn>, this: &mut Self, ctx: &mut Context<Self>) {
+        let Some(queued) = this.queued.take() else {
+            return;
+        };
+        if this.life.run() == queued.run {
+            this.turn = turn;
+            this.feed(Input::Start(queued.because), ctx);
+        } else {
+            this.publish(now(), ctx);
+        }
+    }
+
+    /// Lets the next one start when this one serves, or does not come back by itself soon.
+    pub(super) fn end_turn(&mut self) {
+        use ServiceState::{Starting, Stopping};
+        let is_on_its_way =
+            matches!(self.life.state(), Starting | Stopping) && !self.life.unhealthy();
+        if !is_on_its_way {
+            self.turn = None;
+        }
+    }
+
+    /// Says of one that serves that it is to start anew.
+    pub(super) fn tell_queued(&self, standing: &mut Standing) {
+        if let Some(queued) = &self.queued {
+            standing.is_due = true;
+            let reason = &mut standing.report.reason;
+            *reason = format!("{}; restarts after another replica", queued.because);
+        }
+    }
+}
