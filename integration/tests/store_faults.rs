@@ -358,6 +358,21 @@ fn a_failing_read_is_an_error_and_no_damage() {
 }
 
 #[test]
+fn an_index_that_cannot_be_read_is_done_without() {
+    skip_unless!(needs::program("strace"));
+    let env = plain(3000);
+    let clean = env.once();
+    let segments = hd_integration::damage::segments(env.home()).into_iter();
+    let indexes = segments.map(|segment| segment.with_extension("idx"));
+    let index = indexes.into_iter().find(|path| path.exists());
+    let index = index.expect("so many objects have an index");
+    let _ = std::fs::remove_dir_all(env.home().join("cas/scan"));
+    let done = injected_at(&env, &index, "read:error=EIO", &["up", "--once", "--json"]);
+    assert_eq!(done.ok().report().root(), clean.root());
+    env.hd(["cas", "verify", "--read-data"]).finish().ok();
+}
+
+#[test]
 fn a_project_file_that_cannot_be_read_for_a_fault_is_an_error_not_an_absent_file() {
     skip_unless!(needs::program("strace"));
     let mut env = plain(40);

@@ -9,12 +9,13 @@
 //!     line in its table (u16), record kind (u8), tag (u8)
 //! ```
 //! Whole ids are not repeated here: a hit is compared with the table of the record itself.
+//!
+//! It is read whole, not mapped: all of it is checked at the opening anyway, and a disk that fails under a
+//! map ends the process (SIGBUS) where a read gives an error.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
-
-use memmap2::Mmap;
 
 use crate::control::SegmentId;
 use crate::durable::{Durability, replace};
@@ -115,31 +116,15 @@ fn group_of(prefix: u64, bits: u32) -> usize {
     prefix.checked_shr(64 - bits).unwrap_or(0) as usize
 }
 
-/// A checked index, mapped from its file or held in memory.
+/// A checked index, in memory: 16 bytes for each object and a little.
 pub(crate) struct Index {
-    bytes: Bytes,
+    bytes: Vec<u8>,
     /// Bytes of the segment that this index covers.
     pub(crate) covered: u64,
     /// True when damaged records were left out of the covered part.
     pub(crate) damaged: bool,
     count: usize,
     bits: u32,
-}
-
-enum Bytes {
-    Mapped(Mmap),
-    Owned(Vec<u8>),
-}
-
-impl std::ops::Deref for Bytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Bytes::Mapped(map) => map,
-            Bytes::Owned(bytes) => bytes,
-        }
-    }
 }
 
 impl std::fmt::Debug for Index {
@@ -152,37 +137,34 @@ impl std::fmt::Debug for Index {
 }
 
 impl Index {
-    /// Maps the index at `path`; `None` when it is missing or does not check.
+    /// Reads the index at `path`; `None` when it is missing, does not check, or lies where the disk fails: the
+    /// segment says the same, at length.
     pub(crate) fn open(
         path: &Path,
         segment: &SegmentId,
         segment_len: u64,
     ) -> Result<Option<Index>> {
-        let file = match File::open(path) {
+        let mut file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("open", path)(error)),
         };
-        let len = file.metadata().map_err(Error::io("look at", path))?.len();
-        if len < HEADER_LEN as u64 {
-            return Ok(None);
+        let mut bytes = Vec::new();
+        match file.read_to_end(&mut bytes) {
+            Ok(_) => Ok(Index::check(bytes, segment, segment_len)),
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+                Ok(None)
+            }
+            Err(error) => Err(Error::io("read", path)(error)),
         }
-        #[expect(
-            unsafe_code,
-            reason = "a memory map is what keeps opening a large store cheap"
-        )]
-        // SAFETY: index files are private to the store's owner, written under another name and
-        // renamed into place, and never changed or cut afterwards; only unlinked.
-        let map = unsafe { Mmap::map(&file) }.map_err(Error::io("map", path))?;
-        Ok(Index::check(Bytes::Mapped(map), segment, segment_len))
     }
 
-    /// Checks an index that was just encoded and keeps it in memory.
+    /// Checks an index that was just encoded and keeps it.
     pub(crate) fn from_encoded(encoded: Vec<u8>, segment: &SegmentId) -> Option<Index> {
-        Index::check(Bytes::Owned(encoded), segment, u64::MAX)
+        Index::check(encoded, segment, u64::MAX)
     }
 
-    fn check(bytes: Bytes, segment: &SegmentId, segment_len: u64) -> Option<Index> {
+    fn check(bytes: Vec<u8>, segment: &SegmentId, segment_len: u64) -> Option<Index> {
         let header = bytes.get(..HEADER_LEN)?;
         let bits = u32_at(header, 40);
         let count = usize::try_from(u64_at(header, 32)).ok()?;
@@ -288,7 +270,7 @@ mod tests {
             "another segment"
         );
         assert!(
-            Index::check(Bytes::Owned(good), &[1; 16], 49).is_none(),
+            Index::check(good, &[1; 16], 49).is_none(),
             "covers too much"
         );
     }

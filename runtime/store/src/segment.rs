@@ -372,11 +372,7 @@ impl Segment {
         index::write(&self.index_path(), &encoded)?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if state.committed == committed {
-            let mapped = Index::open(&self.index_path(), &self.id, u64::MAX)
-                .ok()
-                .flatten();
-            let index = mapped.filter(|index| index.covered == committed);
-            state.index = index.or_else(|| Index::from_encoded(encoded, &self.id));
+            state.index = Index::from_encoded(encoded, &self.id);
             state.tail.clear();
             state.tail_records = 0;
         }
