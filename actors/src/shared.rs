@@ -17,6 +17,7 @@ use hd_store::{Id, NodeKind, Store, Writer};
 use crate::events::Events;
 use crate::messages::{BatchError, PrepareView};
 use crate::model::declared::Declared;
+use crate::model::meters::Meters;
 use crate::model::pause::Pause;
 use crate::model::process_book::ProcessBook;
 use crate::model::report::Report;
@@ -56,6 +57,8 @@ pub struct Shared {
     pub pause: Pause,
     /// What services do to the project.
     pub witnesses: Witnesses,
+    /// What services use of what they are limited to.
+    pub meters: Meters,
     /// What a runtime that only builds has built, once it is done.
     pub built: OnceLock<PrepareView>,
     launcher: OnceLock<(Launcher, Guardian)>,
@@ -88,6 +91,7 @@ impl Shared {
             events,
             pause: Pause::default(),
             witnesses: Witnesses::default(),
+            meters: Meters::default(),
             built: OnceLock::new(),
             launcher: OnceLock::new(),
             starting: Mutex::default(),

@@ -120,3 +120,56 @@ fn a_fork_bomb_is_bounded_named_and_ended() {
         groups(&env).is_empty().then_some(())
     });
 }
+
+#[test]
+fn what_runs_beside_a_service_is_within_its_limits_and_status_says_what_is_used() {
+    skip_unless!(needs::fuse(), needs::program("python3"), control_groups());
+    let hooked = "[services.box]\ncommand = \"sleep 1000\"\n\
+                  resources = { memory = \"96MiB\", cpus = 1.5, pids = 60 }\n\
+                  pre_start = \"cat /proc/self/cgroup > before\"\n\
+                  post_start = \"cat /proc/self/cgroup > hook\"\n\
+                  healthcheck = \"cat /proc/self/cgroup > probe\"\n";
+    let env = env(hooked);
+    let mut up = env.up();
+    up.wait_line(0, &["box", "ready"]);
+    let own = groups(&env);
+    let name = own.first().and_then(|group| group.rsplit('/').next());
+    let name = name.expect("box has a group").to_owned();
+    let exec = |script: &str| env.hd(["exec", "-s", "box", "sh", "-c", script]).finish();
+    let told = exec("cat /proc/self/cgroup").ok().stdout;
+    assert!(told.contains(&name), "{name}: {told}");
+    for file in ["hook", "probe"] {
+        let told = up.until("it was run", || {
+            fs::read_to_string(env.path(file))
+                .ok()
+                .filter(|text| text.ends_with('\n'))
+        });
+        assert!(told.contains(&name), "{file}: {told}");
+    }
+    let before = fs::read_to_string(env.path("before")).unwrap();
+    assert!(before.contains("-box-"), "{before}");
+
+    // Killed at the limit of the service, whose own process goes on.
+    let pid = env.status().service("box")["pid"].clone();
+    let hog = exec("exec python3 -c 'x = b\"x\" * (400 << 20)'").expect_code(137);
+    assert!(hog.stdout.is_empty());
+    let now = env.status().service("box").clone();
+    assert_eq!(now["pid"], pid);
+    let (memory, pids) = (&now["resources"]["memory"], &now["resources"]["pids"]);
+    assert_eq!(
+        (&memory["limit"], &pids["limit"]),
+        (&(96 << 20).into(), &60.into())
+    );
+    assert_eq!(now["resources"]["cpus"]["limit"], 1500);
+    let used = |of: &serde_json::Value| of["used"].as_u64().expect("it is counted");
+    assert!(used(memory) > 0 && used(memory) <= 96 << 20, "{now}");
+    assert!((1..=60).contains(&used(pids)), "{now}");
+    let shown = env.hd(["ps"]).finish().ok().stdout;
+    assert!(
+        shown.contains("USES") && shown.contains("/60 pids"),
+        "{shown}"
+    );
+    assert!(env.status().service("good")["resources"].is_null());
+    env.hd(["down"]).finish().ok();
+    assert_eq!(groups(&env), [""; 0]);
+}

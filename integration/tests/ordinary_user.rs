@@ -290,3 +290,96 @@ fn what_an_ordinary_user_lacks_is_said() {
         assert!(denied.stdout.contains("/dev/fuse"), "{}", denied.said());
     }
 }
+
+/// Answers `one` on port 8080.
+const SERVE_PY: &str = r#"
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"one")
+http.server.HTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
+"#;
+
+const ASK: &str = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())";
+
+#[test]
+fn isolated_services_reach_each_other_and_are_reached_by_published_ports() {
+    skip_unless!(needs::fuse(), needs::root(), needs::program("python3"));
+    let outside = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = outside.local_addr().unwrap().port();
+    let toml = format!(
+        "[environment]\nname = \"net\"\n\
+         [services.web]\ncommand = \"python3 -I serve.py\"\nnetwork = \"isolated\"\nport= 8080\n\
+         ports = [\"auto:8080\"]\n\
+         [services.client]\nnetwork = \"isolated\"\ndepends_on = [\"web\"]\n\
+         command = [\"sh\", \"-c\", \"python3 -I ask.py http://web:8080/ > got; exec sleep 1000\"]\n\
+         healthcheck = \"! python3 -I ask.py http://127.0.0.1:{there}/ 2> refused\"\n"
+    );
+    let files = [
+        ("hd.toml", toml.as_str()),
+        ("serve.py", SERVE_PY),
+        ("ask.py", ASK),
+    ];
+    let mut env = Env::project(&files);
+    let uid = env.as_user(false).uid;
+    let mut up = env.up();
+    up.wait_line(0, &["client", "ready"]);
+    up.until("the client got an answer", || {
+        (files::read(&env.path("got")) == "one\n").then_some(())
+    });
+    assert!(files::read(&env.path("refused")).contains("refused"));
+    let web = env.status().service("web").clone();
+    assert!(uid_of(&web["pid"]).contains(&uid.to_string()));
+    let port = u16::try_from(web["published"][0]["port"].as_u64().unwrap()).unwrap();
+    up.wait_http(port, "/", "one");
+    env.hd(["restart", "web"]).finish().ok();
+    up.wait_http(port, "/", "one");
+    up.kill();
+    leftovers::expect_none(env.mark(), SHORT);
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
+#[test]
+fn limits_without_control_groups_are_those_of_processes_which_is_told() {
+    skip_unless!(needs::fuse(), needs::root(), needs::program("python3"));
+    let toml = "[environment]\nname = \"limited\"\n\
+        [services.hog]\ncommand = [\"python3\", \"-c\", \"x = b'x' * (3 << 30)\"]\n\
+        resources = { memory = \"512MiB\", cpus = 0.5 }\nrestart = { max = 0 }\n\
+        [services.bomb]\ncommand = \"python3 -I bomb.py\"\nresources = { pids = 30 }\n";
+    let bomb = "import os, time\ncount = 0\n\
+        try:\n    while count < 100:\n        if os.fork() == 0:\n            time.sleep(1000)\n        count += 1\n\
+        except OSError as error:\n    open('told', 'w').write(f'{count} {error}\\n')\n\
+        time.sleep(1000)\n";
+    let mut env = Env::project(&[("hd.toml", toml), ("bomb.py", bomb)]);
+    env.as_user(false);
+    let mut up = env.up();
+    for (service, controller, instead) in [
+        ("hog", "memory", "each process has that limit (RLIMIT_AS)"),
+        ("hog", "cpu", "it is not limited"),
+        ("bomb", "pids", "its user has that limit (RLIMIT_NPROC)"),
+    ] {
+        let note = format!("{service}: no control group for {controller}: ");
+        let line = up.wait_line(0, &[&note]);
+        assert!(line.contains(instead), "{line}");
+    }
+    up.wait_line(0, &["hog", "failed"]);
+    let said = env.hd(["logs", "hog"]).finish().ok().stdout;
+    assert!(said.contains("MemoryError"), "{said}");
+    let told = up.until("the bomb was refused one more", || {
+        let told = fs::read_to_string(env.path("told")).ok()?;
+        told.ends_with('\n').then_some(told)
+    });
+    let count: u32 = told.split(' ').next().unwrap().parse().unwrap();
+    assert!(count < 30 && told.contains("Errno 11"), "{told}");
+    let bomb = env.status().service("bomb").clone();
+    let expected = serde_json::json!({"pids": {"used": null, "limit": 30}});
+    assert_eq!(
+        (&bomb["state"], &bomb["resources"]),
+        (&"ready".into(), &expected)
+    );
+    env.hd(["down"]).finish().ok();
+    up.wait_exit(SHORT);
+    leftovers::expect_none(env.mark(), SHORT);
+}

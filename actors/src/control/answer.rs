@@ -68,6 +68,9 @@ impl Desk {
     fn brief(&self) -> Report {
         let mut report = self.shared.report(&self.state);
         report.services = self.board.reports();
+        for service in report.services.iter_mut().filter(|one| one.pid.is_some()) {
+            service.resources = self.shared.meters.read(&service.name);
+        }
         report.watching = self.shared.pause.report();
         report
     }

@@ -8,6 +8,7 @@ pub mod instance;
 pub mod instances;
 pub mod limits;
 pub mod log_line;
+pub mod meters;
 pub mod pause;
 pub mod process_book;
 pub mod project_tree;

@@ -135,6 +135,9 @@ pub struct ServiceReport {
     /// Which of several equal ones it is, where `replicas` is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<ReplicaReport>,
+    /// What it uses of what it is limited to, as of now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourcesReport>,
     /// What it finds beside its view, as `hd.toml` says it in the short form.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<String>,
@@ -165,6 +168,30 @@ impl ServiceReport {
         let number = self.replica.as_ref().map_or(0, |one| one.number);
         (self.declared(), number)
     }
+}
+
+/// What a service uses together with all it started, `hd exec` included; a limit that is not set is left
+/// out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourcesReport {
+    /// Bytes of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Used>,
+    /// Used: processor time of this run in milliseconds. Limit: thousandths of one processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<Used>,
+    /// Processes and threads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pids: Option<Used>,
+}
+
+/// How much is used of how much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
+    /// Null where no control group counts it: each process is limited by itself, if at all.
+    pub used: Option<u64>,
+    /// The limit.
+    pub limit: u64,
 }
 
 /// Which of several equal services one is.

@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hd_sandbox::{Command, Limits, Network, Privileges, Record, Spec};
 use serde::{Deserialize, Serialize};
@@ -26,17 +26,21 @@ pub struct Surroundings {
     pub limits: Limits,
     /// Its network.
     pub network: Network,
+    /// Directories of its control groups.
+    #[serde(default)]
+    pub groups: Vec<PathBuf>,
 }
 
 impl Surroundings {
-    /// Takes down a sandbox that was started from a spec.
-    pub fn new(record: Record, spec: &Spec) -> Self {
+    /// Takes down a sandbox that was started from a spec, in control groups.
+    pub fn new(record: Record, spec: &Spec, groups: &[PathBuf]) -> Self {
         Self {
             record,
             command: spec.command.clone(),
             privileges: spec.privileges,
             limits: spec.limits,
             network: spec.network,
+            groups: groups.to_vec(),
         }
     }
 
@@ -91,6 +95,7 @@ mod tests {
             privileges: Privileges::default(),
             limits: Limits::default(),
             network: Network::Host,
+            groups: vec!["/sys/fs/cgroup/x".into()],
         };
         for pid in [7, 8] {
             surroundings.record.pid = pid;

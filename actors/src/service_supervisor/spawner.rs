@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hd_config::{Command, Probe, Service, Signal};
+use hd_sandbox::cgroup::Cgroup;
 use hd_sandbox::{End, NetworkNamespace, Record, Sandbox, Spec, Stdio};
 
 use super::announced::Announced;
@@ -120,9 +121,13 @@ impl Spawner for ViewSpawner {
             ..
         } = launched;
         // It may have ended already: then there is nothing to write down.
+        let groups = limits.as_ref().and_then(Limits::group);
         if let Ok(record) = sandbox.record() {
-            self.tell_how_to_enter(&service.name, &record, spec);
+            let groups = groups.map(Cgroup::directories).unwrap_or_default();
+            self.tell_how_to_enter(&service.name, &record, spec, groups);
         }
+        let meter = groups.map(|group| (group.meter(), service.resources));
+        self.shared.meters.set(&service.name, meter);
         Ok(self.process(service, (sandbox, limits, witness), announced))
     }
 
@@ -216,14 +221,20 @@ impl ViewSpawner {
     }
 
     /// A disk that refuses is no reason not to run it: it cannot be entered then.
-    fn tell_how_to_enter(&self, service: &str, record: &Record, mut spec: Spec) {
+    fn tell_how_to_enter(
+        &self,
+        service: &str,
+        record: &Record,
+        mut spec: Spec,
+        groups: &[PathBuf],
+    ) {
         // Its sockets are for itself only.
         spec.command.env.retain(|(name, _)| {
             let name = name.as_encoded_bytes();
             !name.starts_with(b"LISTEN_FD") && name != b"NOTIFY_SOCKET"
         });
         let path = self.shared.settings.paths.service(service);
-        if let Err(error) = Surroundings::new(record.clone(), &spec).write(&path) {
+        if let Err(error) = Surroundings::new(record.clone(), &spec, groups).write(&path) {
             tracing::warn!(path = %path.display(), %error, "cannot write down how to enter a service");
         }
     }
@@ -345,7 +356,12 @@ impl Process for ViewProcess {
         let launcher = self.shared.launcher().map_err(told)?;
         let broken = |error: hd_sandbox::SandboxError| format!("cannot be run: {error}");
         let entered = launcher
-            .enter(&self.sandbox, &command, stdio(output, None))
+            .enter_limited(
+                &self.sandbox,
+                self.limits.as_ref().and_then(Limits::group),
+                &command,
+                stdio(output, None),
+            )
             .map_err(broken)?;
         match entered.wait(Some(within)).map_err(broken)? {
             Some(status) if status.success() => Ok(()),

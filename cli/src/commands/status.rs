@@ -1,7 +1,7 @@
 //! `hd status` and `hd ps`.
 
 use hd_actors::model::report::{
-    ActorState, PublishedPort, Report, SCHEMA, ServiceReport, ServiceState, StepOutcome,
+    ActorState, PublishedPort, Report, SCHEMA, ServiceReport, ServiceState, StepOutcome, Used,
 };
 use serde_json::{Value, json};
 
@@ -191,15 +191,34 @@ fn services(services: &[ServiceReport], style: Style) -> String {
                 "{} crash, {} watch",
                 restarts.crash, restarts.watch
             )),
+            used(service),
             Cell::new(&service.reason),
         ]
     };
-    let rows: Vec<Vec<Cell>> = services.iter().map(row).collect();
-    table(
-        &["SERVICE", "STATE", "PID", "PORT", "RESTARTS", "WHY"],
-        &rows,
-        style,
-    )
+    let mut rows: Vec<Vec<Cell>> = services.iter().map(row).collect();
+    let mut heads = vec!["SERVICE", "STATE", "PID", "PORT", "RESTARTS", "USES", "WHY"];
+    if services.iter().all(|one| one.resources.is_none()) {
+        heads.remove(5);
+        for row in &mut rows {
+            row.remove(5);
+        }
+    }
+    table(&heads, &rows, style)
+}
+
+/// What it uses of what it is limited to.
+fn used(service: &ServiceReport) -> Cell {
+    let of = service.resources.unwrap_or_default();
+    let text = |used: Used, text: &dyn Fn(u64) -> String| {
+        let now = used.used.map_or("?".to_owned(), text);
+        format!("{now}/{}", text(used.limit))
+    };
+    let memory = of.memory.map(|used| text(used, &bytes));
+    let pids = of
+        .pids
+        .map(|used| text(used, &|count| count.to_string()) + " pids");
+    let all: Vec<String> = memory.into_iter().chain(pids).collect();
+    Cell::maybe((!all.is_empty()).then(|| all.join(", ")))
 }
 
 /// Where it listens; of an isolated service, where it is reached too.

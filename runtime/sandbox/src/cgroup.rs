@@ -1,6 +1,7 @@
 //! Control groups: limits that all processes of a sandbox share (cgroups(7)), by version 2, or by version 1 where only
 //! that has the controller.
 
+use crate::meter::Meter;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -106,8 +107,12 @@ impl Cgroup {
 
     /// Puts a process into the groups; its children are born in them.
     pub(crate) fn place(&self, pid: u32) -> io::Result<()> {
-        let mut places = self.directories.iter();
-        places.try_for_each(|place| fs::write(place.join("cgroup.procs"), pid.to_string()))
+        place(&self.directories, pid)
+    }
+
+    /// Gives what reads how much is used.
+    pub fn meter(&self) -> Meter {
+        Meter::new(&self.directories)
     }
 
     fn limit(
@@ -154,6 +159,12 @@ impl Cgroup {
         }
         Ok(())
     }
+}
+
+/// Puts a process into groups; its children are born in them.
+pub(crate) fn place(groups: &[PathBuf], pid: u32) -> io::Result<()> {
+    let mut groups = groups.iter();
+    groups.try_for_each(|group| fs::write(group.join("cgroup.procs"), pid.to_string()))
 }
 
 impl Drop for Cgroup {
@@ -246,7 +257,7 @@ fn hierarchies(mounts: &str, groups: &str) -> Vec<Hierarchy> {
     found.collect()
 }
 
-fn counter(file: &Path, name: &str) -> Option<u64> {
+pub(crate) fn counter(file: &Path, name: &str) -> Option<u64> {
     let text = fs::read_to_string(file).ok()?;
     text.lines().find_map(|line| {
         let (key, value) = line.split_once(' ')?;

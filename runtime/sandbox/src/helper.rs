@@ -3,6 +3,7 @@
 //! A copy cannot be replaced while hd runs (an upgrade, a rebuild), and what runs inside cannot write to the
 //! executable of the host through `/proc/PID/exe` (CVE-2019-5736).
 
+use crate::cgroup;
 use crate::error::{Context, Result};
 use crate::process::Process;
 use crate::record::Record;
@@ -13,6 +14,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -99,10 +101,23 @@ impl Helper {
         job: &Job,
         fds: &[BorrowedFd<'_>],
     ) -> Result<Process> {
+        self.start_job_in(role, job, fds, &[])
+    }
+
+    /// The same in control groups, which what it starts is in too.
+    pub(crate) fn start_job_in(
+        &self,
+        role: Role,
+        job: &Job,
+        fds: &[BorrowedFd<'_>],
+        groups: &[PathBuf],
+    ) -> Result<Process> {
         let text = serde_json::to_vec(job).map_err(std::io::Error::from);
         let memory = text.and_then(|text| sealed("job", |out| out.write_all(&text)));
         let memory = memory.what(|| "write the job of a helper".into())?;
         let process = self.start(role)?;
+        cgroup::place(groups, process.pid())
+            .what(|| format!("put {} into the control group of the sandbox", role.name()))?;
         let mut all = vec![memory.as_fd()];
         all.extend_from_slice(fds);
         process

@@ -9,14 +9,11 @@ use crate::idmap::{self, IdMap};
 use crate::mount_op::MountOp;
 use crate::network::NetworkNamespace;
 use crate::process::Process;
-use crate::record::Record;
-use crate::sandbox::{Entered, Sandbox, pid_of};
-use crate::spec::{Command, Limits, Network, Privileges, Spec};
+use crate::sandbox::{Sandbox, pid_of};
+use crate::spec::Spec;
 use crate::stdio::Stdio;
 use crate::terminal::Terminal;
 use crate::wire::{Job, Join, Order, Report, Rights};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -204,91 +201,6 @@ impl Launcher {
             owes_go: false,
         })
     }
-
-    /// Runs a command in a running sandbox, with the rights of the sandbox. Returns when the command executes.
-    ///
-    /// Errors: [`SandboxError::Failed`] says why it could not be executed ([`crate::Failure::exit_code`]).
-    pub fn enter(&self, sandbox: &Sandbox, command: &Command, stdio: Stdio) -> Result<Entered> {
-        let target = (sandbox.pid(), sandbox.as_fd());
-        self.enter_with(target, sandbox.rights(), command, stdio)
-    }
-
-    /// Runs a command in a sandbox that another process started, found by its record; `None` when it has ended.
-    ///
-    /// `rights` are those the sandbox was started with (see [`Spec`]). Errors as [`Launcher::enter`].
-    pub fn enter_recorded(
-        &self,
-        record: &Record,
-        rights: (Privileges, Limits, Network),
-        command: &Command,
-        stdio: Stdio,
-    ) -> Result<Option<Entered>> {
-        let Some(pidfd) = record.open() else {
-            return Ok(None);
-        };
-        let (privileges, limits, network) = rights;
-        let rights = Rights {
-            privileges,
-            limits,
-            network,
-        };
-        let target = (record.pid, pidfd.as_fd());
-        match self.enter_with(target, rights, command, stdio) {
-            Err(error) if is_its_end(&error, pidfd.as_fd()) => Ok(None),
-            entered => entered.map(Some),
-        }
-    }
-
-    fn enter_with(
-        &self,
-        (pid, pidfd): (u32, BorrowedFd<'_>),
-        rights: Rights,
-        command: &Command,
-        stdio: Stdio,
-    ) -> Result<Entered> {
-        let job = Job::Enter {
-            rights,
-            command: command.clone(),
-            user: own_user_namespace(pid)?,
-            wires: stdio.wires(),
-        };
-        let mut fds = vec![pidfd];
-        fds.extend(stdio.fds());
-        let mut process = self.helper.start_job(Role::Enter, &job, &fds)?;
-        process.set_gentle();
-        let mut terminal = None;
-        loop {
-            match process.report(PROMPT)? {
-                (Report::Terminal, fds) => terminal = fds.into_iter().next().map(Terminal::new),
-                (Report::Started, fds) => {
-                    let workload = fds.first().and_then(pid_of);
-                    return Ok(Entered::new(process, workload, terminal));
-                }
-                (other, _) => return Err(process.unexpected(&other)),
-            }
-        }
-    }
-}
-
-/// Tells whether a sandbox could not be entered because it ended meanwhile.
-fn is_its_end(error: &SandboxError, pidfd: BorrowedFd<'_>) -> bool {
-    // So fork fails once pid 1 has begun to end: pid_namespaces(7). It ends only after all others.
-    let begun = matches!(error, SandboxError::Failed(failure) if failure.errno == Errno::NOMEM.raw_os_error());
-    let patience = Timespec {
-        tv_sec: i64::from(begun),
-        tv_nsec: 0,
-    };
-    let mut ended = [PollFd::new(&pidfd, PollFlags::IN)];
-    poll(&mut ended, Some(&patience)).is_ok_and(|ready| ready > 0)
-}
-
-/// Tells whether a process lives in another user namespace than this one.
-fn own_user_namespace(pid: u32) -> Result<bool> {
-    let of = |who: &str| {
-        let path = format!("/proc/{who}/ns/user");
-        std::fs::read_link(&path).what(|| format!("read {path}"))
-    };
-    Ok(of(&pid.to_string())? != of("self")?)
 }
 
 /// Receives the first report of a helper, having written the id maps it asks for.

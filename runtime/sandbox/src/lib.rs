@@ -7,6 +7,7 @@
 //! Needs Linux 5.12 (`mount_setattr`), the overlay in user namespaces 5.11.
 
 pub mod cgroup;
+mod entering;
 mod error;
 mod event;
 mod guardian;
@@ -14,6 +15,7 @@ mod helper;
 pub mod idmap;
 mod inside;
 mod launcher;
+mod meter;
 mod mount_op;
 mod network;
 pub mod own_namespace;
@@ -36,6 +38,7 @@ pub use guardian::Guardian;
 pub use helper::Helper;
 pub use idmap::{IdMap, IdRange};
 pub use launcher::{Launcher, MountNamespace, Pending};
+pub use meter::Meter;
 pub use mount_op::{Create, MountOp, Place};
 pub use network::NetworkNamespace;
 pub use probe::{Probe, Problem, probe};

@@ -98,6 +98,7 @@ fn try_one(located: &Located, service: &str, wish: &Wish) -> Result<Option<Enter
         privileges,
         limits,
         network,
+        groups,
     } = surroundings;
     let rights = (privileges, limits, network);
     let helper = match Helper::shared_by(&record) {
@@ -105,7 +106,13 @@ fn try_one(located: &Located, service: &str, wish: &Wish) -> Result<Option<Enter
         None => Helper::prepare().map_err(broken)?,
     };
     Launcher::new(helper, None)
-        .enter_recorded(&record, rights, &wish.within(command), wish.stdio()?)
+        .enter_recorded(
+            &record,
+            rights,
+            &groups,
+            &wish.within(command),
+            wish.stdio()?,
+        )
         .map_err(broken)
 }
 

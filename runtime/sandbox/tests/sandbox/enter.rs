@@ -136,7 +136,7 @@ fn a_sandbox_is_entered_by_its_record() {
             ..Stdio::default()
         };
         let command = script("readlink /proc/self/ns/pid; exit 6");
-        let entered = launcher().enter_recorded(record, rights, &command, stdio);
+        let entered = launcher().enter_recorded(record, rights, &[], &command, stdio);
         entered.unwrap().map(|entered| (entered, read))
     };
     let (entered, mut out) = inside(&record).unwrap();
@@ -160,7 +160,7 @@ fn the_copy_of_a_running_sandbox_serves_to_enter_it() {
     let shared = Helper::shared_by(&record).unwrap();
     let borrower = Launcher::new(shared, None);
     let entered = borrower
-        .enter_recorded(&record, rights, &script("exit 9"), Stdio::default())
+        .enter_recorded(&record, rights, &[], &script("exit 9"), Stdio::default())
         .unwrap()
         .unwrap();
     assert_eq!(entered.wait(Some(SOON)).unwrap().unwrap().end, End::Code(9));
