@@ -47,6 +47,8 @@ usage: cargo xtask COMMAND
   bench scale [--files N,N...] [--runs N]
                             what one edit costs in projects of 1,000 to 100,000 files, or more:
                             1,000,000 take about 15 minutes, 8 GB of disk and 3 GB of memory
+  bench steps [--rounds N]  what observing costs: installing packages as a step, beside the same in a plain
+                            overlayfs on the unpacked image (root)
   bench oci [--image REFERENCE] [--rounds N] [--hd PROGRAM]
                             an image of the local registry into an empty store, and the first command
                             in it, beside Docker and Podman; one JSON object on stdout

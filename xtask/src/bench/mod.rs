@@ -19,6 +19,7 @@ mod sandbox;
 mod scale;
 mod services;
 mod status;
+mod steps;
 mod store;
 mod tools;
 mod usage;
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
 type Run = fn(&[&str]) -> Result<Value, Failure>;
 
 /// Those with a name; what has none is a quick look.
-const GROUPS: [(&str, Run); 9] = [
+const GROUPS: [(&str, Run); 10] = [
     ("services", services::run),
     ("sandbox", sandbox::run),
     ("status", status::run),
@@ -55,6 +56,7 @@ const GROUPS: [(&str, Run); 9] = [
     ("oci", oci::run),
     ("dag", dag::run),
     ("projection", projection::run),
+    ("steps", steps::run),
     ("scale", scale::run),
     ("store", store::run),
 ];
