@@ -104,7 +104,7 @@ fn df_says_who_takes_what_and_its_sum_is_that_of_du() {
         .next()
         .and_then(|n| n.parse().ok())
         .expect("du");
-    let parts = ["unique", "shared", "unneeded", "bookkeeping"].map(|key| number(&df[key]));
+    let parts = ["unique", "shared", "unneeded", "raw", "bookkeeping"].map(|key| number(&df[key]));
     let sum: u64 = parts.iter().sum();
     assert_eq!(sum, number(&df["total"]), "{df:#}");
     assert!(sum.abs_diff(du) * 100 <= du, "{sum} is not {du}: {df:#}");

@@ -94,7 +94,8 @@ fn write_then_rename(
     fs::rename(temporary, path)
 }
 
-fn temporary_in(dir: &Path) -> PathBuf {
+/// A name in a directory that no other process or thread uses.
+pub(crate) fn temporary_in(dir: &Path) -> PathBuf {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     dir.join(format!("{TEMPORARY_PREFIX}{}-{number}", std::process::id()))

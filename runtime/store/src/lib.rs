@@ -12,6 +12,7 @@
 //! cas/objects/<2hex>/<id>.idx     derived, checksummed, memory-mapped     (`index`)
 //! cas/refs/<hash of the name>     what must stay                          (`refs`)
 //! cas/leases/<process>            what a running command needs            (`lease`)
+//! cas/blobs/<boot>/<2hex>/<id>    raw copies for the kernel: a cache      (`pool`)
 //! cas/scan/<project>              stat cache of a project scan            (`scan`)
 //! cas/whole                       roots that are known to be whole        (`whole`)
 //! cas/used                        when history was used last              (`used`)
@@ -41,6 +42,7 @@ mod lease;
 mod list;
 mod locks;
 mod node;
+mod pool;
 mod quarantine;
 mod read;
 mod record;
@@ -68,6 +70,7 @@ pub use id::{Id, ParseIdError};
 pub use ingest::{Ingested, ingest_files};
 pub use lease::Lease;
 pub use node::{Link, Links, NodeKind};
+pub use pool::Pool;
 pub use read::HistoryEntry;
 pub use refs::RefRecord;
 pub use repair::Repaired;

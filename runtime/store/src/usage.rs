@@ -43,6 +43,8 @@ pub struct UsageReport {
     pub shared: u64,
     /// What no owner leads to, in bytes of segment files.
     pub unowned: u64,
+    /// Raw copies that views read by themselves: a cache, in bytes of the disk.
+    pub raw: u64,
     /// The rest of the disk: histories, commits, indexes, stat caches, references, locks.
     pub bookkeeping: u64,
     /// Everything below the directory of the store, in bytes of the disk as `du` counts them.
@@ -154,7 +156,9 @@ impl Store {
         report.total = disk_bytes(&self.inner.cas)?;
         let objects = self.object_bytes()?;
         report.unowned = objects.saturating_sub(owned);
-        report.bookkeeping = report.total.saturating_sub(objects.max(owned));
+        report.raw = self.pool_bytes()?;
+        let rest = report.total.saturating_sub(report.raw);
+        report.bookkeeping = rest.saturating_sub(objects.max(owned));
         Ok(())
     }
 
@@ -213,7 +217,7 @@ impl Visitor for SharedOf<'_> {
 }
 
 /// Bytes of the disk that everything below a directory takes, itself included.
-fn disk_bytes(dir: &Path) -> Result<u64> {
+pub(crate) fn disk_bytes(dir: &Path) -> Result<u64> {
     let mut bytes = 0;
     let mut waiting = vec![dir.to_owned()];
     while let Some(path) = waiting.pop() {

@@ -44,6 +44,7 @@ fn json(purposes: &[Purpose], usage: &UsageReport) -> Value {
         "unique": unique(usage),
         "shared": usage.shared,
         "unneeded": usage.unowned,
+        "raw": usage.raw,
         "bookkeeping": usage.bookkeeping,
         "total": usage.total,
     })
@@ -77,6 +78,11 @@ fn text(purposes: &[Purpose], usage: &UsageReport, style: Style) -> String {
         "needed by several, counted once",
     ));
     rows.push(sum("unneeded", usage.unowned, "`hd cas gc` frees it"));
+    rows.push(sum(
+        "raw",
+        usage.raw,
+        "copies that views read by themselves; a cache",
+    ));
     rows.push(sum(
         "rest",
         usage.bookkeeping,
@@ -112,17 +118,18 @@ mod tests {
             owners: vec![of(1000, 500), of(2000, 500)],
             shared: 500,
             unowned: 300,
+            raw: 100,
             bookkeeping: 200,
-            total: 4000,
+            total: 4100,
             distinct: 0,
         };
         let text = text(&purposes, &usage, Style::new(false));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1], "project     1.0 kB     500 B  /p");
         assert_eq!(lines[2], "step        2.0 kB     500 B  /p step-1");
-        assert_eq!(lines.len(), 7);
+        assert_eq!(lines.len(), 8);
         let json = json(&purposes, &usage);
-        let sum = ["unique", "shared", "unneeded", "bookkeeping"]
+        let sum = ["unique", "shared", "unneeded", "raw", "bookkeeping"]
             .map(|key| json[key].as_u64().unwrap())
             .iter()
             .sum::<u64>();

@@ -30,6 +30,7 @@ pub(in crate::commands) fn gc_json(report: &GcReport, dry_run: bool) -> Value {
         "live_objects": report.live_objects,
         "live_bytes": report.live_bytes,
         "freed_bytes": report.freed_bytes,
+        "raw_freed_bytes": report.raw_freed_bytes,
         "segments_removed": report.segments_removed,
         "segments_rewritten": report.segments_rewritten,
         "history_dropped": report.history_dropped,
@@ -49,6 +50,10 @@ pub(in crate::commands) fn gc_text(report: &GcReport, dry_run: bool, style: Styl
         plural(report.live_objects, "object"),
         plural(report.roots, "root"),
     );
+    if report.raw_freed_bytes > 0 {
+        let raw = bytes(report.raw_freed_bytes);
+        text.push_str(&format!("raw   {raw} of copies for views freed\n"));
+    }
     if !report.missing.is_empty() {
         let missing = plural(report.missing.len() as u64, "object");
         text.push_str(&style.paint(

@@ -102,6 +102,8 @@ pub struct GcReport {
     pub live_bytes: u64,
     /// Bytes of segment files given back to the file system.
     pub freed_bytes: u64,
+    /// Bytes of raw copies given back, which are of what is not stored any more.
+    pub raw_freed_bytes: u64,
     /// Segments removed, rewritten ones included.
     pub segments_removed: u64,
     /// Segments of which live objects were copied elsewhere.
@@ -148,6 +150,7 @@ impl Store {
             self.remove(&mut marker, plan, &condemned, deadline)?
         };
         report.segments_busy = busy;
+        report.raw_freed_bytes = self.sweep_pool()?;
         locks.fill_reserve();
         self.note_collected(options);
         Ok(report)
