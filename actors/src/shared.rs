@@ -24,6 +24,7 @@ use crate::model::report::Report;
 use crate::model::settings::Settings;
 use crate::model::state::StateBoard;
 use crate::model::volumes::Volumes;
+use crate::mount_server::images::Images;
 use crate::session::Session;
 use crate::trees::WorkTrees;
 use crate::witness::Witnesses;
@@ -55,6 +56,8 @@ pub struct Shared {
     pub session: Arc<Session>,
     /// Whether edits are held back.
     pub pause: Pause,
+    /// Images of trees for the views of services.
+    pub images: Arc<Images>,
     /// What services do to the project.
     pub witnesses: Witnesses,
     /// What services use of what they are limited to.
@@ -90,6 +93,7 @@ impl Shared {
             nodes,
             events,
             pause: Pause::default(),
+            images: Arc::default(),
             witnesses: Witnesses::default(),
             meters: Meters::default(),
             built: OnceLock::new(),

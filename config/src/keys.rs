@@ -167,7 +167,7 @@ pub(crate) const FILES: Keys = Keys {
 };
 
 pub(crate) const OPTIONS: Keys = Keys {
-    known: &["restart_grace", "project", "jobs", "gc"],
+    known: &["restart_grace", "project", "view", "jobs", "gc"],
     later: &[("debounce", TABLE_HINT), ("strict_ports", TABLE_HINT)],
 };
 

@@ -44,7 +44,9 @@ pub use files::{DirFilter, FileFilter, Files, FilterStack, HiddenBy, Verdict};
 pub use image_defaults::ImageDefaults;
 pub use network::{Published, ServiceNetwork};
 pub use parse::{parse, parse_scaled, parse_with};
-pub use project::{Dependency, DependencyKind, GcLimits, Options, Project, ProjectMode, Provider};
+pub use project::{
+    Dependency, DependencyKind, GcLimits, Options, Project, ProjectMode, Provider, ViewMode,
+};
 pub use replica::Replica;
 pub use secret::{Secret, SecretSource};
 pub use service::{

@@ -160,6 +160,8 @@ pub struct Options {
     pub restart_grace: Duration,
     /// How services see the project.
     pub project: ProjectMode,
+    /// How the files below the services are shown.
+    pub view: ViewMode,
     /// How many steps may run at a time; `None` leaves it to the machine.
     pub jobs: Option<NonZeroUsize>,
     /// How much the store may hold before it is collected by itself.
@@ -194,8 +196,35 @@ impl Default for Options {
         Self {
             restart_grace: Duration::from_secs(5),
             project: ProjectMode::Live,
+            // An image is quicker warm, and slower than FUSE with empty caches.
+            view: ViewMode::Fuse,
             jobs: None,
             gc: GcLimits::default(),
+        }
+    }
+}
+
+/// What shows services the files of the base and of the steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ViewMode {
+    /// An EROFS image where this machine can mount one and it is written, else FUSE.
+    Auto,
+    /// An EROFS image, written first if need be; an error where it cannot be mounted.
+    Erofs,
+    /// FUSE.
+    Fuse,
+}
+
+impl ViewMode {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Auto, Self::Erofs, Self::Fuse];
+
+    /// Gives its word in `hd.toml`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Erofs => "erofs",
+            Self::Fuse => "fuse",
         }
     }
 }

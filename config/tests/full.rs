@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hd_config::{
     Command, Condition, DependencyKind, GcLimits, Kind, Probe, ProjectMode, Provider,
-    RestartPolicy, StepNetwork, parse,
+    RestartPolicy, StepNetwork, ViewMode, parse,
 };
 
 const FULL: &str = include_str!("full.toml");
@@ -222,6 +222,7 @@ fn files_options_and_places_are_read() {
     assert_eq!(project.files.ignore_files(), [".gitignore"]);
     assert_eq!(project.options.restart_grace, Duration::from_secs(90));
     assert_eq!(project.options.project, ProjectMode::Live);
+    assert_eq!(project.options.view, ViewMode::Erofs);
     let limits = GcLimits {
         max_size: None,
         min_free: Some(2 << 30),
@@ -244,6 +245,7 @@ fn the_smallest_project_has_the_documented_defaults() {
     let project = parse("environment.name = 'x'", "hd.toml").unwrap();
     assert_eq!(project.base, None);
     assert_eq!(project.options.restart_grace, Duration::from_secs(5));
+    assert_eq!(project.options.view, ViewMode::Fuse);
     assert_eq!(project.options.gc.max_size, Some(20 << 30));
     assert_eq!(project.options.gc.keep, Duration::from_secs(7 * 86_400));
     assert_eq!(project.files.ignore_files(), [".gitignore", ".hdignore"]);

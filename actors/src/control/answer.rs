@@ -72,6 +72,7 @@ impl Desk {
             service.resources = self.shared.meters.read(&service.name);
         }
         report.watching = self.shared.pause.report();
+        report.lower = self.shared.images.report();
         report
     }
 

@@ -145,7 +145,12 @@ impl Declared {
     pub fn same_surroundings(&self, other: &Self) -> bool {
         let of = |one: &Project| {
             let place = (one.name.clone(), one.workdir.clone(), one.user.clone());
-            (place, one.stages.clone(), one.options.project)
+            (
+                place,
+                one.stages.clone(),
+                one.options.project,
+                one.options.view,
+            )
         };
         of(&self.project) == of(&other.project)
             && (&self.base, &self.env) == (&other.base, &other.env)

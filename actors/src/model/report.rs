@@ -36,9 +36,25 @@ pub struct Report {
     /// How edits are watched, where that is not as usual.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watching: Option<WatchingReport>,
+    /// How the files below the services are shown, once they are (status of a running instance only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower: Option<LowerReport>,
     /// What failed, if anything did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorReport>,
+}
+
+/// How the files below the services are shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LowerReport {
+    /// `erofs` or `fuse`.
+    pub back_end: String,
+    /// Why it is that one.
+    pub why: String,
+    /// With `erofs`: what the kernel asked of hd, because there was no raw copy of a file.
+    pub requests: Option<u64>,
+    /// With `erofs`: raw copies made of what was asked for.
+    pub copied: Option<u64>,
 }
 
 /// Edits that are held back.

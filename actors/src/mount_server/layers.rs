@@ -93,6 +93,7 @@ impl ServiceView {
         MountOp::Overlay {
             at: at.join("merged"),
             lower: vec![Place::Stage(format!("{}/lower", self.dir).into())],
+            data: self.data.clone(),
             upper: Place::Stage(at.join("upper")),
             work: Place::Stage(at.join("work")),
             volatile: true,

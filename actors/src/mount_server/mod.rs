@@ -2,10 +2,12 @@
 
 pub mod actor;
 mod follow;
+pub mod images;
 pub mod journal;
 mod launch;
 mod layers;
 mod limits;
+mod lower;
 pub mod mount_points;
 mod network;
 pub mod outputs;

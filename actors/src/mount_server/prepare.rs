@@ -1,30 +1,28 @@
 //! Builds a view for services: outputs sorted, mount points made, the lower mounted once.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use hd_config::ProjectMode;
 use hd_dag::{Rooted, TreePath};
-use hd_projection::{Owner, ServeOptions, serve};
-use hd_sandbox::{MountNamespace, MountOp};
+use hd_projection::Owner;
+use hd_sandbox::MountNamespace;
 
 use super::follow::Follow;
+use super::images::Wanted;
 use super::journal::Journal;
 use super::layers::Layers;
+use super::lower::Spot;
 use super::mount_points::MountPoints;
 use super::outputs::{LiveOutputs, live_outputs};
-use super::view::{ServiceView, run_in};
+use super::view::ServiceView;
 use crate::base::account::Account;
 use crate::base::ids::Ids;
-use crate::base::{ROOT_STAGED, skeleton};
+use crate::base::skeleton;
 use crate::events::Event;
 use crate::messages::{BatchError, PrepareView};
 use crate::shared::{Shared, give};
 use crate::step_runner::plan::Plan;
 use crate::step_runner::prepare;
-
-/// Threads that serve the lower of all services.
-const FUSE_THREADS: usize = 2;
 
 /// Makes the namespace in which all views of the runtime are mounted. Blocks.
 pub fn namespace(shared: &Shared, ids: &Ids) -> Result<MountNamespace, BatchError> {
@@ -72,35 +70,13 @@ pub fn view(
         )?;
     }
     let dir = format!("view-{number}");
-    let mut lower = Some(
-        shared
-            .composite(seen, Vec::new(), owners(&plan, &account))
-            .shown_as(plan.ids.shown()),
-    );
-    let mut session = None;
-    let op = MountOp::Fuse {
-        at: format!("{dir}/lower").into(),
-        name: dir.clone(),
-        read_only: true,
-    };
-    run_in(
+    let spot = Spot {
         shared,
-        &namespace,
-        Path::new(ROOT_STAGED),
-        &[op],
-        |name, fd| {
-            if let Some(lower) = lower.take() {
-                let options = ServeOptions {
-                    name,
-                    threads: FUSE_THREADS,
-                    recorder: None,
-                };
-                session = Some(serve(fd, lower, options).map_err(|e| BatchError::new("fuse", e))?);
-            }
-            Ok(())
-        },
-    )?;
-    let session = session.ok_or_else(|| BatchError::new("fuse", "the view was not mounted"))?;
+        namespace: &namespace,
+        dir: &dir,
+    };
+    let wanted = Wanted::new(seen, owners(&plan, &account), plan.ids.shown());
+    let shown = spot.show(wish.declared.project.options.view, &wanted)?;
     let view = ServiceView {
         _needed: shared.session.need(&[wish.outcome.lower, seen]),
         lower: wish.outcome.lower,
@@ -114,7 +90,8 @@ pub fn view(
         mount_points: points.clone(),
         dir,
         layers: Layers::default(),
-        session,
+        session: shown.session,
+        data: shown.data,
         follow: (!is_live).then(|| Follow::new(wish.outcome.project)),
     };
     view.points(shared)?;

@@ -36,8 +36,12 @@ impl OldViews {
 impl ServiceView {
     /// Takes the view's mounts out of the namespace; its server ends with the last of them. Blocks.
     pub(super) fn retire(self, shared: &Shared) -> Result<(), BatchError> {
-        let lower = Path::new(&self.dir).join("lower");
-        let mounted = self.layer_dirs().into_iter().chain([lower]);
+        let at = |name| Path::new(&self.dir).join(name);
+        // What layers need goes after them.
+        let below = [at("lower")]
+            .into_iter()
+            .chain((!self.data.is_empty()).then(|| at("objects")));
+        let mounted = self.layer_dirs().into_iter().chain(below);
         let ops: Vec<_> = mounted.map(|at| MountOp::Unmount { at }).collect();
         let root = Path::new(ROOT_STAGED);
         run_in(shared, &self.namespace, root, &ops, |_, _| Ok(()))

@@ -64,6 +64,8 @@ pub struct ServiceView {
     pub(super) mount_points: MountPoints,
     pub(super) layers: Layers,
     pub(super) session: Served,
+    /// Layers of content below the lower.
+    pub(super) data: Vec<Place>,
     /// How a projected project follows the host; nothing when it is live.
     pub(super) follow: Option<Follow>,
     /// Keeps what the view is made of from being collected.

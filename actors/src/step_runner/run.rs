@@ -287,6 +287,7 @@ fn start(
                     name: format!("{} {name}", step.wanted.name),
                     threads: FUSE_THREADS,
                     recorder,
+                    copies: None,
                 };
                 sessions.push(serve(fd, lower, options).map_err(|e| BatchError::new("fuse", e))?);
             }

@@ -78,6 +78,7 @@ fn layered(lower: &str, merged: &str, work: &Path) -> Vec<MountOp> {
         MountOp::Overlay {
             at: merged.into(),
             lower: vec![Place::Stage(lower.into())],
+            data: Vec::new(),
             upper: Place::Host(upper(work, lower)),
             work: Place::Host(work.join(lower).join("work")),
             volatile: true,

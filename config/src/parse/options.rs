@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use toml::de::DeValue;
 
 use crate::keys;
-use crate::project::{GcLimits, Options, ProjectMode};
+use crate::project::{GcLimits, Options, ProjectMode, ViewMode};
 use crate::read::{Item, Result};
 
 pub(super) fn read(item: &Item<'_>) -> Result<Options> {
@@ -14,9 +14,11 @@ pub(super) fn read(item: &Item<'_>) -> Result<Options> {
     let default = Options::default();
     let grace = section.optional("restart_grace", Item::duration)?;
     let project = section.optional("project", project)?;
+    let view = section.optional("view", view)?;
     Ok(Options {
         restart_grace: grace.unwrap_or(default.restart_grace),
         project: project.unwrap_or(default.project),
+        view: view.unwrap_or(default.view),
         jobs: section.optional("jobs", jobs)?,
         gc: section.optional("gc", gc)?.unwrap_or(default.gc),
     })
@@ -64,4 +66,8 @@ fn project(item: &Item<'_>) -> Result<ProjectMode> {
         ("projected", ProjectMode::Projected),
     ];
     item.one_of(&words)
+}
+
+fn view(item: &Item<'_>) -> Result<ViewMode> {
+    item.one_of(&ViewMode::ALL.map(|mode| (mode.word(), mode)))
 }

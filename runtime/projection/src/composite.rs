@@ -18,6 +18,11 @@ use crate::lower::{HostStamp, Listed, Lower, Node, Source};
 /// Prefix of the attributes by which overlayfs speaks to itself; a lower must never show them.
 const OVERLAY_XATTRS: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
 
+/// Tells whether an extended attribute of a tree is shown to its readers.
+pub(crate) fn is_shown_xattr(name: &[u8]) -> bool {
+    !OVERLAY_XATTRS.iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// A host directory or file shown at a path of the view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Graft {
@@ -308,7 +313,7 @@ impl Lower for Composite {
         let Source::Tree { entry, .. } = &node.source else {
             return None;
         };
-        if OVERLAY_XATTRS.iter().any(|prefix| name.starts_with(prefix)) {
+        if !is_shown_xattr(name) {
             return None;
         }
         entry.meta.xattrs.get(name).cloned()
@@ -322,7 +327,7 @@ impl Lower for Composite {
             .meta
             .xattrs
             .keys()
-            .filter(|name| !OVERLAY_XATTRS.iter().any(|p| name.starts_with(p)))
+            .filter(|name| is_shown_xattr(name))
             .cloned()
             .collect()
     }

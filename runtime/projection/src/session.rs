@@ -4,11 +4,14 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use fuser::{Config, Session, SessionACL};
+use crossbeam_channel::Receiver;
+use fuser::{Config, Filesystem, Notifier, Session, SessionACL};
+use hd_store::{Pool, Store};
 
 use crate::error::ProjectionError;
 use crate::fuse::ProjectedFs;
 use crate::lower::Lower;
+use crate::objects::{Counts, Objects, pair};
 use crate::recorder::Recorder;
 
 /// How a lower is served.
@@ -20,6 +23,17 @@ pub struct ServeOptions {
     pub threads: usize,
     /// Where observations go; `None` for an untraced view.
     pub recorder: Option<Arc<Recorder>>,
+    /// Where raw copies of what is read go, for views to come; `None` makes none.
+    pub copies: Option<Copies>,
+}
+
+/// Raw copies of what is read.
+#[derive(Clone, Debug)]
+pub struct Copies {
+    /// Where they go.
+    pub pool: Arc<Pool>,
+    /// None is made before something came through it; closed, it says that nobody wants any.
+    pub gate: Receiver<()>,
 }
 
 /// A lower being served; it ends by itself when the last mount of it is gone.
@@ -61,26 +75,56 @@ pub fn serve<L: Lower>(
     lower: L,
     options: ServeOptions,
 ) -> Result<Served, ProjectionError> {
-    let (fs, push) = ProjectedFs::new(lower, options.recorder)?;
+    let copies = options.copies;
+    let (filler, fill) = copies
+        .map(|copies| pair(copies.pool, Arc::default(), Some(copies.gate)))
+        .unzip();
+    let (fs, push) = ProjectedFs::new(lower, options.recorder, filler)?;
+    let beside = |name: &str, notifier| {
+        fill.map_or(Ok(()), |fill| fill.start(name))?;
+        push.start(name, notifier)
+    };
+    run(device, fs, &options.name, options.threads, beside)
+}
+
+/// Starts to answer the requests for objects of a store that arrive on `device`, filling its pool
+/// with what is read.
+pub fn serve_objects(
+    device: OwnedFd,
+    store: Store,
+    pool: Arc<Pool>,
+    counts: Arc<Counts>,
+    (name, threads): (&str, usize),
+) -> Result<Served, ProjectionError> {
+    let (fs, fill) = Objects::new(store, pool, counts);
+    run(device, fs, name, threads, |name, _| fill.start(name))
+}
+
+fn run(
+    device: OwnedFd,
+    fs: impl Filesystem,
+    name: &str,
+    threads: usize,
+    beside: impl FnOnce(&str, Notifier) -> Result<(), ProjectionError> + Send + 'static,
+) -> Result<Served, ProjectionError> {
     let mut config = Config::default();
     config.acl = SessionACL::All;
-    config.n_threads = Some(options.threads.max(1));
-    config.clone_fd = options.threads > 1;
-    let name = options.name.clone();
+    config.n_threads = Some(threads.max(1));
+    config.clone_fd = threads > 1;
+    let served = name.to_owned();
     let thread = thread::Builder::new()
-        .name(format!("fuse {}", options.name))
+        .name(format!("fuse {name}"))
         .spawn(move || {
             let session = Session::from_fd(fs, device, SessionACL::All, config)?;
-            push.start(&name, session.notifier())
-                .map_err(std::io::Error::other)?;
+            beside(&served, session.notifier()).map_err(std::io::Error::other)?;
             session.run()
         })
         .map_err(|source| ProjectionError::Session {
-            name: options.name.clone(),
+            name: name.to_owned(),
             source,
         })?;
     Ok(Served {
-        name: options.name,
+        name: name.to_owned(),
         thread: Some(thread),
     })
 }

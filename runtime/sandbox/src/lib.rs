@@ -41,7 +41,7 @@ pub use launcher::{Launcher, MountNamespace, Pending};
 pub use meter::Meter;
 pub use mount_op::{Create, MountOp, Place};
 pub use network::NetworkNamespace;
-pub use probe::{Probe, Problem, probe};
+pub use probe::{ImageProbe, Probe, Problem, probe, probe_image};
 pub use record::{Record, reap_recorded};
 pub use sandbox::{Entered, Sandbox};
 pub use spec::{Capabilities, Command, Limits, Network, Privileges, Spec, TtySize};

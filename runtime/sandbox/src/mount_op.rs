@@ -112,6 +112,14 @@ pub enum MountOp {
         /// Refuses writes in the kernel.
         read_only: bool,
     },
+    /// Mounts a file as a read-only EROFS, without a loop device. Linux 6.12, and not in a user namespace.
+    Image {
+        /// Target.
+        #[serde(with = "raw::one")]
+        at: PathBuf,
+        /// The file.
+        image: Place,
+    },
     /// Mounts a kernel overlay; `metacopy`, `index`, `xino` are off, `redirect_dir` is `nofollow` (DESIGN §6).
     Overlay {
         /// Target.
@@ -119,6 +127,9 @@ pub enum MountOp {
         at: PathBuf,
         /// Lower layers, topmost first.
         lower: Vec<Place>,
+        /// Layers that hold nothing but content for files of the lower ones, the first that has it (overlayfs,
+        /// "Data-only lower layers"). Linux 6.16, and not in a user namespace.
+        data: Vec<Place>,
         /// Takes the writes; made when missing.
         upper: Place,
         /// The overlay's work directory on the same file system; made when missing.

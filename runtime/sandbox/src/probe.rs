@@ -5,12 +5,13 @@ use crate::event::Event;
 use crate::helper::Helper;
 use crate::idmap::{self, IdMap};
 use crate::launcher::Launcher;
-use crate::mount_op::{MountOp, Place};
+use crate::mount_op::{Create, MountOp, Place};
 use rustix::thread::CapabilitySet;
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Answers of [`probe`].
@@ -123,6 +124,7 @@ fn overlay(launcher: &Launcher, scratch: &Scratch, map: Option<&IdMap>) -> Resul
     let op = MountOp::Overlay {
         at: "merged".into(),
         lower: vec![Place::Stage("lower".into())],
+        data: Vec::new(),
         upper: Place::Host(scratch.0.join("upper")),
         work: Place::Host(scratch.0.join("work")),
         volatile: true,
@@ -134,6 +136,100 @@ fn overlay(launcher: &Launcher, scratch: &Scratch, map: Option<&IdMap>) -> Resul
             "set HD_HOME to a directory on a local file system such as ext4, xfs, btrfs or tmpfs",
         )
     })
+}
+
+/// A tiny image of a tree, and the content of its one file.
+#[derive(Debug)]
+pub struct ImageProbe<'a> {
+    /// The image.
+    pub image: &'a [u8],
+    /// Name of the file in it.
+    pub name: &'a str,
+    /// Where its content is in a data-only layer.
+    pub object: &'a Path,
+    /// Its content.
+    pub content: &'a [u8],
+}
+
+/// Tries whether views can be an image over a data-only layer, by mounting one and reading through it. `directory` as
+/// in [`probe`].
+///
+/// # Errors
+/// What does not work.
+pub fn probe_image(
+    launcher: &Launcher,
+    directory: &Path,
+    tiny: &ImageProbe<'_>,
+) -> Result<(), Problem> {
+    let next_step = "views are served by FUSE, as they are without root and before Linux 6.16";
+    let failed = |error: &SandboxError| Problem::new(error, next_step);
+    let io = |source: io::Error| {
+        let what = format!("write in {}", directory.display());
+        failed(&SandboxError::Io { what, source })
+    };
+    if crate::own_namespace::is_inside() {
+        let refused = io::Error::from_raw_os_error(libc::EPERM);
+        return Err(io(refused)).map_err(|problem| Problem {
+            message: "an image cannot be mounted in a user namespace".to_owned(),
+            ..problem
+        });
+    }
+    let scratch = Scratch::new(directory).map_err(io)?;
+    let at = |name: &str| scratch.0.join(name);
+    let object = at("data").join(tiny.object);
+    std::fs::create_dir_all(object.parent().unwrap_or(&object))
+        .and_then(|()| std::fs::create_dir(at("out")))
+        .and_then(|()| std::fs::write(at("image"), tiny.image))
+        .and_then(|()| std::fs::write(&object, tiny.content))
+        .map_err(io)?;
+    let ops = image_ops(&scratch.0, tiny.name);
+    attempt(launcher, &scratch, None, &ops).map_err(|error| failed(&error))?;
+    match std::fs::read(at("out/copy")) {
+        Ok(read) if read == tiny.content => Ok(()),
+        Ok(_) => Err(io(io::Error::from_raw_os_error(libc::EIO))),
+        Err(error) => Err(io(error)),
+    }
+    .map_err(|problem| Problem {
+        message: format!("reading a file through an image: {}", problem.message),
+        ..problem
+    })
+}
+
+fn image_ops(scratch: &Path, name: &str) -> [MountOp; 5] {
+    let stage = |path: &str| Place::Stage(path.into());
+    [
+        MountOp::Image {
+            at: "lower".into(),
+            image: Place::Host(scratch.join("image")),
+        },
+        MountOp::Tmpfs {
+            at: "layer".into(),
+            size: None,
+            mode: 0o755,
+        },
+        MountOp::Overlay {
+            at: "merged".into(),
+            lower: vec![stage("lower")],
+            data: vec![Place::Host(scratch.join("data"))],
+            upper: stage("layer/upper"),
+            work: stage("layer/work"),
+            volatile: true,
+            report: None,
+        },
+        MountOp::Bind {
+            source: Place::Host(scratch.join("out")),
+            at: "out".into(),
+            recursive: false,
+            read_only: false,
+            create: Create::Dir,
+        },
+        MountOp::Copy {
+            source: stage(&format!("merged/{name}")),
+            at: "out/copy".into(),
+            mode: 0o600,
+            owner: (0, 0),
+        },
+    ]
 }
 
 fn attempt(
@@ -158,7 +254,9 @@ struct Scratch(std::path::PathBuf);
 
 impl Scratch {
     fn new(directory: &Path) -> io::Result<Self> {
-        let path = directory.join(format!(".probe-{}", std::process::id()));
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let path = directory.join(format!(".probe-{}-{number}", std::process::id()));
         std::fs::create_dir_all(path.join("stage"))?;
         Ok(Self(path))
     }

@@ -55,6 +55,7 @@ pub(super) fn entries(loaded: &Loaded, image: Option<&ImageDefaults>) -> Vec<Ent
         ProjectMode::Projected => "projected",
     };
     book.say("options.project", mode);
+    book.say("options.view", options.view.word());
     book.maybe("options.jobs", options.jobs.map(|jobs| jobs.get()));
     book.maybe("options.gc.max_size", options.gc.max_size);
     book.maybe("options.gc.min_free", options.gc.min_free);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use hd_actors::mount_server::images::probe_alone;
 use hd_sandbox::own_namespace::{self, Caller};
 use hd_sandbox::{Helper, Probe, Problem, SandboxError, probe};
 
@@ -18,17 +19,31 @@ pub(super) fn look(home: &Path) -> Vec<Finding> {
     let entered = own_namespace::enter();
     let mut all = vec![user(entered.as_ref().map(|()| own_namespace::entered()))];
     let tried = entered.and_then(|()| tried(home));
-    all.extend(mounts(tried));
+    let images = tried.as_ref().ok().map(|(_, images)| views(images));
+    all.extend(mounts(tried.map(|(probe, _)| probe)));
+    all.extend(images);
     if let Some(lost) = own_namespace::entered().map(lost) {
         all.push(lost);
     }
     all
 }
 
-fn tried(home: &Path) -> Result<Probe, SandboxError> {
+fn tried(home: &Path) -> Result<(Probe, Result<(), Problem>), SandboxError> {
     // What is not there yet will be made where its parent is.
     let existing = home.ancestors().find(|path| path.is_dir()).unwrap_or(home);
-    probe(&Helper::prepare()?, existing)
+    let helper = Helper::prepare()?;
+    Ok((probe(&helper, existing)?, probe_alone(&helper, existing)))
+}
+
+/// Either is good; which one it is, and why, is what a person wants to know.
+fn views(images: &Result<(), Problem>) -> Finding {
+    let found = match images {
+        Ok(()) => {
+            "FUSE, or for services EROFS images ([options] view = \"auto\", \"erofs\")".to_owned()
+        }
+        Err(problem) => format!("FUSE ({})", problem.message),
+    };
+    finding("views", Grade::Good, Ok(found), "")
 }
 
 fn user(entered: Result<Option<&Caller>, &SandboxError>) -> Finding {

@@ -8,6 +8,7 @@ use hd_store::Store;
 use serde_json::json;
 
 use crate::environment::{self, Environment};
+use crate::image::ImageView;
 use crate::report::{Report, Side, median};
 use crate::server::Server;
 use crate::targets::{Overlay, made};
@@ -20,6 +21,8 @@ const MANY: usize = 100_000;
 enum Cold {
     Ext4,
     View,
+    Image,
+    First,
     Traced,
 }
 
@@ -42,9 +45,21 @@ pub(crate) fn measure(
             name,
             ms: Vec::new(),
         };
-        let mut sides = [side("ext4"), side("hd view"), side("hd traced, fresh")];
+        let mut sides = [
+            side("ext4"),
+            side("hd view"),
+            side("hd image, all copies"),
+            side("hd image, no copies"),
+            side("hd traced, fresh"),
+        ];
         for round in 0..options.cold_rounds {
-            let mut order = [Cold::Ext4, Cold::View, Cold::Traced];
+            let mut order = [
+                Cold::Ext4,
+                Cold::View,
+                Cold::Image,
+                Cold::First,
+                Cold::Traced,
+            ];
             if round % 2 == 1 {
                 order.reverse();
             }
@@ -54,9 +69,10 @@ pub(crate) fn measure(
                 peak = peak.max(memory);
             }
         }
-        let [ext4, view, traced] = sides;
-        report.compare(measure, &view, &ext4);
-        report.compare(measure, &traced, &ext4);
+        let [ext4, ours @ ..] = sides;
+        for side in ours {
+            report.compare(measure, &side, &ext4);
+        }
     }
     report.note("server peak, cold (MiB)", json!(peak >> 20));
     Ok(())
@@ -72,6 +88,9 @@ fn one(
     if target == Cold::Ext4 {
         drop_caches()?;
         return Ok((work::run(work, &environment.directory, &list)?, 0));
+    }
+    if matches!(target, Cold::Image | Cold::First) {
+        return by_image(environment, options, (work, &list), target == Cold::Image);
     }
     drop_caches()?;
     let mut server = Server::start(environment)?;
@@ -89,6 +108,31 @@ fn one(
     Ok((ms, peak))
 }
 
+/// The image was written before: with all raw copies made, or with none.
+fn by_image(
+    environment: &Environment,
+    options: &Options,
+    (work, list): (&str, &str),
+    is_full: bool,
+) -> Result<(f64, u64), Failure> {
+    let image = options.scratch.join("cold.erofs");
+    let mut server = Server::start(environment)?;
+    if !is_full {
+        fs::remove_dir_all(server.ask("pool")?)?;
+        server = Server::start(environment)?;
+    }
+    server.ask(&format!("image {}", image.display()))?;
+    if is_full {
+        server.ask("fill")?;
+    }
+    drop(server);
+    drop_caches()?;
+    let mut server = Server::start(environment)?;
+    let view = ImageView::mount(&mut server, &image, &options.scratch.join("cold-image"))?;
+    let ms = work::run(work, &view.merged, list)?;
+    Ok((ms, server.peak_bytes()?))
+}
+
 fn drop_caches() -> Result<(), Failure> {
     rustix::fs::sync();
     fs::write("/proc/sys/vm/drop_caches", "3")?;
@@ -103,6 +147,11 @@ pub(crate) fn mounts(
 ) -> Result<(), Failure> {
     let ms = first_bytes(environment, options, &environment.largest)?;
     report.note("mount to first byte (ms)", spread(&ms));
+    report.note(
+        "mount of an image to first byte (ms)",
+        spread(&image_first_bytes(environment, options)?),
+    );
+    memory(environment, options, report)?;
     let cas = options.scratch.join("cas-many");
     if cas.exists() {
         fs::remove_dir_all(&cas)?;
@@ -145,6 +194,55 @@ fn first_bytes(
         drop(overlay);
     }
     Ok(all)
+}
+
+fn image_first_bytes(environment: &Environment, options: &Options) -> Result<Vec<f64>, Failure> {
+    let image = options.scratch.join("first.erofs");
+    let mut all = Vec::new();
+    for _ in 0..options.rounds {
+        let mut server = Server::start(environment)?;
+        server.ask(&format!("image {}", image.display()))?;
+        let start = Instant::now();
+        let view = ImageView::mount(&mut server, &image, &options.scratch.join("first-image"))?;
+        read_first(&view.merged.join(&environment.largest))?;
+        all.push(start.elapsed().as_secs_f64() * 1000.0);
+    }
+    Ok(all)
+}
+
+/// How much five views of one tree, all read through, add to the page cache.
+fn memory(
+    environment: &Environment,
+    options: &Options,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let list = environment.list.to_string_lossy().into_owned();
+    let image = options.scratch.join("memory.erofs");
+    let mut server = Server::start(environment)?;
+    server.ask(&format!("image {}", image.display()))?;
+    server.ask("fill")?;
+    drop_caches()?;
+    let (before, mut views) = (cached()?, Vec::new());
+    for number in 0..5 {
+        let at = options.scratch.join(format!("memory-{number}"));
+        let view = ImageView::mount(&mut server, &image, &at)?;
+        work::run("read-all", &view.merged, &list)?;
+        views.push(view);
+        if number == 0 || number == 4 {
+            let mib = (cached()? - before) / 1024;
+            let what = format!("page cache of {} views by an image (MiB)", number + 1);
+            report.note(&what, json!(mib));
+        }
+    }
+    Ok(())
+}
+
+/// Kibibytes in the page cache.
+fn cached() -> Result<i64, Failure> {
+    let text = fs::read_to_string("/proc/meminfo")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Cached:"));
+    let words = line.and_then(|line| line.split_whitespace().next());
+    Ok(words.ok_or("no Cached in meminfo")?.parse()?)
 }
 
 fn read_first(path: &Path) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! The projection beside its peers on one environment in one run: ext4, overlayfs on ext4,
-//! fuse-overlayfs, our lower alone, the view on it, and a fresh traced view.
+//! fuse-overlayfs, our lower alone, the view on it, a view by an image over raw copies, and a fresh
+//! traced view.
 //!
 //! Run it by `cargo xtask bench projection`, as root. Work on a mounted file system is done by
 //! child processes of this program (`--work`), and another serves our lowers (`--serve`), so that
@@ -11,6 +12,7 @@
 mod capture;
 mod cold;
 mod environment;
+mod image;
 mod report;
 mod server;
 mod targets;

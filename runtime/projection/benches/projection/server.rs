@@ -14,9 +14,10 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags};
 
 use crate::Failure;
 use crate::environment::Environment;
+use crate::image::Images;
 
 /// Threads per mount, as `hd` has them.
-const THREADS: usize = 2;
+pub(crate) const THREADS: usize = 2;
 const NODE_BYTES: usize = 64 << 20;
 
 /// Serves until stdin ends. Arguments: store, tree, times.
@@ -31,12 +32,27 @@ pub(crate) fn main(args: &[&str]) -> Result<(), Failure> {
     };
     let trees = StoreTrees::read_only(store.clone(), NODE_BYTES);
     let nodes = Arc::new(NodeCache::new(Arc::new(trees), NODE_BYTES));
+    let images = Images::new(&store, &nodes, rooted)?;
     println!("ready");
     let mut recorders: Vec<Arc<Recorder>> = Vec::new();
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let mut words = line.split(' ');
         match (words.next(), words.next()) {
+            (Some("pool"), _) => println!("{}", images.pool.dir().display()),
+            (Some("image"), Some(to)) => {
+                images.write(Path::new(to))?;
+                println!("written");
+            }
+            (Some("fill"), _) => {
+                images.fill()?;
+                println!("filled");
+            }
+            (Some("objects"), Some(at)) => {
+                images.serve(mount_fuse(Path::new(at))?)?;
+                println!("mounted");
+            }
+            (Some("requests"), _) => println!("{}", images.counts.requests()),
             (Some("observed"), _) => {
                 let last = recorders
                     .last()
@@ -52,6 +68,7 @@ pub(crate) fn main(args: &[&str]) -> Result<(), Failure> {
                     name: how.to_owned(),
                     threads: THREADS,
                     recorder,
+                    copies: None,
                 };
                 // The session ends by itself with its mount.
                 let _ = serve(device, lower, options)?;
@@ -124,6 +141,12 @@ impl Server {
         };
         server.expect("ready")?;
         Ok(server)
+    }
+
+    /// Gives what is answered to a command.
+    pub(crate) fn ask(&mut self, words: &str) -> Result<String, Failure> {
+        self.say(words)?;
+        self.answer()
     }
 
     fn answer(&mut self) -> Result<String, Failure> {

@@ -9,6 +9,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
 use crate::Failure;
 use crate::environment::Environment;
+use crate::image::ImageView;
 use crate::server::Server;
 
 /// A kind of file system.
@@ -19,16 +20,18 @@ pub(crate) enum Target {
     FuseOverlayfs,
     Lower,
     View,
+    Image,
     Traced,
 }
 
 impl Target {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Ext4,
         Self::Overlay,
         Self::FuseOverlayfs,
         Self::Lower,
         Self::View,
+        Self::Image,
         Self::Traced,
     ];
 
@@ -39,6 +42,7 @@ impl Target {
             Self::FuseOverlayfs => "fuse-overlayfs",
             Self::Lower => "hd lower",
             Self::View => "hd view",
+            Self::Image => "hd image, all copies",
             Self::Traced => "hd traced, fresh",
         }
     }
@@ -47,7 +51,7 @@ impl Target {
     pub(crate) fn peer(self) -> Self {
         match self {
             Self::Ext4 | Self::Overlay | Self::Lower => Self::Ext4,
-            Self::FuseOverlayfs | Self::View | Self::Traced => Self::Overlay,
+            Self::FuseOverlayfs | Self::View | Self::Image | Self::Traced => Self::Overlay,
         }
     }
 }
@@ -72,6 +76,7 @@ pub(crate) struct Set {
     pub(crate) server: RefCell<Server>,
     has_fuse_overlayfs: bool,
     traced: RefCell<Option<Overlay>>,
+    image: ImageView,
     _mounts: Vec<Overlay>,
 }
 
@@ -85,6 +90,10 @@ impl Set {
             &environment.directory,
             &scratch.join("overlay"),
         )?);
+        let image = scratch.join("image.erofs");
+        server.ask(&format!("image {}", image.display()))?;
+        server.ask("fill")?;
+        let image = ImageView::mount(&mut server, &image, &scratch.join("image"))?;
         let has_fuse_overlayfs =
             fuse_overlayfs(&environment.directory, &scratch.join("fuse-overlayfs"))?;
         if !has_fuse_overlayfs {
@@ -96,6 +105,7 @@ impl Set {
             server: RefCell::new(server),
             has_fuse_overlayfs,
             traced: RefCell::default(),
+            image,
             _mounts: mounts,
         })
     }
@@ -120,6 +130,7 @@ impl Set {
             Target::Overlay => self.scratch.join("overlay/merged"),
             Target::FuseOverlayfs => self.scratch.join("fuse-overlayfs/merged"),
             Target::Lower => self.scratch.join("lower"),
+            Target::Image => self.image.merged.clone(),
             Target::View => self.scratch.join("view/merged"),
             Target::Traced => {
                 *self.traced.borrow_mut() = None;
@@ -177,7 +188,7 @@ impl Drop for Overlay {
     }
 }
 
-fn layers(at: &Path) -> Result<[PathBuf; 3], Failure> {
+pub(crate) fn layers(at: &Path) -> Result<[PathBuf; 3], Failure> {
     for old in ["upper", "work"] {
         match fs::remove_dir_all(at.join(old)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),

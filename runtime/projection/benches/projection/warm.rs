@@ -78,6 +78,11 @@ pub(crate) fn measure(
         )?;
     }
     let peak = set.server.borrow().peak_bytes()?;
+    let requests = set.server.borrow_mut().ask("requests")?;
+    report.note(
+        "requests for objects, all copies made",
+        json!(requests.parse::<u64>()?),
+    );
     report.note("server peak, warm (MiB)", json!(peak >> 20));
     Ok(())
 }

@@ -23,7 +23,7 @@ pub(super) fn file_type(kind: Kind) -> FileType {
 }
 
 /// Gives what `stat` shows of a numbered node.
-pub(super) fn file_attr(number: u64, attr: &Attr) -> FileAttr {
+pub(crate) fn file_attr(number: u64, attr: &Attr) -> FileAttr {
     let time = time(attr.mtime_ns);
     FileAttr {
         ino: INodeNo(number),
@@ -52,7 +52,7 @@ pub(super) fn absent() -> FileAttr {
 }
 
 /// Gives a node of which only the kind is known.
-pub(super) fn nothing(kind: Kind) -> Attr {
+pub(crate) fn nothing(kind: Kind) -> Attr {
     Attr {
         kind,
         mode: 0,

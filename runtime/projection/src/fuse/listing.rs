@@ -249,6 +249,7 @@ impl<L: Lower> ProjectedFs<L> {
                 break;
             }
             inode.loaded.store(true, Ordering::Relaxed);
+            self.copy(&inode);
             files.push((number, inode));
         }
         files

@@ -29,7 +29,10 @@ use fuser::{
     ReplyStatfs, ReplyXattr, Request,
 };
 
-use answer::{absent, file_attr};
+use hd_dag::Target;
+
+use answer::absent;
+pub(crate) use answer::{file_attr, nothing};
 use inodes::{Inode, Inodes};
 pub(crate) use push::PushThread;
 use push::{Job, Pusher};
@@ -37,14 +40,17 @@ use scan::Scans;
 use xattrs::Xattrs;
 
 use crate::error::ProjectionError;
-use crate::lower::{Lower, Node};
+use crate::lower::{Lower, Node, Source};
+use crate::objects::Filler;
 use crate::recorder::Recorder;
 use crate::world;
 
 /// Lifetime of names and attributes in the kernel: as long as the mount lives.
-const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
+pub(crate) const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
+/// Largest file of which a raw copy is made as soon as anything of it was read, bytes.
+const COPY_MAX: u64 = 32 << 20;
 /// Largest read-ahead asked of the kernel, bytes.
-const READ_AHEAD: u32 = 1 << 20;
+pub(crate) const READ_AHEAD: u32 = 1 << 20;
 
 /// A lower behind the FUSE protocol, traced when it has a recorder.
 #[derive(Debug)]
@@ -55,6 +61,7 @@ pub(crate) struct ProjectedFs<L> {
     xattrs: Xattrs,
     reads: Mutex<Scans>,
     pusher: Pusher,
+    filler: Option<Filler>,
 }
 
 /// What a traced view has besides.
@@ -69,6 +76,7 @@ impl<L: Lower> ProjectedFs<L> {
     pub(crate) fn new(
         lower: L,
         recorder: Option<Arc<Recorder>>,
+        filler: Option<Filler>,
     ) -> Result<(Self, PushThread<L>), ProjectionError> {
         let lower = Arc::new(lower);
         let (pusher, thread) = push::pair(lower.clone());
@@ -82,6 +90,7 @@ impl<L: Lower> ProjectedFs<L> {
             xattrs: Xattrs::default(),
             reads: Mutex::new(Scans::bold()),
             pusher,
+            filler,
         };
         Ok((fs, thread))
     }
@@ -129,8 +138,20 @@ impl<L: Lower> ProjectedFs<L> {
         Ok(())
     }
 
+    /// Wishes for a raw copy of a file that is read or will be.
+    fn copy(&self, inode: &Inode) {
+        if let (Some(filler), Source::Tree { entry, .. }) = (&self.filler, &inode.node.source)
+            && let Target::Regular { blob, size, .. } = &entry.target
+            && (1..=COPY_MAX).contains(size)
+        {
+            filler.fill(*blob);
+        }
+    }
+
     fn read_file(&self, inode: &Inode, offset: u64, size: u32) -> Result<Vec<u8>, Errno> {
-        inode.loaded.store(true, Ordering::Relaxed);
+        if !inode.loaded.swap(true, Ordering::Relaxed) {
+            self.copy(inode);
+        }
         self.lower
             .read(&inode.node, offset, size as usize)
             .map_err(to_errno)
@@ -281,7 +302,8 @@ fn reply_xattr(value: Result<Vec<u8>, Errno>, size: u32, reply: ReplyXattr) {
     }
 }
 
-fn guarded<T>(answer: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+/// Answers a request; a panic is an error of that request alone.
+pub(crate) fn guarded<T>(answer: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
     catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
         tracing::error!("a FUSE handler panicked; the request was answered EIO");
         Err(Errno::EIO)

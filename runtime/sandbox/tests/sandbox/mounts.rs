@@ -69,6 +69,7 @@ fn an_overlay_takes_the_writes() {
     let overlay = MountOp::Overlay {
         at: "merged".into(),
         lower: vec![Place::Stage("lower".into())],
+        data: Vec::new(),
         upper: Place::Host(layers.join("upper")),
         work: Place::Host(layers.join("work")),
         volatile: true,
@@ -256,6 +257,7 @@ fn a_fuse_connection_is_held_by_hd_alone() {
     let overlay = MountOp::Overlay {
         at: "merged".into(),
         lower: vec![Place::Stage("lower".into())],
+        data: Vec::new(),
         upper: Place::Stage("up/upper".into()),
         work: Place::Stage("up/work".into()),
         volatile: false,

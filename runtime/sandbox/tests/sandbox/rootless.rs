@@ -108,6 +108,7 @@ fn overlay(at: &str) -> MountOp {
     MountOp::Overlay {
         at: at.into(),
         lower: vec![Place::Stage("lower".into())],
+        data: Vec::new(),
         upper: Place::Stage("up/upper".into()),
         work: Place::Stage("up/work".into()),
         volatile: false,

@@ -21,6 +21,7 @@ use std::path::Path;
 /// The parts of an overlay.
 struct Layers<'a> {
     lower: &'a [Place],
+    data: &'a [Place],
     upper: &'a Place,
     work: &'a Place,
     volatile: bool,
@@ -53,9 +54,11 @@ impl Stage {
                 name,
                 read_only,
             } => self.fuse(at, name, *read_only, channel),
+            MountOp::Image { at, image } => self.image(image, at),
             MountOp::Overlay {
                 at,
                 lower,
+                data,
                 upper,
                 work,
                 volatile,
@@ -66,6 +69,7 @@ impl Stage {
                     at,
                     &Layers {
                         lower,
+                        data,
                         upper,
                         work,
                         volatile: *volatile,
@@ -193,36 +197,56 @@ impl Stage {
         self.attach(&mount, at)
     }
 
+    fn image(&self, image: &Place, at: &Path) -> Outcome<()> {
+        let file = self.open_place(image)?;
+        let source = own_path(file.as_fd());
+        let options = [("source", Some(source.as_str()))];
+        let attributes = SAFE | MountAttrFlags::MOUNT_ATTR_RDONLY;
+        self.attach(&kernel::file_system("erofs", &options, attributes)?, at)
+    }
+
     fn overlay(&self, at: &Path, layers: &Layers<'_>, channel: &Channel) -> Outcome<()> {
         let upper = self.ensure_layer(layers.upper)?;
         let work = self.ensure_layer(layers.work)?;
         if let Some(name) = layers.report {
             self.hand_upper(&upper, name, channel)?;
         }
-        let lower: Vec<_> = layers
-            .lower
-            .iter()
-            .map(|place| self.open_place(place))
-            .collect::<Outcome<_>>()?;
+        let open = |places: &[Place]| -> Outcome<Vec<OwnedFd>> {
+            places.iter().map(|place| self.open_place(place)).collect()
+        };
+        let (lower, data) = (open(layers.lower)?, open(layers.data)?);
         // By descriptor, so that no character of a path is taken for a separator.
-        let lower: Vec<_> = lower.iter().map(|fd| (own_path(fd.as_fd()), fd)).collect();
-        let lower_paths = lower
-            .iter()
-            .map(|(path, _)| path.as_str())
-            .collect::<Vec<_>>()
-            .join(":");
+        let paths = |opened: &[OwnedFd]| -> Vec<String> {
+            opened.iter().map(|fd| own_path(fd.as_fd())).collect()
+        };
+        let (lower_paths, data_paths) = (paths(&lower), paths(&data));
+        let joined = lower_paths.join(":");
         let (upper_path, work_path) = (own_path(upper.as_fd()), own_path(work.as_fd()));
-        let mut options = vec![
-            ("source", Some("hd")),
-            ("lowerdir", Some(lower_paths.as_str())),
-            ("upperdir", Some(&upper_path)),
-            ("workdir", Some(&work_path)),
+        let mut options = vec![("source", Some("hd"))];
+        if data.is_empty() {
+            options.push(("lowerdir", Some(joined.as_str())));
+        } else {
+            // One by one, which older kernels do not know.
+            options.extend(
+                lower_paths
+                    .iter()
+                    .map(|path| ("lowerdir+", Some(path.as_str()))),
+            );
+            options.extend(
+                data_paths
+                    .iter()
+                    .map(|path| ("datadir+", Some(path.as_str()))),
+            );
+        }
+        options.extend([
+            ("upperdir", Some(upper_path.as_str())),
+            ("workdir", Some(work_path.as_str())),
             // Neither made nor followed. By the kernel's default "off" still follows, which userxattr refuses.
             ("redirect_dir", Some("nofollow")),
             ("metacopy", Some("off")),
             ("index", Some("off")),
             ("xino", Some("off")),
-        ];
+        ]);
         if self.user {
             options.push(("userxattr", None));
         }

@@ -1,0 +1,40 @@
+//! Writes a tree as an EROFS image that holds names and attributes but no content.
+//!
+//! A regular file is one hole of its size with the two attributes by which overlayfs finds its
+//! content in a data-only layer: `trusted.overlay.metacopy` and `trusted.overlay.redirect`, the
+//! path `/<2hex>/<id>` of its object. An empty file needs none. Everything else is whole.
+//!
+//! Sources: kernel `Documentation/filesystems/erofs.rst`, `fs/erofs/erofs_fs.h` (the format) and
+//! `Documentation/filesystems/overlayfs.rst`, "Data-only lower layers". Equal trees give equal
+//! bytes: nothing of the time, place or machine enters an image.
+
+mod directory;
+mod format;
+mod image;
+mod tree;
+mod xattr;
+
+pub use image::image;
+pub use tree::{Content, Description, Inode, describe, elsewhere};
+
+/// What stands in the way of an image.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ErofsError {
+    /// An inode has more than the format can say.
+    #[error("{path}: {what} cannot be said in an EROFS image")]
+    Beyond {
+        /// Where, escaped for display.
+        path: String,
+        /// What there is too much of.
+        what: &'static str,
+    },
+    /// The tree cannot be read.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+/// Gives the path of an object in a data-only layer, without the slash at its begin.
+pub fn object_path(id: &hd_store::Id) -> String {
+    let hex = id.to_string();
+    format!("{}/{hex}", &hex[..2])
+}

@@ -1,0 +1,154 @@
+//! Numbers of objects: the root, a directory for each first byte, then files as they are asked for.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hd_store::Id;
+
+/// Number of the root, fixed by the FUSE protocol.
+const ROOT: u64 = 1;
+/// Number of the directory of ids that begin with 00.
+const FIRST_DIR: u64 = 2;
+/// Number of the first file.
+const FIRST_FILE: u64 = FIRST_DIR + 256;
+/// A file up to this size is copied whole as soon as anything of it was read, bytes.
+const WHOLE_MAX: u64 = 32 << 20;
+
+/// What a name means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Dir(u64),
+    Object(Id),
+}
+
+/// An object with a number.
+#[derive(Debug)]
+pub(super) struct Object {
+    pub(super) id: Id,
+    pub(super) size: u64,
+    read: AtomicU64,
+    wanted: AtomicBool,
+}
+
+impl Object {
+    /// Notes a read; answers, once, that so much was read that a raw copy is worth its room.
+    pub(super) fn is_wanted_whole(&self, bytes: u64) -> bool {
+        let read = self.read.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let is_wanted = self.size <= WHOLE_MAX || read >= self.size / 2;
+        is_wanted && !self.wanted.swap(true, Ordering::Relaxed)
+    }
+}
+
+/// All objects that were asked for.
+#[derive(Debug, Default)]
+pub(super) struct Table(Mutex<Numbered>);
+
+#[derive(Debug, Default)]
+struct Numbered {
+    objects: Vec<Arc<Object>>,
+    numbers: HashMap<Id, u64>,
+}
+
+impl Table {
+    pub(super) fn is_dir(number: u64) -> bool {
+        (ROOT..FIRST_FILE).contains(&number)
+    }
+
+    /// Says what a name in a directory means; nothing when it is none of ours.
+    pub(super) fn name(&self, parent: u64, name: &[u8]) -> Option<What> {
+        let name = std::str::from_utf8(name).ok()?;
+        let is_plain = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
+        if !name.bytes().all(is_plain) {
+            return None;
+        }
+        match parent {
+            ROOT if name.len() == 2 => {
+                let byte = u64::from_str_radix(name, 16).ok()?;
+                Some(What::Dir(FIRST_DIR + byte))
+            }
+            FIRST_DIR..FIRST_FILE => {
+                let id = Id::from_str(name).ok()?;
+                let is_its_place = u64::from(id.as_bytes()[0]) == parent - FIRST_DIR;
+                is_its_place.then_some(What::Object(id))
+            }
+            _ => None,
+        }
+    }
+
+    /// Numbers an object.
+    pub(super) fn number(&self, id: Id, size: u64) -> (u64, Arc<Object>) {
+        let mut table = self.lock();
+        if let Some(&number) = table.numbers.get(&id)
+            && let Some(object) = table.get(number)
+        {
+            return (number, object);
+        }
+        let number = FIRST_FILE + table.objects.len() as u64;
+        let object = Arc::new(Object {
+            id,
+            size,
+            read: AtomicU64::new(0),
+            wanted: AtomicBool::new(false),
+        });
+        table.objects.push(object.clone());
+        table.numbers.insert(id, number);
+        (number, object)
+    }
+
+    /// Gives the object of a number.
+    pub(super) fn object(&self, number: u64) -> Option<Arc<Object>> {
+        self.lock().get(number)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Numbered> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Numbered {
+    fn get(&self, number: u64) -> Option<Arc<Object>> {
+        let at = usize::try_from(number.checked_sub(FIRST_FILE)?).ok()?;
+        self.objects.get(at).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_ids_in_their_place_alone() {
+        let (table, id) = (Table::default(), Id::of(b"x"));
+        let hex = id.to_string();
+        let dir = FIRST_DIR + u64::from(id.as_bytes()[0]);
+        let cases: [(u64, &str, Option<What>); 8] = [
+            (ROOT, &hex[..2], Some(What::Dir(dir))),
+            (ROOT, "FF", None),
+            (ROOT, "0", None),
+            (ROOT, "views", None),
+            (dir, &hex, Some(What::Object(id))),
+            (dir ^ 1, &hex, None),
+            (dir, &hex[1..], None),
+            (FIRST_FILE, &hex, None),
+        ];
+        for (parent, name, what) in cases {
+            assert_eq!(table.name(parent, name.as_bytes()), what, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_small_file_is_wanted_at_its_first_read_and_a_large_one_when_half_was_read() {
+        let table = Table::default();
+        let (small, object) = table.number(Id::of(b"small"), 10);
+        assert_eq!(
+            [object.is_wanted_whole(1), object.is_wanted_whole(9)],
+            [true, false]
+        );
+        assert_eq!(table.number(Id::of(b"small"), 10).0, small);
+        let (_, object) = table.number(Id::of(b"large"), 100 << 20);
+        let wanted = [1, 48 << 20, 2 << 20, 1].map(|bytes| object.is_wanted_whole(bytes));
+        assert_eq!(wanted, [false, false, true, false]);
+    }
+}
