@@ -1,6 +1,12 @@
 //! Several instances of one directory, and one for each working tree: own ports, state and logs, one
 //! store.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
 use hd_integration::{Env, SHORT, files, leftovers, needs, skip_unless};
 
 const TOML: &str = r#"[environment]
@@ -102,5 +108,78 @@ fn each_working_tree_has_an_instance_of_its_own() {
     for place in [&[][..], &["-C", place]] {
         env.hd([place, &["down"]].concat()).finish().ok();
     }
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+/// Asks on a control socket, as this user; prints what is answered.
+const ASK_PY: &str = r#"
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+try:
+    s.sendall(b'{"verb":"down","now":true}\n')
+except BrokenPipeError:
+    pass  # it was refused before it was heard
+print(s.makefile().readline(), end="")
+"#;
+
+#[test]
+fn the_control_socket_is_its_owners_alone() {
+    skip_unless!(needs::fuse(), needs::root(), needs::program("python3"));
+    let env = Env::project(&[("hd.toml", TOML), ("source.txt", "one\n")]);
+    env.hd(["up", "--wait"]).finish().ok();
+    let instances = env.home().join("instances");
+    let instance = fs::read_dir(&instances).unwrap().next().unwrap().unwrap();
+    let socket = instance.path().join("control.sock");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&socket), mode(&instance.path())), (0o600, 0o700));
+    let nobody = || {
+        let mut ask = Command::new("python3");
+        ask.args(["-I", "-c", ASK_PY])
+            .arg(&socket)
+            .uid(65534)
+            .gid(65534);
+        let said = ask.current_dir("/").output().unwrap();
+        String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned()
+    };
+    assert!(nobody().contains("PermissionError"), "{}", nobody());
+    // However open the place is, who asks is looked at.
+    for (path, open) in [
+        (env.home().to_owned(), 0o755),
+        (instances, 0o755),
+        (instance.path(), 0o755),
+        (socket.clone(), 0o666),
+    ] {
+        fs::set_permissions(path, fs::Permissions::from_mode(open)).unwrap();
+    }
+    let told = nobody();
+    assert!(told.contains("belongs to another user"), "{told}");
+    assert_eq!(env.status().service("web")["state"], "ready");
+    env.hd(["down"]).finish().ok();
+}
+
+#[test]
+fn a_second_up_attaches_and_its_end_is_not_that_of_the_first() {
+    skip_unless!(needs::fuse());
+    let env = Env::project(&[("hd.toml", TOML), ("source.txt", "one\n")]);
+    let mut first = env.up();
+    first.wait_line(0, &["web", "ready"]);
+    let pid = env.status().service("web")["pid"].clone();
+    env.hd(["stop", "web"]).finish().ok();
+    let mut second = env.up();
+    second.wait_line(0, &["runs already: attached"]);
+    // What was stopped is started, and both hear of it.
+    first.until("web is started", || {
+        let web = env.status().service("web").clone();
+        (web["state"] == "ready" && web["pid"] != pid).then_some(())
+    });
+    let from = second.so_far();
+    env.hd(["restart", "web"]).finish().ok();
+    second.wait_line(from, &["web", "ready"]);
+    second.interrupt();
+    assert_eq!(env.status().service("web")["state"], "ready");
+    let again = env.hd(["up", "-d"]).finish().ok();
+    assert!(again.stderr.contains("runs already"), "{}", again.said());
+    assert_eq!(first.interrupt().code(), Some(130));
     leftovers::expect_none(env.mark(), SHORT);
 }

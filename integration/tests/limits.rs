@@ -104,6 +104,12 @@ fn a_fork_bomb_is_bounded_named_and_ended() {
     });
     assert!(counted.is_some_and(|count| count <= 25), "{counted:?}");
     assert_eq!(env.status().service("good")["pid"], good);
+    let full = env
+        .hd(["exec", "-s", "bomb", "true"])
+        .finish()
+        .expect_code(125);
+    let said = "bomb is at its limit of processes";
+    assert!(full.stderr.contains(said), "{}", full.said());
     env.hd(["down"]).deadline(SHORT).finish().ok();
     up.wait_exit(SHORT);
     leftovers::expect_none(env.mark(), SHORT);

@@ -31,7 +31,7 @@ fn one_that_says_itself_that_it_is_ready_is_ready_then() {
 /// Answers over TLS with a certificate of its own.
 const SECURE_PY: &str = r#"
 import http.server, ssl, subprocess
-subprocess.run("openssl req -x509 -newkey rsa:2048 -nodes -keyout /tmp/k.pem -out /tmp/c.pem -days 1 -subj /CN=here", shell=True, check=True)
+subprocess.run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout /tmp/k.pem -out /tmp/c.pem -days 1 -subj /CN=here", shell=True, check=True)
 server = http.server.HTTPServer(("0.0.0.0", PORT), http.server.SimpleHTTPRequestHandler)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain("/tmp/c.pem", "/tmp/k.pem")
@@ -56,7 +56,7 @@ fn a_probe_over_tls_takes_any_certificate_on_this_machine_only() {
     let own = own.map(|address| address.ip().to_string());
     let service = |name: &str, url: &str| {
         format!(
-            "[services.{name}]\ncommand = \"python3 -I {name}.py\"\nhealthcheck = {{ http = \"{url}\", interval = \"100ms\", retries = 1, start_period = \"2s\" }}\n\n"
+            "[services.{name}]\ncommand = \"python3 -I {name}.py\"\nhealthcheck = {{ http = \"{url}\", interval = \"100ms\", retries = 1, start_period = \"5s\" }}\n\n"
         )
     };
     let mut toml = "[environment]\nname = \"tls\"\n\n".to_owned();

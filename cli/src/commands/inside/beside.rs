@@ -1,11 +1,12 @@
 //! A command beside a running service: its sandbox is entered from this process.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hd_actors::control::protocol::Request;
 use hd_actors::model::report::{Report, ServiceReport, ServiceState};
 use hd_actors::model::surroundings::Surroundings;
-use hd_sandbox::{Entered, Helper, Launcher};
+use hd_sandbox::{Entered, Helper, Launcher, SandboxError};
 
 use super::command::{Wish, broken, nowhere};
 use super::conduct::{Conductor, Inside};
@@ -15,6 +16,8 @@ use crate::error::{CliError, Outcome};
 use crate::leftovers;
 use crate::project::{Located, shown};
 
+/// The kernel has no room for one process more.
+const AGAIN: i32 = rustix::io::Errno::AGAIN.raw_os_error();
 /// How long a service that is on its way may take to be there.
 const THERE_WITHIN: Duration = Duration::from_secs(5);
 /// Pause before it is looked for again.
@@ -113,7 +116,18 @@ fn try_one(located: &Located, service: &str, wish: &Wish) -> Result<Option<Enter
             &wish.within(command),
             wish.stdio()?,
         )
-        .map_err(broken)
+        .map_err(|error| not_entered(error, service, &groups))
+}
+
+/// A service with limits may have no room for one process more.
+fn not_entered(error: SandboxError, service: &str, groups: &[PathBuf]) -> CliError {
+    let is_full = matches!(&error, SandboxError::Failed(failure) if failure.errno == AGAIN);
+    match is_full && !groups.is_empty() {
+        true => nowhere(format!("{service} is at its limit of processes"))
+            .at(service)
+            .hint("`resources.pids` in hd.toml sets it, `hd ps` shows it"),
+        false => broken(error),
+    }
 }
 
 fn is_coming(service: &ServiceReport) -> bool {
