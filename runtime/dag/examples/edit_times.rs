@@ -14,7 +14,7 @@ const DIRECTORIES_PER_GROUP: usize = 40;
 /// What the step observed, whatever the size of the tree.
 const OBSERVATIONS: usize = 100_000;
 /// How often all of it is looked up again: that takes long.
-const FULL_CHECKS: usize = 5;
+const FULL_CHECKS: usize = 3;
 
 type Failure = Box<dyn std::error::Error>;
 

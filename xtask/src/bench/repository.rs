@@ -16,8 +16,16 @@ pub(super) fn commit_all(project: &Path) -> Result<(), Failure> {
         git
     };
     output(&mut git(&["init", "--quiet", "--initial-branch=main"]))?;
-    let mut import = git(&["fast-import", "--quiet"]);
-    let doing = || shown(&git(&["fast-import", "--quiet"]));
+    // Nobody reads the pack: what takes time in making it small is left out.
+    let words = [
+        "-c",
+        "core.compression=0",
+        "fast-import",
+        "--quiet",
+        "--depth=0",
+    ];
+    let mut import = git(&words);
+    let doing = || shown(&git(&words));
     let mut child = import.stdin(Stdio::piped()).spawn().doing(doing)?;
     let written = match child.stdin.take() {
         Some(stdin) => stream(project, &mut BufWriter::new(stdin)),
