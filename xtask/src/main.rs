@@ -52,8 +52,8 @@ usage: cargo xtask COMMAND
   bench oci [--image REFERENCE] [--rounds N] [--hd PROGRAM]
                             an image of the local registry into an empty store, and the first command
                             in it, beside Docker and Podman; one JSON object on stdout
-  bench all                 every group above with its own defaults, one JSON object each; a group
-                            that fails does not stop the others
+  bench all [GROUP]...      these groups, or every one above, with their own defaults, one JSON object
+                            each; a group that fails does not stop the others
   monorepo DIR [--files N] [--seed N]
                             write a made-up monorepo of 20,000 files with five build steps
   faults [--full]           the fault suites of the store; --full with hundreds of kills, power cuts,

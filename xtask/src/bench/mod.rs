@@ -35,7 +35,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
     let switches: Vec<&str> = args.iter().filter(is_switch).copied().collect();
     let args: Vec<&str> = args.iter().filter(|arg| !is_switch(arg)).copied().collect();
     match args.split_first() {
-        Some((&"all", [])) => all(&switches),
+        Some((&"all", wanted)) => all(wanted, &switches),
         Some((group, rest)) => match GROUPS.iter().find(|(name, _)| name == group) {
             Some((name, run)) => one(name, *run, rest, &switches),
             None => one("quick", quick::run, &args, &switches),
@@ -74,11 +74,19 @@ fn one(name: &str, run: Run, args: &[&str], switches: &[&str]) -> Result<(), Fai
     Ok(())
 }
 
-/// Runs every group; one that fails does not stop those after it.
-fn all(switches: &[&str]) -> Result<(), Failure> {
-    let mut failures = Vec::new();
+/// Runs the groups that are wanted, or every one; one that fails does not stop those after it.
+fn all(wanted: &[&str], switches: &[&str]) -> Result<(), Failure> {
     let quick: (&str, Run) = ("quick", quick::run);
-    for (name, run) in GROUPS.into_iter().chain([quick]) {
+    let groups = GROUPS.into_iter().chain([quick]);
+    let groups: Vec<(&str, Run)> = groups
+        .filter(|(name, _)| wanted.is_empty() || wanted.contains(name))
+        .collect();
+    let unknown = |word: &&&str| !groups.iter().any(|(name, _)| name == *word);
+    if let Some(word) = wanted.iter().find(unknown) {
+        return Err(Failure::new(format!("no group is called {word}")));
+    }
+    let mut failures = Vec::new();
+    for (name, run) in groups {
         eprintln!("\nxtask: bench {name}");
         if let Err(failure) = one(name, run, &[], switches) {
             eprintln!("xtask: bench {name}: {failure}");
