@@ -218,6 +218,22 @@ fn subtrees_of_one_side_are_shared_unread() {
 }
 
 #[test]
+fn what_comes_into_an_empty_directory_is_shared_unread() {
+    let trees = Counting::default();
+    let layer = wide(&trees, "upper", false);
+    let mut model = Model::new();
+    edit_model(&mut model, &put("upper", dir(), 0));
+    let place = from_model(&trees, &model);
+    trees.take();
+    let composed = compose(&trees, &place, &layer).unwrap();
+    let cost = trees.take();
+    // Of 300 directories none is looked at, nor are their names.
+    assert!(cost.loads <= 5 && cost.saves <= 2, "{cost:?}");
+    assert!(cost.loaded < 1024, "{cost:?}");
+    assert_eq!(composed, layer);
+}
+
+#[test]
 fn hard_link_groups_come_along_and_stay_apart() {
     let trees = MemoryTrees::new();
     let linked = |group| {

@@ -67,12 +67,14 @@ pub(super) fn run(args: &[&str]) -> Result<Value, Failure> {
     for files in &options.sizes {
         let place = Place::make(&target, *files)?;
         let figures = place.measure(options.runs);
+        if let Ok(figures) = &figures {
+            print(*files, figures, sizes.first().map(|(_, first)| first));
+        }
         remove_dir(&place.home)?;
         if *files > KEPT_UP_TO {
             remove_dir(&place.project)?;
         }
         let figures = figures?;
-        print(*files, &figures, sizes.first().map(|(_, first)| first));
         sizes.push((*files, figures));
     }
     let rows = sizes.iter().map(|(files, figures)| figures.to_json(*files));

@@ -3,6 +3,7 @@
 use super::dir::{DirHead, Stamped, below};
 use super::overlay::{Action, overlay};
 use crate::entry::{Entry, Target};
+use crate::map::empty_tree;
 use crate::path::TreePath;
 use crate::times::Rooted;
 use crate::trees::{TreeError, Trees};
@@ -32,8 +33,9 @@ fn decide(
     };
     let shown = if opaque { None } else { lower };
     let shown = shown.and_then(|(entry, stamp)| below(entry, stamp));
-    // Where only the layer has entries, or both have the same, there is nothing to join.
-    let joins = shown.is_some_and(|shown| shown.tree != content.tree);
+    // Where only the layer has entries, or both have the same, there is nothing to join. The project in
+    // the place that the environment keeps for it, an empty directory, is such a layer at every edit.
+    let joins = shown.is_some_and(|shown| shown.tree != content.tree && shown.tree != empty_tree());
     if !joins && !marked {
         let plain = Entry::dir_of(upper.meta, content.tree);
         return Ok(Action::Take((plain, stamp)));
