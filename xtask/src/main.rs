@@ -46,7 +46,8 @@ usage: cargo xtask COMMAND
                             it touches 100,000 observations, to 1,000,000 files
   bench scale [--files N,N...] [--runs N]
                             what one edit costs in projects of 1,000 to 100,000 files, or more:
-                            1,000,000 take about 15 minutes, 8 GB of disk and 3 GB of memory
+                            1,000,000 took half an hour on two busy cores, 6 GB of disk and 1.3
+                            GB of memory, and are removed at the end
   bench steps [--rounds N]  what observing costs: installing packages as a step, beside the same in a plain
                             overlayfs on the unpacked image (root)
   bench oci [--image REFERENCE] [--rounds N] [--hd PROGRAM]
