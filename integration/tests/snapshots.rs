@@ -64,7 +64,12 @@ fn is_brought_back(env: &Env) {
         (before.clone(), listed.clone())
     );
 
+    let pid = || env.status().service("web")["pid"].clone();
+    let old = pid();
     ok(env, &["reset"]);
+    up.until("it is another process", || {
+        (pid() != old && !pid().is_null()).then_some(())
+    });
     up.wait_http(env.port(0), "/", "one");
     assert_eq!(diff(env), "");
     // What the host edits since is none of the snapshot's.

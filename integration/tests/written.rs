@@ -19,6 +19,16 @@ fn inside(env: &Env, script: &str) -> String {
     env.hd(["exec", "sh", "-c", script]).finish().ok().stdout
 }
 
+/// Drops what services wrote, and waits until the service that runs is another process.
+fn reset(env: &Env, up: &mut Up) {
+    let pid = || env.status().service("web")["pid"].clone();
+    let before = pid();
+    env.hd(["reset", "web"]).finish().ok();
+    up.until("it is another process", || {
+        (pid() != before && !pid().is_null()).then_some(())
+    });
+}
+
 fn diff(env: &Env) -> Vec<String> {
     let text = env.hd(["diff"]).finish().ok().stdout;
     text.lines().map(str::to_owned).collect()
@@ -61,10 +71,8 @@ fn a_projected_service_is_told_and_reset() {
     assert_eq!(listed["written"][0]["service"], "web");
     env.hd(["diff", "nobody"]).finish().expect_code(2);
 
-    let before = env.status().service("web")["pid"].clone();
-    env.hd(["reset", "web"]).finish().ok();
+    reset(&env, &mut up);
     up.wait_http(env.port(0), "/", "two");
-    assert_ne!(env.status().service("web")["pid"], before);
     assert_eq!(diff(&env), [""; 0]);
     assert_eq!(
         inside(&env, "cat host.txt; ls -d made 2>/dev/null; true"),
@@ -93,7 +101,7 @@ fn a_live_service_is_told_what_it_wrote_beside_the_project() {
     );
     // The project is the host's own, so that is no layer's.
     assert_eq!(files::read(&env.path("of-the-project")), "z\n");
-    env.hd(["reset"]).finish().ok();
+    reset(&env, &mut up);
     up.wait_http(env.port(0), "/", "one");
     assert_eq!(diff(&env), [""; 0]);
 }
