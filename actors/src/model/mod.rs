@@ -5,6 +5,7 @@ pub mod declared;
 pub mod error;
 pub mod files;
 pub mod frozen;
+pub mod heap;
 pub mod instance;
 pub mod instances;
 pub mod limits;

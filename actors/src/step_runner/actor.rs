@@ -7,6 +7,7 @@
 //! - **After restart** the chain it ran has been killed; the Invalidator asks again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hd_dag::Change;
 use hd_supervision::actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
@@ -20,8 +21,13 @@ use super::world::Worlds;
 use crate::chunk_store::actor::job;
 use crate::messages::{BatchError, Origin, RunSteps, StepsDone};
 use crate::model::declared::Declared;
+use crate::model::heap;
+use crate::model::report::StepOutcome;
 use crate::session::AtWork;
 use crate::shared::Shared;
+
+/// After so long a view is made and services have started.
+const SETTLED_AFTER: Duration = Duration::from_secs(3);
 
 /// Runs chains, one after the other.
 #[derive(Debug)]
@@ -138,7 +144,16 @@ impl StepRunner {
             return self.start(next, ctx);
         }
         let outcome = match outcome {
-            Ok(Some(outcome)) => Ok(Arc::new(outcome)),
+            Ok(Some(outcome)) => {
+                if outcome
+                    .steps
+                    .iter()
+                    .any(|one| one.result == StepOutcome::Ran)
+                {
+                    self.give_back_memory(ctx);
+                }
+                Ok(Arc::new(outcome))
+            }
             // Nobody supersedes a chain without a next one but the end of the runtime.
             Ok(None) => return,
             Err(error) => Err(error),
@@ -151,6 +166,18 @@ impl StepRunner {
         }) {
             tracing::warn!(%refused, "nobody takes the outcome of the steps; they will be asked for again");
         }
+    }
+}
+
+impl StepRunner {
+    /// Gives back what steps needed once what follows them is over: it would only be taken again.
+    fn give_back_memory(&self, ctx: &mut Context<Self>) {
+        ctx.run_later(SETTLED_AFTER, |this, ctx| {
+            let pool = this.pool.clone();
+            let given = async move { pool.run(heap::give_back).await };
+            // A pool that is full is at work on the next steps, after which it is tried again.
+            ctx.spawn(given.into_actor(this).map(|_, _, _| ()));
+        });
     }
 }
 
