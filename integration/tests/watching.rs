@@ -226,3 +226,30 @@ fn auto_is_refused_where_nobody_sees_what_is_read() {
         assert!(refused.stderr.contains(words), "{}", refused.said());
     }
 }
+
+/// A service writes its start into a file that a step reads.
+const STEP_LOOP: &str = "[environment]\nname = \"loop\"\n\n[build]\nsteps = [\"mkdir -p out && cp stamp out/copy\"]\n
+[services.web]\ncommand = [\"sh\", \"-c\", \"date +%s%N > stamp; exec sleep 1000\"]\nstop_grace = \"500ms\"\n";
+
+#[test]
+fn what_it_writes_for_a_step_at_each_start_is_named_and_it_stays() {
+    skip_unless!(needs::fuse(), needs::root());
+    let env = Env::project(&[("hd.toml", STEP_LOOP), ("stamp", "")]);
+    let mut up = env.up();
+    let line = up.wait_line(0, &["web wrote stamp, which a step reads"]);
+    assert!(line.contains("exclude = [\"/stamp\"]"), "{line}");
+    let before = pid(&env);
+    poll::never("it goes on", Duration::from_millis(1500), || {
+        (pid(&env) != before).then(|| up.said())
+    });
+    let words = suspended(&env).expect("status says so");
+    assert!(words.starts_with("web wrote stamp"), "{words}");
+    // What the service writes is built, and somebody else's edit shows.
+    files::write(&env.path("stamp"), "by hand\n");
+    up.until("another process after the edit by hand", || {
+        (pid(&env) != before && pid(&env) != 0).then_some(())
+    });
+    env.hd(["down"]).finish().ok();
+    up.wait_exit(SHORT);
+    leftovers::expect_none(env.mark(), SHORT);
+}

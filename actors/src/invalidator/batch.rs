@@ -65,7 +65,8 @@ pub fn line(
     }
 }
 
-fn is_plain_dir(change: &Change) -> bool {
+/// Tells whether it is about a directory, which is there before and after or neither.
+pub(super) fn is_plain_dir(change: &Change) -> bool {
     let dir = |entry: &Option<hd_dag::Entry>| {
         entry.as_ref().is_none_or(|entry| entry.kind() == Kind::Dir)
     };

@@ -78,6 +78,8 @@ pub struct Knows {
     pub(super) repeats: Repeats,
     /// Services that write what they watch.
     pub(super) loops: Loops,
+    /// Services that write what steps read.
+    pub(super) step_loops: Loops,
     /// A timer runs that lets rules hold again.
     pub(super) lifting: bool,
     /// Damaged copies met when it began anew last.

@@ -10,5 +10,6 @@ mod loops;
 mod outcome;
 mod publish;
 mod repeats;
+mod step_loops;
 mod suspend;
 mod writers;

@@ -140,13 +140,21 @@ impl Invalidator {
             .map(|change| change.path.clone())
             .collect();
         let services = &declared.project.services;
+        let is_new = seen.before.is_some_and(|before| before != seen.now) && !seen.anew;
+        let stay = is_new && self.stay(services, &outcome.steps);
+        if stay {
+            self.show_suspended(services);
+        }
         // With a new view all start anew, whoever changed what.
         let edits = if seen.before == Some(seen.now) && !seen.anew {
             self.edits(services, &changed)
         } else {
             BTreeMap::new()
         };
-        let mut causes = impact::causes(services, &seen, &outcome.steps, &edits);
+        let mut causes = match stay {
+            true => BTreeMap::new(),
+            false => impact::causes(services, &seen, &outcome.steps, &edits),
+        };
         if let Some(served) = served {
             impact::redeclared(&served.project.services, services, &mut causes);
         }

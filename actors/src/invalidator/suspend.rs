@@ -62,13 +62,19 @@ impl Invalidator {
     }
 
     /// Publishes what is suspended; gives the words by service.
-    fn show_suspended(&self, services: &[Service]) -> BTreeMap<String, String> {
+    pub(super) fn show_suspended(&self, services: &[Service]) -> BTreeMap<String, String> {
         let suspended = self.knows.loops.suspended();
         let words = services.iter().filter_map(|service| {
             let files = suspended.get(&service.name)?;
             Some((service.name.clone(), told(service, files)))
         });
-        let words: BTreeMap<String, String> = words.collect();
+        let mut words: BTreeMap<String, String> = words.collect();
+        let of_steps = self.step_loops();
+        for service in services {
+            if let Some(more) = of_steps.get(service.declared()) {
+                words.insert(service.name.clone(), more.clone());
+            }
+        }
         if let Some(roster) = &self.edges.roster {
             roster.suspend(words.clone());
         }
@@ -77,13 +83,16 @@ impl Invalidator {
 
     /// Looks again when a rule may hold again.
     pub(super) fn arm_lift(&mut self, ctx: &mut Context<Self>) {
-        let Some(due) = self.knows.loops.due().filter(|_| !self.knows.lifting) else {
+        let due = [self.knows.loops.due(), self.knows.step_loops.due()];
+        let due = due.into_iter().flatten().min();
+        let Some(due) = due.filter(|_| !self.knows.lifting) else {
             return;
         };
         self.knows.lifting = true;
         ctx.run_later(due.saturating_duration_since(now()), |this, ctx| {
             this.knows.lifting = false;
-            let lifted = this.knows.loops.lift(now());
+            let mut lifted = this.knows.loops.lift(now());
+            lifted.extend(this.knows.step_loops.lift(now()));
             this.lifted(&lifted);
             this.arm_lift(ctx);
         });
@@ -91,7 +100,8 @@ impl Invalidator {
 
     /// Lets all rules hold again: a person asked, or the `hd.toml` was edited.
     pub(super) fn resume_rules(&mut self) {
-        let lifted = self.knows.loops.resume();
+        let mut lifted = self.knows.loops.resume();
+        lifted.extend(self.knows.step_loops.resume());
         self.lifted(&lifted);
     }
 
@@ -158,7 +168,7 @@ fn told(service: &Service, files: &[(TreePath, bool)]) -> String {
 }
 
 /// The time, which tests may hold.
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 

@@ -174,9 +174,9 @@ impl ServiceView {
             limits = limited(shared, name, service, &mut spec)?;
         }
         spec.mounts.extend(more.mounts);
-        let witnessed = more
-            .service
-            .filter(|service| self.follow.is_none() && !service.watch.is_empty());
+        let witnessed = more.service.filter(|service| {
+            self.follow.is_none() && (!self.declared.steps.is_empty() || !service.watch.is_empty())
+        });
         let workdir = inside(&self.plan.workdir);
         if witnessed.is_some() {
             report_mount(&mut spec.mounts, &workdir);
