@@ -173,8 +173,12 @@ impl StepRunner {
     /// Gives back what steps needed once what follows them is over: it would only be taken again.
     fn give_back_memory(&self, ctx: &mut Context<Self>) {
         ctx.run_later(SETTLED_AFTER, |this, ctx| {
-            let pool = this.pool.clone();
-            let given = async move { pool.run(heap::give_back).await };
+            let (pool, store) = (this.pool.clone(), this.shared.store.clone());
+            let give_back = move || {
+                store.forget_read();
+                heap::give_back();
+            };
+            let given = async move { pool.run(give_back).await };
             // A pool that is full is at work on the next steps, after which it is tried again.
             ctx.spawn(given.into_actor(this).map(|_, _, _| ()));
         });

@@ -75,6 +75,13 @@ impl FrameCache {
         }
     }
 
+    /// Drops all frames.
+    pub(crate) fn clear(&self) {
+        for shard in &self.shards {
+            *shard.lock().unwrap_or_else(PoisonError::into_inner) = Shard::default();
+        }
+    }
+
     /// Drops a frame whose bytes turned out not to be what they should be.
     pub(crate) fn remove(&self, key: FrameKey) {
         self.shard(key).remove(key);
@@ -110,5 +117,9 @@ mod tests {
         assert!(cache.get((0, 8)).is_none(), "it was the oldest");
         cache.remove((0, 0));
         assert!(cache.get((0, 0)).is_none());
+        cache.clear();
+        assert!((0..fill).all(|number| cache.get((0, number * 8)).is_none()));
+        cache.insert((0, 0), &frame);
+        assert!(cache.get((0, 0)).is_some());
     }
 }

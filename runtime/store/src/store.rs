@@ -77,6 +77,11 @@ impl Store {
         })
     }
 
+    /// Gives the memory of what was read back; it is read again when it is wanted.
+    pub fn forget_read(&self) {
+        self.inner.frames.clear();
+    }
+
     /// The directory of this store.
     pub fn path(&self) -> &Path {
         &self.inner.cas
