@@ -22,12 +22,15 @@ use crate::chunk_store::actor::job;
 use crate::messages::{BatchError, Origin, RunSteps, StepsDone};
 use crate::model::declared::Declared;
 use crate::model::heap;
-use crate::model::report::StepOutcome;
+use crate::model::report::{StepOutcome, StepReport};
 use crate::session::AtWork;
 use crate::shared::Shared;
 
 /// After so long a view is made and services have started.
 const SETTLED_AFTER: Duration = Duration::from_secs(3);
+
+/// The generation with which a runtime begins.
+const FIRST: u64 = 1;
 
 /// Runs chains, one after the other.
 #[derive(Debug)]
@@ -145,11 +148,9 @@ impl StepRunner {
         }
         let outcome = match outcome {
             Ok(Some(outcome)) => {
-                if outcome
-                    .steps
-                    .iter()
-                    .any(|one| one.result == StepOutcome::Ran)
-                {
+                // The first time all that was kept was looked through.
+                let ran = |one: &StepReport| one.result == StepOutcome::Ran;
+                if generation <= FIRST || outcome.steps.iter().any(ran) {
                     self.give_back_memory(ctx);
                 }
                 Ok(Arc::new(outcome))
