@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hd_integration::{Env, Up, files, needs, skip_unless};
+use rustix::process::{Pid, Signal, kill_process};
 
 const TOML: &str = "[environment]\nname = \"places\"\n\n[services.web]\ncommand = [\"sh\", \"-c\", \"ls | tr '\\\\n' ' '; cat *.txt src/*.txt 2>/dev/null | tr '\\\\n' ' '; echo; exec sleep 1000\"]\nwatch = [\"*.txt\"]\nstop_grace = \"300ms\"\n";
 
@@ -156,4 +157,49 @@ fn a_checkout_of_twenty_thousand_files_is_a_restart_or_two() {
     let count = restarts(&env);
     assert!((1..=4).contains(&count), "{count} restarts\n{}", up.said());
     nothing_was_lost(&env);
+}
+
+const QUEUE: &str = "/proc/sys/fs/inotify/max_queued_events";
+
+/// The length of new queues of events, for as long as a runtime takes to make its own.
+struct Queue(String);
+
+impl Queue {
+    fn short() -> Self {
+        let before = fs::read_to_string(QUEUE).unwrap();
+        fs::write(QUEUE, "16").unwrap();
+        Self(before)
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        fs::write(QUEUE, &self.0).unwrap();
+    }
+}
+
+#[test]
+fn more_events_than_the_kernel_queues_lose_nothing() {
+    skip_unless!(needs::fuse(), needs::root());
+    let env = Env::project(&[]);
+    fill(&env.path(""));
+    let queue = Queue::short();
+    let mut up = env.up();
+    up.wait_line(0, &["web", "ready"]);
+    drop(queue);
+    let hd = Pid::from_raw(up.pid()).unwrap();
+    kill_process(hd, Signal::STOP).unwrap();
+    for number in 0..300 {
+        fs::write(env.path(&format!("more-{number}.txt")), "more\n").unwrap();
+    }
+    fs::remove_file(env.path("a.txt")).unwrap();
+    kill_process(hd, Signal::CONT).unwrap();
+    up.until("all is seen", || {
+        let count = env.status().value()["files"].as_u64();
+        (count == Some(302)).then_some(())
+    });
+    nothing_was_lost(&env);
+    let from = up.so_far();
+    files::write(&env.path("more-7.txt"), "edited\n");
+    up.wait_line(from, &["more-7.txt", "restart web"]);
 }
