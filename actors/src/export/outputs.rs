@@ -90,13 +90,19 @@ fn outputs(
         done: Written::default(),
     };
     let mut after = hand.before.clone();
-    for one in made.iter().filter(|one| is_wanted(&one.path)) {
-        if let Some(digest) = hand.one(one).map_err(|error| one.failed(shared, error))? {
-            after.insert(one.path.to_string(), digest);
+    let mut put = || {
+        for one in made.iter().filter(|one| is_wanted(&one.path)) {
+            if let Some(digest) = hand.one(one).map_err(|error| one.failed(shared, error))? {
+                after.insert(one.path.to_string(), digest);
+            }
         }
-    }
-    hand.done.kept.sort();
+        Ok(())
+    };
+    let done = put();
+    // After an error too, else the next export took what this one wrote for the person's own.
     write_journal(&journal, &after)?;
+    done?;
+    hand.done.kept.sort();
     Ok(hand.done)
 }
 

@@ -100,6 +100,11 @@ impl Volumes {
                 Err(rustix::io::Errno::NOENT) => fs::rename(&new, &path)?,
                 exchanged => exchanged?,
             }
+            // What was half filled before is whole now.
+            match fs::remove_file(self.dir.join(format!(".{name}.unfinished"))) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
             remove(&new)?;
             fs::File::open(&self.dir)?.sync_all()
         };
@@ -187,6 +192,16 @@ mod tests {
             assert_eq!(fs::read_dir(volumes.path(name)).unwrap().count(), 0);
         }
         assert_eq!(volumes.names().unwrap(), ["data", "half", "more"]);
+        // Brought back over what was filled half: it stays.
+        volumes.remove("more").unwrap();
+        volumes.ready("more", killed).unwrap_err();
+        let brought_back = |_: &OwnedFd| {
+            fs::write(volumes.dir.join(".more.new").join("kept"), "")
+                .map_err(|e| BatchError::new("io", e))
+        };
+        volumes.replace("more", brought_back).unwrap();
+        assert_eq!(filled(&volumes, "more"), None);
+        assert!(volumes.path("more").join("kept").exists());
         volumes.remove("more").unwrap();
         volumes.remove("half").unwrap();
         assert_eq!(volumes.names().unwrap(), ["data"]);
