@@ -8,7 +8,7 @@ use hd_dag::TreePath;
 use crate::messages::Paths;
 
 /// Silence that ends a small batch: an editor's save is several events within a millisecond.
-const QUIET: Duration = Duration::from_millis(5);
+const QUIET: Duration = Duration::from_millis(3);
 /// Silence that ends a storm such as a checkout, at least.
 const QUIET_IN_STORM: Duration = Duration::from_millis(40);
 /// The same at most.

@@ -1,9 +1,9 @@
 //! The hit rule: is a stored result of this key valid for this tree?
 
-use hd_dag::trace::{Miss, Verdict, check, touched_by};
+use hd_dag::trace::{Miss, Verdict, check, check_host, touched_by};
 use hd_dag::{Rooted, StepResult, StoreLinks, TreeError};
-use hd_projection::Composite;
 use hd_projection::world::CompositeWorld;
+use hd_projection::{Composite, HostMemo};
 use hd_store::Id;
 
 use crate::messages::BatchError;
@@ -28,14 +28,14 @@ pub enum Search {
 /// Looks for a valid result of `key` on `lower`.
 ///
 /// The tree the result was made on, if it is still there, reduces the work to the difference;
-/// observations of the host are always looked at again.
+/// observations of the host are always looked at again, but for what `host` knows from just now.
 pub fn search(
     shared: &Shared,
     key: &Id,
     lower: Rooted,
-    view: &Composite,
+    (view, host): (&Composite, &HostMemo),
 ) -> Result<Search, BatchError> {
-    let world = CompositeWorld::new(view);
+    let world = CompositeWorld::new(view, host);
     let history = shared
         .store
         .history(key)
@@ -82,9 +82,8 @@ fn miss(
         return Ok(Some(lost(result)));
     };
     let failed = |e: TreeError| BatchError::new("store", e);
-    let host = |trace: &hd_dag::trace::Trace| check(&trace.host_part(), world);
     let verdict = if result.made_on.tree == lower.tree {
-        host(&trace).map_err(failed)?
+        check_host(&trace, world).map_err(failed)?
     } else {
         match hd_dag::diff(&*shared.trees, &result.made_on.tree, &lower.tree) {
             Ok(changes) => match touched_by(&trace, &changes) {
@@ -92,7 +91,7 @@ fn miss(
                     miss.evaluate(world).map_err(failed)?;
                     return Ok(Some(miss));
                 }
-                None => host(&trace).map_err(failed)?,
+                None => check_host(&trace, world).map_err(failed)?,
             },
             Err(TreeError::Missing { .. }) => check(&trace, world).map_err(failed)?,
             Err(error) => return Err(failed(error)),

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hd_dag::trace::{Trace, check};
+use hd_dag::trace::{Trace, check_host};
 use hd_dag::{Rooted, TreePath};
 use hd_projection::world::CompositeWorld;
-use hd_projection::{Composite, Recorder, ServeOptions, Served, serve};
+use hd_projection::{Composite, HostMemo, Recorder, ServeOptions, Served, serve};
 use hd_sandbox::{Event as Start, Sandbox, Spec, Stdio, Terminal, TtySize};
 use hd_store::{Id, Writer};
 
@@ -138,7 +138,8 @@ pub fn run(
         return Ok(Some(dropped(step, (SPILLED, why), tail, trace, writer)));
     }
     let view = view_of(shared, step);
-    let stable = check(&trace.host_part(), &CompositeWorld::new(&view))
+    let now = HostMemo::default();
+    let stable = check_host(&trace, &CompositeWorld::new(&view, &now))
         .is_ok_and(|verdict| verdict.is_valid());
     let layer = captured(shared, step, &view, &work.path, &mut writer)?;
     let kept = kept_after(shared, step, &kept, &work.path, &mut writer)?;

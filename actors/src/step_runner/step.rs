@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hd_dag::{Meta, Rooted, StepResult};
+use hd_projection::HostMemo;
 use hd_sandbox::{Stdio, TtySize};
 use hd_store::{Id, NodeKind};
 
@@ -45,6 +46,8 @@ pub(super) struct Job<'a> {
     pub(super) project: Rooted,
     /// What it stands on.
     pub(super) stand: Stand,
+    /// What the host was just found to hold, by the checks of the steps before.
+    pub(super) host: &'a HostMemo,
     /// Kept directories as the last runs left them.
     pub(super) kept: KeptStates,
 }
@@ -101,7 +104,9 @@ impl Job<'_> {
             ..run_of
         };
         let _needed = self.name_needs(&run_of)?;
-        let Some(done) = run(self.shared, &run_of, &self.work, cancel)? else {
+        let done = run(self.shared, &run_of, &self.work, cancel)?;
+        self.host.forget();
+        let Some(done) = done else {
             return Ok(Made::Cancelled);
         };
         hidden::tell(self.shared, &self.plan, &self.step.slug, &done);
@@ -188,12 +193,14 @@ impl Job<'_> {
             return Ok(Look::Run("asked to run again".to_owned()));
         }
         let view = view_of(self.shared, run_of);
-        Ok(match search(self.shared, key, self.stand.view, &view)? {
-            Search::Valid(result) => Look::Valid(result),
-            Search::Missed(miss) => Look::Run(reason::missed(&miss, &self.plan.workdir_path)),
-            Search::Broken => Look::Run(reason::BROKEN.to_owned()),
-            Search::Nothing => Look::Run(reason::FIRST.to_owned()),
-        })
+        Ok(
+            match search(self.shared, key, self.stand.view, (&view, self.host))? {
+                Search::Valid(result) => Look::Valid(result),
+                Search::Missed(miss) => Look::Run(reason::missed(&miss, &self.plan.workdir_path)),
+                Search::Broken => Look::Run(reason::BROKEN.to_owned()),
+                Search::Nothing => Look::Run(reason::FIRST.to_owned()),
+            },
+        )
     }
 
     fn key(&self, kept: &[Kept]) -> Id {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use hd_config::step::lineage;
 use hd_dag::{Meta, Rooted};
+use hd_projection::HostMemo;
 
 use super::environment;
 use super::kept::KeptStates;
@@ -35,6 +36,8 @@ pub struct World<'a> {
 pub struct Worlds<'a> {
     /// That of services, and of steps that name no stage.
     pub environment: World<'a>,
+    /// What the host was just found to hold.
+    pub(super) host: HostMemo,
     stages: BTreeMap<&'a str, World<'a>>,
 }
 
@@ -62,6 +65,7 @@ impl<'a> Worlds<'a> {
         };
         Ok(Self {
             environment,
+            host: HostMemo::default(),
             stages,
         })
     }
@@ -151,6 +155,7 @@ impl<'a> Job<'a> {
             step,
             project,
             stand,
+            host: &worlds.host,
             kept,
         })
     }

@@ -133,7 +133,8 @@ impl TreePath {
 
     /// Says whether `self` is `prefix` or lies below it.
     pub fn starts_with(&self, prefix: &Self) -> bool {
-        self.strip_prefix(prefix).is_some()
+        let rest = self.0.strip_prefix(prefix.0.as_slice());
+        rest.is_some_and(|rest| prefix.is_root() || matches!(rest, [] | [b'/', ..]))
     }
 
     /// Returns what follows `prefix`, none if this path does not lie at or below it.

@@ -1,7 +1,7 @@
 //! The one lower in use: a content-addressed tree with host directories grafted in.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hd_dag::{Entry, Meta, Name, NodeCache, Rooted, Stamp, Target, TreePath};
@@ -11,7 +11,7 @@ use hd_dag::Kind;
 
 use crate::attr::Attr;
 use crate::error::ProjectionError;
-use crate::host::{self, COMPILED_PYTHON, OpenFiles};
+use crate::host::{self, COMPILED_PYTHON, OpenFiles, Status};
 use crate::ids::ShownIds;
 use crate::lower::{HostStamp, Listed, Lower, Node, Source};
 
@@ -182,6 +182,34 @@ impl Composite {
         self.tree_node(path, Entry::dir(Meta::default_dir()), Stamp::default())
     }
 
+    /// Looks a name up, asking `stat` about paths of the host.
+    pub(crate) fn lookup_by(
+        &self,
+        parent: &Node,
+        name: &[u8],
+        stat: impl Fn(&Path) -> Result<Status, ProjectionError>,
+    ) -> Result<Option<Node>, ProjectionError> {
+        let Ok(valid) = Name::new(name) else {
+            return Ok(None);
+        };
+        let path = parent.path.join(&valid);
+        if let Some(graft) = self.grafts.get(&path) {
+            return self.graft_node(graft);
+        }
+        if let Source::Host { path: dir, .. } = &parent.source {
+            let host = host::child(dir, name);
+            let observed = parent.observed && name != COMPILED_PYTHON;
+            return Ok(
+                stat(&host)?.map(|(attr, stamp)| self.host_node(path, host, attr, stamp, observed))
+            );
+        }
+        match self.in_tree(parent, name, &path)? {
+            Some(node) => Ok(Some(node)),
+            None if self.leading.contains_key(&path) => Ok(Some(self.leading_node(path))),
+            None => Ok(None),
+        }
+    }
+
     fn in_tree(
         &self,
         parent: &Node,
@@ -217,24 +245,7 @@ impl Lower for Composite {
     }
 
     fn lookup(&self, parent: &Node, name: &[u8]) -> Result<Option<Node>, ProjectionError> {
-        let Ok(valid) = Name::new(name) else {
-            return Ok(None);
-        };
-        let path = parent.path.join(&valid);
-        if let Some(graft) = self.grafts.get(&path) {
-            return self.graft_node(graft);
-        }
-        if let Source::Host { path: dir, .. } = &parent.source {
-            let host = host::child(dir, name);
-            let observed = parent.observed && name != COMPILED_PYTHON;
-            return Ok(host::stat(&host)?
-                .map(|(attr, stamp)| self.host_node(path, host, attr, stamp, observed)));
-        }
-        match self.in_tree(parent, name, &path)? {
-            Some(node) => Ok(Some(node)),
-            None if self.leading.contains_key(&path) => Ok(Some(self.leading_node(path))),
-            None => Ok(None),
-        }
+        self.lookup_by(parent, name, host::stat)
     }
 
     fn list(&self, dir: &Node) -> Result<Vec<Listed>, ProjectionError> {

@@ -1,13 +1,15 @@
 //! Host directories as part of a lower: looked up and read where they lie, never stored.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hd_dag::Kind;
+use hd_store::Id;
 
 use crate::attr::{Attr, kind_of_mode};
 use crate::error::ProjectionError;
@@ -23,8 +25,57 @@ pub(crate) const COMPILED_PYTHON: &[u8] = b"__pycache__";
 /// Most host files kept open for reading at a time.
 const OPEN_FILES_MAX: usize = 128;
 
+/// What `stat` says of a host path; nothing when it is absent.
+pub(crate) type Status = Option<(Attr, HostStamp)>;
+
+/// What the host was found to hold a moment ago: checks in a row, which mostly ask about the same
+/// paths, ask the host once.
+#[derive(Debug, Default)]
+pub struct HostMemo(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    statuses: HashMap<PathBuf, Status>,
+    listings: HashMap<PathBuf, Id>,
+}
+
+impl HostMemo {
+    /// Forgets everything: time has passed.
+    pub fn forget(&self) {
+        *self.known() = Known::default();
+    }
+
+    /// Takes the status of a path, or what it was found to be.
+    pub(crate) fn stat(&self, path: &Path) -> Result<Status, ProjectionError> {
+        if let Some(known) = self.known().statuses.get(path) {
+            return Ok(*known);
+        }
+        let status = stat(path)?;
+        self.known().statuses.insert(path.to_path_buf(), status);
+        Ok(status)
+    }
+
+    /// Gives the digest of a directory's listing, made by `look` if it is not known.
+    pub(crate) fn listing(
+        &self,
+        path: &Path,
+        look: impl FnOnce() -> Result<Id, ProjectionError>,
+    ) -> Result<Id, ProjectionError> {
+        if let Some(known) = self.known().listings.get(path) {
+            return Ok(*known);
+        }
+        let digest = look()?;
+        self.known().listings.insert(path.to_path_buf(), digest);
+        Ok(digest)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Takes the status of a host path without following a final link; `None` when it is absent.
-pub(crate) fn stat(path: &Path) -> Result<Option<(Attr, HostStamp)>, ProjectionError> {
+pub(crate) fn stat(path: &Path) -> Result<Status, ProjectionError> {
     match fs::symlink_metadata(path) {
         Ok(meta) => Ok(Some(describe(&meta))),
         Err(error) => match error.raw_os_error() {

@@ -24,6 +24,7 @@ pub mod world;
 pub use attr::Attr;
 pub use composite::{Composite, Graft, Owner};
 pub use error::ProjectionError;
+pub use host::HostMemo;
 pub use ids::ShownIds;
 pub use lower::{Listed, Lower, Node, Source};
 pub use recorder::Recorder;

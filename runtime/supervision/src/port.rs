@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Message};
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::blocking::block_on_until;
@@ -104,6 +104,7 @@ struct Shared<M: Mail> {
     when_full: WhenFull,
     places: Arc<Semaphore>,
     courier: Mutex<Option<Arc<dyn Courier<M>>>>,
+    born: watch::Sender<bool>,
 }
 
 /// One edge of the message graph: a stable name, a real bound, and whoever serves it at the moment.
@@ -124,6 +125,7 @@ impl<M: Mail> Port<M> {
             when_full,
             places: Arc::new(Semaphore::new(capacity)),
             courier: Mutex::new(None),
+            born: watch::Sender::new(false),
         }))
     }
 
@@ -182,12 +184,17 @@ impl<M: Mail> Port<M> {
 
     /// Queues `message`, waiting for room, and returns the answer, all within `within`.
     ///
+    /// While the tree starts, it waits for the first incarnation too: that of a later child may not
+    /// be there yet. It does not wait for one that is down later.
+    ///
     /// # Errors
     /// See [`AskError`].
     pub async fn ask(&self, message: M, within: Duration) -> Result<M::Result, AskError> {
         let port = || Arc::clone(&self.0.name);
         let deadline = Instant::now() + within;
         let (reply, answer) = oneshot::channel();
+        // Never born in time: handing it over says so.
+        let _ = timeout_at(deadline, self.birth()).await;
         let room = timeout_at(deadline, self.room()).await.ok().flatten();
         self.hand_over(message, Some(reply), room)
             .map_err(|refused| match refused {
@@ -204,6 +211,7 @@ impl<M: Mail> Port<M> {
     /// Lets `courier` serve the port from now on.
     pub(crate) fn bind(&self, courier: Arc<dyn Courier<M>>) {
         *lock(&self.0.courier) = Some(courier);
+        self.0.born.send_replace(true);
     }
 
     /// Lets the mailbox of a new incarnation serve the port.
@@ -213,6 +221,11 @@ impl<M: Mail> Port<M> {
     {
         let courier: Arc<dyn Courier<M>> = Arc::clone(mailbox) as _;
         self.bind(courier);
+    }
+
+    async fn birth(&self) {
+        // It fails only when the port is gone, and then nobody asks.
+        let _ = self.0.born.subscribe().wait_for(|born| *born).await;
     }
 
     async fn room(&self) -> Option<OwnedSemaphorePermit> {

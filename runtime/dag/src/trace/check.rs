@@ -1,6 +1,6 @@
 //! Evaluating every observation of a trace.
 
-use super::{Observation, Trace, World};
+use super::{Observation, Observed, Trace, World};
 use crate::path::TreePath;
 use crate::trees::TreeError;
 
@@ -50,9 +50,21 @@ impl Verdict {
 
 /// Evaluates a trace against the world as it is now.
 pub fn check(trace: &Trace, world: &dyn World) -> Result<Verdict, TreeError> {
+    evaluate(trace.iter(), world)
+}
+
+/// Evaluates only what was observed on the host's own files, which no diff of trees covers.
+pub fn check_host(trace: &Trace, world: &dyn World) -> Result<Verdict, TreeError> {
+    evaluate(trace.iter().filter(|(_, seen)| seen.is_host()), world)
+}
+
+fn evaluate<'t>(
+    observations: impl Iterator<Item = (&'t TreePath, &'t Observed)>,
+    world: &dyn World,
+) -> Result<Verdict, TreeError> {
     let mut first = None;
     let mut misses = 0;
-    for (path, observed) in trace.iter() {
+    for (path, observed) in observations {
         if let Some(seen) = observed.lookup {
             let now = world.lookup(path)?;
             if now != seen {

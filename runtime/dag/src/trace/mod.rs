@@ -11,7 +11,7 @@ use std::collections::btree_map::Entry as Slot;
 
 use hd_store::Id;
 
-pub use check::{Miss, Verdict, check};
+pub use check::{Miss, Verdict, check, check_host};
 pub use listing::list_digest;
 pub use touched::touched_by;
 pub use world::{TreeWorld, World};

@@ -165,6 +165,29 @@ fn port_stays_valid_after_restart_and_says_down_in_between() {
 }
 
 #[test]
+fn a_question_waits_for_the_first_incarnation_as_long_as_it_may() {
+    paused(async {
+        let (runtime, log) = (Runtime::single_lane(), Log::default());
+        let (a, to_a) = puppet("a", &log);
+        let early = tokio::task::spawn_local({
+            let to_a = to_a.clone();
+            async move { tell(&to_a, Do::Nothing).await }
+        });
+        tokio::task::yield_now().await;
+        let root = TreeSpec::new("root", Strategy::OneForOne).child(a);
+        let root = root.start(&runtime).unwrap();
+        assert_eq!(early.await.unwrap(), Ok(1), "asked before the start");
+
+        let (_never, to_b) = puppet("b", &log);
+        let down = AskError::Down {
+            port: "b.do".into(),
+        };
+        assert_eq!(tell(&to_b, Do::Nothing).await, Err(down));
+        end(root, &runtime).await;
+    });
+}
+
+#[test]
 fn e5a_crash_loop_in_started_yields_and_ends() {
     paused(async {
         let (runtime, log) = (Runtime::single_lane(), Log::default());
