@@ -128,12 +128,34 @@ fn a_failed_batch_comes_again_merged_with_what_came_meanwhile() {
     });
 }
 
+struct Gone;
+
+impl Actor for Gone {
+    type Context = Context<Self>;
+}
+
+impl Handler<PathsSettled> for Gone {
+    type Result = Result<Settled, BatchError>;
+
+    fn handle(&mut self, _: PathsSettled, _: &mut Self::Context) -> Self::Result {
+        ok()
+    }
+}
+
+/// A port whose actor has ended.
+async fn deserted() -> Port<PathsSettled> {
+    let port = Port::new("settled", 1, WhenFull::Coalesce);
+    let spec = ChildSpec::actor("gone", |_| Gone).serves(&port);
+    let tree = TreeSpec::new("engine", Strategy::OneForOne).child(spec);
+    end(tree.start(&Runtime::single_lane()).unwrap()).await;
+    port
+}
+
 #[test]
 fn while_nobody_listens_the_batch_is_kept() {
     paused(async {
         let runtime = Runtime::single_lane();
-        let settled = Port::new("settled", 1, WhenFull::Coalesce);
-        let (root, touched) = start(&runtime, settled);
+        let (root, touched) = start(&runtime, deserted().await);
         touch(&touched, these([path("a")]));
         tokio::time::sleep(Duration::from_secs(60)).await;
         let snapshot = runtime.observe_all(Duration::from_secs(1)).await.remove(0);
