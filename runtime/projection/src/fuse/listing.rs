@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -238,7 +237,7 @@ impl<L: Lower> ProjectedFs<L> {
                 continue;
             };
             let size = inode.node.attr.size;
-            if size == 0 || size > FILE_MAX || inode.loaded.load(Ordering::Relaxed) {
+            if size == 0 || size > FILE_MAX || !inode.content.is_untouched() {
                 continue;
             }
             if !lock(&self.reads).foretell(process, dir, at..at + 1)[0] {
@@ -248,9 +247,10 @@ impl<L: Lower> ProjectedFs<L> {
             if bytes > BYTES_MAX || files.len() >= FILES_MAX {
                 break;
             }
-            inode.loaded.store(true, Ordering::Relaxed);
-            self.copy(&inode);
-            files.push((number, inode));
+            if inode.content.queue() {
+                self.copy(&inode);
+                files.push((number, inode));
+            }
         }
         files
     }

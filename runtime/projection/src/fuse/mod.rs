@@ -11,6 +11,7 @@
 
 mod answer;
 mod inodes;
+pub(crate) mod kernel;
 mod listing;
 mod push;
 mod scan;
@@ -19,7 +20,6 @@ mod xattrs;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -49,8 +49,6 @@ use crate::world;
 pub(crate) const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
 /// Largest file of which a raw copy is made as soon as anything of it was read, bytes.
 const COPY_MAX: u64 = 32 << 20;
-/// Largest read-ahead asked of the kernel, bytes.
-pub(crate) const READ_AHEAD: u32 = 1 << 20;
 
 /// A lower behind the FUSE protocol, traced when it has a recorder.
 #[derive(Debug)]
@@ -149,7 +147,7 @@ impl<L: Lower> ProjectedFs<L> {
     }
 
     fn read_file(&self, inode: &Inode, offset: u64, size: u32) -> Result<Vec<u8>, Errno> {
-        if !inode.loaded.swap(true, Ordering::Relaxed) {
+        if inode.content.asked() {
             self.copy(inode);
         }
         self.lower
@@ -160,20 +158,13 @@ impl<L: Lower> ProjectedFs<L> {
 
 impl<L: Lower> Filesystem for ProjectedFs<L> {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        for wanted in [
-            InitFlags::FUSE_PARALLEL_DIROPS,
-            InitFlags::FUSE_CACHE_SYMLINKS,
-            InitFlags::FUSE_ASYNC_READ,
-            InitFlags::FUSE_NO_OPENDIR_SUPPORT,
-            InitFlags::FUSE_DO_READDIRPLUS,
-        ] {
-            // A kernel without one of them is slower, not wrong.
-            let _ = config.add_capabilities(wanted);
-        }
-        let _ = config
-            .set_max_readahead(READ_AHEAD)
-            .or_else(|most| config.set_max_readahead(most));
-        let _ = config.set_max_background(64);
+        kernel::configure(
+            config,
+            &[
+                InitFlags::FUSE_CACHE_SYMLINKS,
+                InitFlags::FUSE_DO_READDIRPLUS,
+            ],
+        );
         Ok(())
     }
 

@@ -5,7 +5,6 @@
 //! page of the file locked until a read of it is answered.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -59,7 +58,7 @@ impl Pusher {
         if let Err(refused) = self.jobs.try_send(job) {
             let job = refused.into_inner();
             for (_, file) in &job.files {
-                file.loaded.store(false, Ordering::Relaxed);
+                file.content.leave();
             }
             if let Some(reply) = job.then {
                 reply.ok();
@@ -84,6 +83,9 @@ impl<L: Lower> PushThread<L> {
     fn run(self, notifier: &Notifier) {
         for job in self.jobs {
             for (number, file) in &job.files {
+                if !file.content.take() {
+                    continue;
+                }
                 let size = usize::try_from(file.node.attr.size).unwrap_or(usize::MAX);
                 // A failure here is found again, and told, when the file itself is read.
                 let Ok(bytes) = self.lower.read(&file.node, 0, size) else {

@@ -17,8 +17,11 @@ const TRUST: i32 = 8;
 /// sort is trusted again.
 const DOUBT: i32 = -32;
 const MILD_DOUBT: i32 = 0;
-/// Of trusted names every so-manieth is left to be asked for, so that a change shows.
+/// Of trusted names every so-manieth is left to be asked for, so that a change shows; after so many
+/// that were asked for indeed only every second one of those, and so on.
 const PROBE: u32 = 16;
+const CONFIRMATIONS: u32 = 8;
+const HALVINGS_MAX: u32 = 3;
 /// Most processes and open directories remembered.
 const WALKERS_MAX: usize = 256;
 const OPEN_MAX: usize = 64;
@@ -52,18 +55,37 @@ struct Open {
 struct Walker {
     open: Vec<Open>,
     scores: HashMap<Class, i32>,
-    probe: u32,
+    probes: Probes,
     doubt: i32,
+}
+
+/// Which trusted names are left to be asked for.
+#[derive(Debug, Default)]
+struct Probes {
+    trusted: u32,
+    /// Uses of trusted names since one was passed over.
+    confirmed: u32,
+}
+
+impl Probes {
+    /// Says that the next trusted name is one of them.
+    fn next(&mut self) -> bool {
+        let halvings = (self.confirmed / CONFIRMATIONS).min(HALVINGS_MAX);
+        self.trusted += 1;
+        self.trusted.is_multiple_of(PROBE << halvings)
+    }
 }
 
 impl Walker {
     fn score(&mut self, class: Class, used: bool) {
         let score = self.scores.entry(class).or_default();
-        *score = if used {
-            (*score + 1).min(TRUST)
+        if used {
+            self.probes.confirmed += u32::from(*score >= TRUST);
+            *score = (*score + 1).min(TRUST);
         } else {
-            self.doubt
-        };
+            self.probes.confirmed = 0;
+            *score = self.doubt;
+        }
     }
 
     fn pass_over(&mut self, open: &Open, to: usize) {
@@ -173,11 +195,7 @@ impl Scans {
                 .classes
                 .get(at)
                 .and_then(|class| walker.scores.get(class));
-            let mut trusted = score.is_some_and(|score| *score >= TRUST);
-            if trusted {
-                walker.probe += 1;
-                trusted = !walker.probe.is_multiple_of(PROBE);
-            }
+            let trusted = score.is_some_and(|score| *score >= TRUST) && !walker.probes.next();
             if let (true, Some(given)) = (trusted, open.given.get_mut(at)) {
                 *given = true;
             }
@@ -276,14 +294,25 @@ mod tests {
     }
 
     #[test]
-    fn some_are_left_to_ask_for_and_another_process_learns_for_itself() {
+    fn some_are_left_to_ask_for_fewer_the_longer_it_holds_and_another_process_learns_for_itself() {
         let mut scans = Scans::cautious();
-        uses_all(&mut scans, 2, &["x.py"; 20]);
-        let told = foretold(&mut scans, 3, &["x.py"; 64]);
-        assert_eq!(
-            told.iter().filter(|told| !**told).count(),
-            64 / PROBE as usize
-        );
+        let asked = |scans: &mut Scans, dir| {
+            let told = foretold(scans, dir, &["x.py"; 128]);
+            let asked: Vec<usize> = (0..128).filter(|at| !told[*at]).collect();
+            for at in &asked {
+                scans.used(ME, dir, *at);
+            }
+            asked.len() as u32
+        };
+        uses_all(&mut scans, 2, &["x.py"; 8]);
+        assert_eq!(asked(&mut scans, 3), 128 / PROBE);
+        assert_eq!(asked(&mut scans, 4), 128 / (PROBE * 2));
+        uses_all(&mut scans, 5, &["x.py"; 40]);
+        assert_eq!(asked(&mut scans, 6), 128 / (PROBE << HALVINGS_MAX));
+        scans.listed(ME, 1, 7, || classes(&["a.py", "b.py"]));
+        scans.used(ME, 7, 1);
+        uses_all(&mut scans, 8, &["x.py"; 40]);
+        assert_eq!(asked(&mut scans, 9), 128 / PROBE, "one was passed over");
         scans.listed(ME + 1, 1, 3, || classes(&["x.py"]));
         assert_eq!(scans.foretell(ME + 1, 3, 0..1), [false]);
     }

@@ -13,15 +13,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fuser::{
-    Errno, FileHandle, Filesystem, Generation, INodeNo, InitFlags, KernelConfig, LockOwner,
-    OpenFlags, ReplyAttr, ReplyData, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
+    Errno, FileHandle, Filesystem, Generation, INodeNo, KernelConfig, LockOwner, OpenFlags,
+    ReplyAttr, ReplyData, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
 };
 use hd_dag::Kind;
 use hd_store::{Pool, Store};
 
 use crate::attr::Attr;
 use crate::error::ProjectionError;
-use crate::fuse::{FOREVER, READ_AHEAD, file_attr, guarded};
+use crate::fuse::{FOREVER, file_attr, guarded, kernel};
 pub(crate) use filler::{FillThread, Filler, pair};
 use table::{Object, Table, What};
 
@@ -121,18 +121,7 @@ fn file_of(size: u64) -> Attr {
 
 impl Filesystem for Objects {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        for wanted in [
-            InitFlags::FUSE_PARALLEL_DIROPS,
-            InitFlags::FUSE_ASYNC_READ,
-            InitFlags::FUSE_NO_OPENDIR_SUPPORT,
-        ] {
-            // A kernel without one of them is slower, not wrong.
-            let _ = config.add_capabilities(wanted);
-        }
-        let _ = config
-            .set_max_readahead(READ_AHEAD)
-            .or_else(|most| config.set_max_readahead(most));
-        let _ = config.set_max_background(64);
+        kernel::configure(config, &[]);
         Ok(())
     }
 
