@@ -188,3 +188,61 @@ fn a_step_that_writes_a_secret_down_fails_and_nothing_of_it_is_kept() {
     );
     kept_nowhere(&env);
 }
+
+#[test]
+fn a_secret_does_not_stay_where_downloads_are_kept() {
+    skip_unless!(needs::fuse());
+    let env = project();
+    let good =
+        "mkdir -p ~/.cache/deep && echo kept > ~/.cache/deep/plain && touch ~/.cache/deep/old";
+    let toml =
+        files::read(&env.path("hd.toml")).replace("mkdir out &&", &format!("mkdir out; {good};"));
+    files::write(&env.path("hd.toml"), &toml);
+    env.once();
+    let leaks =
+        "cp /run/secrets/token ~/.cache/deep/leak; ln -s $(cat /run/secrets/token) ~/.npm/link;";
+    files::write(
+        &env.path("hd.toml"),
+        &toml.replace("run = \"mkdir out;", &format!("run = \"mkdir out; {leaks}")),
+    );
+    let failed = env.once_fails(3);
+    assert!(
+        failed
+            .error_text()
+            .contains("it wrote the secret `token` into /"),
+        "{}",
+        failed.error_text()
+    );
+    kept_nowhere(&env);
+    let mut links = String::new();
+    list(env.home(), &mut links);
+    assert!(!links.contains(TOKEN), "{links}");
+    assert!(
+        links.contains("deep/plain") && !links.contains("deep/leak"),
+        "{links}"
+    );
+
+    // Neither does it of a run that was killed.
+    let sleeps = format!("run = \"mkdir out; {leaks} sleep 600;");
+    let toml = toml.replace("run = \"mkdir out;", &sleeps);
+    let toml = toml.replace("name = \"fetch\"\n", "name = \"fetch\"\ntimeout = \"2s\"\n");
+    files::write(&env.path("hd.toml"), &toml);
+    let failed = env.once_fails(3);
+    assert!(
+        failed.error_text().contains("timeout"),
+        "{}",
+        failed.error_text()
+    );
+    kept_nowhere(&env);
+}
+
+/// Paths below a directory, and what links say.
+fn list(place: &Path, text: &mut String) {
+    for entry in fs::read_dir(place).expect("list") {
+        let path = entry.expect("an entry").path();
+        *text += &format!("{} {:?}\n", path.display(), fs::read_link(&path).ok());
+        if path.is_dir() && !path.is_symlink() {
+            list(&path, text);
+        }
+    }
+}

@@ -16,6 +16,7 @@ mod output;
 pub mod plan;
 pub mod prepare;
 pub mod provider;
+mod purge;
 pub mod reason;
 pub mod run;
 mod schedule;

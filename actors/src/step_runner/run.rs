@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use hd_dag::trace::{Trace, check_host};
 use hd_dag::{Rooted, TreePath};
@@ -20,6 +20,7 @@ use super::harvest::{captured, kept_after};
 use super::kept::KeptName;
 use super::output::pump;
 use super::plan::{Plan, grafts};
+use super::purge::purge;
 use super::secrets::Secrets;
 use super::spec::{kept_mounts, spec, whole_owner};
 use super::view::{KeptMount, LOWER, upper};
@@ -114,6 +115,7 @@ pub fn run(
     let pump = pump(ours.into(), &log, name, &shared.events, secrets.clone())
         .map_err(|e| BatchError::new("io", e).at(log.display().to_string()))?;
     let running = cancel.begin(recorder.clone(), step.wanted);
+    let began = SystemTime::now();
     let ended = at_work.rest(|| {
         both(theirs.into())
             .and_then(|stdio| start(shared, step, &spec, stdio, Some(&recorder)))
@@ -121,6 +123,8 @@ pub fn run(
     });
     drop(running);
     let tail = pump.join().unwrap_or_default();
+    // Whatever came of the run: download caches stay.
+    let cached = purged(shared, step, &secrets, began)?;
     let mut writer = shared
         .store
         .writer()
@@ -134,7 +138,10 @@ pub fn run(
             return Ok(Some(dropped(step, (TIMED_OUT, why), tail, trace, writer)));
         }
     };
-    if let Some(why) = spilled(step, &kept, &work.path, &secrets)? {
+    if let Some(why) = cached.map_or_else(
+        || spilled(step, &kept, &work.path, &secrets),
+        |why| Ok(Some(why)),
+    )? {
         return Ok(Some(dropped(step, (SPILLED, why), tail, trace, writer)));
     }
     let view = view_of(shared, step);
@@ -196,6 +203,31 @@ fn spilled(
         }
     }
     Ok(None)
+}
+
+/// Takes the secrets of a run out of download caches; says which was where.
+fn purged(
+    shared: &Shared,
+    step: &StepRun<'_>,
+    secrets: &Secrets,
+    began: SystemTime,
+) -> Result<Option<String>, BatchError> {
+    let mut first = None;
+    if secrets.is_empty() {
+        return Ok(first);
+    }
+    for (at, name) in step.plan.downloads() {
+        let dir = shared.settings.paths.download_cache(&name);
+        let found = purge(&dir, secrets, began)
+            .map_err(|e| BatchError::new("io", e).at(dir.display().to_string()))?;
+        if let Some((name, path)) = found {
+            first.get_or_insert_with(|| {
+                let path = path.display();
+                format!("it wrote the secret `{name}` into /{at}{path}, where downloads are kept; it was removed there, and nothing of what it made is kept")
+            });
+        }
+    }
+    Ok(first)
 }
 
 /// How a run came to its end.

@@ -72,6 +72,11 @@ impl Secrets {
         ops
     }
 
+    /// Tells whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Strikes them from output; answers how many bytes at its end may be the beginning of one.
     pub(super) fn strike(&self, text: &mut Vec<u8>) -> usize {
         for part in self.parts() {
@@ -125,7 +130,7 @@ impl Secrets {
     }
 
     /// Searches a stream, window by window, each with the end of the one before.
-    fn found_by(&self, stream: impl Read) -> std::io::Result<Option<String>> {
+    pub(super) fn found_by(&self, stream: impl Read) -> std::io::Result<Option<String>> {
         let mut stream = BufReader::with_capacity(WINDOW, stream);
         let overlap = self.parts().map(<[u8]>::len).max().unwrap_or(1) - 1;
         let mut window = Vec::new();
