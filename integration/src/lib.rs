@@ -12,6 +12,7 @@ pub mod faulty;
 pub mod files;
 pub mod http;
 pub mod images;
+pub mod kernel;
 pub mod leftovers;
 pub mod needs;
 pub mod poll;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use hd_integration::poll::{SHORT, until};
-use hd_integration::{Env, leftovers, needs, skip_unless};
+use hd_integration::{Env, files, kernel, leftovers, needs, skip_unless};
 
 const GOOD: &str = "\n[services.good]\ncommand = \"sleep 1000\"\n";
 
@@ -16,6 +16,17 @@ while True:
         os.fork()
     except OSError:
         time.sleep(0.05)
+"#;
+
+/// Makes more of itself until it is refused.
+const FEW: &str = r#"
+import os, time
+try:
+    while os.fork():
+        pass
+except OSError:
+    print("refused", flush=True)
+time.sleep(1000)
 "#;
 
 fn env(services: &str) -> Env {
@@ -178,4 +189,57 @@ fn what_runs_beside_a_service_is_within_its_limits_and_status_says_what_is_used(
     assert!(env.status().service("good")["resources"].is_null());
     env.hd(["down"]).finish().ok();
     assert_eq!(groups(&env), [""; 0]);
+}
+
+#[test]
+fn what_is_limited_is_set_counted_named_and_given_back() {
+    skip_unless!(needs::fuse(), needs::program("python3"), control_groups());
+    let box_of = "[services.hog]\ncommand = [\"python3\", \"-c\", \"x = b'x' * (300 << 20)\"]\n\
+                  resources = { memory = \"48MiB\" }\nrestart = { max = 0 }\n\
+                  [services.box]\ncommand = \"python3 -I few.py\"\n\
+                  resources = { memory = \"96MiB\", cpus = 1.5, pids = 12 }\n";
+    let env = env(box_of);
+    files::write(&env.path("few.py"), FEW);
+    let mut up = env.up();
+    let line = up.wait_line(0, &["hog", "failed"]);
+    assert!(line.contains("killed at its limit of 48 MiB"), "{line}");
+    up.wait_line(0, &["box", "refused"]);
+    up.until("status names the limit", || {
+        reason(&env, "box")
+            .contains("limit of 12 processes")
+            .then_some(())
+    });
+    let resources = env.status().service("box")["resources"].clone();
+    let used = |name: &str| resources[name]["used"].as_u64().expect("it is counted");
+    assert!((1..=12).contains(&used("pids")), "{resources}");
+    assert!((1..=96 << 20).contains(&used("memory")), "{resources}");
+    assert!(used("cpus") > 0, "{resources}");
+    let own = groups(&env);
+    let set = |file: &str| {
+        let found = own.iter().map(|group| Path::new(group).join(file));
+        found
+            .filter_map(|file| fs::read_to_string(file).ok())
+            .next()
+    };
+    if kernel::is_inside() {
+        assert_eq!(set("cpu.max").as_deref(), Some("150000 100000\n"));
+        assert_eq!(set("memory.max").as_deref(), Some("100663296\n"));
+        // Beside the group of the session it was started in, whose limits hold for it too.
+        assert!(
+            own.iter()
+                .all(|group| group.starts_with("/sys/fs/cgroup/user/hd-")),
+            "{own:?}"
+        );
+    } else {
+        let quota = set("cpu.max").or_else(|| set("cpu.cfs_quota_us"));
+        assert!(quota.is_some_and(|quota| quota.starts_with("150000")));
+    }
+    up.interrupt();
+    assert_eq!(groups(&env), [""; 0]);
+}
+
+#[test]
+fn all_of_it_holds_by_control_groups_of_version_2_alone() {
+    skip_unless!(needs::root(), kernel::installed());
+    kernel::runs(&["what_is_limited_is_set_counted_named_and_given_back"]);
 }

@@ -55,7 +55,9 @@ fn packages() -> impl Iterator<Item = Package> {
             let line = line.split('#').next().unwrap_or_default();
             let (name, rest) = line.split_once(char::is_whitespace)?;
             let (program, purpose) = rest.trim_start().split_once(char::is_whitespace)?;
-            Some(Package {
+            let (name, wanted) = name.split_once(':').unwrap_or((name, ""));
+            let is_of_here = wanted.is_empty() || wanted == std::env::consts::ARCH;
+            is_of_here.then(|| Package {
                 name,
                 program,
                 purpose: purpose.trim(),

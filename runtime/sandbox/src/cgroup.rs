@@ -1,6 +1,7 @@
 //! Control groups: limits that all processes of a sandbox share (cgroups(7)), by version 2, or by version 1 where only
 //! that has the controller.
 
+use crate::cgroup_v2::{self, Parent};
 use crate::meter::Meter;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -41,6 +42,7 @@ pub struct Cgroup {
     directories: Vec<PathBuf>,
     memory: Option<PathBuf>,
     pids: Option<PathBuf>,
+    cpu: bool,
 }
 
 /// A hierarchy that this process is in.
@@ -65,19 +67,33 @@ impl Cgroup {
             directories: Vec::new(),
             memory: None,
             pids: None,
+            cpu: false,
         };
         let limits = [
             ("memory", wanted.memory),
             ("cpu", wanted.cpus.map(u64::from)),
             ("pids", wanted.pids),
         ];
+        let wanted = limits.iter().filter(|(_, limit)| limit.is_some());
+        let of_v2 = wanted.map(|(controller, _)| *controller);
+        let of_v2 = of_v2.filter(|controller| of_v1(&all, controller).is_none());
+        let parent = v2_parent(&all, &of_v2.collect::<Vec<_>>());
         let mut missing = Vec::new();
         for (controller, limit) in limits {
             let Some(limit) = limit else { continue };
-            if let Err(error) = group.limit(&all, name, controller, limit) {
-                let why = error.to_string();
+            let made = match of_v1(&all, controller) {
+                Some(hierarchy) => group.limit_v1(hierarchy, name, controller, limit),
+                None => group.limit_v2(&parent, name, controller, limit),
+            };
+            if let Err(why) = made {
                 missing.push(Missing { controller, why });
             }
+        }
+        // Where processor time is limited in one hierarchy and counted in another, it is to be counted too.
+        if group.cpu
+            && let Some(hierarchy) = of_v1(&all, "cpuacct")
+        {
+            let _ = group.directory(&hierarchy.own, name);
         }
         (group, missing)
     }
@@ -115,20 +131,62 @@ impl Cgroup {
         Meter::new(&self.directories)
     }
 
-    fn limit(
+    fn limit_v1(
         &mut self,
-        all: &[Hierarchy],
+        hierarchy: &Hierarchy,
         name: &str,
         controller: &str,
         limit: u64,
-    ) -> io::Result<()> {
-        let of_v1 = all
-            .iter()
-            .find(|one| one.controllers.iter().any(|known| known == controller));
-        let directory = match of_v1 {
-            Some(hierarchy) => hierarchy.own.join(name),
-            None => v2_parent(all, controller)?.join(name),
+    ) -> Result<(), String> {
+        let mut make = || -> io::Result<()> {
+            let directory = self.directory(&hierarchy.own, name)?;
+            let set = |file: &str, value: String| fs::write(directory.join(file), value);
+            match controller {
+                "memory" => {
+                    set("memory.limit_in_bytes", limit.to_string())?;
+                    // Not every kernel counts swap.
+                    let _ = set("memory.memsw.limit_in_bytes", limit.to_string());
+                }
+                "cpu" => set("cpu.cfs_quota_us", quota(limit).to_string())?,
+                _ => set("pids.max", limit.to_string())?,
+            }
+            self.has(controller, directory);
+            Ok(())
         };
+        make().map_err(|error| error.to_string())
+    }
+
+    fn limit_v2(
+        &mut self,
+        parent: &Result<Parent, String>,
+        name: &str,
+        controller: &str,
+        limit: u64,
+    ) -> Result<(), String> {
+        let parent = parent.as_ref().map_err(Clone::clone)?;
+        if !parent.controllers.contains(&controller) {
+            return Err(format!("{} may not have it", parent.path.display()));
+        }
+        let mut make = || -> io::Result<()> {
+            let directory = self.directory(&parent.path, name)?;
+            let set = |file: &str, value: String| fs::write(directory.join(file), value);
+            match controller {
+                "memory" => {
+                    set("memory.max", limit.to_string())?;
+                    let _ = set("memory.swap.max", "0".to_owned());
+                }
+                "cpu" => set("cpu.max", format!("{} {PERIOD}", quota(limit)))?,
+                _ => set("pids.max", limit.to_string())?,
+            }
+            self.has(controller, directory);
+            Ok(())
+        };
+        make().map_err(|error| error.to_string())
+    }
+
+    /// Makes the group of this name below another, if it is not made yet.
+    fn directory(&mut self, parent: &Path, name: &str) -> io::Result<PathBuf> {
+        let directory = parent.join(name);
         match fs::create_dir(&directory) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
@@ -136,29 +194,34 @@ impl Cgroup {
         if !self.directories.contains(&directory) {
             self.directories.push(directory.clone());
         }
-        let set = |file: &str, value: String| fs::write(directory.join(file), value);
-        let quota = u128::from(limit) * u128::from(PERIOD) / 1000;
-        match (controller, of_v1.is_some()) {
-            ("memory", true) => {
-                set("memory.limit_in_bytes", limit.to_string())?;
-                // Not every kernel counts swap.
-                let _ = set("memory.memsw.limit_in_bytes", limit.to_string());
-                self.memory = Some(directory);
-            }
-            ("memory", false) => {
-                set("memory.max", limit.to_string())?;
-                let _ = set("memory.swap.max", "0".to_owned());
-                self.memory = Some(directory);
-            }
-            ("cpu", true) => set("cpu.cfs_quota_us", quota.to_string())?,
-            ("cpu", false) => set("cpu.max", format!("{quota} {PERIOD}"))?,
-            _ => {
-                set("pids.max", limit.to_string())?;
-                self.pids = Some(directory);
-            }
-        }
-        Ok(())
+        Ok(directory)
     }
+
+    fn has(&mut self, controller: &str, directory: PathBuf) {
+        match controller {
+            "memory" => self.memory = Some(directory),
+            "cpu" => self.cpu = true,
+            _ => self.pids = Some(directory),
+        }
+    }
+}
+
+/// Microseconds of processor time in a period, of thousandths of a processor.
+fn quota(limit: u64) -> u128 {
+    u128::from(limit) * u128::from(PERIOD) / 1000
+}
+
+/// The hierarchy of version 1 that has a controller.
+fn of_v1<'a>(all: &'a [Hierarchy], controller: &str) -> Option<&'a Hierarchy> {
+    let has = |one: &&Hierarchy| one.controllers.iter().any(|known| known == controller);
+    all.iter().find(has)
+}
+
+fn v2_parent(all: &[Hierarchy], controllers: &[&'static str]) -> Result<Parent, String> {
+    let hierarchy = all.iter().find(|one| one.controllers.is_empty());
+    let hierarchy = hierarchy.ok_or("no hierarchy has this controller")?;
+    let found = cgroup_v2::parent(&hierarchy.own, &hierarchy.top, controllers);
+    found.map_err(|error| error.to_string())
 }
 
 /// Puts a process into groups; its children are born in them.
@@ -190,38 +253,6 @@ pub fn remove(directory: &Path) -> io::Result<()> {
             done => return done,
         }
     }
-}
-
-/// The nearest group above this process, itself included, in which version 2 lets children have a controller: one with
-/// processes of its own cannot (the rule of no internal processes).
-fn v2_parent(all: &[Hierarchy], controller: &str) -> io::Result<PathBuf> {
-    let none = || io::Error::new(io::ErrorKind::NotFound, "no hierarchy has this controller");
-    let hierarchy = all.iter().find(|one| one.controllers.is_empty());
-    let hierarchy = hierarchy.ok_or_else(none)?;
-    let mut last = none();
-    for parent in hierarchy.own.ancestors() {
-        let has = |file: &str| {
-            let text = fs::read_to_string(parent.join(file)).unwrap_or_default();
-            text.split_whitespace().any(|word| word == controller)
-        };
-        if has("cgroup.controllers") {
-            let enabled = match has("cgroup.subtree_control") {
-                true => Ok(()),
-                false => fs::write(
-                    parent.join("cgroup.subtree_control"),
-                    format!("+{controller}"),
-                ),
-            };
-            match enabled {
-                Ok(()) => return Ok(parent.to_owned()),
-                Err(error) => last = error,
-            }
-        }
-        if parent == hierarchy.top {
-            break;
-        }
-    }
-    Err(last)
 }
 
 /// Reads which hierarchies there are (`proc_pid_mountinfo(5)`) and where in them a process is.

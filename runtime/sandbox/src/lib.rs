@@ -7,6 +7,7 @@
 //! Needs Linux 5.12 (`mount_setattr`), the overlay in user namespaces 5.11.
 
 pub mod cgroup;
+mod cgroup_v2;
 mod entering;
 mod error;
 mod event;
