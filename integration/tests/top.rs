@@ -11,6 +11,7 @@ name = "watched"
 command = ["sh", "-c", "echo one-of-many; exec sleep 1000"]
 [services.worker]
 command = "sleep 1000"
+resources = { memory = "512MiB", cpus = 1.5, pids = 200 }
 "#;
 
 /// Waits for something, and shows the terminal when it does not come.
@@ -42,6 +43,10 @@ fn keys_restart_stop_and_open_a_shell_and_the_terminal_is_given_back() {
     let mut top = top(&env);
     top.wait_for("worker");
     top.wait_for("one-of-many");
+    // Of memory, processor time and processes; blanks are not written.
+    for used in ["/537", "/150%", "/200"] {
+        top.wait_for(used);
+    }
     top.press("r");
     soon(&top, "web was restarted", || {
         (pid("web") != before.0 && !pid("web").is_null()).then_some(())

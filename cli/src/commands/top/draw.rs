@@ -8,6 +8,7 @@ use ratatui::text::{Line as Text, Span};
 use ratatui::widgets::{Paragraph, Row, Table};
 
 use super::model::{App, Pane};
+use super::used;
 use crate::output::human::{ms, short};
 use crate::output::lines::{mark, word};
 use crate::output::style::{self, tame};
@@ -106,6 +107,7 @@ fn width<'a>(names: impl Iterator<Item = &'a str>, longest: u16) -> u16 {
 }
 
 fn services(frame: &mut Frame<'_>, area: Rect, report: &Report, app: &App, look: &Look) {
+    let used = used::columns(&report.services, &app.rates);
     let row = |(at, one): (usize, &hd_actors::model::report::ServiceReport)| {
         let colour = match one.state {
             ServiceState::Ready => Color::Green,
@@ -121,14 +123,16 @@ fn services(frame: &mut Frame<'_>, area: Rect, report: &Report, app: &App, look:
         let or_none = |value: Option<String>| Text::raw(value.unwrap_or_else(|| "-".to_owned()));
         let restarts = one.restarts.crash + one.restarts.watch;
         let selected = at == app.selected;
-        let row = Row::new([
+        let mut cells = vec![
             Text::raw(one.name.clone()),
             Text::styled(state, look.tint(colour)),
             or_none(one.pid.map(|pid| pid.to_string())),
             or_none(one.port.map(|port| port.to_string())),
             Text::raw(restarts.to_string()),
-            Text::raw(tame(&one.reason, false)),
-        ]);
+        ];
+        cells.extend(used.iter().map(|(_, of)| or_none(of.get(at).cloned())));
+        cells.push(Text::raw(tame(&one.reason, false)));
+        let row = Row::new(cells);
         row.style(if selected {
             Style::new().add_modifier(Modifier::REVERSED)
         } else {
@@ -141,8 +145,15 @@ fn services(frame: &mut Frame<'_>, area: Rect, report: &Report, app: &App, look:
         .saturating_sub(usize::from(area.height).saturating_sub(2));
     let rows = report.services.iter().enumerate().skip(hidden).map(row);
     let names = width(report.services.iter().map(|one| one.name.as_str()), 20);
-    let head = ["SERVICE", "STATE", "PID", "PORT", "RESTARTS", "WHY"];
-    let widths = [names, 10, 7, 5, 8];
+    let mut head = vec!["SERVICE", "STATE", "PID", "PORT", "RESTARTS"];
+    let mut widths = vec![names, 10, 7, 5, 8];
+    for (title, cells) in &used {
+        head.push(title);
+        let all = cells.iter().map(|cell| cell.chars().count());
+        let longest = all.chain([title.len()]).max().unwrap_or(0);
+        widths.push(u16::try_from(longest).unwrap_or(u16::MAX));
+    }
+    head.push("WHY");
     frame.render_widget(table(&head, rows.collect(), &widths, look), area);
 }
 

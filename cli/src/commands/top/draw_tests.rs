@@ -1,4 +1,8 @@
-use hd_actors::model::report::{ActorReport, Restarts, ServiceReport, StepReport};
+use std::time::{Duration, Instant};
+
+use hd_actors::model::report::{
+    ActorReport, ResourcesReport, Restarts, ServiceReport, StepReport, Used,
+};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
@@ -15,7 +19,7 @@ fn app() -> App {
         ..ServiceReport::default()
     };
     let mut app = App::default();
-    app.take(Some(Report {
+    let report = Report {
         name: "shop".to_owned(),
         root: Some("3f".repeat(32)),
         files: 12,
@@ -42,7 +46,8 @@ fn app() -> App {
             queued: 3,
         }]),
         ..Report::default()
-    }));
+    };
+    app.take(Some(report), Instant::now());
     for number in 0..40 {
         app.push(Line {
             service: if number % 2 == 0 { "db" } else { "web" }.to_owned(),
@@ -81,8 +86,32 @@ fn the_screen_is_right_at_80_by_24_without_colour() {
     insta::assert_snapshot!("steps_filtered", text(&app));
     app.key(Key::Escape);
     app.key(Key::Tab);
-    app.take(None);
+    app.take(None, Instant::now());
     insta::assert_snapshot!("actors_gone", text(&app));
+}
+
+#[test]
+fn what_is_used_of_limits_has_its_place_at_80_by_24() {
+    let (mut app, start) = (app(), Instant::now());
+    for (after, time) in [(0, 100), (2, 1300)] {
+        let mut report = app.report.clone().unwrap();
+        report.services[1].resources = Some(ResourcesReport {
+            memory: Some(Used {
+                used: Some(45_200_000),
+                limit: 512 << 20,
+            }),
+            cpus: Some(Used {
+                used: Some(time),
+                limit: 1500,
+            }),
+            pids: Some(Used {
+                used: Some(4),
+                limit: 200,
+            }),
+        });
+        app.take(Some(report), start + Duration::from_secs(after));
+    }
+    insta::assert_snapshot!("services_with_limits", text(&app));
 }
 
 #[test]

@@ -3,12 +3,13 @@
 mod draw;
 mod feed;
 mod model;
+mod used;
 
 use std::io::IsTerminal;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -60,12 +61,12 @@ fn show(
 ) -> Result<(), CliError> {
     let mut app = App::default();
     // The first key means what it says: it acts on what is there.
-    app.take(feed::state(located));
+    app.take(feed::state(located), Instant::now());
     let mut stale = true;
     while !over.load(Ordering::Relaxed) {
         for news in feed.news.try_iter() {
             stale |= match news {
-                News::State(report) => app.take(report.map(|report| *report)),
+                News::State(report) => app.take(report.map(|report| *report), Instant::now()),
                 News::Line(line) => {
                     app.push(line);
                     true

@@ -1,9 +1,12 @@
 //! What `hd top` shows and what its keys do. Pure.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use hd_actors::control::protocol::ServiceAction;
 use hd_actors::model::report::{Report, ServiceReport};
+
+use super::used::Rates;
 
 /// Lines of logs that are kept to be shown.
 const LINES_MAX: usize = 2000;
@@ -53,6 +56,8 @@ pub(super) enum Act {
 pub(super) struct App {
     /// The last state; none before the first.
     pub(super) report: Option<Report>,
+    /// How busy services are.
+    pub(super) rates: Rates,
     /// Somebody stands behind it.
     pub(super) running: bool,
     pub(super) pane: Pane,
@@ -74,12 +79,13 @@ pub(super) struct App {
 impl App {
     /// Takes a state; `None` when nobody answers: the last one stays in sight. Answers whether
     /// anything else is to be seen now.
-    pub(super) fn take(&mut self, report: Option<Report>) -> bool {
+    pub(super) fn take(&mut self, report: Option<Report>, now: Instant) -> bool {
         let was = std::mem::replace(&mut self.running, report.is_some());
         let mut news = was != self.running;
         if let Some(mut report) = report {
             // Time goes on, and is not shown.
             report.ms = 0.0;
+            self.rates.take(&report.services, now);
             news |= self.report.as_ref() != Some(&report);
             let last = report.services.len().saturating_sub(1);
             self.selected = self.selected.min(last);
@@ -193,10 +199,11 @@ mod tests {
             ..ServiceReport::default()
         };
         let mut app = App::default();
-        app.take(Some(Report {
+        let report = Some(Report {
             services: vec![service("db"), service("web")],
             ..Report::default()
-        }));
+        });
+        app.take(report, Instant::now());
         for (service, text) in [("db", "Ready"), ("web", "GET /"), ("web", "error: no")] {
             app.push(Line {
                 service: service.to_owned(),
@@ -220,7 +227,7 @@ mod tests {
         app.key(Key::Down);
         assert_eq!(app.key(Key::Char('r')), restart("web"));
         assert_eq!(app.key(Key::Char('e')), Act::Shell("web".to_owned()));
-        app.take(None);
+        app.take(None, Instant::now());
         assert_eq!(app.key(Key::Char('r')), Act::Nothing);
         assert_eq!(app.said, "hd is not running");
         assert_eq!(app.key(Key::Char('q')), Act::Quit);
