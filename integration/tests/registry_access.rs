@@ -1,6 +1,8 @@
 //! Ways to a registry: proxies, authorities, passwords and tokens; and a pull that a person ends.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use hd_integration::faulty::{Asked, Fault, Faulty};
 use hd_integration::leftovers::signal;
@@ -96,7 +98,8 @@ fn tls_goes_through_a_proxy_and_trusts_the_authorities_it_is_told_of() {
     registry.copy_from(&format!("{}/busybox:1", upstream()), "busybox:1");
     let proxy = Faulty::before(&registry.host(), |_, _| Fault::None);
     let mut env = env();
-    both(&mut env, "HTTPS_PROXY", &format!("http://{}", proxy.host()));
+    // An empty name hides no other: that in capitals stays as `env` set it.
+    env.set("https_proxy", &format!("http://{}", proxy.host()));
     let image = format!("{HOST}/busybox:1");
     refuses(&env, &image, &[HOST, "certificate"]);
     assert!(proxy.count(&format!("{HOST}:443")) > 0);
@@ -262,13 +265,19 @@ fn a_redirect_to_another_host_shows_neither_password_nor_token() {
 #[test]
 fn ctrl_c_in_the_middle_of_a_pull_leaves_nothing_half_there() {
     skip_unless!(needs::fuse(), needs::registry());
-    let silent = |_: &str, path: &str| match path.contains("/blobs/") {
-        true => Fault::Silent,
-        false => Fault::None,
+    // The first is the configuration, which all layers wait for.
+    let blobs = Arc::new(AtomicU32::new(0));
+    let silent = || {
+        let blobs = Arc::clone(&blobs);
+        blobs.store(0, Ordering::SeqCst);
+        move |_: &str, path: &str| match path.contains("/blobs/") {
+            true if blobs.fetch_add(1, Ordering::SeqCst) > 0 => Fault::Silent,
+            _ => Fault::None,
+        }
     };
     let toml = "[environment]\nname = \"x\"\nbase = \"HOST/python:3.11-slim\"\n[build]\nsteps = [\"true\"]\n";
     for verb in [&["image", "pull"][..], &["up", "--once"]] {
-        let server = Faulty::before(&upstream(), silent);
+        let server = Faulty::before(&upstream(), silent());
         let image = format!("{}/python:3.11-slim", server.host());
         let env = samples::observing("true", &[]);
         std::fs::write(env.path("hd.toml"), toml.replace("HOST", &server.host())).expect("write");

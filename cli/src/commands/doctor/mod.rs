@@ -190,9 +190,9 @@ fn clock() -> Result<String, String> {
 /// Connects to the host a reference names, or to the proxy that stands before it.
 fn registry(base: &str) -> Result<String, String> {
     let proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
-    let proxy = proxy.iter().find_map(|name| std::env::var(name).ok());
-    let address = match proxy.as_deref().filter(|proxy| !proxy.is_empty()) {
-        Some(proxy) => authority(proxy),
+    let mut said = proxy.iter().filter_map(|name| std::env::var(name).ok());
+    let address = match said.find(|proxy| !proxy.trim().is_empty()) {
+        Some(proxy) => authority(&proxy),
         None => registry_of(base),
     };
     let addresses = address

@@ -13,6 +13,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::error::{RegistryError, classify};
+use super::proxies;
 use super::settings::RegistrySettings;
 
 const MAX_REDIRECTS: usize = 10;
@@ -141,13 +142,13 @@ impl Http {
             for certificate in own.iter().flat_map(|pem| certificates(pem)) {
                 roots.add(certificate).map_err(setup)?;
             }
-            let built = builder(self.silence, roots)?.build().map_err(setup)?;
+            let built = far(self.silence, roots)?;
             return Ok(special.entry(host).or_insert(built).clone());
         }
         if let Some(client) = self.far.get() {
             return Ok(client.clone());
         }
-        let built = builder(self.silence, roots())?.build().map_err(setup)?;
+        let built = far(self.silence, roots())?;
         Ok(self.far.get_or_init(|| built).clone())
     }
 
@@ -284,6 +285,13 @@ fn builder(
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(silence)
         .user_agent(concat!("hd/", env!("CARGO_PKG_VERSION"))))
+}
+
+/// Makes a client for other machines, by the proxies of the environment.
+fn far(silence: Duration, roots: rustls::RootCertStore) -> Result<reqwest::Client, RegistryError> {
+    let read = |name: &str| std::env::var(name).ok();
+    let builder = proxies::set(builder(silence, roots)?, read)?;
+    builder.build().map_err(setup)
 }
 
 /// Prepares a client for this machine only: no proxy, no authorities.

@@ -8,6 +8,7 @@ mod credentials;
 mod error;
 mod http;
 mod mirror;
+mod proxies;
 mod retry;
 mod settings;
 mod token;
