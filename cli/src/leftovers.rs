@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hd_actors::model::instance::InstancePaths;
 use hd_actors::model::limits;
@@ -16,13 +16,37 @@ use crate::client::{self, Client};
 use crate::error::{CliError, exit};
 use crate::project::Located;
 
+/// How long a running instance may have nobody on its socket: what listens there is being started anew.
+const LISTENS_WITHIN: Duration = Duration::from_millis(250);
+
 /// Finds the running instance of a project; where there is none, removes what a killed one left.
 pub(crate) fn find(located: &Located) -> Result<Option<Client>, CliError> {
-    let client = client::open(&located.paths.socket())?;
-    if client.is_none() {
-        sweep(&located.paths, &located.directory)?;
+    let socket = located.paths.socket();
+    let until = Instant::now() + LISTENS_WITHIN;
+    loop {
+        if let Some(client) = client::open(&socket)? {
+            return Ok(Some(client));
+        }
+        // Who runs without a socket, such as `hd build`, has removed it or never bound it.
+        if !socket.exists() || Instant::now() >= until || !is_held(&located.paths)? {
+            break;
+        }
+        client::pause(Duration::from_millis(5));
     }
-    Ok(client)
+    sweep(&located.paths, &located.directory)?;
+    Ok(None)
+}
+
+/// Tells whether a runtime holds the lock of the instance.
+fn is_held(paths: &InstancePaths) -> Result<bool, CliError> {
+    let Some(lock) = open_lock(paths)? else {
+        return Ok(false);
+    };
+    match flock(&lock, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        Err(e) => Err(CliError::io("lock", &paths.lock(), &e.into())),
+    }
 }
 
 /// Waits until the runtime has ended and all it held is free; `false` when it takes longer.

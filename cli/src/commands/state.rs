@@ -10,6 +10,9 @@ use crate::error::{CliError, exit};
 use crate::leftovers;
 use crate::project::Located;
 
+/// How often a runtime that hangs up is asked anew.
+const TRIES: u32 = 3;
+
 /// A report and whether somebody stands behind it.
 #[derive(Debug)]
 pub(crate) struct Known {
@@ -21,8 +24,7 @@ pub(crate) struct Known {
 
 /// Asks the runtime, else reads what the last one left; `None` when the project never ran.
 pub(crate) fn known(located: &Located) -> Result<Option<Known>, CliError> {
-    if let Some(client) = leftovers::find(located)? {
-        let report = client.report(&Request::Status, Some(PROMPT))?;
+    if let Some(report) = told(located)? {
         return Ok(Some(Known {
             report,
             running: true,
@@ -55,6 +57,20 @@ pub(crate) fn known(located: &Located) -> Result<Option<Known>, CliError> {
         report,
         running: false,
     }))
+}
+
+/// Asks the runtime, once more where it hung up: then it ended, or what answers is being started anew.
+fn told(located: &Located) -> Result<Option<Report>, CliError> {
+    let mut tries = 0;
+    loop {
+        let Some(client) = leftovers::find(located)? else {
+            return Ok(None);
+        };
+        match client.report(&Request::Status, Some(PROMPT)) {
+            Err(error) if error.report().code == "gone" && tries < TRIES => tries += 1,
+            told => return told.map(Some),
+        }
+    }
 }
 
 /// The same, or the error of a verb that cannot do without.
