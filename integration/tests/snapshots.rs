@@ -1,5 +1,7 @@
 //! `hd snapshot` keeps what services wrote, `hd restore` brings it back.
 
+use std::os::unix::fs::MetadataExt;
+
 use hd_integration::{Env, SHORT, Up, files, leftovers, needs, samples, skip_unless};
 
 /// Everything a write layer can hold: new, changed and removed files, a directory in the place of another,
@@ -188,6 +190,38 @@ fn volumes_are_kept_as_they_were_at_one_moment() {
     let from = up.so_far();
     ok(&env, &["start"]);
     up.wait_line(from, &["from", &b.to_string()]);
+    up.interrupt();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
+fn a_volume_that_is_brought_back_from_nothing_has_the_owner_it_had() {
+    skip_unless!(needs::fuse(), needs::root());
+    let toml = "[environment]\nname = \"v\"\n[volumes]\ndata = {}\n[services.other]\ncommand = \"sleep 1000\"\n\
+                [services.db]\ncommand = [\"sh\", \"-c\", \"echo kept > /data/file && chmod 2770 /data && exec sleep 1000\"]\n\
+                user = \"nobody\"\nvolumes = [\"data:/data\"]\n";
+    let env = Env::project(&[("hd.toml", toml)]);
+    let mut up = env.up();
+    let volume = || {
+        let listed = env.hd(["volume", "ls", "--json"]).finish().ok().json();
+        let path = listed["volumes"][0]["path"]
+            .as_str()
+            .map(std::path::PathBuf::from);
+        let status = std::fs::metadata(path?).ok()?;
+        Some((status.uid(), status.gid(), status.mode() & 0o7777))
+    };
+    let was = up.until("it has its mode", || {
+        volume().filter(|(.., mode)| *mode == 0o2770)
+    });
+    assert_ne!(was.0, 0);
+    ok(&env, &["snapshot", "x"]);
+    ok(&env, &["stop", "db"]);
+    let listed = env.hd(["volume", "ls", "--json"]).finish().ok().json();
+    let place = listed["volumes"][0]["path"].as_str().expect("its place");
+    std::fs::remove_dir_all(place).expect("lose the volume");
+    assert_eq!(volume(), None);
+    ok(&env, &["restore", "x", "db"]);
+    assert_eq!(volume(), Some(was));
     up.interrupt();
     leftovers::expect_none(env.mark(), SHORT);
 }

@@ -4,8 +4,9 @@
 //! those from being collected. It outlives `down`.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use hd_dag::Rooted;
@@ -29,6 +30,32 @@ pub struct Snapshot {
     pub services: BTreeMap<String, Layer>,
     /// Named volumes of these services, by name.
     pub volumes: BTreeMap<String, Layer>,
+    /// Whose the volumes themselves are, by name; a tree says it only of what is in it.
+    #[serde(default)]
+    pub tops: BTreeMap<String, Top>,
+}
+
+/// Whose a directory is, and its mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Top {
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Its permissions, 12 bits.
+    pub mode: u32,
+}
+
+impl Top {
+    /// Takes it from what the kernel says of the directory.
+    pub fn of(status: &Metadata) -> Self {
+        Self {
+            uid: status.uid(),
+            gid: status.gid(),
+            mode: status.mode() & 0o7777,
+        }
+    }
 }
 
 /// One tree of a snapshot.
@@ -180,6 +207,7 @@ mod tests {
             at_unix_ms,
             services: BTreeMap::new(),
             volumes: BTreeMap::new(),
+            tops: BTreeMap::new(),
         };
         for (name, at) in [("b", 1), ("a", 2)] {
             one(name, at).save(&store, &paths, "/p").unwrap();

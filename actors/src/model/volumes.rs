@@ -3,12 +3,12 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{CWD, RenameFlags};
 
+use super::snapshot::Top;
 use crate::messages::BatchError;
 
 /// The volumes of an instance, each a directory with its name.
@@ -64,13 +64,15 @@ impl Volumes {
 
     /// Puts another content in the place of a volume's. Whoever has it mounted keeps the old one. Blocks.
     ///
-    /// A killed runtime leaves the old content or the new one, never a part.
+    /// `top` says whose it is then; where that is not known it stays whose it was. A killed runtime leaves
+    /// the old content or the new one, never a part.
     ///
     /// # Errors
     /// Those of the disk, and of `fill`, which change nothing.
     pub fn replace(
         &self,
         name: &str,
+        top: Option<Top>,
         fill: impl FnOnce(&OwnedFd) -> Result<(), BatchError>,
     ) -> Result<(), BatchError> {
         let path = self.path(name);
@@ -87,13 +89,11 @@ impl Volumes {
         let dir = make().map_err(failed)?;
         fill(&dir)?;
         let change = || -> io::Result<()> {
-            let status = fs::metadata(&path).ok();
-            if let Some(status) = status {
-                rustix::fs::fchmod(
-                    &dir,
-                    rustix::fs::Mode::from_raw_mode(status.mode() & 0o7777),
-                )?;
-                std::os::unix::fs::fchown(&dir, Some(status.uid()), Some(status.gid()))?;
+            let was = || fs::metadata(&path).ok().map(|status| Top::of(&status));
+            if let Some(Top { uid, gid, mode }) = top.or_else(was) {
+                std::os::unix::fs::fchown(&dir, Some(uid), Some(gid))?;
+                // After the owner, whose change takes bits away.
+                rustix::fs::fchmod(&dir, rustix::fs::Mode::from_raw_mode(mode))?;
             }
             rustix::fs::syncfs(&dir)?;
             match rustix::fs::renameat_with(CWD, &path, CWD, &new, RenameFlags::EXCHANGE) {
@@ -185,10 +185,10 @@ mod tests {
 
         assert_eq!(volumes.names().unwrap(), ["data", "half"]);
         let failing = |_: &OwnedFd| Err(BatchError::new("io", "no"));
-        volumes.replace("data", failing).unwrap_err();
+        volumes.replace("data", None, failing).unwrap_err();
         assert!(volumes.path("data").join("file").exists());
         for name in ["data", "more"] {
-            volumes.replace(name, |_| Ok(())).unwrap();
+            volumes.replace(name, None, |_| Ok(())).unwrap();
             assert_eq!(fs::read_dir(volumes.path(name)).unwrap().count(), 0);
         }
         assert_eq!(volumes.names().unwrap(), ["data", "half", "more"]);
@@ -199,7 +199,7 @@ mod tests {
             fs::write(volumes.dir.join(".more.new").join("kept"), "")
                 .map_err(|e| BatchError::new("io", e))
         };
-        volumes.replace("more", brought_back).unwrap();
+        volumes.replace("more", None, brought_back).unwrap();
         assert_eq!(filled(&volumes, "more"), None);
         assert!(volumes.path("more").join("kept").exists());
         volumes.remove("more").unwrap();

@@ -16,7 +16,7 @@ use super::prepare::owners;
 use super::view::ServiceView;
 use crate::messages::BatchError;
 use crate::model::frozen::Frozen;
-use crate::model::snapshot::{Layer, Snapshot};
+use crate::model::snapshot::{Layer, Snapshot, Top};
 use crate::session::unix_ms;
 use crate::shared::Shared;
 
@@ -44,10 +44,11 @@ impl ServiceView {
             };
             layers.insert(service.clone(), layer);
         }
-        let mut volumes = BTreeMap::new();
+        let (mut volumes, mut tops) = (BTreeMap::new(), BTreeMap::new());
         for volume in volumes_of(&shared.declared().project, services) {
             let path = shared.volumes.path(&volume);
-            if path.is_dir() {
+            if let Ok(status) = path.metadata() {
+                tops.insert(volume.clone(), Top::of(&status));
                 volumes.insert(volume, volume_kept(shared, &path, &mut writer)?);
             }
         }
@@ -57,6 +58,7 @@ impl ServiceView {
             at_unix_ms: unix_ms(),
             services: layers,
             volumes,
+            tops,
         };
         shared.commit(&mut writer)?;
         let project = shared.settings.project_dir.display().to_string();
@@ -110,7 +112,8 @@ impl ServiceView {
         let volumes = snapshot.volumes.iter();
         for (name, layer) in volumes.filter(|(name, _)| known.contains(*name)) {
             let fill = |dir: &OwnedFd| written_out(shared, &layer.content, Layout::Plain, dir);
-            shared.volumes.replace(name, fill)?;
+            let top = snapshot.tops.get(name).copied();
+            shared.volumes.replace(name, top, fill)?;
         }
         Ok(())
     }
