@@ -70,6 +70,63 @@ fn outputs_become_files_of_the_project_and_nothing_of_the_persons_is_touched() {
 }
 
 #[test]
+fn what_no_step_makes_any_more_goes_with_the_next_export_unless_somebody_changed_it() {
+    skip_unless!(needs::fuse());
+    let env = env();
+    assert_eq!(export(&env, &["--export"])["written"], 5);
+    files::write(&env.path("built"), "edited\n");
+    files::write(&env.path("dist/mine"), "my own\n");
+    // A link becomes a directory, a directory a file; the rest is made no more.
+    let toml = files::read(&env.path("hd.toml"));
+    let (before, _) = toml.split_once("steps").expect("there are steps");
+    let steps =
+        "steps = [\"mkdir -p dist/link && cp source.txt dist/link/page && echo x > dist/deep\"]\n";
+    files::write(&env.path("hd.toml"), &format!("{before}{steps}"));
+    // Only what is asked for is looked at.
+    let part = export(&env, &["--export=dist"]);
+    assert_eq!(
+        (&part["removed"], &part["written"]),
+        (&2.into(), &2.into()),
+        "{part}"
+    );
+    let read = |path: &str| files::read(&env.path(path));
+    assert_eq!(
+        (read("dist/link/page"), read("dist/deep")),
+        ("one\n".into(), "x\n".into())
+    );
+    assert_eq!(
+        (read("own"), read("gen/out")),
+        ("x\n".into(), "one\n".into())
+    );
+    let rest = export(&env, &["--export"]);
+    assert_eq!(
+        (&rest["removed"], &rest["kept"]),
+        (&2.into(), &serde_json::json!(["built"]))
+    );
+    assert!(!env.path("own").exists() && !env.path("gen/out").exists());
+    assert_eq!(
+        (read("built"), read("dist/mine")),
+        ("edited\n".into(), "my own\n".into())
+    );
+
+    // Nothing is made at all: what was asked for before may be asked for again.
+    files::write(&env.path("hd.toml"), before.trim_end_matches("[build]\n"));
+    let none = export(&env, &["--export=dist"]);
+    assert_eq!(
+        (&none["removed"], &none["kept"]),
+        (&2.into(), &serde_json::json!([]))
+    );
+    assert_eq!(read("dist/mine"), "my own\n");
+    assert!(!env.path("dist/link").exists());
+    std::fs::remove_file(env.path("dist/mine")).expect("remove the person's file");
+    export(&env, &["--export=dist"]);
+    assert!(
+        !env.path("dist").exists(),
+        "hd made it, and it is empty now"
+    );
+}
+
+#[test]
 fn only_what_is_named_is_written_and_never_through_a_link() {
     skip_unless!(needs::fuse());
     let env = env();

@@ -1,6 +1,7 @@
 //! The environment as an OCI image: the steps made true first, then its trees become layers; or what the steps
 //! made as files of this machine.
 
+mod gone;
 pub mod outputs;
 pub mod run;
 

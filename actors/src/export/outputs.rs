@@ -2,7 +2,8 @@
 //!
 //! A live project shows services an output only where it is a whole directory that the project has not; this
 //! is for the others, and for people who want the files themselves. Nothing of theirs is replaced: a path
-//! that is there and was not written by an earlier export stays as it is, and is named.
+//! that is there and was not written by an earlier export stays as it is, and is named. What an earlier one
+//! wrote and no step makes any more goes.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -19,6 +20,7 @@ use rustix::fs::{
     mkdirat, openat, openat2, readlinkat, renameat, statat, symlinkat, unlinkat,
 };
 
+use super::gone;
 use crate::base::skeleton;
 use crate::finish::End;
 use crate::messages::{BatchError, PrepareView};
@@ -41,6 +43,8 @@ pub struct Written {
     pub bytes: u64,
     /// Files and links that were there already, the same.
     pub same: u64,
+    /// Files and links that an earlier export wrote and no step makes any more.
+    pub removed: u64,
     /// What is the person's own and other than what a step made, relative to the project, sorted.
     pub kept: Vec<String>,
 }
@@ -74,26 +78,36 @@ fn outputs(
         let meant = |one: &TreePath| path.starts_with(one) || one.starts_with(path);
         wanted.is_empty() || wanted.iter().any(meant)
     };
+    let journal = shared.settings.paths.exports();
+    let before = read_journal(&journal);
+    let was = |one: &TreePath| {
+        let mut keys = before.keys();
+        keys.any(|key| gone::path(key).is_some_and(|path| path.starts_with(one)))
+    };
     for one in wanted {
-        if !made.iter().any(|made| made.path.starts_with(one)) {
+        if !made.iter().any(|made| made.path.starts_with(one)) && !was(one) {
             let message = format!("no step makes {one} in the project");
             return Err(BatchError::new("config", message)
                 .at(shared.settings.project_dir.display().to_string())
                 .hint("`hd dag show` lists what is in the environment"));
         }
     }
-    let journal = shared.settings.paths.exports();
     let mut hand = Hand {
         shared,
         project: directory(&shared.settings.project_dir)?,
-        before: read_journal(&journal),
+        before,
         done: Written::default(),
     };
     let mut after = hand.before.clone();
     let mut put = || {
+        let at = shared.settings.project_dir.display().to_string();
+        let cleared = hand.clear(&made, is_wanted);
+        for key in cleared.map_err(|e| BatchError::new("io", e).at(at))? {
+            after.remove(&key);
+        }
         for one in made.iter().filter(|one| is_wanted(&one.path)) {
             if let Some(digest) = hand.one(one).map_err(|error| one.failed(shared, error))? {
-                after.insert(one.path.to_string(), digest);
+                after.insert(gone::key(one), digest);
             }
         }
         Ok(())
@@ -107,9 +121,9 @@ fn outputs(
 }
 
 /// Something that a step made, relative to the project.
-struct Made {
-    path: TreePath,
-    entry: Entry,
+pub(super) struct Made {
+    pub(super) path: TreePath,
+    pub(super) entry: Entry,
     mtime_ns: i64,
 }
 
@@ -147,12 +161,13 @@ fn made(shared: &Shared, built: &PrepareView) -> Result<Vec<Made>, BatchError> {
     Ok(made)
 }
 
-struct Hand<'a> {
+/// Writes into the project.
+pub(super) struct Hand<'a> {
     shared: &'a Shared,
     project: OwnedFd,
-    /// What was written before, by path: digest of the content or of the target of a link.
-    before: BTreeMap<String, Id>,
-    done: Written,
+    /// What was written before, by [`gone::key`]: digest of the content or of the target of a link.
+    pub(super) before: BTreeMap<String, Id>,
+    pub(super) done: Written,
 }
 
 impl Hand<'_> {
@@ -170,7 +185,9 @@ impl Hand<'_> {
         let there = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).ok();
         let kind = there.map(|status| FileType::from_raw_mode(status.st_mode));
         let digest = match &made.entry.target {
-            Target::Dir { .. } if kind == Some(FileType::Directory) => return Ok(None),
+            Target::Dir { .. } if kind == Some(FileType::Directory) => {
+                return Ok(self.before.get(&gone::key(made)).copied());
+            }
             Target::Dir { .. } if kind.is_none() => {
                 mkdirat(
                     &dir,
@@ -178,7 +195,7 @@ impl Hand<'_> {
                     Mode::from_raw_mode(made.entry.meta.mode & 0o777),
                 )?;
                 self.give(&dir, name)?;
-                return Ok(None);
+                return Ok(Some(gone::directory()));
             }
             Target::Regular { blob, .. } => *blob,
             Target::Symlink { target } => Id::of(target),
@@ -212,7 +229,7 @@ impl Hand<'_> {
     }
 
     /// Opens the directory that a path lies in, through no link.
-    fn parent(&self, path: &TreePath) -> Result<OwnedFd, rustix::io::Errno> {
+    pub(super) fn parent(&self, path: &TreePath) -> Result<OwnedFd, rustix::io::Errno> {
         let parent = path.parent().unwrap_or_else(TreePath::root);
         let at: &[u8] = if parent.is_root() {
             b"."
@@ -273,7 +290,11 @@ impl Hand<'_> {
 }
 
 /// The digest of what is there; nothing for what is neither a file nor a link.
-fn standing(dir: &OwnedFd, name: &[u8], kind: Option<FileType>) -> io::Result<Option<Id>> {
+pub(super) fn standing(
+    dir: &OwnedFd,
+    name: &[u8],
+    kind: Option<FileType>,
+) -> io::Result<Option<Id>> {
     match kind {
         Some(FileType::Symlink) => {
             let target = readlinkat(dir, name, Vec::new())?;

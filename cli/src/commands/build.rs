@@ -71,11 +71,12 @@ fn tell(written: &Written, output: Output) -> Outcome {
         written: count,
         bytes: size,
         same,
+        removed,
         kept,
     } = written;
     if output.json {
         output.value(
-            &json!({ "schema": 1, "written": count, "bytes": size, "same": same, "kept": kept }),
+            &json!({ "schema": 1, "written": count, "bytes": size, "same": same, "removed": removed, "kept": kept }),
         )?;
         return Ok(0);
     }
@@ -84,6 +85,10 @@ fn tell(written: &Written, output: Output) -> Outcome {
         "{files} written, {}; {same} were the same",
         bytes(*size)
     ));
+    if *removed > 0 {
+        let files = plural(*removed, "file");
+        output.talk(&format!("{files} removed that no step makes any more"));
+    }
     if !kept.is_empty() {
         output.talk(&format!(
             "left as they are, because they are your own: {}",
