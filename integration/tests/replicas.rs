@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hd_integration::poll::SHORT;
+use hd_integration::ports::Port;
 use hd_integration::{Env, Up, files, http, leftovers, needs, skip_unless};
 
 /// Answers which replica it is and what `answer.txt` held when it began; on the socket it was handed, if
@@ -315,6 +316,71 @@ fn isolated_replicas_share_a_published_port() {
     up.until("both answer again", || {
         (answers(port, 40) == all).then_some(())
     });
+}
+
+#[test]
+fn a_held_socket_at_another_port_takes_all_replicas_along() {
+    skip_unless!(needs::fuse(), needs::program("python3"));
+    let held = format!("{HEAD}{WEB}port = 5000\nsocket = true\nreplicas = 2\n");
+    let env = env(&held);
+    let mut up = up(&env, &[]);
+    let (old, new) = (env.port(0), Port::free());
+    let all = BTreeSet::from(["1 one", "2 one"].map(str::to_owned));
+    up.until("both answer", || (answers(old, 40) == all).then_some(()));
+    let toml = files::read(&env.path("hd.toml"));
+    let moved = toml.replace(&old.to_string(), &new.number.to_string());
+    files::save_by_rename(&env.path("hd.toml"), &moved);
+    up.until("both answer at the new port", || {
+        (answers(new.number, 40) == all).then_some(())
+    });
+    up.until("nobody listens at the old one", || {
+        TcpStream::connect(("127.0.0.1", old))
+            .is_err()
+            .then_some(())
+    });
+    let shown = env.hd(["port", "web"]).finish().ok().stdout;
+    assert_eq!(shown, format!("127.0.0.1:{}\n", new.number), "one for both");
+}
+
+#[test]
+fn replicas_of_a_compose_file_that_publishes_one_port_are_told_how_they_share_it() {
+    skip_unless!(needs::fuse(), needs::program("python3"));
+    let port = Port::free();
+    let compose = format!(
+        "services:\n  web:\n    image: python\n    command: python3 -I serve.py\n    \
+         deploy: {{ replicas: 2 }}\n    ports: [\"{}:8000\"]\n    environment: {{ PORT: \"8000\" }}\n",
+        port.number
+    );
+    let serve = SERVE_PY.replace("[\"HD_REPLICA\"]", ".get(\"HD_REPLICA\", \"0\")");
+    let files = [
+        ("compose.yaml", &*compose),
+        ("serve.py", &serve),
+        ("answer.txt", "one"),
+    ];
+    let env = Env::project(&files);
+    let said = env.hd(["ingest"]).finish().said();
+    assert!(
+        said.contains("one, not 2") && said.contains("socket = true, replicas = 2"),
+        "{said}"
+    );
+    // This machine's own python3 does as well.
+    let toml = env.path("hd.toml");
+    files::replace(&toml, "base = \"python\"\n", "");
+    let mut up = up(&env, &[]);
+    assert_eq!(names(&env), ["web"]);
+    up.until("it answers", || {
+        (answers(port.number, 1).len() == 1).then_some(())
+    });
+    files::replace(
+        &toml,
+        "port = 8000",
+        "port = 8000\nsocket = true\nreplicas = 2",
+    );
+    let all = BTreeSet::from(["1 one", "2 one"].map(str::to_owned));
+    up.until("both answer", || {
+        (answers(port.number, 40) == all).then_some(())
+    });
+    assert_eq!(names(&env), ["web-1", "web-2"]);
 }
 
 #[test]

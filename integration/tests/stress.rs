@@ -224,3 +224,27 @@ fn commands_meet_a_service_that_is_restarted_again_and_again() {
     });
     down(&env, &mut up);
 }
+
+#[test]
+fn children_that_die_as_orphans_are_reaped() {
+    skip_unless!(needs::fuse());
+    // Each is the child of a child that is gone: pid 1 of its namespace inherits it.
+    let leaves = "[services.leaves]\ncommand = [\"sh\", \"-c\", \"for n in 1 2 3 4 5 6 7 8 9; do (sh -c 'exit 3' & sh -c 'kill -9 $$' &) ; done; \
+                  echo all-born; exec sleep 1000\"]\nhealthcheck = { log = \"all-born\" }\n";
+    let (env, mut up) = start(leaves, "leaves");
+    let main = pid(&env, "leaves");
+    let space = |pid: i64| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let own = space(main).expect("its namespace");
+    let beside = || {
+        let all = std::fs::read_dir("/proc").expect("list /proc").flatten();
+        let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i64>().ok());
+        let of = pids.filter(|pid| space(*pid).as_ref() == Some(&own));
+        of.collect::<Vec<_>>()
+    };
+    // A zombie is still in the namespace: only its init and the one that goes on remain.
+    until("none of them stays", SHORT, || {
+        (beside().len() == 2).then_some(())
+    });
+    assert!(beside().contains(&main));
+    down(&env, &mut up);
+}

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hd_integration::{Env, Up, files, needs, skip_unless};
+use hd_integration::{Env, Run, Up, files, needs, skip_unless};
 use rustix::process::{Pid, Signal, kill_process};
 
 const TOML: &str = "[environment]\nname = \"places\"\n\n[services.web]\ncommand = [\"sh\", \"-c\", \"ls | tr '\\\\n' ' '; cat *.txt src/*.txt 2>/dev/null | tr '\\\\n' ' '; echo; exec sleep 1000\"]\nwatch = [\"*.txt\"]\nstop_grace = \"300ms\"\n";
@@ -202,4 +202,51 @@ fn more_events_than_the_kernel_queues_lose_nothing() {
     let from = up.so_far();
     files::write(&env.path("more-7.txt"), "edited\n");
     up.wait_line(from, &["more-7.txt", "restart web"]);
+}
+
+/// Sets how many directories may be watched in the user namespace of a process.
+fn allow_watches(pid: i32, count: u32) {
+    let script = format!("echo {count} >/proc/sys/user/max_inotify_watches");
+    let enter = Run::new(Path::new("nsenter")).args(["--user", "--target", &pid.to_string()]);
+    enter.args(["sh", "-c", &script]).finish().ok();
+}
+
+#[test]
+fn where_no_more_directories_may_be_watched_edits_are_found_by_looking() {
+    skip_unless!(needs::fuse(), needs::root());
+    // An ordinary user has a user namespace of his own, and such a limit of its own with it.
+    let mut env = Env::project(&[
+        ("hd.toml", TOML),
+        ("a.txt", "one\n"),
+        ("src/b.txt", "two\n"),
+    ]);
+    let user = env.as_user(false).clone();
+    let mut up = env.up();
+    up.wait_line(0, &["web", "ready"]);
+    allow_watches(up.pid(), 1);
+    for place in ["late", "later"] {
+        let from = up.so_far();
+        fs::create_dir(env.path(place)).unwrap();
+        fs::write(env.path(place).join("c.txt"), "three\n").unwrap();
+        user.own(&env.path(place));
+        up.wait_line(from, &[&format!("{place}/c.txt"), "restart web"]);
+        // No event tells of this one.
+        let from = up.so_far();
+        files::write(&env.path(place).join("c.txt"), "four\n");
+        up.wait_line(from, &[&format!("{place}/c.txt"), "restart web"]);
+    }
+    let said = up.said();
+    let told = said
+        .lines()
+        .filter(|line| line.contains("not all directories are watched"));
+    let told: Vec<&str> = told.collect();
+    assert_eq!(told.len(), 1, "it is told once: {said}");
+    assert!(
+        told[0].contains("sysctl -w fs.inotify.max_user_watches="),
+        "{}",
+        told[0]
+    );
+    allow_watches(up.pid(), 100_000);
+    nothing_was_lost(&env);
+    up.interrupt();
 }
