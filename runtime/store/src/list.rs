@@ -6,7 +6,8 @@
 //! 16 entries of 40 bytes: id (32), end of this piece within the whole (u64)
 //!  … BLAKE3 `derive_key` hash over the id of a whole blob (zeros for a part) and the bytes before
 //! ```
-//! A part is named by that hash; the list of a whole blob is named by the blob.
+//! A part is named by that hash; the list of a whole blob is named by the blob. A list of lists may
+//! name such again: a reader follows any depth.
 
 use std::ops::Range;
 
@@ -16,7 +17,7 @@ use crate::record::{TAG_WHOLE, u32_at, u64_at};
 const CONTEXT: &str = "hd 2026 chunk list v1";
 const HEAD: usize = 16;
 const ENTRY: usize = 40;
-/// Entries of one list; two levels then reach 4 TiB at the average chunk.
+/// Entries of one list at most.
 pub(crate) const FAN_OUT: usize = 4096;
 
 /// One piece of a blob and where it ends in it.
@@ -39,8 +40,8 @@ pub(crate) fn encode_whole(blob: &Id, level: Level, pieces: &[Piece]) -> Vec<u8>
 }
 
 /// Encodes a part; answers its name too.
-pub(crate) fn encode_part(pieces: &[Piece]) -> (Id, Vec<u8>) {
-    let sealed = seal(encode(Level::Chunks, pieces), &[0; 32]);
+pub(crate) fn encode_part(level: Level, pieces: &[Piece]) -> (Id, Vec<u8>) {
+    let sealed = seal(encode(level, pieces), &[0; 32]);
     let mut name = [0; 32];
     name.copy_from_slice(&sealed[sealed.len() - 32..]);
     (Id::from_bytes(name), sealed)
@@ -165,7 +166,7 @@ mod tests {
 
     #[test]
     fn golden_part() {
-        let (name, bytes) = encode_part(&pieces());
+        let (name, bytes) = encode_part(Level::Chunks, &pieces());
         assert_eq!(bytes.len(), 16 + 3 * 40 + 32);
         assert_eq!(
             bytes[..16],

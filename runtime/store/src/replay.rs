@@ -49,14 +49,8 @@ pub(crate) fn read_header(file: &File, offset: u64, len: u64) -> io::Result<Opti
     if offset + header.record_len() > len {
         return Ok(None);
     }
-    if bytes.len() < header.body_start() {
-        let known = bytes.len();
-        bytes.resize(header.body_start(), 0);
-        if read_up_to(file, &mut bytes[known..], offset + known as u64)?
-            < header.body_start() - known
-        {
-            return Ok(None);
-        }
+    if !read_more(file, &mut bytes, offset, header.body_start())? {
+        return Ok(None);
     }
     Ok(header.table(&bytes).map(|table| Found { header, table }))
 }
@@ -74,26 +68,38 @@ pub(crate) fn read_stored(
     file: &File,
     offset: u64,
 ) -> io::Result<Option<(Found, Option<Vec<u8>>)>> {
-    // Most chunks and many frames fit the first read.
+    // Many frames fit the first read; of the others it brings the beginning.
     let mut bytes = vec![0; FIRST_READ];
     let got = read_up_to(file, &mut bytes, offset)?;
     bytes.truncate(got);
-    let whole = Header::decode(&bytes, offset)
-        .map(|header| (header, header.body_start() + header.stored as usize));
-    let Some((header, len)) = whole.filter(|(_, len)| *len <= got) else {
-        let Some(found) = read_header(file, offset, u64::MAX)? else {
-            return Ok(None);
-        };
-        let body = read_body(file, offset, &found.header)?;
-        return Ok(Some((found, body)));
+    let Some(header) = Header::decode(&bytes, offset) else {
+        return Ok(None);
     };
+    if !read_more(file, &mut bytes, offset, header.body_start())? {
+        return Ok(None);
+    }
+    // The length of the body can be believed once this has checked.
     let Some(table) = header.table(&bytes) else {
         return Ok(None);
     };
+    let len = header.body_start() + header.stored as usize;
+    let whole = read_more(file, &mut bytes, offset, len)?;
     bytes.truncate(len);
-    let body = bytes.split_off(header.body_start());
-    let sound = crc32c::crc32c(&body) == header.body_crc;
-    Ok(Some((Found { header, table }, sound.then_some(body))))
+    bytes.drain(..header.body_start());
+    let sound = whole && crc32c::crc32c(&bytes) == header.body_crc;
+    Ok(Some((Found { header, table }, sound.then_some(bytes))))
+}
+
+/// Reads on until `bytes`, which start at `offset`, are at least `len`; false when the file ends before.
+fn read_more(file: &File, bytes: &mut Vec<u8>, offset: u64, len: usize) -> io::Result<bool> {
+    let known = bytes.len();
+    if known >= len {
+        return Ok(true);
+    }
+    bytes.resize(len, 0);
+    let got = read_up_to(file, &mut bytes[known..], offset + known as u64)?;
+    bytes.truncate(known + got);
+    Ok(bytes.len() == len)
 }
 
 fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

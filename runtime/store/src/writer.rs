@@ -32,6 +32,7 @@ pub struct Writer {
     epoch: Option<u64>,
     pub(crate) out: Appender,
     blobs: FrameBuilder,
+    pieces: FrameBuilder,
     nodes: FrameBuilder,
     /// What this writer has put since its last commit.
     pub(crate) pending: Pending,
@@ -58,6 +59,7 @@ impl Writer {
             _hold: hold,
             out: Appender::new(),
             blobs: FrameBuilder::new(RecordKind::Chunks),
+            pieces: FrameBuilder::for_pieces(),
             nodes: FrameBuilder::new(RecordKind::Nodes),
             pending: Pending::default(),
             newest_history: HashMap::default(),
@@ -261,7 +263,7 @@ impl Writer {
                 let bytes = &window[chunk];
                 blob.hash(bytes);
                 let id = self.chunk(bytes)?;
-                if let Some(part) = blob.chunk(id, bytes.len()) {
+                for part in blob.chunk(id, bytes.len()) {
                     self.list(part, TAG_PART)?;
                 }
             }
@@ -271,7 +273,7 @@ impl Writer {
             }
         }
         let done = blob.finish();
-        if let Some(part) = done.part {
+        for part in done.parts {
             self.list(part, TAG_PART)?;
         }
         if let Some(whole) = done.whole {
@@ -283,12 +285,11 @@ impl Writer {
     fn chunk(&mut self, bytes: &[u8]) -> Result<Id> {
         let id = Id::of(bytes);
         if !self.knows(&id, Want::Chunk)? {
-            let line = TableEntry {
-                id,
-                tag: TAG_PART,
-                len: bytes.len() as u32,
-            };
-            self.append(&record_of(RecordKind::Chunks, vec![line], bytes))?;
+            if !self.pieces.fits(bytes.len()) {
+                self.flush_pieces()?;
+            }
+            self.pieces.push(id, TAG_PART, bytes);
+            self.pending.insert(id, Spot::Filling);
         }
         Ok(id)
     }
@@ -308,7 +309,14 @@ impl Writer {
     }
 
     pub(crate) fn flush_blobs(&mut self) -> Result<()> {
-        match self.blobs.take() {
+        if let Some(record) = self.blobs.take() {
+            self.append(&record)?;
+        }
+        self.flush_pieces()
+    }
+
+    fn flush_pieces(&mut self) -> Result<()> {
+        match self.pieces.take() {
             Some(record) => self.append(&record),
             None => Ok(()),
         }

@@ -8,7 +8,7 @@ use super::mark::Marks;
 use super::plan::{Survey, survey};
 use crate::appender::Appender;
 use crate::frame::{FrameBuilder, record_of};
-use crate::record::{Record, RecordKind};
+use crate::record::{Record, RecordKind, TAG_PART};
 use crate::segment::{LoadError, Segment};
 use crate::{Error, Result, Store};
 
@@ -108,12 +108,13 @@ fn repacked(segment: &Segment, marks: &Marks, places: &[u32]) -> Copied {
     let mut batch = Batch {
         records: Vec::new(),
         chunks: FrameBuilder::new(RecordKind::Chunks),
+        pieces: FrameBuilder::for_pieces(),
         nodes: FrameBuilder::new(RecordKind::Nodes),
     };
     for place in places {
         batch.take(segment, marks, *place)?;
     }
-    let rest = [batch.chunks.take(), batch.nodes.take()];
+    let rest = [batch.chunks.take(), batch.pieces.take(), batch.nodes.take()];
     batch.records.extend(rest.into_iter().flatten());
     Ok(batch.records)
 }
@@ -121,6 +122,7 @@ fn repacked(segment: &Segment, marks: &Marks, places: &[u32]) -> Copied {
 struct Batch {
     records: Vec<Record>,
     chunks: FrameBuilder,
+    pieces: FrameBuilder,
     nodes: FrameBuilder,
 }
 
@@ -141,6 +143,7 @@ impl Batch {
             let bytes = frame.verified(slot as u16);
             let bytes = bytes.ok_or(LoadError::Damaged("its bytes do not match its id"))?;
             let builder = match stored.kind {
+                RecordKind::Chunks if line.tag == TAG_PART => &mut self.pieces,
                 RecordKind::Chunks => &mut self.chunks,
                 RecordKind::Nodes => &mut self.nodes,
                 kind => {

@@ -12,8 +12,8 @@ use super::Message;
 use super::worker::{Stop, Worker};
 use crate::Id;
 use crate::assemble::{Assembler, NamedList};
-use crate::frame::record_of;
-use crate::record::{RecordKind, TAG_PART, TableEntry};
+use crate::frame::FrameBuilder;
+use crate::record::TAG_PART;
 use crate::shelf::Want;
 
 /// Bytes read at once.
@@ -55,7 +55,7 @@ impl<T> Worker<'_, T> {
                     break;
                 };
                 for (id, len) in self.wait_for(&answer)? {
-                    if let Some(part) = blob.chunk(id, len) {
+                    for part in blob.chunk(id, len) {
                         self.part(part)?;
                     }
                 }
@@ -65,7 +65,7 @@ impl<T> Worker<'_, T> {
             }
         }
         let done = blob.finish();
-        if let Some(part) = done.part {
+        for part in done.parts {
             self.part(part)?;
         }
         if let Some(whole) = done.whole
@@ -106,20 +106,20 @@ impl<T> Worker<'_, T> {
 
     pub(super) fn chunks(&mut self, task: ChunkTask) -> Result<(), Stop> {
         let mut done = Vec::with_capacity(task.chunks.len());
+        let mut frame = FrameBuilder::for_pieces();
         for range in task.chunks {
             let bytes = &task.window[range];
             let id = Id::of(bytes);
             if self.known.claim(&id, Want::Chunk).map_err(Stop::Store)? {
-                let line = TableEntry {
-                    id,
-                    tag: TAG_PART,
-                    len: bytes.len() as u32,
-                };
-                let record = record_of(RecordKind::Chunks, vec![line], bytes);
-                self.send(Message::Record(record))?;
+                if !frame.fits(bytes.len()) {
+                    self.send_record(frame.take())?;
+                }
+                frame.push(id, TAG_PART, bytes);
             }
             done.push((id, bytes.len()));
         }
+        // Before the answer, which leads to a list that names these chunks.
+        self.send_record(frame.take())?;
         // The one who asked may have stopped.
         task.reply.send(done).ok();
         Ok(())

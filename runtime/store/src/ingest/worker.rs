@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use super::large::ChunkTask;
 use super::{Ingested, Known, Message};
 use crate::frame::FrameBuilder;
-use crate::record::{RecordKind, TAG_WHOLE};
+use crate::record::{Record, RecordKind, TAG_WHOLE};
 use crate::shelf::Want;
 use crate::stat::FileStat;
 use crate::store::empty_blob;
@@ -174,7 +174,12 @@ impl<'a, T> Worker<'a, T> {
     }
 
     fn flush(&mut self) -> Result<(), Stop> {
-        match self.frame.take() {
+        let record = self.frame.take();
+        self.send_record(record)
+    }
+
+    pub(super) fn send_record(&self, record: Option<Record>) -> Result<(), Stop> {
+        match record {
             Some(record) => self.send(Message::Record(record)),
             None => Ok(()),
         }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::contenders::git;
 use super::place::{Place, settle, write};
+use super::records;
 use super::report::{Row, Target};
 use super::sets::Set;
 use crate::bench::usage::measure as measure_command;
@@ -84,14 +85,15 @@ fn edits(set: Set, place: &Place, home: &Path, rounds: usize) -> Result<Vec<Row>
     let (mut above, mut grown, mut allowed) = (Vec::new(), Vec::new(), Vec::new());
     let (mut edited, mut unchanged) = (Vec::new(), Vec::new());
     for (number, file) in files.iter().enumerate() {
-        let before = objects(home)?;
+        let before = records::ends(home)?;
         let original = std::fs::read(file).doing(|| format!("reading {}", file.display()))?;
         let mut text = original.clone();
         text.extend_from_slice(format!("\n// edit {number}\n").as_bytes());
         write(file, &text)?;
         let edit = place.measure_up(home)?;
-        grown.push((objects(home)? - before) as f64 / 1024.0);
-        allowed.push(8.0 + original.len() as f64 / 1024.0);
+        let new = records::appended(&before, &records::ends(home)?)?;
+        grown.push(new.all / 1024.0);
+        allowed.push(8.0 + (new.content + new.directories) / 1024.0);
         let none = place.measure_up(home)?;
         edited.push(edit.wall_ms);
         unchanged.push(none.wall_ms);
@@ -122,29 +124,10 @@ fn edits(set: Set, place: &Place, home: &Path, rounds: usize) -> Result<Vec<Row>
             unit: "KiB",
             ours: grown,
             peer: None,
-            // The nodes of its directories may come on top; this leaves them out.
+            // 8 KiB, the file's own content and the nodes of its directories.
             target: Target::Ours(median(&allowed)),
         },
     ])
-}
-
-/// Bytes of all segments; a stat cache is no growth of the store.
-fn objects(home: &Path) -> Result<i64, Failure> {
-    let mut bytes = 0;
-    let mut waiting = vec![home.join("cas/objects")];
-    while let Some(dir) = waiting.pop() {
-        for entry in std::fs::read_dir(&dir).doing(|| format!("listing {}", dir.display()))? {
-            let entry = entry.doing(|| format!("listing {}", dir.display()))?;
-            let meta = entry
-                .metadata()
-                .doing(|| format!("looking at {}", entry.path().display()))?;
-            match meta.is_dir() {
-                true => waiting.push(entry.path()),
-                false => bytes += meta.len() as i64,
-            }
-        }
-    }
-    Ok(bytes)
 }
 
 /// Files of a few KiB in different directories, spread over the whole set.

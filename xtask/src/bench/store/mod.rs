@@ -5,6 +5,7 @@ mod changes;
 mod cold;
 mod contenders;
 mod place;
+mod records;
 mod report;
 mod sets;
 pub(super) mod tiny;
