@@ -285,11 +285,10 @@ impl Writer {
     fn chunk(&mut self, bytes: &[u8]) -> Result<Id> {
         let id = Id::of(bytes);
         if !self.knows(&id, Want::Chunk)? {
-            if !self.pieces.fits(bytes.len()) {
-                self.flush_pieces()?;
-            }
-            self.pieces.push(id, TAG_PART, bytes);
             self.pending.insert(id, Spot::Filling);
+            if let Some(record) = self.pieces.push_piece(id, bytes) {
+                self.append(&record)?;
+            }
         }
         Ok(id)
     }

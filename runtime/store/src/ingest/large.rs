@@ -13,7 +13,6 @@ use super::worker::{Stop, Worker};
 use crate::Id;
 use crate::assemble::{Assembler, NamedList};
 use crate::frame::FrameBuilder;
-use crate::record::TAG_PART;
 use crate::shelf::Want;
 
 /// Bytes read at once.
@@ -111,10 +110,7 @@ impl<T> Worker<'_, T> {
             let bytes = &task.window[range];
             let id = Id::of(bytes);
             if self.known.claim(&id, Want::Chunk).map_err(Stop::Store)? {
-                if !frame.fits(bytes.len()) {
-                    self.send_record(frame.take())?;
-                }
-                frame.push(id, TAG_PART, bytes);
+                self.send_record(frame.push_piece(id, bytes))?;
             }
             done.push((id, bytes.len()));
         }
