@@ -196,8 +196,8 @@ impl Default for Options {
         Self {
             restart_grace: Duration::from_secs(5),
             project: ProjectMode::Live,
-            // An image is quicker warm, and slower than FUSE with empty caches.
-            view: ViewMode::Fuse,
+            // The second view of a tree begins with the page cache of the first.
+            view: ViewMode::Auto,
             jobs: None,
             gc: GcLimits::default(),
         }

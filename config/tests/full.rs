@@ -245,7 +245,7 @@ fn the_smallest_project_has_the_documented_defaults() {
     let project = parse("environment.name = 'x'", "hd.toml").unwrap();
     assert_eq!(project.base, None);
     assert_eq!(project.options.restart_grace, Duration::from_secs(5));
-    assert_eq!(project.options.view, ViewMode::Fuse);
+    assert_eq!(project.options.view, ViewMode::Auto);
     assert_eq!(project.options.gc.max_size, Some(20 << 30));
     assert_eq!(project.options.gc.keep, Duration::from_secs(7 * 86_400));
     assert_eq!(project.files.ignore_files(), [".gitignore", ".hdignore"]);

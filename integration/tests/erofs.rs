@@ -229,9 +229,17 @@ fn by_auto_the_image_is_written_beside_the_first_view_and_shown_by_the_next() {
     );
     assert_eq!(inside(&env, "cat out/one"), "one\n");
     up.interrupt();
-    files::replace(&env.path("hd.toml"), "view = \"auto\"\n", "");
-    let _up = started(&env);
+    files::replace(&env.path("hd.toml"), "\"auto\"", "\"fuse\"");
+    let mut up = started(&env);
     assert_eq!(lower(&env)["back_end"], "fuse");
+    up.interrupt();
+    // It is what a project has that says nothing.
+    files::replace(&env.path("hd.toml"), "view = \"fuse\"\n", "");
+    poll::until("an image again", LONG, || {
+        let _up = started(&env);
+        (lower(&env)["back_end"] == "erofs").then_some(())
+    });
+    let _up = started(&env);
     let checks = env.hd(["doctor", "--json"]).finish().ok().json();
     let views = checks["checks"]
         .as_array()

@@ -57,10 +57,7 @@ impl Spot<'_> {
     /// Mounts a lower as it was asked for. Blocks.
     pub(super) fn show(&self, mode: ViewMode, wanted: &Wanted) -> Result<Shown, BatchError> {
         let shown = match mode {
-            ViewMode::Fuse => self.fuse(
-                wanted,
-                "[options] view is \"fuse\", the default".to_owned().into(),
-            ),
+            ViewMode::Fuse => self.fuse(wanted, "[options] view is \"fuse\"".to_owned().into()),
             ViewMode::Erofs => self
                 .image_of(mode, wanted)
                 .map_err(|instead| refused(&instead.why)),

@@ -21,6 +21,8 @@ use super::{LONG, Run, SOON, disk};
 use crate::error::{CliError, exit};
 use crate::project::FILE;
 
+/// Looks at the disk, one after the other, that find it as the last did: then it is at rest.
+const STILL: u32 = 3;
 /// A project with nothing but a base: building it brings the image here.
 const BARE: &str = "[environment]\nname = \"base\"\n";
 
@@ -75,7 +77,7 @@ impl Hd<'_> {
         if let Some((home, copy, mut up)) = last {
             let mut editor = Editor::new(goal.clone(), &self.run.nonce);
             if !matches!(goal, Goal::Nothing) {
-                let before = disk::used(&home);
+                let before = self.disk_at_rest(&home)?;
                 phases.push(self.edits(&mut editor, &copy, &mut up)?);
                 disk_per_edit = disk::per_edit(before, disk::used(&home), self.run.runs);
                 phases.extend(self.branches(&mut editor, &copy, &mut up, &mut notes)?);
@@ -141,6 +143,19 @@ impl Hd<'_> {
         );
         self.run.tell("hd", what, took);
         Ok(up)
+    }
+
+    /// Lets what is kept for later views of the base be written: no edit is the cause of it.
+    fn disk_at_rest(&self, home: &Path) -> Result<Option<u64>, CliError> {
+        let deadline = Instant::now() + SOON;
+        let (mut used, mut still) = (disk::used(home), 0);
+        while still < STILL && Instant::now() < deadline {
+            self.run.rest()?;
+            let now = disk::used(home);
+            still = if now == used { still + 1 } else { 0 };
+            used = now;
+        }
+        Ok(used)
     }
 
     fn edits(&self, editor: &mut Editor, copy: &Copy, up: &mut Up) -> Result<Series, CliError> {
