@@ -194,6 +194,33 @@ fn what_is_written_lies_on_top_and_goes_by_reset() {
 }
 
 #[test]
+fn a_tree_that_an_edit_made_gets_an_image_only_when_hd_starts_with_it() {
+    skip_unless!(ready());
+    let toml = SMALL.replace("\"erofs\"", "\"auto\"");
+    let toml = toml.replace("steps = [", "steps = [\"mkdir read && cp input read\", ");
+    let env = Env::project(&[("hd.toml", &toml), ("input", "one\n")]);
+    let mut up = started(&env);
+    poll::until("an image", LONG, || (images(&env).len() == 1).then_some(()));
+    files::write(&env.path("input"), "two\n");
+    poll::until("the new view", LONG, || {
+        (inside(&env, "cat read/input") == "two\n").then_some(())
+    });
+    let shown = lower(&env);
+    assert_eq!(shown["back_end"], "fuse", "{shown}");
+    assert!(
+        shown["why"].to_string().contains("when hd starts"),
+        "{shown}"
+    );
+    assert_eq!(images(&env).len(), 1);
+    up.interrupt();
+    let mut up = started(&env);
+    poll::until("its image", LONG, || {
+        (images(&env).len() == 2).then_some(())
+    });
+    up.interrupt();
+}
+
+#[test]
 fn by_auto_the_image_is_written_beside_the_first_view_and_shown_by_the_next() {
     skip_unless!(ready());
     let env = Env::project(&[("hd.toml", SMALL)]);

@@ -27,6 +27,7 @@ pub struct Images {
     pool: OnceLock<Result<Arc<Pool>, String>>,
     probed: OnceLock<Result<(), String>>,
     is_writing: AtomicBool,
+    has_begun: AtomicBool,
     shown: Mutex<Option<BackEnd>>,
 }
 
@@ -88,6 +89,12 @@ impl Images {
     /// of the tree takes to be read.
     pub(super) fn write_now(&self, shared: &Shared, wanted: &Wanted) -> Result<PathBuf, String> {
         self.write(&self.writing(shared, wanted)?)
+    }
+
+    /// Tells whether a view is the first of this runtime: an edit may change the tree of each later one, which is
+    /// then not worth an image of all of it.
+    pub(super) fn begins(&self) -> bool {
+        !self.has_begun.swap(true, Ordering::AcqRel)
     }
 
     /// Has the image of a tree written for the next view, one at a time, in the time that nobody else

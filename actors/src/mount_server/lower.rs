@@ -77,9 +77,17 @@ impl Spot<'_> {
             return Err(why.into());
         }
         let pool = images.pool(&self.shared.store)?;
+        let begins = images.begins();
         let image = match Images::find(&pool, wanted) {
             Some(image) => image,
             None if mode == ViewMode::Erofs => images.write_now(self.shared, wanted)?,
+            None if !begins => {
+                return Err(
+                    "there is no image of this tree; one is written when hd starts with it"
+                        .to_owned()
+                        .into(),
+                );
+            }
             None => {
                 let copies = images.write_ahead(self.shared, wanted)?;
                 return Err(Instead {
