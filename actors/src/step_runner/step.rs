@@ -278,7 +278,7 @@ impl Job<'_> {
             return Ok(Made::Failed(done, failure));
         }
         let output = self.with_kept(layer, &kept)?;
-        let host = !trace.host_part().is_empty();
+        let host = trace.on_host().next().is_some();
         let store = |e: hd_store::Error| BatchError::new("store", e);
         let trace = writer
             .put_node(NodeKind::Trace, &trace.encode())

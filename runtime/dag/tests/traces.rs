@@ -160,7 +160,7 @@ fn a_contradiction_is_noticed_and_the_first_observation_stays() {
     let mut other = Trace::new();
     other.record(path("b"), Observation::Lookup(Seen::HostAbsent));
     assert!(trace.extend(&other));
-    assert_eq!((trace.len(), trace.host_part().len()), (2, 1));
+    assert_eq!((trace.len(), trace.on_host().count()), (2, 1));
 }
 
 #[test]

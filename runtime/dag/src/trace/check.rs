@@ -55,7 +55,7 @@ pub fn check(trace: &Trace, world: &dyn World) -> Result<Verdict, TreeError> {
 
 /// Evaluates only what was observed on the host's own files, which no diff of trees covers.
 pub fn check_host(trace: &Trace, world: &dyn World) -> Result<Verdict, TreeError> {
-    evaluate(trace.iter().filter(|(_, seen)| seen.is_host()), world)
+    evaluate(trace.on_host(), world)
 }
 
 fn evaluate<'t>(

@@ -168,11 +168,9 @@ impl Trace {
         self.observed.is_empty()
     }
 
-    /// Returns the part observed on the host's own files, which no diff of trees covers.
-    pub fn host_part(&self) -> Self {
-        let host = self.iter().filter(|(_, observed)| observed.is_host());
-        let observed = host.map(|(path, seen)| (path.clone(), *seen)).collect();
-        Self { observed }
+    /// Iterates over what was observed on the host's own files, which no diff of trees covers.
+    pub fn on_host(&self) -> impl Iterator<Item = (&TreePath, &Observed)> {
+        self.iter().filter(|(_, observed)| observed.is_host())
     }
 
     /// Adds all observations of another trace; says whether all agree.

@@ -9,7 +9,7 @@ use crate::tree::Change;
 ///
 /// For a trace that holds on the old tree of the diff this is the first miss that
 /// [`check`](super::check) finds on the new one. What a listing would be now is left open.
-/// Observations of the host's own files are not judged: see [`Trace::host_part`].
+/// Observations of the host's own files are not judged: see [`Trace::on_host`].
 pub fn touched_by<'c>(
     trace: &Trace,
     changes: impl IntoIterator<Item = &'c Change>,
