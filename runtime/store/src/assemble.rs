@@ -1,4 +1,4 @@
-//! Puts the chunks of a large blob together: its id and the lists that name its chunks.
+//! Puts the chunks of a large blob together: the lists that name them.
 //!
 //! Lists form a tree of short ones, so that an edit writes anew about 0.7 KB for each level of it. A
 //! blob stored with longer lists, as earlier versions wrote them, is read like any other; the first
@@ -15,7 +15,6 @@ const LIST_ODDS: u8 = 8;
 /// Follows a large blob from its first to its last chunk. Memory: the unfinished list of each level.
 #[derive(Debug, Default)]
 pub(crate) struct Assembler {
-    hasher: blake3::Hasher,
     /// The lowest level names chunks, each other one the lists of the level below it.
     levels: Vec<Unfinished>,
     size: u64,
@@ -39,7 +38,6 @@ pub(crate) struct NamedList {
 /// A blob whose chunks are all known.
 #[derive(Debug)]
 pub(crate) struct Assembled {
-    pub(crate) id: Id,
     pub(crate) size: u64,
     /// The last parts, the lower ones first; none when a single list names all chunks.
     pub(crate) parts: Vec<NamedList>,
@@ -48,11 +46,6 @@ pub(crate) struct Assembled {
 }
 
 impl Assembler {
-    /// Takes in bytes of the blob, in order; independent of where chunks are cut.
-    pub(crate) fn hash(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
-    }
-
     /// Takes in the next chunk; answers the parts that are full, the lower ones first.
     pub(crate) fn chunk(&mut self, id: Id, len: usize) -> Vec<NamedList> {
         self.size += len as u64;
@@ -88,8 +81,8 @@ impl Assembler {
         self.push(level + 1, id, end, parts);
     }
 
-    pub(crate) fn finish(mut self) -> Assembled {
-        let id = Id::from_bytes(*self.hasher.finalize().as_bytes());
+    /// Ends the blob, whose id its bytes alone say.
+    pub(crate) fn finish(mut self, id: Id) -> Assembled {
         let mut parts = Vec::new();
         let mut top = 0;
         while top + 1 < self.levels.len() {
@@ -103,7 +96,6 @@ impl Assembler {
             bytes: encode_whole(&id, named_at(top), &pieces),
         });
         Assembled {
-            id,
             size: self.size,
             parts,
             whole,
@@ -142,10 +134,9 @@ mod tests {
     #[test]
     fn a_single_chunk_needs_no_list() {
         let mut one = Assembler::default();
-        one.hash(b"abc");
         assert_eq!(one.chunk(Id::of(b"abc"), 3), []);
-        let done = one.finish();
-        assert_eq!((done.id, done.size), (Id::of(b"abc"), 3));
+        let done = one.finish(Id::of(b"abc"));
+        assert_eq!(done.size, 3);
         assert!(done.parts.is_empty() && done.whole.is_none());
     }
 
@@ -159,7 +150,7 @@ mod tests {
         let parts: Vec<_> = (0..count)
             .flat_map(|_| many.chunk(endless.unwrap(), 10))
             .collect();
-        let done = many.finish();
+        let done = many.finish(Id::of(b"many"));
         let whole = done.whole.unwrap();
         let view = ListView::new(&whole.bytes);
         assert_eq!(
@@ -182,7 +173,7 @@ mod tests {
     fn lists_of(chunks: impl Iterator<Item = Id>) -> (Vec<NamedList>, Vec<u8>) {
         let mut blob = Assembler::default();
         let mut parts: Vec<_> = chunks.flat_map(|id| blob.chunk(id, 10)).collect();
-        let done = blob.finish();
+        let done = blob.finish(Id::of(b"blob"));
         parts.extend(done.parts);
         (parts, done.whole.unwrap().bytes)
     }

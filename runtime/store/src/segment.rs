@@ -223,19 +223,26 @@ impl Segment {
 
     /// Every visible object, in the order of the segment.
     pub(crate) fn entries(&self) -> Vec<IndexEntry> {
-        let mut entries = self.sorted_entries();
+        let mut entries = self.visible_entries();
         entries.sort_unstable_by_key(|entry| (entry.place, entry.slot));
         entries
     }
 
     fn sorted_entries(&self) -> Vec<IndexEntry> {
+        let mut entries = self.visible_entries();
+        entries.sort_unstable();
+        entries
+    }
+
+    fn visible_entries(&self) -> Vec<IndexEntry> {
         let state = self.state();
         let len = state.index.as_ref().map_or(0, Index::len) + state.tail.len();
         let mut entries = Vec::with_capacity(len);
         entries.extend(state.index.iter().flat_map(Index::entries));
         entries.extend(state.tail.iter().copied());
-        entries.retain(|entry| !state.forgotten.contains(&(entry.place, entry.slot)));
-        entries.sort_unstable();
+        if !state.forgotten.is_empty() {
+            entries.retain(|entry| !state.forgotten.contains(&(entry.place, entry.slot)));
+        }
         entries
     }
 
@@ -288,16 +295,7 @@ impl Segment {
 
     /// Reads and decodes a record.
     pub(crate) fn load(&self, place: u32) -> Result<Frame, LoadError> {
-        let Record {
-            kind,
-            codec,
-            table,
-            raw,
-            body,
-        } = self.stored(place)?;
-        decompress(codec, body, raw as usize)
-            .and_then(|body| Frame::new(kind, table, body))
-            .ok_or(LoadError::Damaged("its stored bytes cannot be decoded"))
+        decoded(self.stored(place)?)
     }
 
     /// Reads the header and table of a record; `None` when they do not check.
@@ -378,6 +376,20 @@ impl Segment {
         }
         Ok(())
     }
+}
+
+/// Decodes a record that was read.
+pub(crate) fn decoded(record: Record) -> Result<Frame, LoadError> {
+    let Record {
+        kind,
+        codec,
+        table,
+        raw,
+        body,
+    } = record;
+    decompress(codec, body, raw as usize)
+        .and_then(|body| Frame::new(kind, table, body))
+        .ok_or(LoadError::Damaged("its stored bytes cannot be decoded"))
 }
 
 /// Locks plain data that no panic can leave half-changed.

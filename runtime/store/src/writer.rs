@@ -254,6 +254,7 @@ impl Writer {
 
     fn large_blob(&mut self, head: &[u8], source: &mut dyn Read) -> Result<(Id, u64)> {
         let mut blob = Assembler::default();
+        let mut hasher = blake3::Hasher::new();
         let mut window = head.to_vec();
         loop {
             let last = fill(source, &mut window, WINDOW.max(head.len()))?;
@@ -261,7 +262,7 @@ impl Writer {
             for chunk in self.store.inner.format.cut.cut(&window, last) {
                 used = chunk.end;
                 let bytes = &window[chunk];
-                blob.hash(bytes);
+                hasher.update(bytes);
                 let id = self.chunk(bytes)?;
                 for part in blob.chunk(id, bytes.len()) {
                     self.list(part, TAG_PART)?;
@@ -272,14 +273,15 @@ impl Writer {
                 break;
             }
         }
-        let done = blob.finish();
+        let id = Id::from_bytes(*hasher.finalize().as_bytes());
+        let done = blob.finish(id);
         for part in done.parts {
             self.list(part, TAG_PART)?;
         }
         if let Some(whole) = done.whole {
             self.list(whole, TAG_WHOLE)?;
         }
-        Ok((done.id, done.size))
+        Ok((id, done.size))
     }
 
     fn chunk(&mut self, bytes: &[u8]) -> Result<Id> {

@@ -9,7 +9,7 @@ use super::plan::{Survey, survey};
 use crate::appender::Appender;
 use crate::frame::{FrameBuilder, record_of};
 use crate::record::{Record, RecordKind, TAG_PART};
-use crate::segment::{LoadError, Segment};
+use crate::segment::{LoadError, Segment, decoded};
 use crate::{Error, Result, Store};
 
 /// Records that one worker copies at a time: what lives in them is packed anew together.
@@ -137,17 +137,19 @@ impl Batch {
             self.records.push(stored);
             return Ok(());
         }
-        let frame = segment.load(place)?;
+        let kind = stored.kind;
+        let frame = decoded(stored)?;
         for slot in live {
-            let line = stored.table[slot];
-            let bytes = frame.verified(slot as u16);
-            let bytes = bytes.ok_or(LoadError::Damaged("its bytes do not match its id"))?;
-            let builder = match stored.kind {
+            let slot = slot as u16;
+            let (Some(line), Some(bytes)) = (frame.line(slot), frame.verified(slot)) else {
+                return Err(LoadError::Damaged("its bytes do not match its id"));
+            };
+            let builder = match kind {
                 RecordKind::Chunks if line.tag == TAG_PART => &mut self.pieces,
                 RecordKind::Chunks => &mut self.chunks,
                 RecordKind::Nodes => &mut self.nodes,
                 kind => {
-                    self.records.push(record_of(kind, vec![line], bytes));
+                    self.records.push(record_of(kind, vec![*line], bytes));
                     continue;
                 }
             };

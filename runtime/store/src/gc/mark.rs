@@ -6,7 +6,7 @@ use super::budget::{self, Item};
 use super::sizes::Sizes;
 use super::{GcOptions, GcReport};
 use crate::control::Spot;
-use crate::idhash::IdBuildHasher;
+use crate::idhash::{IdBuildHasher, SpotBuildHasher};
 use crate::locks::condemned::Condemned;
 use crate::read::decode_history;
 use crate::segment::Segment;
@@ -17,7 +17,7 @@ use crate::{Error, Id, Link, Links, RefRecord, Result, Store};
 /// The copies of objects that stay.
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
-    live: HashMap<u64, HashSet<Spot>>,
+    live: HashMap<u64, HashSet<Spot, SpotBuildHasher>>,
     pub(crate) roots: u64,
     pub(crate) history_dropped: u64,
     /// References that have no room in the budget.

@@ -1,4 +1,4 @@
-//! Large files: one worker reads, cuts and hashes the whole; all of them do the chunks.
+//! Large files: one worker reads and cuts, all of them hash and compress.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -9,51 +9,75 @@ use std::os::unix::fs::FileExt;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::Message;
+use super::subtrees::{Hashed, SUBTREE, Subtrees, hash_window};
 use super::worker::{Stop, Worker};
 use crate::Id;
 use crate::assemble::{Assembler, NamedList};
-use crate::frame::FrameBuilder;
 use crate::shelf::Want;
+use crate::store::empty_blob;
 
 /// Bytes read at once.
-const WINDOW: usize = 2 << 20;
+const WINDOW: usize = 2 * SUBTREE;
 /// Windows of one file that may be under way.
 const WINDOWS: usize = 4;
 
-/// Chunks that somebody has to hash, compress and hand on.
-pub(crate) struct ChunkTask {
-    window: Vec<u8>,
+/// A part of a large file that somebody has to hash, compress and hand on.
+pub(crate) struct WindowTask {
+    window: Window,
     chunks: Vec<Range<usize>>,
-    reply: Sender<Vec<(Id, usize)>>,
+    reply: Sender<Done>,
+}
+
+/// What became of a window, and the window to be filled again.
+pub(crate) struct Done {
+    chunks: Vec<(Id, usize)>,
+    hashed: Hashed,
+    window: Window,
+}
+
+/// Bytes of a file: some that are left of the window before, then those that were read for this one.
+#[derive(Default)]
+struct Window {
+    /// Never shortened, since making its memory anew costs as much as reading into it.
+    bytes: Vec<u8>,
+    left: usize,
+    len: usize,
+    /// Where in the file the bytes start that were read.
+    offset: u64,
 }
 
 impl<T> Worker<'_, T> {
     /// Stores a file in windows; answers its id and its length.
     pub(super) fn large(&mut self, file: &File) -> Result<(Id, u64), Stop> {
         let cut = self.known.store.inner.format.cut;
-        let mut blob = Assembler::default();
+        let (mut blob, mut hash) = (Assembler::default(), Subtrees::default());
         let mut under_way = VecDeque::new();
-        let mut rest = Vec::new();
+        let mut spare: Vec<Window> = Vec::new();
+        let mut window = Window::default();
         let mut offset = 0;
         loop {
-            let mut window = std::mem::take(&mut rest);
-            let last = fill_at(file, &mut window, &mut offset).map_err(Stop::File)?;
-            let chunks = cut.cut(&window, last);
+            let last = window.fill_at(file, offset).map_err(Stop::File)?;
+            offset = window.offset + window.read().len() as u64;
+            let chunks = cut.cut(window.all(), last);
             let used = chunks.last().map_or(0, |chunk| chunk.end);
-            rest.extend_from_slice(&window[used..]);
-            blob.hash(&window[..used]);
+            let mut next = spare.pop().unwrap_or_default();
+            next.start_with(&window.all()[used..]);
             let (reply, answer) = bounded(1);
-            self.offer(ChunkTask {
+            self.offer(WindowTask {
                 window,
                 chunks,
                 reply,
             });
+            window = next;
             under_way.push_back(answer);
             while under_way.len() >= if last { 1 } else { WINDOWS } {
                 let Some(answer) = under_way.pop_front() else {
                     break;
                 };
-                for (id, len) in self.wait_for(&answer)? {
+                let done = self.wait_for(&answer)?;
+                hash.add(done.hashed);
+                spare.push(done.window);
+                for (id, len) in done.chunks {
                     for part in blob.chunk(id, len) {
                         self.part(part)?;
                     }
@@ -63,7 +87,9 @@ impl<T> Worker<'_, T> {
                 break;
             }
         }
-        let done = blob.finish();
+        // There was at least one window.
+        let id = hash.finish().unwrap_or(empty_blob());
+        let done = blob.finish(id);
         for part in done.parts {
             self.part(part)?;
         }
@@ -75,7 +101,7 @@ impl<T> Worker<'_, T> {
         {
             self.send(Message::Whole(whole))?;
         }
-        Ok((done.id, done.size))
+        Ok((id, done.size))
     }
 
     fn part(&mut self, part: NamedList) -> Result<(), Stop> {
@@ -89,56 +115,84 @@ impl<T> Worker<'_, T> {
         }
     }
 
-    /// Waits for an answer, doing chunks meanwhile.
-    fn wait_for(&mut self, answer: &Receiver<Vec<(Id, usize)>>) -> Result<Vec<(Id, usize)>, Stop> {
+    /// Waits for an answer, doing windows meanwhile.
+    fn wait_for(&mut self, answer: &Receiver<Done>) -> Result<Done, Stop> {
         loop {
-            if let Ok(chunks) = answer.try_recv() {
-                return Ok(chunks);
+            if let Ok(done) = answer.try_recv() {
+                return Ok(done);
             }
             match self.help.try_recv() {
-                Ok(task) => self.chunks(task)?,
+                Ok(task) => self.window(task)?,
                 // Somebody has taken the task; whoever drops it unanswered had to stop.
                 Err(_) => return answer.recv().map_err(|_| Stop::Deaf),
             }
         }
     }
 
-    pub(super) fn chunks(&mut self, task: ChunkTask) -> Result<(), Stop> {
-        let mut done = Vec::with_capacity(task.chunks.len());
-        let mut frame = FrameBuilder::for_pieces();
-        for range in task.chunks {
-            let bytes = &task.window[range];
+    pub(super) fn window(&mut self, task: WindowTask) -> Result<(), Stop> {
+        let WindowTask {
+            window,
+            chunks: ranges,
+            reply,
+        } = task;
+        let hashed = hash_window(window.offset, window.read());
+        let mut chunks = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            let bytes = &window.all()[range];
             let id = Id::of(bytes);
             if self.known.claim(&id, Want::Chunk).map_err(Stop::Store)? {
-                self.send_record(frame.push_piece(id, bytes))?;
+                let full = self.pieces.push_piece(id, bytes);
+                self.send_record(full)?;
             }
-            done.push((id, bytes.len()));
+            chunks.push((id, bytes.len()));
         }
-        // Before the answer, which leads to a list that names these chunks.
-        self.send_record(frame.take())?;
+        // What is left in the frame is sent before this worker ends, and so before the list of any blob.
+        let done = Done {
+            chunks,
+            hashed,
+            window,
+        };
         // The one who asked may have stopped.
-        task.reply.send(done).ok();
+        reply.send(done).ok();
         Ok(())
     }
 }
 
-/// Fills the window from the file; answers whether the file ended.
-fn fill_at(file: &File, window: &mut Vec<u8>, offset: &mut u64) -> io::Result<bool> {
-    let mut len = window.len();
-    window.resize(WINDOW, 0);
-    while len < WINDOW {
-        match file.read_at(&mut window[len..], *offset) {
-            Ok(0) => {
-                window.truncate(len);
-                return Ok(true);
-            }
-            Ok(got) => {
-                len += got;
-                *offset += got as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+impl Window {
+    /// Everything that is to be cut.
+    fn all(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
-    Ok(false)
+
+    /// What was read from the file for this window.
+    fn read(&self) -> &[u8] {
+        &self.bytes[self.left..self.len]
+    }
+
+    /// Begins with what is left of the window before.
+    fn start_with(&mut self, left: &[u8]) {
+        let room = left.len() + WINDOW;
+        if self.bytes.len() < room {
+            self.bytes.resize(room, 0);
+        }
+        self.bytes[..left.len()].copy_from_slice(left);
+        (self.left, self.len) = (left.len(), left.len());
+    }
+
+    /// Reads from the file; answers whether it ended.
+    fn fill_at(&mut self, file: &File, offset: u64) -> io::Result<bool> {
+        self.offset = offset;
+        let room = self.left + WINDOW;
+        self.bytes.resize(room.max(self.bytes.len()), 0);
+        while self.len < room {
+            let at = offset + (self.len - self.left) as u64;
+            match file.read_at(&mut self.bytes[self.len..room], at) {
+                Ok(0) => return Ok(true),
+                Ok(got) => self.len += got,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
 }

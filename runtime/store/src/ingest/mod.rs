@@ -1,10 +1,12 @@
 //! Stores many files at once, on several threads.
 //!
 //! Workers open, read, cut, hash and compress; the calling thread alone appends. Records of file
-//! content reach the segment before any chunk list, so that no list is ever durable before the
-//! chunks it names, whichever worker wrote them.
+//! content reach the segment before the list of any file, so that none is ever durable before the
+//! chunks below it, whichever worker wrote them. Parts of lists may come before: nobody gets to them
+//! but from the list of a file, and whoever finds one stored looks for its chunks all the same.
 
 mod large;
+mod subtrees;
 mod worker;
 
 use std::collections::HashSet;

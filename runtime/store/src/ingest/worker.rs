@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
-use super::large::ChunkTask;
+use super::large::WindowTask;
 use super::{Ingested, Known, Message};
 use crate::frame::FrameBuilder;
 use crate::record::{Record, RecordKind, TAG_WHOLE};
@@ -33,10 +33,12 @@ pub(crate) enum Stop {
 pub(crate) struct Worker<'a, T> {
     pub(super) known: &'a Known<'a>,
     pub(super) out: Sender<Message<T>>,
-    /// Where chunks of large files are offered; given up when there are no more files.
-    help_wanted: Option<Sender<ChunkTask>>,
-    pub(super) help: Receiver<ChunkTask>,
+    /// Where windows of large files are offered; given up when there are no more files.
+    help_wanted: Option<Sender<WindowTask>>,
+    pub(super) help: Receiver<WindowTask>,
     frame: FrameBuilder,
+    /// Shared by files, as `frame` is: many large ones are smaller than it.
+    pub(super) pieces: FrameBuilder,
     buffer: Vec<u8>,
 }
 
@@ -44,8 +46,8 @@ impl<'a, T> Worker<'a, T> {
     pub(super) fn new(
         known: &'a Known<'a>,
         out: Sender<Message<T>>,
-        help_wanted: Sender<ChunkTask>,
-        help: Receiver<ChunkTask>,
+        help_wanted: Sender<WindowTask>,
+        help: Receiver<WindowTask>,
     ) -> Worker<'a, T> {
         Worker {
             known,
@@ -53,6 +55,7 @@ impl<'a, T> Worker<'a, T> {
             help_wanted: Some(help_wanted),
             help,
             frame: FrameBuilder::new(RecordKind::Chunks),
+            pieces: FrameBuilder::for_pieces(),
             buffer: vec![0; SMALL + 1],
         }
     }
@@ -99,16 +102,17 @@ impl<'a, T> Worker<'a, T> {
         self.flush()?;
         self.help_wanted = None;
         while let Ok(task) = self.help.recv() {
-            self.chunks(task)?;
+            self.window(task)?;
         }
-        Ok(())
+        let rest = self.pieces.take();
+        self.send_record(rest)
     }
 
     pub(super) fn send(&self, message: Message<T>) -> Result<(), Stop> {
         self.out.send(message).map_err(|_| Stop::Deaf)
     }
 
-    pub(super) fn offer(&self, task: ChunkTask) {
+    pub(super) fn offer(&self, task: WindowTask) {
         if let Some(help_wanted) = &self.help_wanted {
             // The queue lives as long as this worker, which holds its other end.
             help_wanted.send(task).ok();
@@ -118,7 +122,7 @@ impl<'a, T> Worker<'a, T> {
     fn help_others(&mut self) -> Result<(), Stop> {
         loop {
             match self.help.try_recv() {
-                Ok(task) => self.chunks(task)?,
+                Ok(task) => self.window(task)?,
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return Ok(()),
             }
         }

@@ -71,7 +71,7 @@ fn add_rows(builder: &mut Builder, dir: &Found, old: Option<&StatCache>, dirs: &
             for row in rows {
                 match row.as_cached {
                     Some(number) => {
-                        let row = cached.find(|(at, _)| *at == number);
+                        let row = cached.find(|(at, _)| *at == number as usize);
                         row.into_iter().for_each(|(_, row)| add(row));
                     }
                     None => unread |= !add_new(dir, row, &mut add),

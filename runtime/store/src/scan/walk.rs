@@ -105,13 +105,13 @@ impl Found {
 #[derive(Debug)]
 pub(super) struct FoundRow {
     /// Empty when the answer or the cache has it.
-    pub(super) name: Vec<u8>,
+    pub(super) name: Box<[u8]>,
     pub(super) kind: RowKind,
     pub(super) is_dir: bool,
     pub(super) key: StatKey,
     pub(super) racy: bool,
     /// Its place among the rows of the cached directory, when it is exactly as there.
-    pub(super) as_cached: Option<usize>,
+    pub(super) as_cached: Option<u32>,
     /// Complete, unless `wanted`; `None` for what is not part of the answer or answered elsewhere.
     pub(super) scanned: Option<Scanned>,
     /// The content has to be read.

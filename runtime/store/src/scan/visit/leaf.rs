@@ -74,15 +74,15 @@ impl Visit<'_, '_> {
         self.told().push(FoundRow {
             // The path of what is answered ends with it.
             name: if scanned.is_some() {
-                Vec::new()
+                Box::default()
             } else {
-                name.to_vec()
+                name.into()
             },
             kind,
             is_dir: false,
             key,
             racy,
-            as_cached: known.map(|(number, _)| number),
+            as_cached: known.and_then(|(number, _)| u32::try_from(number).ok()),
             scanned,
             wanted: false,
         });
@@ -97,7 +97,7 @@ impl Visit<'_, '_> {
         let size = stat.size;
         let kind = ScannedKind::Regular { blob, size };
         self.told().push(FoundRow {
-            name: Vec::new(),
+            name: Box::default(),
             kind: RowKind::Regular,
             is_dir: false,
             key,

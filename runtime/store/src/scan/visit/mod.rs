@@ -79,8 +79,9 @@ impl<'w, 'a> Visit<'w, 'a> {
         cache: Option<(&StatCache, Dir)>,
     ) -> rustix::io::Result<()> {
         self.found.listed = true;
-        self.rows.get_or_insert_default();
         let names = list(opened.as_fd())?;
+        // Of a million files, room for rows that never come would be a tenth of all memory.
+        self.rows.get_or_insert_default().reserve_exact(names.len());
         let rows = cache.map(|(cache, dir)| cache.rows(&dir));
         let mut rows = rows.into_iter().flatten().enumerate().peekable();
         let known: Vec<Row<'_>> = rows.clone().map(|(_, row)| row).collect();
@@ -315,14 +316,14 @@ impl<'w, 'a> Visit<'w, 'a> {
 
 fn as_cached(kind: RowKind, number: usize) -> FoundRow {
     FoundRow {
-        as_cached: Some(number),
+        as_cached: u32::try_from(number).ok(),
         ..plain_row(b"", kind)
     }
 }
 
 fn plain_row(name: &[u8], kind: RowKind) -> FoundRow {
     FoundRow {
-        name: name.to_vec(),
+        name: name.into(),
         kind,
         is_dir: kind == RowKind::Dir,
         key: StatKey::default(),
