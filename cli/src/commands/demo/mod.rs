@@ -1,6 +1,7 @@
 //! `hd demo`: what a loop of edits costs with hd, and with the engines that are found, on equal work.
 
 mod dependency;
+mod discard;
 mod disk;
 mod edit;
 mod editor;
@@ -21,6 +22,7 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use self::discard::Discard;
 use self::engine::{Engine, Litter};
 use self::goal::Goal;
 use self::hd::{Found, Hd};
@@ -55,6 +57,7 @@ struct Run<'a> {
     nonce: String,
     runs: u32,
     cold_runs: u32,
+    discard: Discard,
 }
 
 impl Run<'_> {
@@ -66,11 +69,6 @@ impl Run<'_> {
     fn rest(&self) -> Result<(), CliError> {
         crate::client::pause(REST);
         self.watch.check()
-    }
-
-    /// Removes what is not needed any more; what stays goes at the end.
-    fn discard(&self, directory: &Path) {
-        let _ = std::fs::remove_dir_all(directory);
     }
 
     fn tell(&self, side: &str, what: What, took: Duration) {
@@ -100,6 +98,7 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> Outcome {
         runs: args.runs,
         // A cold run takes long and varies little.
         cold_runs: args.runs.div_ceil(2),
+        discard: Discard::default(),
     };
     let measured = measure(&run, args);
     let path = directory.path().to_owned();
@@ -194,6 +193,7 @@ fn measure(run: &Run<'_>, args: &DemoArgs) -> Result<Report, CliError> {
         Ok(rivals) => compare(run, rivals, &goal, &mut report)?,
         Err(missing) => report.missing.extend(missing),
     }
+    report.notes.push(run.discard.note());
     Ok(report)
 }
 

@@ -64,8 +64,8 @@ impl Hd<'_> {
             let up = self.start(&home, &copy, &mut goal, &mut cold)?;
             if index + 1 < self.run.cold_runs {
                 self.down(&home, &copy, up)?;
-                self.run.discard(&home);
-                self.run.discard(&copy.directory);
+                self.run.discard.take(&home);
+                self.run.discard.take(&copy.directory);
             } else {
                 last = Some((home, copy, up));
             }
@@ -214,7 +214,7 @@ impl Hd<'_> {
             let mut goal = Some(editor.goal.clone());
             let up = self.start(home, &copy, &mut goal, &mut series)?;
             self.down(home, &copy, up)?;
-            self.run.discard(&copy.directory);
+            self.run.discard.take(&copy.directory);
         }
         Ok(series)
     }

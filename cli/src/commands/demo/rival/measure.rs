@@ -145,7 +145,7 @@ impl Rounds<'_> {
             self.answer(&second, version.as_deref())?;
             self.add(&mut series, started, commands);
             self.quietly(&mut self.way.remove(&second))?;
-            self.run.discard(&copy.directory);
+            self.run.discard.take(&copy.directory);
         }
         Ok(series)
     }
