@@ -27,7 +27,8 @@ usage: cargo xtask COMMAND
   bench [NAME] [--files N] [--runs N]
                             hd beside a peer in the same run; one JSON object on stdout; here and
                             below --keep writes the ratios to xtask/kept/, and --check fails when
-                            one is worse than the kept one beyond the spread of both runs
+                            one is worse than the kept one beyond the spread of both runs;
+                            `bench GROUP --from FILE` with either takes a report printed before
   bench store [--set a,b,c,d,e,m] [--runs N] [--peers NAMES]
                             the store beside git, restic, borg, casync, tar and zstd on real sets
                             of files; a table on stderr, one JSON object on stdout

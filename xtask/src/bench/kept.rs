@@ -23,14 +23,23 @@ struct Ratio {
 
 type Ratios = BTreeMap<String, Ratio>;
 
-/// Writes the ratios of a report to the file that is committed.
+/// Writes the ratios of a report to the file that is committed. Those of the same machine that the run
+/// did not measure stay: a group may be measured part by part.
 pub(super) fn keep(group: &str, report: &Value) -> Result<(), Failure> {
     keep_in(&file(group), report)
 }
 
 fn keep_in(path: &Path, report: &Value) -> Result<(), Failure> {
-    let kept =
-        json!({ "machine": report["machine"], "load": report["load"], "ratios": ratios(report) });
+    let mut ratios = ratios(report);
+    if ratios.is_empty() {
+        return Err(Failure::new(
+            "the report has no ratio to a peer: nothing is kept",
+        ));
+    }
+    for (name, ratio) in kept_of(path, &report["machine"]) {
+        ratios.entry(name).or_insert(ratio);
+    }
+    let kept = json!({ "machine": report["machine"], "load": report["load"], "ratios": ratios });
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).doing(|| format!("making {}", parent.display()))?;
     }
@@ -39,14 +48,38 @@ fn keep_in(path: &Path, report: &Value) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Fails when nothing is kept that a run could be held against.
+pub(super) fn there_is(group: &str) -> Result<(), Failure> {
+    there_is_in(&file(group), group)
+}
+
+fn there_is_in(path: &Path, group: &str) -> Result<(), Failure> {
+    if path.is_file() {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(Failure::new(format!(
+        "no ratios of {group} are kept: `cargo xtask bench {group} --keep` writes {path}"
+    )))
+}
+
+/// Gives what is kept of a machine, if anything.
+fn kept_of(path: &Path, machine: &Value) -> Ratios {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let kept: Value = serde_json::from_str(&text).unwrap_or_default();
+    let same = kept["machine"] == *machine;
+    let ratios = same.then(|| serde_json::from_value(kept["ratios"].clone()).ok());
+    ratios.flatten().unwrap_or_default()
+}
+
 /// Fails when a ratio is worse than the kept one beyond what both runs' own spread explains.
 pub(super) fn check(group: &str, report: &Value) -> Result<(), Failure> {
     check_against(&file(group), group, report)
 }
 
 fn check_against(path: &Path, group: &str, report: &Value) -> Result<(), Failure> {
-    let text = std::fs::read_to_string(path)
-        .doing(|| format!("reading {} (`--keep` writes it)", path.display()))?;
+    there_is_in(path, group)?;
+    let text = std::fs::read_to_string(path).doing(|| format!("reading {}", path.display()))?;
     let kept: Value = serde_json::from_str(&text).unwrap_or_default();
     let kept: Ratios = serde_json::from_value(kept["ratios"].clone())
         .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
@@ -194,7 +227,10 @@ mod tests {
         let place = std::env::temp_dir().join(format!("hd-kept-{}", std::process::id()));
         let file = place.join("group.json");
         let of = |ours: &[f64]| json!({ "rows": [row(ours, &[10.0, 10.0, 10.0])], "load": 1 });
+        let told = there_is_in(&file, "group").expect_err("nothing is kept");
+        assert!(told.to_string().contains("bench group --keep"), "{told}");
         keep_in(&file, &of(&[4.0, 5.0, 6.0])).expect("written");
+        there_is_in(&file, "group").expect("kept");
         check_against(&file, "group", &of(&[4.0, 5.0, 6.0])).expect("as before");
         let told = check_against(&file, "group", &of(&[9.0, 9.5, 10.0])).expect_err("worse");
         assert!(told.to_string().contains("c cold ÷ git: 0.950"), "{told}");
@@ -204,6 +240,24 @@ mod tests {
             told.to_string().ends_with("no ratio of it was measured"),
             "{told}"
         );
+        let part = |machine: &str| {
+            let rows =
+                json!([{ "measure": "new", "peer": "git", "ratio": 1, "ratio_interval": [1, 1] }]);
+            json!({ "machine": machine, "rows": rows })
+        };
+        let names = |machine: &str| {
+            kept_of(&file, &machine.into())
+                .into_keys()
+                .collect::<Vec<_>>()
+        };
+        keep_in(&file, &part("other")).expect("written");
+        assert_eq!(names("other"), ["new ÷ git"], "another machine begins anew");
+        let mut whole = of(&[4.0, 5.0, 6.0]);
+        whole["machine"] = "other".into();
+        keep_in(&file, &whole).expect("written");
+        assert_eq!(names("other"), ["c cold ÷ git", "new ÷ git"]);
+        let nothing = json!({ "machine": "other", "rows": [] });
+        keep_in(&file, &nothing).expect_err("nothing to keep");
         std::fs::remove_dir_all(&place).expect("removed");
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! A figure of one machine says little; the ratio to a peer that did comparable work a moment
 //! before says more. Runs alternate between all of them, so that a busy machine slows all.
+//!
+//! `--keep` writes the ratios of a run to `xtask/kept`, `--check` holds them against those that are
+//! there, and `--from FILE` takes a report that an earlier run of the group printed.
 
 mod dag;
 mod kept;
@@ -35,6 +38,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
     let switches: Vec<&str> = args.iter().filter(is_switch).copied().collect();
     let args: Vec<&str> = args.iter().filter(|arg| !is_switch(arg)).copied().collect();
     match args.split_first() {
+        Some((group, ["--from", file])) => from(group, file, &switches),
         Some((&"all", wanted)) => all(wanted, &switches),
         Some((group, rest)) => match GROUPS.iter().find(|(name, _)| name == group) {
             Some((name, run)) => one(name, *run, rest, &switches),
@@ -63,12 +67,31 @@ const GROUPS: [(&str, Run); 10] = [
 
 /// Runs one group, prints its report, and keeps or compares what it found.
 fn one(name: &str, run: Run, args: &[&str], switches: &[&str]) -> Result<(), Failure> {
+    if switches.contains(&"--check") && !switches.contains(&"--keep") {
+        // Not after minutes of measuring.
+        kept::there_is(name)?;
+    }
     let report = run(args)?;
     println!("{report:#}");
+    keep_or_check(name, &report, switches)
+}
+
+/// Keeps or compares what an earlier run found.
+fn from(group: &str, file: &str, switches: &[&str]) -> Result<(), Failure> {
+    let known = GROUPS.iter().map(|(name, _)| *name).chain(["quick"]);
+    if !known.into_iter().any(|name| name == group) {
+        return Err(Failure::new(format!("no group is called {group}")));
+    }
+    let text = std::fs::read_to_string(file).doing(|| format!("reading {file}"))?;
+    let report = serde_json::from_str(&text).doing(|| format!("reading {file}"))?;
+    keep_or_check(group, &report, switches)
+}
+
+fn keep_or_check(name: &str, report: &Value, switches: &[&str]) -> Result<(), Failure> {
     for switch in switches {
         match *switch {
-            "--keep" => kept::keep(name, &report)?,
-            _ => kept::check(name, &report)?,
+            "--keep" => kept::keep(name, report)?,
+            _ => kept::check(name, report)?,
         }
     }
     Ok(())
