@@ -25,6 +25,7 @@ pub mod session;
 pub mod shared;
 pub mod step_runner;
 pub mod trees;
+pub mod unchanged;
 pub mod watcher;
 pub mod wiring;
 pub mod witness;

@@ -22,6 +22,7 @@ use crate::model::state::{Failure, StateBoard};
 use crate::mount_server::journal::Journal;
 use crate::service_supervisor::board::Board;
 use crate::shared::Shared;
+use crate::unchanged;
 use crate::wiring::Wiring;
 
 /// Time for pools and lanes to end after all actors have.
@@ -206,9 +207,14 @@ impl Running {
     pub(crate) fn work(&self) -> Ended {
         let state = StateBoard::default();
         let board = Board::new(&self.shared.declared().project.services);
-        let ended = block_on(self.run(state.clone(), board.clone()))
-            .unwrap_or_else(|e| Err(BatchError::new("internal", e)));
-        let end = ended.unwrap_or_else(|error| End::Failed(Failure::from(&error)));
+        let end = if self.is_unchanged(&state) {
+            self.finish.end(End::Done);
+            End::Done
+        } else {
+            let ended = block_on(self.run(state.clone(), board.clone()))
+                .unwrap_or_else(|e| Err(BatchError::new("internal", e)));
+            ended.unwrap_or_else(|error| End::Failed(Failure::from(&error)))
+        };
         let mut report = self.shared.report(&state);
         report.services = board.reports();
         let exit = match end {
@@ -221,10 +227,17 @@ impl Running {
         Ended { exit, report }
     }
 
+    /// Tells whether there is nothing to do, and then publishes what there is.
+    fn is_unchanged(&self, state: &StateBoard) -> bool {
+        let asked_for_nothing = matches!(&self.mode, Mode::Once { rerun } if rerun.is_empty());
+        asked_for_nothing && unchanged::look(&self.shared, state)
+    }
+
     /// Leaves nothing behind but the last state.
     pub(crate) fn clean_up(&self, report: &Report) {
         let settings = &self.shared.settings;
         self.shared.end_network();
+        self.shared.removals.finish();
         if let Err(error) = clear_leftovers(settings) {
             tracing::warn!(%error, "clean-up failed");
         }

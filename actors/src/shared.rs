@@ -20,6 +20,7 @@ use crate::model::declared::Declared;
 use crate::model::meters::Meters;
 use crate::model::pause::Pause;
 use crate::model::process_book::ProcessBook;
+use crate::model::removals::Removals;
 use crate::model::report::Report;
 use crate::model::settings::Settings;
 use crate::model::state::StateBoard;
@@ -27,6 +28,7 @@ use crate::model::volumes::Volumes;
 use crate::mount_server::images::Images;
 use crate::session::Session;
 use crate::trees::WorkTrees;
+use crate::unchanged::FirstLook;
 use crate::witness::Witnesses;
 
 /// Bytes of decoded directories kept for FUSE threads.
@@ -50,6 +52,8 @@ pub struct Shared {
     pub events: Events,
     /// Sandboxes that run, written down for the command that finds this process killed.
     pub book: ProcessBook,
+    /// Write layers that are not needed any more.
+    pub removals: Arc<Removals>,
     /// Named volumes of services.
     pub volumes: Volumes,
     /// What this process needs of the store.
@@ -64,6 +68,8 @@ pub struct Shared {
     pub meters: Meters,
     /// What a runtime that only builds has built, once it is done.
     pub built: OnceLock<PrepareView>,
+    /// A look at the project that was made before the actors began.
+    pub first_look: FirstLook,
     launcher: OnceLock<(Launcher, Guardian)>,
     starting: Mutex<()>,
     network: Mutex<Option<Arc<NetworkNamespace>>>,
@@ -97,6 +103,8 @@ impl Shared {
             witnesses: Witnesses::default(),
             meters: Meters::default(),
             built: OnceLock::new(),
+            first_look: FirstLook::default(),
+            removals: Arc::default(),
             launcher: OnceLock::new(),
             starting: Mutex::default(),
             network: Mutex::default(),

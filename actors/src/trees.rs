@@ -33,6 +33,12 @@ impl WorkTrees {
         }
     }
 
+    /// Tells whether there are nodes that no commit has made durable.
+    pub fn has_new(&self) -> bool {
+        let fresh = self.fresh.read().unwrap_or_else(PoisonError::into_inner);
+        !fresh.is_empty()
+    }
+
     /// Writes all new nodes through a writer; the caller commits, then calls [`Self::flushed`].
     pub fn flush(&self, writer: &mut Writer) -> Result<Vec<NodeKey>, hd_store::Error> {
         let fresh: Vec<_> = {

@@ -42,7 +42,11 @@ pub(crate) fn each(
             format!("cannot handle signals: {e}"),
         )
     };
-    let wanted = wanted.iter().filter(|signal| !is_ignored(**signal));
+    // `nohup hd up` survives its terminal.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let wanted = wanted
+        .iter()
+        .filter(|signal| !ignored_in(&status, **signal));
     let mut signals = Signals::new(wanted).map_err(failed)?;
     std::thread::Builder::new()
         .name("signals".to_owned())
@@ -67,12 +71,7 @@ pub(crate) fn handle(mut act: impl FnMut(u32) + Send + 'static) -> Result<Receiv
     Ok(received)
 }
 
-/// Tells whether the caller wants a signal ignored: `nohup hd up` survives its terminal.
-fn is_ignored(signal: i32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    ignored_in(&status, signal)
-}
-
+/// Tells whether the caller wants a signal ignored.
 fn ignored_in(status: &str, signal: i32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());

@@ -140,7 +140,7 @@ observations! {
 #[test]
 fn a_file_of_the_host_when_base_is_left_out() {
     skip_unless!(needs::fuse(), needs::root());
-    let host = HostFile::absent("/etc/hd-test-observed.conf");
+    let host = HostFile::absent("/usr/local/share/hd-test-observed.conf");
     let env = samples::observing(
         &format!("mkdir out; cat {} > out/conf 2>/dev/null || true", host.0),
         &[],

@@ -39,6 +39,13 @@ pub struct Images {
     pub stages: BTreeMap<String, String>,
 }
 
+impl Images {
+    /// Gives every reference, the environment's first; one may come more than once.
+    pub fn references(&self) -> impl Iterator<Item = &String> {
+        self.environment.iter().chain(self.stages.values())
+    }
+}
+
 /// All that steps and services stand on.
 #[derive(Clone, Debug)]
 pub struct Bases {

@@ -58,11 +58,11 @@ impl Handler<IngestPaths> for ChunkStore {
         let (files, watches) = (declared.project.file_filter(), declared.watches.clone());
         let filter = ProjectFilter::new(files, watches, self.mount_points.clone());
         let pool = self.pool.clone();
-        Box::pin(async move {
-            job(pool
-                .run(move || ingest::ingest(&shared, &filter, &message.paths))
-                .await)
-        })
+        let look = move || match shared.first_look.take(&message.paths) {
+            Some(looked) => Ok(looked),
+            None => ingest::ingest(&shared, &filter, &message.paths),
+        };
+        Box::pin(async move { job(pool.run(look).await) })
     }
 }
 

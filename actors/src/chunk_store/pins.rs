@@ -7,6 +7,7 @@ use crate::messages::{BatchError, PinRoot};
 use crate::session::{links_of, unix_ms};
 use crate::shared::Shared;
 use crate::step_runner::kept::KeptStates;
+use crate::unchanged::Record;
 
 /// A reference is not written again within this time only to say when it was used.
 const SAME_USE_MS: u64 = 3_600_000;
@@ -14,8 +15,6 @@ const SAME_USE_MS: u64 = 3_600_000;
 /// Makes a root durable and writes the instance's reference. Blocks.
 pub fn pin(shared: &Shared, pin: &PinRoot) -> Result<(), BatchError> {
     let failed = |e: hd_store::Error| BatchError::new("store", e);
-    let mut writer = shared.store.writer().map_err(failed)?;
-    shared.commit(&mut writer)?;
     let paths = &shared.settings.paths;
     let mut links = vec![Link::Node(NodeKind::Node, pin.root)];
     let mut trees = vec![pin.project.rooted];
@@ -31,14 +30,24 @@ pub fn pin(shared: &Shared, pin: &PinRoot) -> Result<(), BatchError> {
         project: shared.settings.project_dir.display().to_string(),
         at_unix_ms: unix_ms(),
     };
-    // The writer lives until the reference stands, so that no collection comes between.
     let name = paths.reference();
-    if !is_pinned(shared, &name, &record) {
-        shared.store.put_ref(&name, &record).map_err(failed)?;
+    let stands = is_pinned(shared, &name, &record);
+    // What a reference leads to was made durable before it was written.
+    if !stands || shared.trees.has_new() {
+        let mut writer = shared.store.writer().map_err(failed)?;
+        shared.commit(&mut writer)?;
+        // The writer lives until the reference stands, so that no collection comes between.
+        if !stands {
+            shared.store.put_ref(&name, &record).map_err(failed)?;
+        }
     }
-    drop(writer);
     if let Some(stamp) = &pin.saved {
         note(&paths.scan(), stamp, &pin.project.encode()).map_err(failed)?;
+    }
+    let outcome = pin.outcome.as_deref();
+    let record = outcome.and_then(|outcome| Record::of(pin.root, outcome));
+    if let Some(Err(error)) = record.map(|record| record.save(paths)) {
+        tracing::warn!(%error, "the next command works out anew what the steps came to");
     }
     Ok(())
 }

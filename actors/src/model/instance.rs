@@ -128,6 +128,11 @@ impl InstancePaths {
         self.dir().join("traces.json")
     }
 
+    /// What the last outcome of the steps follows from.
+    pub fn outcome(&self) -> PathBuf {
+        self.dir().join("outcome.json")
+    }
+
     /// Processes of the runtime, for the command that finds it killed.
     pub fn processes(&self) -> PathBuf {
         self.dir().join("processes.json")

@@ -14,6 +14,7 @@ pub mod meters;
 pub mod pause;
 pub mod process_book;
 pub mod project_tree;
+pub mod removals;
 pub mod report;
 pub mod settings;
 pub mod snapshot;

@@ -49,24 +49,48 @@ pub async fn all(
     images: &Images,
     mut fetch: impl AsyncFnMut(String) -> Result<ImageBase, BatchError>,
 ) -> Result<Bases, BatchError> {
-    let environment = match &images.environment {
-        None => Base::Host(prepare::host_base(&shared.settings)),
-        Some(reference) => Base::Image(fetch(reference.clone()).await?),
-    };
-    let mut fetched: BTreeMap<&str, Base> = BTreeMap::new();
-    let mut stages = BTreeMap::new();
-    for (name, reference) in &images.stages {
-        let base = match fetched.get(reference.as_str()) {
-            Some(base) => base.clone(),
-            None if images.environment.as_ref() == Some(reference) => environment.clone(),
-            None => Base::Image(fetch(reference.clone()).await?),
-        };
-        fetched.insert(reference, base.clone());
-        stages.insert(name.clone(), base);
+    let mut fetched = BTreeMap::new();
+    for reference in images.references() {
+        if !fetched.contains_key(reference) {
+            fetched.insert(reference, fetch(reference.clone()).await?);
+        }
     }
-    Ok(Bases {
+    let missing = || BatchError::new("internal", "an image was not fetched");
+    assemble(&shared.settings, images, &fetched).ok_or_else(missing)
+}
+
+/// Gives all bases if each image is a registry's and was pulled before: sets nothing up for it. Blocks.
+pub fn remembered(shared: &Shared, images: &Images) -> Result<Option<Bases>, BatchError> {
+    let mut found = BTreeMap::new();
+    for reference in images.references() {
+        let source: Option<Source> = reference.parse().ok();
+        let Some(named) = source.as_ref().and_then(Source::reference) else {
+            return Ok(None);
+        };
+        let known = hd_oci::remembered(named, &shared.store);
+        match known.map_err(|e| failed(reference, e))? {
+            Some(image) => found.insert(reference, base(reference, image)),
+            None => return Ok(None),
+        };
+    }
+    Ok(assemble(&shared.settings, images, &found))
+}
+
+fn assemble(
+    settings: &Settings,
+    images: &Images,
+    found: &BTreeMap<&String, ImageBase>,
+) -> Option<Bases> {
+    let image = |reference: &String| found.get(reference).cloned().map(Base::Image);
+    let environment = match &images.environment {
+        None => Base::Host(prepare::host_base(settings)),
+        Some(reference) => image(reference)?,
+    };
+    let stages = images.stages.iter();
+    let stages = stages.map(|(name, reference)| Some((name.clone(), image(reference)?)));
+    Some(Bases {
         environment,
-        stages,
+        stages: stages.collect::<Option<_>>()?,
     })
 }
 

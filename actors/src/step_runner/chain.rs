@@ -9,6 +9,7 @@ use std::thread::Scope;
 use hd_dag::{Rooted, TreePath};
 use hd_supervision::describe;
 
+use super::basis::{Basis, Chosen, inputs};
 use super::cancel::Cancel;
 use super::kept::{KeptState, KeptStates};
 use super::schedule::Schedule;
@@ -78,6 +79,8 @@ pub struct ChainOutcome {
     pub workdir: TreePath,
     /// The step that failed, if one did; then views are of no use.
     pub failure: Option<StepFailure>,
+    /// What all this follows from; nothing when a step has no stored result.
+    pub basis: Option<Basis>,
 }
 
 /// Makes the steps true for a project tree, at most `plan.jobs` of them at a time.
@@ -91,6 +94,7 @@ pub fn make_true(
     wanted: &[Wanted],
     cancel: &Cancel,
 ) -> Result<Option<ChainOutcome>, BatchError> {
+    let epoch = shared.store.epoch().ok();
     let starts = worlds.starts(shared, wish.project)?;
     let mut chain = Chain {
         shared,
@@ -103,6 +107,8 @@ pub fn make_true(
         standing: Standing::new(&*shared.trees, wanted, starts),
         reports: vec![None; wanted.len()],
         failures: vec![None; wanted.len()],
+        chosen: vec![None; wanted.len()],
+        epoch,
         cancelled: false,
         kept: KeptStates::load(&shared.settings.paths),
         traces: StepTraces {
@@ -133,6 +139,9 @@ struct Chain<'a> {
     standing: Standing<'a>,
     reports: Vec<Option<StepReport>>,
     failures: Vec<Option<StepFailure>>,
+    chosen: Vec<Option<Chosen>>,
+    /// That of the store before anything was looked at.
+    epoch: Option<u64>,
     cancelled: bool,
     kept: KeptStates,
     traces: StepTraces,
@@ -230,9 +239,11 @@ impl<'a> Chain<'a> {
             output,
             trace,
             kept,
+            chosen,
         } = done;
         self.reports[index] = Some(report);
         self.failures[index] = failure;
+        self.chosen[index] = chosen;
         if let Some(output) = output {
             self.standing.add(index, output);
             self.needed.push(self.shared.session.need(&[output]));
@@ -263,6 +274,7 @@ impl<'a> Chain<'a> {
             tracing::warn!(%error, "`hd why` will not know what the steps observed");
         }
         let whole = self.standing.whole()?;
+        let basis = self.basis();
         Ok(ChainOutcome {
             steps: self.reports.into_iter().flatten().collect(),
             view: whole.view,
@@ -271,6 +283,15 @@ impl<'a> Chain<'a> {
             outputs: self.standing.outputs(),
             workdir: self.worlds.environment.plan.workdir_path.clone(),
             failure: self.failures.into_iter().flatten().next(),
+            basis,
+        })
+    }
+
+    fn basis(&self) -> Option<Basis> {
+        Some(Basis {
+            epoch: self.epoch?,
+            inputs: inputs(self.worlds, self.wanted, self.project)?,
+            chosen: self.chosen.iter().copied().collect::<Option<_>>()?,
         })
     }
 }

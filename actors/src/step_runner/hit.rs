@@ -6,17 +6,18 @@ use hd_projection::world::CompositeWorld;
 use hd_projection::{Composite, HostMemo};
 use hd_store::Id;
 
+use super::basis::Chosen;
 use crate::messages::BatchError;
 use crate::shared::Shared;
 
 /// Stored results of one key that are looked at, newest first.
-const CANDIDATES_MAX: usize = 64;
+pub(super) const CANDIDATES_MAX: usize = 64;
 
 /// What became of the search.
 #[derive(Debug)]
 pub enum Search {
     /// This result is valid.
-    Valid(Box<StepResult>),
+    Valid(Box<StepResult>, Chosen),
     /// None is; the newest one misses by this.
     Missed(Box<Miss>),
     /// There is one, but what it made is no longer whole.
@@ -41,7 +42,7 @@ pub fn search(
         .history(key)
         .map_err(|e| BatchError::new("store", e))?;
     let (mut newest_miss, mut broken) = (None, false);
-    for entry in history.iter().take(CANDIDATES_MAX) {
+    for (newer, entry) in history.iter().take(CANDIDATES_MAX).enumerate() {
         let Ok(result) = StepResult::decode(&entry.payload) else {
             continue;
         };
@@ -49,7 +50,8 @@ pub fn search(
             None if !is_whole(shared, &result)? => broken = true,
             None => {
                 shared.store.note_use(key, entry);
-                return Ok(Search::Valid(Box::new(result)));
+                let chosen = Chosen::last_of(*key, &history[..=newer], lower);
+                return Ok(Search::Valid(Box::new(result), chosen));
             }
             Some(miss) => newest_miss = newest_miss.or(Some(miss)),
         }

@@ -3,6 +3,7 @@
 pub mod actor;
 mod agent;
 pub mod ahead;
+pub mod basis;
 pub mod cancel;
 pub mod chain;
 pub mod environment;

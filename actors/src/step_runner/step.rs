@@ -11,6 +11,7 @@ use hd_projection::HostMemo;
 use hd_sandbox::{Stdio, TtySize};
 use hd_store::{Id, NodeKind};
 
+use super::basis::Chosen;
 use super::cancel::Cancel;
 use super::chain::StepFailure;
 use super::hit::{Search, search};
@@ -71,6 +72,8 @@ pub(super) struct Done {
     pub(super) trace: Option<Id>,
     /// Kept directories after a run; nothing when a result was valid.
     pub(super) kept: Vec<Kept>,
+    /// Where the output came from; nothing when it is not stored as a result.
+    pub(super) chosen: Option<Chosen>,
 }
 
 impl Job<'_> {
@@ -81,13 +84,14 @@ impl Job<'_> {
         let key = self.key(&kept);
         let run_of = self.run_of(kept);
         let reason = match self.look(&key, &run_of)? {
-            Look::Valid(result) => {
+            Look::Valid(result, chosen) => {
                 let report = self.report(StepOutcome::Kept, began, reason::KEPT.to_owned());
                 return Ok(Made::Done(Done {
                     report,
                     output: Some(result.output),
                     trace: Some(result.trace),
                     kept: Vec::new(),
+                    chosen: Some(chosen),
                 }));
             }
             Look::Run(reason) => reason,
@@ -134,7 +138,7 @@ impl Job<'_> {
         let key = self.key(&kept);
         let run_of = self.run_of(kept);
         Ok(match self.look(&key, &run_of)? {
-            Look::Valid(result) => Ok(result.output),
+            Look::Valid(result, _) => Ok(result.output),
             Look::Run(reason) => Err(reason),
         })
     }
@@ -195,7 +199,7 @@ impl Job<'_> {
         let view = view_of(self.shared, run_of);
         Ok(
             match search(self.shared, key, self.stand.view, (&view, self.host))? {
-                Search::Valid(result) => Look::Valid(result),
+                Search::Valid(result, chosen) => Look::Valid(result, chosen),
                 Search::Missed(miss) => Look::Run(reason::missed(&miss, &self.plan.workdir_path)),
                 Search::Broken => Look::Run(reason::BROKEN.to_owned()),
                 Search::Nothing => Look::Run(reason::FIRST.to_owned()),
@@ -274,6 +278,7 @@ impl Job<'_> {
                 output: None,
                 trace: None,
                 kept,
+                chosen: None,
             };
             return Ok(Made::Failed(done, failure));
         }
@@ -283,6 +288,7 @@ impl Job<'_> {
         let trace = writer
             .put_node(NodeKind::Trace, &trace.encode())
             .map_err(store)?;
+        let mut chosen = None;
         if stable {
             let result = StepResult {
                 key,
@@ -296,6 +302,7 @@ impl Job<'_> {
             };
             let payload = result.encode().map_err(|e| BatchError::new("store", e))?;
             writer.append_history(&key, &payload).map_err(store)?;
+            chosen = Some(Chosen::newest(key, &payload, self.stand.view));
         }
         self.shared.commit(&mut writer)?;
         writer.vouch(&hd_dag::links_of(&output));
@@ -309,6 +316,7 @@ impl Job<'_> {
             output: Some(output),
             trace: Some(trace),
             kept,
+            chosen,
         }))
     }
 
@@ -386,6 +394,6 @@ impl Job<'_> {
 }
 
 enum Look {
-    Valid(Box<StepResult>),
+    Valid(Box<StepResult>, Chosen),
     Run(String),
 }

@@ -1,17 +1,20 @@
 //! The directory of one run: write layers, and what they need beside them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::run::StepRun;
 use super::view::{KeptMount, LOWER, upper};
 use crate::messages::BatchError;
+use crate::model::removals::Removals;
 use crate::shared::{Shared, give};
 
-/// Write layers of one run; removed with it, and at the next start if this one is killed.
+/// Write layers of one run; they begin to go with it, and at the next start if this one is killed.
 #[derive(Debug)]
 pub(super) struct WorkDir {
     /// Where it is.
     pub(super) path: PathBuf,
+    removals: Arc<Removals>,
 }
 
 impl WorkDir {
@@ -28,6 +31,7 @@ impl WorkDir {
         );
         let work = Self {
             path: paths.work(&run),
+            removals: shared.removals.clone(),
         };
         let account = &step.plan.account;
         let owner = step.plan.ids.outside((account.uid, account.gid));
@@ -55,8 +59,6 @@ fn made(dir: &Path, owner: Option<(u32, u32)>) -> Result<(), BatchError> {
 
 impl Drop for WorkDir {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "a write layer could not be removed");
-        }
+        self.removals.begin(std::mem::take(&mut self.path));
     }
 }

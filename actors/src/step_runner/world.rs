@@ -77,21 +77,30 @@ impl<'a> Worlds<'a> {
         stage.unwrap_or(&self.environment)
     }
 
+    /// Gives all of them, that of services with no name.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Option<&str>, &World<'a>)> {
+        let stages = self.stages.iter().map(|(name, world)| (Some(*name), world));
+        stages.chain([(None, &self.environment)])
+    }
+
     /// Gives what steps stand on before any has run, by stage.
     pub(super) fn starts(
         &self,
         shared: &Shared,
         project: Rooted,
     ) -> Result<BTreeMap<Option<String>, Stand>, BatchError> {
-        let stages = self.stages.iter();
-        let stages = stages.map(|(name, world)| (Some((*name).to_owned()), world));
-        let all = stages.chain([(None, &self.environment)]);
-        all.map(|(name, world)| Ok((name, world.start(shared, project)?)))
+        self.all()
+            .map(|(name, world)| Ok((name.map(str::to_owned), world.start(shared, project)?)))
             .collect()
     }
 }
 
 impl World<'_> {
+    /// Gives the user that each step looks up in the tree it stands on.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
     /// Base and project before any step.
     fn start(&self, shared: &Shared, project: Rooted) -> Result<Stand, BatchError> {
         let (trees, plan) = (&*shared.trees, &self.plan);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use hd_dag::Rooted;
 use hd_store::Store;
 
+pub use self::kept::remembered;
 pub use self::options::ClientOptions;
 use crate::config::ImageConfig;
 use crate::digest::Digest;

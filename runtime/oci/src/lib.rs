@@ -32,7 +32,7 @@ mod tarball;
 mod unpack;
 
 pub use catalogue::{Listed, forget_voided, images, remove, voided};
-pub use client::{Client, ClientOptions, Image, Inspected};
+pub use client::{Client, ClientOptions, Image, Inspected, remembered};
 pub use config::{Healthcheck, ImageConfig};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use error::PullError;

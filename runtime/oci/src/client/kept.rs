@@ -7,8 +7,26 @@ use crate::catalogue::Catalogued;
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::known::{self, ImageNotes};
+use crate::platform::Platform;
 use crate::pull;
+use crate::reference::Reference;
 use crate::source::Source;
+
+/// Returns the image that the name of a registry's image last stood for when it was pulled: as
+/// [`Client::last_pulled`] does for this machine's platform, with nothing set up. Blocks.
+///
+/// # Errors
+/// Fails as the store does.
+pub fn remembered(image: &Reference, store: &Store) -> Result<Option<Image>, hd_store::Error> {
+    let source = Source::Registry(image.clone());
+    let key = known::name_key(&source.to_string(), &Platform::host());
+    look_up(store, &key)
+}
+
+fn look_up(store: &Store, key: &hd_store::Id) -> Result<Option<Image>, hd_store::Error> {
+    let found = known::find::<ImageNotes>(store, key)?;
+    Ok(found.and_then(|(rooted, notes)| notes.image(rooted)))
+}
 
 impl Client {
     /// Returns the image a name last stood for when it was pulled, without asking the registry: for work without a
@@ -70,8 +88,7 @@ impl Client {
         store: &Store,
     ) -> Result<Option<Image>, PullError> {
         let (store, image) = (store.clone(), source.to_string());
-        let found = pull::blocking(&image, move || known::find::<ImageNotes>(&store, &key)).await?;
-        let found = found.map_err(|source| PullError::Store { image, source })?;
-        Ok(found.and_then(|(rooted, notes)| notes.image(rooted)))
+        let found = pull::blocking(&image, move || look_up(&store, &key)).await?;
+        found.map_err(|source| PullError::Store { image, source })
     }
 }
