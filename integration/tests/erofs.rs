@@ -4,7 +4,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use hd_integration::{Env, LONG, Run, SHORT, Up, files, leftovers, needs, poll, skip_unless};
+use hd_integration::{
+    Env, Finished, LONG, Run, SHORT, Up, files, leftovers, needs, poll, skip_unless,
+};
 use serde_json::Value;
 
 const TOML: &str = r#"
@@ -161,6 +163,39 @@ fn copies_that_go_under_a_running_view_are_not_missed() {
     poll::until("copies made anew", LONG, || {
         (lower(&env)["copied"] == 2).then_some(())
     });
+}
+
+#[test]
+fn verify_hashes_the_copies_too_and_makes_a_damaged_one_anew() {
+    skip_unless!(ready(), needs::program("python3"));
+    let tree = include_str!("fidelity/tree.py");
+    let env = Env::project(&[("hd.toml", TOML), ("tree.py", tree)]);
+    let mut up = started(&env);
+    inside(&env, CONTENTS);
+    poll::until("copies", LONG, || (copies(&env) > 3).then_some(()));
+    up.interrupt();
+    let verify = || env.hd(["cas", "verify", "--read-data", "--json"]).finish();
+    let said = |done: Finished| -> Value { serde_json::from_str(&done.stdout).expect("JSON") };
+    let clean = said(verify().ok());
+    assert!(clean["copies"].as_u64() > Some(3), "{clean}");
+
+    let parts = fs::read_dir(pool(&env)).expect("the pool").flatten();
+    let mut parts = parts.filter(|part| part.file_name().len() == 2);
+    let part = parts.next().expect("a copy").path();
+    let copy = fs::read_dir(part).expect("copies").flatten().next();
+    let copy = copy.expect("a copy").path();
+    let sound = fs::read(&copy).expect("read");
+    fs::remove_file(&copy).expect("remove");
+    let mut bytes = sound.clone();
+    bytes[0] ^= 1;
+    fs::write(&copy, bytes).expect("write");
+    let found = said(verify().expect_code(1));
+    let id = copy.file_name().and_then(|name| name.to_str());
+    assert_eq!(found["bad_copies"][0]["id"].as_str(), id, "{found}");
+    assert_eq!(found["bad_copies"][0]["made_anew"], true, "{found}");
+    assert_eq!(found["damages"].as_array().map(Vec::len), Some(0));
+    assert_eq!(fs::read(&copy).expect("read"), sound);
+    assert_eq!(said(verify().ok())["clean"], true);
 }
 
 #[test]

@@ -70,7 +70,7 @@ pub use id::{Id, ParseIdError};
 pub use ingest::{Ingested, ingest_files};
 pub use lease::Lease;
 pub use node::{Link, Links, NodeKind};
-pub use pool::Pool;
+pub use pool::{BadCopy, Pool};
 pub use read::HistoryEntry;
 pub use refs::RefRecord;
 pub use repair::Repaired;

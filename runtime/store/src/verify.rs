@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::idhash::IdBuildHasher;
 use crate::index::IndexEntry;
+use crate::pool::BadCopy;
 use crate::quarantine::Damaged;
 use crate::segment::{LoadError, Segment};
 use crate::shelf::{Located, Want};
@@ -61,6 +62,17 @@ pub struct VerifyReport {
     pub objects: u64,
     /// Bytes of objects hashed.
     pub bytes: u64,
+    /// Raw copies hashed.
+    pub copies: u64,
+    /// Raw copies that were damaged, and have been removed.
+    pub bad_copies: Vec<BadCopy>,
+}
+
+impl VerifyReport {
+    /// Tells whether all was as it should be.
+    pub fn is_clean(&self) -> bool {
+        self.damages.is_empty() && self.bad_copies.is_empty()
+    }
 }
 
 impl Store {
@@ -90,6 +102,11 @@ impl Store {
             self.inner.locks.advance_epoch()?;
         }
         report.damages.sort();
+        if options.read_data {
+            let copies = self.check_copies()?;
+            report.bytes += copies.bytes;
+            (report.copies, report.bad_copies) = (copies.copies, copies.bad);
+        }
         Ok(checked)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use hd_actors::chunk_store::users::{self, Users};
 use hd_dag::{StoreLinks, StoreTrees};
-use hd_store::{Damage, Repaired, Store, VerifyOptions, VerifyReport};
+use hd_store::{BadCopy, Damage, Repaired, Store, VerifyOptions, VerifyReport};
 use serde_json::{Value, json};
 
 use super::{failed, open};
@@ -46,11 +46,7 @@ pub(super) fn run(read_data: bool, repair: bool, output: Output) -> Outcome {
         }
         output.data(&text)?;
     }
-    Ok(if report.damages.is_empty() {
-        0
-    } else {
-        DAMAGED
-    })
+    Ok(if report.is_clean() { 0 } else { DAMAGED })
 }
 
 fn check(store: &Store, read_data: bool, repair: bool) -> hd_store::Result<Repaired> {
@@ -111,9 +107,12 @@ fn verify_json(report: &VerifyReport, users: &Users) -> Value {
             "has_good_copy": damage.has_good_copy,
         })
     };
+    let bad_copy = |copy: &BadCopy| json!({"id": copy.id.to_string(), "made_anew": copy.made_anew});
     json!({
         "schema": 1,
-        "clean": report.damages.is_empty(),
+        "clean": report.is_clean(),
+        "copies": report.copies,
+        "bad_copies": report.bad_copies.iter().map(bad_copy).collect::<Vec<_>>(),
         "records": report.records,
         "objects": report.objects,
         "bytes": report.bytes,
@@ -151,16 +150,37 @@ fn verify_text(report: &VerifyReport, users: &Users, style: Style) -> String {
             damage.reason
         ));
     }
+    for copy in &report.bad_copies {
+        let then = if copy.made_anew {
+            "removed and made anew"
+        } else {
+            "removed"
+        };
+        text.push_str(&format!(
+            "{} raw copy of {}: {then}\n",
+            style.paint(Tint::Bad, "damaged"),
+            copy.id
+        ));
+    }
+    let copies = match report.copies {
+        0 => String::new(),
+        some => format!(
+            " and {}",
+            plural(some, "raw copy").replace("copys", "copies")
+        ),
+    };
     let read = format!(
-        "{} in {}",
+        "{}{copies} in {}",
         plural(report.objects, "object"),
         bytes(report.bytes)
     );
-    if report.damages.is_empty() {
+    if report.is_clean() {
         text.push_str(&format!(
             "{}: read {read}\n",
             style.paint(Tint::Good, "clean")
         ));
+    } else if report.damages.is_empty() {
+        text.push_str(&format!("nothing is lost of {read}\n"));
     } else {
         let damages = plural(report.damages.len() as u64, "damage");
         text.push_str(&format!(

@@ -38,11 +38,11 @@ impl Room {
 }
 
 /// A file of the pool.
-struct Kept {
+pub(super) struct Kept {
     modified: SystemTime,
     bytes: u64,
-    path: PathBuf,
-    name: String,
+    pub(super) path: PathBuf,
+    pub(super) name: String,
 }
 
 impl Pool {
@@ -122,7 +122,7 @@ impl Store {
     }
 }
 
-fn kept(dir: &Path) -> Result<Vec<Kept>> {
+pub(super) fn kept(dir: &Path) -> Result<Vec<Kept>> {
     let mut kept = Vec::new();
     for part in names_in(dir)? {
         let part = dir.join(part);

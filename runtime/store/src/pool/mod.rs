@@ -10,6 +10,7 @@
 //! is not looked at any more but removed. Removing a copy is safe at any
 //! time: who has it open reads on, and who opens it next does without.
 
+mod check;
 mod evict;
 mod fill;
 
@@ -20,6 +21,7 @@ use std::sync::Mutex;
 use crate::durable::{Durability, make_private_dir, names_in, replace};
 use crate::segment::lock;
 use crate::{Error, Id, Result, Store};
+pub use check::BadCopy;
 use evict::Room;
 
 /// What the kernel calls the time since it was started.
