@@ -5,17 +5,18 @@
 //! opaque directory by an extended attribute (kernel documentation, overlayfs.rst); both become
 //! entries of the layer, and everything else overlayfs notes for itself is dropped.
 
+mod stored;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use hd_dag::{Entry, Meta, Name, Target, TreePath};
-use hd_store::{Store, Writer, ingest_files};
+use hd_store::{Store, Writer};
 
 use hd_dag::Kind;
 
@@ -23,6 +24,7 @@ use crate::attr::kind_of_mode;
 use crate::composite::{Composite, Owner};
 use crate::error::ProjectionError;
 use crate::lower::Source;
+use stored::{Blob, Walk, ingest};
 
 /// Longest list of names, and longest value, of extended attributes (`XATTR_LIST_MAX`).
 const XATTR_MAX: usize = 64 * 1024;
@@ -77,28 +79,15 @@ pub fn capture(
     writer: &mut Writer,
     rules: &CaptureRules<'_>,
 ) -> Result<Vec<Captured>, ProjectionError> {
-    let mut found = Vec::new();
-    let mut pending = vec![(TreePath::root(), upper.to_path_buf())];
-    while let Some((path, host)) = pending.pop() {
-        for below in read_dir(&path, &host, rules)? {
-            if matches!(below.what, What::Dir { .. }) {
-                pending.push((below.path.clone(), below.host.clone()));
-            }
-            found.push(below);
-        }
-    }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    let blobs = ingest(store, writer, &found)?;
-    let groups = link_groups(&found);
-    let mut entries = Vec::with_capacity(found.len());
-    for (at, item) in found.into_iter().enumerate() {
-        entries.push(Captured {
-            entry: entry_of(&item, blobs.get(&at), &groups),
-            path: item.path,
-            mtime_ns: item.mtime_ns,
-        });
-    }
-    without_unchanged(entries, rules.lower)
+    let mut found = ingest(store, writer, Walk::new(upper, rules))?;
+    found.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
+    let groups = link_groups(found.iter().map(|(item, _)| item));
+    let entries = found.into_iter().map(|(item, blob)| Captured {
+        entry: entry_of(&item, blob.as_ref(), &groups),
+        path: item.path,
+        mtime_ns: item.mtime_ns,
+    });
+    without_unchanged(entries.collect(), rules.lower)
 }
 
 fn read_dir(
@@ -120,6 +109,8 @@ fn read_dir(
             found.push(item);
         }
     }
+    // Files that lie together are stored together.
+    found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
 
@@ -238,39 +229,7 @@ fn read_xattrs(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
     Ok(xattrs)
 }
 
-fn ingest(
-    store: &Store,
-    writer: &mut Writer,
-    found: &[Found],
-) -> Result<HashMap<usize, (hd_store::Id, u64)>, ProjectionError> {
-    let files = found
-        .iter()
-        .enumerate()
-        .filter(|(_, item)| matches!(item.what, What::File { .. }))
-        .map(|(at, item)| {
-            let host = item.host.clone();
-            (at, move || -> io::Result<OwnedFd> {
-                Ok(File::open(host)?.into())
-            })
-        });
-    let mut blobs = HashMap::new();
-    let mut first_error = None;
-    ingest_files(store, writer, files, &mut |at, outcome| match outcome {
-        Ok(stored) => {
-            blobs.insert(at, (stored.id, stored.size));
-        }
-        Err(error) => {
-            first_error.get_or_insert((at, error));
-        }
-    })
-    .map_err(|e| failed(&TreePath::root(), io::Error::other(e)))?;
-    match first_error {
-        Some((at, error)) => Err(failed(&found[at].path, error)),
-        None => Ok(blobs),
-    }
-}
-
-fn link_groups(found: &[Found]) -> HashMap<(u64, u64), u64> {
+fn link_groups<'f>(found: impl Iterator<Item = &'f Found>) -> HashMap<(u64, u64), u64> {
     let mut groups: HashMap<(u64, u64), u64> = HashMap::new();
     for item in found {
         if let What::File { inode: Some(inode) } = item.what {
@@ -282,11 +241,7 @@ fn link_groups(found: &[Found]) -> HashMap<(u64, u64), u64> {
     groups
 }
 
-fn entry_of(
-    item: &Found,
-    blob: Option<&(hd_store::Id, u64)>,
-    groups: &HashMap<(u64, u64), u64>,
-) -> Entry {
+fn entry_of(item: &Found, blob: Option<&Blob>, groups: &HashMap<(u64, u64), u64>) -> Entry {
     match &item.what {
         What::Entry(target) => Entry {
             meta: item.meta.clone(),
