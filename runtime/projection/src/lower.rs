@@ -1,6 +1,7 @@
 //! The small trait behind which every read-only lower stands.
 
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use hd_dag::{Entry, TreePath};
 use hd_store::Id;
@@ -11,7 +12,7 @@ use crate::attr::Attr;
 use crate::error::ProjectionError;
 
 /// Where the content of a node comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// An entry of a content-addressed tree; `times` is the node's own times node (directories).
     Tree {
@@ -55,6 +56,31 @@ pub struct Node {
     pub source: Source,
     /// Whether what is read below counts as an observation.
     pub observed: bool,
+}
+
+/// Age of a host file's last change from which its stamp tells each further change: a clock may stand still for some
+/// milliseconds, and file systems of others may round to seconds.
+const SETTLED: Duration = Duration::from_secs(3);
+
+impl Node {
+    /// Tells whether another node shows the same in every way.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.path == other.path && self.attr == other.attr && self.source == other.source
+    }
+
+    /// Tells whether whatever is the same as it has its content too: a file of a tree does, one of the host when it
+    /// was left alone for a while.
+    pub(crate) fn keeps_its_content(&self) -> bool {
+        if self.attr.kind != Kind::Regular || self.attr.link_group.is_some() {
+            return false;
+        }
+        let Source::Host { stamp, .. } = &self.source else {
+            return true;
+        };
+        let changed = Duration::from_nanos(u64::try_from(stamp.ctime_ns).unwrap_or(u64::MAX));
+        let changed = SystemTime::UNIX_EPOCH.checked_add(changed);
+        changed.is_some_and(|at| at.elapsed().is_ok_and(|age| age >= SETTLED))
+    }
 }
 
 /// One name of a directory listing.

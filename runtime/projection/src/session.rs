@@ -9,7 +9,7 @@ use fuser::{Config, Filesystem, Notifier, Session, SessionACL};
 use hd_store::{Pool, Store};
 
 use crate::error::ProjectionError;
-use crate::fuse::ProjectedFs;
+use crate::fuse::{Many, ProjectedFs};
 use crate::lower::Lower;
 use crate::objects::{Counts, Objects, pair};
 use crate::recorder::Recorder;
@@ -85,6 +85,18 @@ pub fn serve<L: Lower>(
         push.start(name, notifier)
     };
     run(device, fs, &options.name, options.threads, beside)
+}
+
+/// Starts to answer the requests for lowers that come and go, each a directory below the root of the mount.
+pub fn serve_many<L: Lower>(
+    device: OwnedFd,
+    (name, threads): (&str, usize),
+) -> Result<(Served, Many<L>), ProjectionError> {
+    let (fs, push, many) = ProjectedFs::of_many();
+    let served = run(device, fs, name, threads, |name, notifier| {
+        push.start(name, notifier)
+    })?;
+    Ok((served, many))
 }
 
 /// Starts to answer the requests for objects of a store that arrive on `device`, filling its pool

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 use hd_dag::{NodeCache, Rooted, StoreTrees};
-use hd_projection::{Composite, Recorder, ServeOptions, serve};
+use hd_projection::{Composite, Many, Recorder, ServeOptions, Served, serve, serve_many};
 use hd_store::{Id, Store};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags};
 
@@ -35,6 +35,7 @@ pub(crate) fn main(args: &[&str]) -> Result<(), Failure> {
     let images = Images::new(&store, &nodes, rooted)?;
     println!("ready");
     let mut recorders: Vec<Arc<Recorder>> = Vec::new();
+    let mut again = Again::default();
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let mut words = line.split(' ');
@@ -74,10 +75,41 @@ pub(crate) fn main(args: &[&str]) -> Result<(), Failure> {
                 let _ = serve(device, lower, options)?;
                 println!("mounted");
             }
+            (Some("again"), Some(at)) => {
+                let lower = Composite::new(store.clone(), nodes.clone(), rooted, Vec::new());
+                println!("{}", again.show(Path::new(at), lower)?);
+            }
             _ => return Err(format!("the server does not know `{line}`").into()),
         }
     }
     Ok(())
+}
+
+/// Traced views that follow each other in one mount.
+#[derive(Default)]
+struct Again {
+    mounted: Option<(Many<Composite>, Served)>,
+    shown: usize,
+}
+
+impl Again {
+    /// Shows the tree once more; gives the name of its directory in the mount.
+    fn show(&mut self, at: &Path, lower: Composite) -> Result<String, Failure> {
+        if self.mounted.is_none() {
+            let (served, many) = serve_many(mount_fuse(at)?, ("again", THREADS))?;
+            self.mounted = Some((many, served));
+        }
+        let Some((many, _)) = &self.mounted else {
+            return Err("no mount".into());
+        };
+        if self.shown > 0 {
+            many.end(&format!("run-{}", self.shown));
+        }
+        self.shown += 1;
+        let name = format!("run-{}", self.shown);
+        many.show(&name, lower, Some(Arc::default()))?;
+        Ok(name)
+    }
 }
 
 /// Mounts FUSE as the sandbox does; the device answers only when it is served.

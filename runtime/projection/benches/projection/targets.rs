@@ -21,11 +21,14 @@ pub(crate) enum Target {
     Lower,
     View,
     Image,
+    /// In a mount of its own, as for the first step that runs.
     Traced,
+    /// Beside earlier ones in one mount, as for a step that runs once more.
+    Again,
 }
 
 impl Target {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Ext4,
         Self::Overlay,
         Self::FuseOverlayfs,
@@ -33,6 +36,7 @@ impl Target {
         Self::View,
         Self::Image,
         Self::Traced,
+        Self::Again,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -44,6 +48,7 @@ impl Target {
             Self::View => "hd view",
             Self::Image => "hd image, all copies",
             Self::Traced => "hd traced, fresh",
+            Self::Again => "hd traced, again",
         }
     }
 
@@ -51,7 +56,9 @@ impl Target {
     pub(crate) fn peer(self) -> Self {
         match self {
             Self::Ext4 | Self::Overlay | Self::Lower => Self::Ext4,
-            Self::FuseOverlayfs | Self::View | Self::Image | Self::Traced => Self::Overlay,
+            Self::FuseOverlayfs | Self::View | Self::Image | Self::Traced | Self::Again => {
+                Self::Overlay
+            }
         }
     }
 }
@@ -76,6 +83,7 @@ pub(crate) struct Set {
     pub(crate) server: RefCell<Server>,
     has_fuse_overlayfs: bool,
     traced: RefCell<Option<Overlay>>,
+    again: RefCell<Option<Overlay>>,
     image: ImageView,
     _mounts: Vec<Overlay>,
 }
@@ -105,6 +113,7 @@ impl Set {
             server: RefCell::new(server),
             has_fuse_overlayfs,
             traced: RefCell::default(),
+            again: RefCell::default(),
             image,
             _mounts: mounts,
         })
@@ -139,6 +148,16 @@ impl Set {
                 let overlay = Overlay::over(&lower, &self.scratch.join("traced"))?.owning(lower);
                 let path = overlay.merged.clone();
                 *self.traced.borrow_mut() = Some(overlay);
+                path
+            }
+            Target::Again => {
+                *self.again.borrow_mut() = None;
+                let lower = made(&self.scratch.join("again-lower"))?;
+                let ask = format!("again {}", lower.display());
+                let lower = lower.join(self.server.borrow_mut().ask(&ask)?);
+                let overlay = Overlay::over(&lower, &self.scratch.join("again"))?;
+                let path = overlay.merged.clone();
+                *self.again.borrow_mut() = Some(overlay);
                 path
             }
         })

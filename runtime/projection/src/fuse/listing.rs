@@ -11,8 +11,9 @@ use hd_dag::trace::list_digest;
 
 use super::answer::{file_attr, nothing};
 use super::inodes::{Inode, Listing};
-use super::push::{BYTES_MAX, FILE_MAX, FILES_MAX, Job};
+use super::push::{BYTES_MAX, FILE_MAX, FILES_MAX, Push};
 use super::scan::{Class, Scans, class};
+use super::view::View;
 use super::{FOREVER, ProjectedFs, to_errno};
 use crate::lower::Lower;
 use crate::world;
@@ -22,23 +23,20 @@ const GROUP: usize = 16;
 /// Offsets of "." and ".." come first.
 const DOTS: usize = 2;
 
-/// Files to push, with their numbers.
-pub(super) type Files = Vec<(u64, Arc<Inode>)>;
-
 /// What follows from a page.
-pub(super) struct Page {
+pub(super) struct Page<L> {
     /// Files that the process will read.
-    pub(super) files: Files,
+    pub(super) files: Vec<Arc<Inode<L>>>,
     /// Whether the kernel has taken in all pages before: then they may be pushed before this
     /// one, the empty last, is sent. Else they follow it.
     pub(super) ended: bool,
 }
 
 /// A directory being shown to a process.
-struct Showing<'a> {
+struct Showing<'a, L> {
     process: u32,
-    number: INodeNo,
-    dir: &'a Inode,
+    dir: &'a Inode<L>,
+    view: &'a View<L>,
     listing: &'a Listing,
 }
 
@@ -50,12 +48,13 @@ impl<L: Lower> ProjectedFs<L> {
         number: INodeNo,
         offset: u64,
         reply: &mut ReplyDirectoryPlus,
-    ) -> Result<Page, Errno> {
+    ) -> Result<Page<L>, Errno> {
         let dir = self.inode(number)?;
-        let listing = self.listing(&dir)?;
+        let view = dir.view().ok_or(Errno::ENOTDIR)?;
+        let listing = self.listing(&dir, view)?;
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
         if offset == 0 {
-            self.learn_listing(process, number.0, &dir, &listing);
+            self.learn_listing(process, &dir, view, &listing);
         }
         let attr = file_attr(number.0, &nothing(Kind::Dir));
         for (at, dot) in [".", ".."].iter().enumerate().skip(offset.min(DOTS)) {
@@ -72,20 +71,20 @@ impl<L: Lower> ProjectedFs<L> {
         let ended = start >= listing.names.len();
         let showing = Showing {
             process,
-            number,
             dir: &dir,
+            view,
             listing: &listing,
         };
         let shown = self.fill(&showing, start, reply)?;
         let names = if ended { 0..start } else { start..shown };
-        let files = self.to_push(process, number.0, &listing, names);
+        let files = self.to_push(&showing, names);
         Ok(Page { files, ended })
     }
 
     /// Adds entries until the page is full; gives the position after the last.
     fn fill(
         &self,
-        showing: &Showing<'_>,
+        showing: &Showing<'_, L>,
         start: usize,
         reply: &mut ReplyDirectoryPlus,
     ) -> Result<usize, Errno> {
@@ -94,7 +93,7 @@ impl<L: Lower> ProjectedFs<L> {
         while at < total {
             // Foretold in small groups: a page holds few, and what was foretold counts as given.
             let group = at..total.min(at + GROUP);
-            let foretold = self.foretold(showing.process, showing.number.0, group);
+            let foretold = self.foretold(showing, group);
             for foretold in foretold {
                 if self.show(showing, at, foretold, reply)? {
                     return Ok(at);
@@ -108,65 +107,64 @@ impl<L: Lower> ProjectedFs<L> {
     /// Adds one entry; says whether the page was full before it.
     fn show(
         &self,
-        showing: &Showing<'_>,
+        showing: &Showing<'_, L>,
         at: usize,
         foretold: bool,
         reply: &mut ReplyDirectoryPlus,
     ) -> Result<bool, Errno> {
-        let (number, dir) = (showing.number, showing.dir);
+        let dir = showing.dir;
         let listed = &showing.listing.names[at];
         let next = at + DOTS + 1;
         let known = self.inodes.known(dir, &listed.name);
         let found = match known {
-            None if foretold || !listed.observed => self.find(number, dir, &listed.name)?,
+            None if foretold || !listed.observed => self.find(dir, &listed.name)?,
             known => known,
         };
-        if let Some((child, inode)) = found {
-            self.learn_size(showing.process, number.0, at, &inode);
-            let attr = file_attr(child, &inode.node.attr);
-            return Ok(add(reply, child, next, &listed.name, FOREVER, &attr));
+        if let Some(inode) = found {
+            learn_size(showing.view, showing.process, dir.number, at, &inode);
+            let attr = file_attr(inode.number, &inode.node.attr);
+            return Ok(add(reply, inode.number, next, &listed.name, FOREVER, &attr));
         }
         // Expired at once, so that the kernel asks, and with that the look-up is observed.
-        let child = showing.listing.numbers[at];
-        let attr = match self.lower.lookup(&dir.node, &listed.name) {
-            Ok(Some(node)) => file_attr(child, &node.attr),
-            Ok(None) | Err(_) => file_attr(child, &nothing(listed.kind)),
+        let (child, attr) = match showing.view.lower.lookup(&dir.node, &listed.name) {
+            Ok(Some(node)) => (self.inodes.reserve(dir, &listed.name, &node), node.attr),
+            Ok(None) | Err(_) => (self.inodes.fresh(), nothing(listed.kind)),
         };
+        let attr = file_attr(child, &attr);
         Ok(add(reply, child, next, &listed.name, Duration::ZERO, &attr))
     }
 
-    fn listing(&self, dir: &Inode) -> Result<Arc<Listing>, Errno> {
+    fn listing(&self, dir: &Inode<L>, view: &View<L>) -> Result<Arc<Listing>, Errno> {
         let list = || {
-            let names = self.lower.list(&dir.node).map_err(to_errno)?;
-            if let (Some(trace), true) = (&self.trace, dir.node.observed) {
+            let names = view.lower.list(&dir.node).map_err(to_errno)?;
+            if let (Some(trace), true) = (&view.trace, dir.node.observed) {
                 let digest = list_digest(world::observed_names(&names));
                 trace.recorder.listed(&dir.node.path, digest);
             }
-            let numbers = names
-                .iter()
-                .map(|listed| self.inodes.reserve(dir, &listed.name, listed.link_group))
-                .collect();
-            Ok(Listing { names, numbers })
+            Ok(Listing { names })
         };
         dir.listing_or(list, || Errno::ENOTDIR)
     }
 
-    fn learn_listing(&self, process: u32, number: u64, dir: &Inode, listing: &Listing) {
+    fn learn_listing(&self, process: u32, dir: &Inode<L>, view: &View<L>, listing: &Listing) {
         let classes: Arc<[Class]> = listing
             .names
             .iter()
             .map(|listed| class(listed.kind, &listed.name))
             .collect();
-        if let Some(trace) = &self.trace {
+        let parent = dir.parent();
+        if let Some(trace) = &view.trace {
             let classes = classes.clone();
-            lock(&trace.lookups).listed(process, dir.parent, number, || classes);
+            lock(&trace.lookups).listed(process, parent, dir.number, || classes);
         }
-        lock(&self.reads).listed(process, dir.parent, number, || classes);
+        lock(&view.reads).listed(process, parent, dir.number, || classes);
     }
 
-    fn foretold(&self, process: u32, dir: u64, names: std::ops::Range<usize>) -> Vec<bool> {
-        match &self.trace {
-            Some(trace) => lock(&trace.lookups).foretell(process, dir, names),
+    fn foretold(&self, showing: &Showing<'_, L>, names: std::ops::Range<usize>) -> Vec<bool> {
+        match &showing.view.trace {
+            Some(trace) => {
+                lock(&trace.lookups).foretell(showing.process, showing.dir.number, names)
+            }
             None => vec![true; names.len()],
         }
     }
@@ -175,72 +173,73 @@ impl<L: Lower> ProjectedFs<L> {
     pub(super) fn learn_lookup(
         &self,
         process: u32,
-        number: u64,
-        dir: &Inode,
+        dir: &Inode<L>,
         name: &[u8],
-        found: Option<&Inode>,
+        found: Option<&Inode<L>>,
     ) {
-        let Some(listing) = dir.listing() else { return };
+        let (Some(view), Some(listing)) = (dir.view(), dir.listing()) else {
+            return;
+        };
         let Some(at) = listing.position(name) else {
             return;
         };
-        if let Some(trace) = &self.trace {
-            lock(&trace.lookups).used(process, number, at);
+        if let Some(trace) = &view.trace {
+            lock(&trace.lookups).used(process, dir.number, at);
         }
         if let Some(inode) = found {
-            self.learn_size(process, number, at, inode);
-        }
-    }
-
-    /// An empty file will not be read, which says nothing of others of its sort.
-    fn learn_size(&self, process: u32, dir: u64, at: usize, inode: &Inode) {
-        if inode.node.attr.size == 0 {
-            lock(&self.reads).give(process, dir, at);
+            learn_size(view, process, dir.number, at, inode);
         }
     }
 
     /// Learns from the first read of a file, and pushes those that will be read after it.
-    pub(super) fn push_after(&self, process: u32, file: &Inode) {
-        let Some(dir) = self.inodes.get(file.parent) else {
+    pub(super) fn push_after(&self, process: u32, file: &Inode<L>) {
+        let Some(dir) = self.inodes.get(file.parent()) else {
             return;
         };
-        let (Some(listing), Some(name)) = (dir.listing(), file.node.path.file_name()) else {
+        let (Some(view), Some(listing), Some(name)) =
+            (dir.view(), dir.listing(), file.node.path.file_name())
+        else {
             return;
         };
         let Some(at) = listing.position(name) else {
             return;
         };
-        lock(&self.reads).used(process, file.parent, at);
+        lock(&view.reads).used(process, dir.number, at);
         let rest = at + 1..listing.names.len();
-        let files = self.to_push(process, file.parent, &listing, rest);
+        let showing = Showing {
+            process,
+            dir: &dir,
+            view,
+            listing: &listing,
+        };
+        let files = self.to_push(&showing, rest);
         if !files.is_empty() {
-            self.pusher.push(Job { files, then: None });
+            self.pusher.push(Push { files, then: None });
         }
     }
 
     /// Gives the files at some positions that the process will read, if the kernel knows them.
     fn to_push(
         &self,
-        process: u32,
-        dir: u64,
-        listing: &Listing,
+        showing: &Showing<'_, L>,
         names: std::ops::Range<usize>,
-    ) -> Files {
-        let mut files = Files::new();
+    ) -> Vec<Arc<Inode<L>>> {
+        let (dir, view) = (showing.dir, showing.view);
+        let mut files = Vec::new();
         let mut bytes = 0;
         for at in names {
-            if listing.names[at].kind != Kind::Regular {
+            let listed = &showing.listing.names[at];
+            if listed.kind != Kind::Regular {
                 continue;
             }
-            let number = listing.numbers[at];
-            let Some(inode) = self.inodes.get(number) else {
+            let Some(inode) = self.inodes.known(dir, &listed.name) else {
                 continue;
             };
             let size = inode.node.attr.size;
             if size == 0 || size > FILE_MAX || !inode.content.is_untouched() {
                 continue;
             }
-            if !lock(&self.reads).foretell(process, dir, at..at + 1)[0] {
+            if !lock(&view.reads).foretell(showing.process, dir.number, at..at + 1)[0] {
                 continue;
             }
             bytes += size;
@@ -249,10 +248,17 @@ impl<L: Lower> ProjectedFs<L> {
             }
             if inode.content.queue() {
                 self.copy(&inode);
-                files.push((number, inode));
+                files.push(inode);
             }
         }
         files
+    }
+}
+
+/// An empty file will not be read, which says nothing of others of its sort.
+fn learn_size<L>(view: &View<L>, process: u32, dir: u64, at: usize, inode: &Inode<L>) {
+    if inode.node.attr.size == 0 {
+        lock(&view.reads).give(process, dir, at);
     }
 }
 

@@ -13,14 +13,16 @@ mod answer;
 mod inodes;
 pub(crate) mod kernel;
 mod listing;
+mod many;
 mod push;
 mod scan;
+mod view;
 mod xattrs;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fuser::{
@@ -33,40 +35,33 @@ use hd_dag::Target;
 
 use answer::absent;
 pub(crate) use answer::{file_attr, nothing};
-use inodes::{Inode, Inodes};
+use inodes::{Inode, Inodes, ROOT};
+pub use many::Many;
+use many::Names;
 pub(crate) use push::PushThread;
-use push::{Job, Pusher};
-use scan::Scans;
+use push::{Push, Pusher};
+use view::View;
 use xattrs::Xattrs;
 
 use crate::error::ProjectionError;
-use crate::lower::{Lower, Node, Source};
+use crate::lower::{Lower, Source};
 use crate::objects::Filler;
 use crate::recorder::Recorder;
-use crate::world;
 
 /// Lifetime of names and attributes in the kernel: as long as the mount lives.
 pub(crate) const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
 /// Largest file of which a raw copy is made as soon as anything of it was read, bytes.
 const COPY_MAX: u64 = 32 << 20;
 
-/// A lower behind the FUSE protocol, traced when it has a recorder.
+/// A lower, or many, behind the FUSE protocol; each is traced when it has a recorder.
 #[derive(Debug)]
 pub(crate) struct ProjectedFs<L> {
-    lower: Arc<L>,
-    trace: Option<Tracing>,
-    inodes: Inodes,
-    xattrs: Xattrs,
-    reads: Mutex<Scans>,
-    pusher: Pusher,
+    inodes: Arc<Inodes<L>>,
+    /// Names below the root, where there are many views.
+    many: Option<Arc<Names<L>>>,
+    xattrs: Arc<Xattrs<L>>,
+    pusher: Pusher<L>,
     filler: Option<Filler>,
-}
-
-/// What a traced view has besides.
-#[derive(Debug)]
-struct Tracing {
-    recorder: Arc<Recorder>,
-    lookups: Mutex<Scans>,
 }
 
 impl<L: Lower> ProjectedFs<L> {
@@ -77,67 +72,69 @@ impl<L: Lower> ProjectedFs<L> {
         filler: Option<Filler>,
     ) -> Result<(Self, PushThread<L>), ProjectionError> {
         let lower = Arc::new(lower);
-        let (pusher, thread) = push::pair(lower.clone());
+        let (pusher, thread) = push::pair();
+        let xattrs = Xattrs::new(xattrs::ASKED_OF_ONE);
+        xattrs.add(&lower)?;
         let fs = Self {
-            inodes: Inodes::new(lower.root()?),
-            lower,
-            trace: recorder.map(|recorder| Tracing {
-                recorder,
-                lookups: Mutex::new(Scans::cautious()),
-            }),
-            xattrs: Xattrs::default(),
-            reads: Mutex::new(Scans::bold()),
+            inodes: Arc::new(Inodes::of(Arc::new(View::new(lower, recorder)))?),
+            many: None,
+            xattrs: Arc::new(xattrs),
             pusher,
             filler,
         };
         Ok((fs, thread))
     }
 
-    fn inode(&self, number: INodeNo) -> Result<Arc<Inode>, Errno> {
+    /// Prepares to serve lowers that come and go, each a directory below the root.
+    pub(crate) fn of_many() -> (Self, PushThread<L>, Many<L>) {
+        let (pusher, thread) = push::pair();
+        let (inodes, xattrs) = (
+            Arc::new(Inodes::of_many()),
+            Arc::new(Xattrs::new(xattrs::ASKED_OF_MANY)),
+        );
+        let many = Many::new(inodes.clone(), xattrs.clone(), pusher.clone());
+        let fs = Self {
+            inodes,
+            many: Some(many.names()),
+            xattrs,
+            pusher,
+            filler: None,
+        };
+        (fs, thread, many)
+    }
+
+    fn inode(&self, number: INodeNo) -> Result<Arc<Inode<L>>, Errno> {
         self.inodes.get(number.0).ok_or(Errno::ESTALE)
     }
 
     /// Looks a name up and records it.
-    fn find(
-        &self,
-        parent: INodeNo,
-        dir: &Inode,
-        name: &[u8],
-    ) -> Result<Option<(u64, Arc<Inode>)>, Errno> {
+    fn find(&self, dir: &Inode<L>, name: &[u8]) -> Result<Option<Arc<Inode<L>>>, Errno> {
         if let Some(known) = self.inodes.known(dir, name) {
             return Ok(Some(known));
         }
-        let found = self.lower.lookup(&dir.node, name).map_err(to_errno)?;
-        self.record_lookup(&dir.node, name, found.as_ref())?;
-        Ok(found.map(|node| self.inodes.number(parent.0, dir, name, node)))
+        let view = dir.view().ok_or(Errno::ENOTDIR)?;
+        let found = view.lower.lookup(&dir.node, name).map_err(to_errno)?;
+        view.record_lookup(&dir.node, name, found.as_ref())?;
+        Ok(found.and_then(|node| self.inodes.number(dir, name, node)))
     }
 
     fn look_up(&self, process: u32, parent: INodeNo, name: &[u8]) -> Result<FileAttr, Errno> {
+        if let Some(names) = self.many.as_ref().filter(|_| parent.0 == ROOT) {
+            // Not to be remembered as absent: it may come.
+            let root = names.get(name).ok_or(Errno::ENOENT)?;
+            return Ok(file_attr(root.number, &root.node.attr));
+        }
         let dir = self.inode(parent)?;
-        let found = self.find(parent, &dir, name)?;
-        let inode = found.as_ref().map(|(_, inode)| &**inode);
-        self.learn_lookup(process, parent.0, &dir, name, inode);
-        let Some((number, inode)) = found else {
+        let found = self.find(&dir, name)?;
+        self.learn_lookup(process, &dir, name, found.as_deref());
+        let Some(inode) = found else {
             return Ok(absent());
         };
-        Ok(file_attr(number, &inode.node.attr))
-    }
-
-    fn record_lookup(&self, dir: &Node, name: &[u8], found: Option<&Node>) -> Result<(), Errno> {
-        let Some(trace) = &self.trace else {
-            return Ok(());
-        };
-        let observed =
-            found.map_or_else(|| world::observes_absence(dir, name), |node| node.observed);
-        if observed {
-            let path = world::child_path(dir, name).map_err(to_errno)?;
-            trace.recorder.looked_up(&path, world::seen(dir, found));
-        }
-        Ok(())
+        Ok(file_attr(inode.number, &inode.node.attr))
     }
 
     /// Wishes for a raw copy of a file that is read or will be.
-    fn copy(&self, inode: &Inode) {
+    fn copy(&self, inode: &Inode<L>) {
         if let (Some(filler), Source::Tree { entry, .. }) = (&self.filler, &inode.node.source)
             && let Target::Regular { blob, size, .. } = &entry.target
             && (1..=COPY_MAX).contains(size)
@@ -146,11 +143,12 @@ impl<L: Lower> ProjectedFs<L> {
         }
     }
 
-    fn read_file(&self, inode: &Inode, offset: u64, size: u32) -> Result<Vec<u8>, Errno> {
+    fn read_file(&self, inode: &Inode<L>, offset: u64, size: u32) -> Result<Vec<u8>, Errno> {
         if inode.content.asked() {
             self.copy(inode);
         }
-        self.lower
+        let lower = inode.lower().ok_or(Errno::EISDIR)?;
+        lower
             .read(&inode.node, offset, size as usize)
             .map_err(to_errno)
     }
@@ -184,9 +182,9 @@ impl<L: Lower> Filesystem for ProjectedFs<L> {
 
     fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
         match guarded(|| {
-            self.lower
-                .read_link(&self.inode(ino)?.node)
-                .map_err(to_errno)
+            let inode = self.inode(ino)?;
+            let lower = inode.lower().ok_or(Errno::EINVAL)?;
+            lower.read_link(&inode.node).map_err(to_errno)
         }) {
             Ok(target) => reply.data(&target),
             Err(errno) => reply.error(errno),
@@ -249,7 +247,7 @@ impl<L: Lower> Filesystem for ProjectedFs<L> {
                     reply.ok();
                 }
                 let files = page.files;
-                self.pusher.push(Job { files, then });
+                self.pusher.push(Push { files, then });
             }
             Err(errno) => reply.error(errno),
         }
@@ -260,22 +258,25 @@ impl<L: Lower> Filesystem for ProjectedFs<L> {
     }
 
     fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        if self.xattrs.are_absent(&self.lower) {
+        if self.xattrs.are_absent() {
             return reply.error(Errno::ENOSYS);
         }
         let value = guarded(|| {
             let inode = self.inode(ino)?;
-            self.lower
-                .xattr(&inode.node, name.as_bytes())
-                .ok_or(Errno::ENODATA)
+            let value = inode
+                .lower()
+                .and_then(|lower| lower.xattr(&inode.node, name.as_bytes()));
+            value.ok_or(Errno::ENODATA)
         });
         reply_xattr(value, size, reply);
     }
 
     fn listxattr(&self, _req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
         let names = guarded(|| {
-            let names = self.lower.xattrs(&self.inode(ino)?.node);
+            let inode = self.inode(ino)?;
+            let names = inode.lower().map(|lower| lower.xattrs(&inode.node));
             Ok(names
+                .unwrap_or_default()
                 .into_iter()
                 .flat_map(|name| name.into_iter().chain([0]))
                 .collect())

@@ -4,13 +4,14 @@
 //! This happens on a thread of its own, never on one that answers requests: the kernel may hold a
 //! page of the file locked until a read of it is answered.
 
+use std::ffi::OsStr;
 use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use fuser::{INodeNo, Notifier, ReplyDirectoryPlus};
 
-use super::inodes::Inode;
+use super::inodes::{Inode, ROOT};
 use crate::error::ProjectionError;
 use crate::lower::Lower;
 
@@ -22,48 +23,63 @@ pub(super) const BYTES_MAX: u64 = 1 << 20;
 /// Pushes that may wait; beyond, files are left to be asked for.
 const WAITING_MAX: usize = 16;
 
+/// What the kernel is told without having asked.
+enum Job<L> {
+    Push(Push<L>),
+    /// A name below the root is not there any more.
+    Gone(String),
+}
+
 /// Files to push, and an answer that may go out only after them.
-pub(super) struct Job {
-    pub(super) files: Vec<(u64, Arc<Inode>)>,
+pub(super) struct Push<L> {
+    pub(super) files: Vec<Arc<Inode<L>>>,
     pub(super) then: Option<ReplyDirectoryPlus>,
 }
 
 /// Where jobs go.
 #[derive(Debug)]
-pub(super) struct Pusher {
-    jobs: Sender<Job>,
+pub(super) struct Pusher<L> {
+    jobs: Sender<Job<L>>,
+}
+
+impl<L> Clone for Pusher<L> {
+    fn clone(&self) -> Self {
+        let jobs = self.jobs.clone();
+        Self { jobs }
+    }
 }
 
 /// The other end, waiting for a session to push into.
 #[derive(Debug)]
 pub(crate) struct PushThread<L> {
-    jobs: Receiver<Job>,
-    lower: Arc<L>,
+    jobs: Receiver<Job<L>>,
 }
 
 /// Makes both ends.
-pub(super) fn pair<L: Lower>(lower: Arc<L>) -> (Pusher, PushThread<L>) {
+pub(super) fn pair<L>() -> (Pusher<L>, PushThread<L>) {
     let (jobs, incoming) = bounded(WAITING_MAX);
-    let thread = PushThread {
-        jobs: incoming,
-        lower,
-    };
-    (Pusher { jobs }, thread)
+    (Pusher { jobs }, PushThread { jobs: incoming })
 }
 
-impl Pusher {
-    /// Hands a job over; when too many wait its files stay to be asked for, and its answer goes
-    /// out at once.
-    pub(super) fn push(&self, job: Job) {
-        if let Err(refused) = self.jobs.try_send(job) {
-            let job = refused.into_inner();
-            for (_, file) in &job.files {
+impl<L> Pusher<L> {
+    /// Hands files over; when too many wait they stay to be asked for, and their answer goes out at once.
+    pub(super) fn push(&self, push: Push<L>) {
+        if let Err(refused) = self.jobs.try_send(Job::Push(push))
+            && let Job::Push(push) = refused.into_inner()
+        {
+            for file in &push.files {
                 file.content.leave();
             }
-            if let Some(reply) = job.then {
+            if let Some(reply) = push.then {
                 reply.ok();
             }
         }
+    }
+
+    /// Has a name below the root forgotten, with all below it. Waits while too much else is to be told.
+    pub(super) fn gone(&self, name: &str) {
+        // Without a session nothing is remembered.
+        let _ = self.jobs.send(Job::Gone(name.to_owned()));
     }
 }
 
@@ -82,23 +98,35 @@ impl<L: Lower> PushThread<L> {
 
     fn run(self, notifier: &Notifier) {
         for job in self.jobs {
-            for (number, file) in &job.files {
-                if !file.content.take() {
-                    continue;
-                }
-                let size = usize::try_from(file.node.attr.size).unwrap_or(usize::MAX);
-                // A failure here is found again, and told, when the file itself is read.
-                let Ok(bytes) = self.lower.read(&file.node, 0, size) else {
-                    continue;
-                };
-                // A file of the host may have become shorter; the kernel must ask for it then.
-                if bytes.len() != size || notifier.store(INodeNo(*number), 0, &bytes).is_err() {
-                    continue;
+            match job {
+                Job::Push(push) => push.send(notifier),
+                Job::Gone(name) => {
+                    // The kernel may never have looked it up.
+                    let _ = notifier.inval_entry(INodeNo(ROOT), OsStr::new(&name));
                 }
             }
-            if let Some(reply) = job.then {
-                reply.ok();
+        }
+    }
+}
+
+impl<L: Lower> Push<L> {
+    fn send(self, notifier: &Notifier) {
+        for file in &self.files {
+            let Some(lower) = file.lower().filter(|_| file.content.take()) else {
+                continue;
+            };
+            let size = usize::try_from(file.node.attr.size).unwrap_or(usize::MAX);
+            // A failure here is found again, and told, when the file itself is read.
+            let Ok(bytes) = lower.read(&file.node, 0, size) else {
+                continue;
+            };
+            // A file of the host may have become shorter; the kernel must ask for it then.
+            if bytes.len() == size {
+                let _ = notifier.store(INodeNo(file.number), 0, &bytes);
             }
+        }
+        if let Some(reply) = self.then {
+            reply.ok();
         }
     }
 }

@@ -1,50 +1,119 @@
-//! Finds out whether a lower has extended attributes at all.
+//! Finds out whether what a mount shows has extended attributes at all.
 //!
 //! overlayfs asks for one of every file it looks up, and the kernel keeps no such answer. ENOSYS
-//! is the one answer that ends the questions, so it must be true of the whole lower. That is
-//! found out in the background, once enough was asked to make it worth the while.
+//! is the one answer that ends the questions, for good and for the whole mount, so it must be true of every
+//! lower shown in it, also of those to come. That is found out in the background, once enough was asked to
+//! make it worth the while.
+//!
+//! A program can tell: it is told ENODATA before and EOPNOTSUPP after. So a mount that lasts waits for a view of
+//! which so much is asked that it counts; what runs beside and after small ones is told the same each time.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 
+use crate::error::ProjectionError;
 use crate::lower::Lower;
 
-/// Questions before the lower is searched.
-const ASKED_MIN: u32 = 64;
+/// Questions before the lower of a mount that shows only one is searched.
+pub(super) const ASKED_OF_ONE: u32 = 64;
+/// Questions about one of many before all are searched.
+pub(super) const ASKED_OF_MANY: u32 = 4096;
 
-/// The state when nothing has an attribute; 0 while that is not known.
+/// The state when nothing has an attribute, and when something has; 0 while that is not known.
 const ABSENT: u8 = 1;
+const PRESENT: u8 = 2;
 
-/// What is known of the attributes of one lower.
-#[derive(Debug, Default)]
-pub(super) struct Xattrs {
+/// What is known of the attributes of all lowers of a mount.
+#[derive(Debug)]
+pub(super) struct Xattrs<L> {
     asked: AtomicU32,
-    state: Arc<AtomicU8>,
+    asked_min: u32,
+    known: Arc<Known<L>>,
 }
 
-impl Xattrs {
-    /// Counts a question; says whether nothing in the lower has an attribute.
-    pub(super) fn are_absent<L: Lower>(&self, lower: &Arc<L>) -> bool {
-        if self.state.load(Ordering::Relaxed) == ABSENT {
+#[derive(Debug)]
+struct Known<L> {
+    state: AtomicU8,
+    unsearched: Mutex<Vec<Weak<L>>>,
+}
+
+impl<L: Lower> Xattrs<L> {
+    /// Knows nothing of no lowers; they are searched after so many questions since one was added.
+    pub(super) fn new(asked_min: u32) -> Self {
+        Self {
+            asked: AtomicU32::new(0),
+            asked_min,
+            known: Arc::new(Known {
+                state: AtomicU8::new(0),
+                unsearched: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Takes a lower in; false when it has attributes and the kernel asks for none any more.
+    pub(super) fn add(&self, lower: &Arc<L>) -> Result<bool, ProjectionError> {
+        let mut unsearched = self.known.unsearched();
+        match self.known.state.load(Ordering::Relaxed) {
+            ABSENT => return Ok(lower.has_xattrs(&|| false)? == Some(false)),
+            PRESENT => {}
+            _ => {
+                unsearched.retain(|lower| lower.strong_count() > 0);
+                unsearched.push(Arc::downgrade(lower));
+                self.asked.store(0, Ordering::Relaxed);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Counts a question; says whether nothing in any lower has an attribute.
+    pub(super) fn are_absent(&self) -> bool {
+        if self.known.state.load(Ordering::Relaxed) == ABSENT {
             return true;
         }
-        if self.asked.fetch_add(1, Ordering::Relaxed) + 1 == ASKED_MIN {
-            self.search(lower.clone());
+        if self.asked.fetch_add(1, Ordering::Relaxed) + 1 == self.asked_min {
+            let known = Arc::downgrade(&self.known);
+            // Without the thread every question is answered by itself, which is slower, not wrong.
+            let _ = thread::Builder::new()
+                .name("xattrs".into())
+                .spawn(move || search(&known));
         }
         false
     }
+}
 
-    fn search<L: Lower>(&self, lower: Arc<L>) {
-        let state = Arc::downgrade(&self.state);
-        let search = move || {
-            // A view that is gone needs no answer.
-            let found = lower.has_xattrs(&|| state.strong_count() == 0);
-            if let (Ok(Some(false)), Some(state)) = (found, state.upgrade()) {
-                state.store(ABSENT, Ordering::Relaxed);
-            }
+impl<L> Known<L> {
+    fn unsearched(&self) -> MutexGuard<'_, Vec<Weak<L>>> {
+        self.unsearched
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a lower to search; with none left nothing has an attribute.
+    fn next(&self) -> Option<Weak<L>> {
+        let mut unsearched = self.unsearched();
+        let next = unsearched.pop();
+        if next.is_none() && self.state.load(Ordering::Relaxed) != PRESENT {
+            self.state.store(ABSENT, Ordering::Relaxed);
+        }
+        next
+    }
+}
+
+fn search<L: Lower>(known: &Weak<Known<L>>) {
+    while let Some(lower) = known.upgrade().and_then(|known| known.next()) {
+        // A lower that is gone, as a mount that is gone, needs no answer.
+        let Some(lower) = lower.upgrade() else {
+            continue;
         };
-        // Without the thread every question is answered by itself, which is slower, not wrong.
-        let _ = thread::Builder::new().name("xattrs".into()).spawn(search);
+        let found = lower.has_xattrs(&|| known.strong_count() == 0);
+        if !matches!(found, Ok(Some(false))) {
+            if let Some(known) = known.upgrade() {
+                let mut unsearched = known.unsearched();
+                known.state.store(PRESENT, Ordering::Relaxed);
+                unsearched.clear();
+            }
+            return;
+        }
     }
 }

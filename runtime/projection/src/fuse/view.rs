@@ -1,0 +1,62 @@
+//! One lower as it is shown: what was observed of it, and what was learned of its readers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use fuser::Errno;
+
+use super::scan::Scans;
+use super::to_errno;
+use crate::lower::{Lower, Node};
+use crate::recorder::Recorder;
+use crate::world;
+
+/// A lower with all that belongs to one showing of it.
+#[derive(Debug)]
+pub(super) struct View<L> {
+    pub(super) lower: Arc<L>,
+    pub(super) trace: Option<Tracing>,
+    pub(super) reads: Mutex<Scans>,
+    /// Numbers of groups of hard-linked files.
+    pub(super) groups: Mutex<HashMap<u64, u64>>,
+}
+
+/// What a traced view has besides.
+#[derive(Debug)]
+pub(super) struct Tracing {
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) lookups: Mutex<Scans>,
+}
+
+impl<L: Lower> View<L> {
+    pub(super) fn new(lower: Arc<L>, recorder: Option<Arc<Recorder>>) -> Self {
+        Self {
+            lower,
+            trace: recorder.map(|recorder| Tracing {
+                recorder,
+                lookups: Mutex::new(Scans::cautious()),
+            }),
+            reads: Mutex::new(Scans::bold()),
+            groups: Mutex::default(),
+        }
+    }
+
+    /// Records what a look-up in a directory found.
+    pub(super) fn record_lookup(
+        &self,
+        dir: &Node,
+        name: &[u8],
+        found: Option<&Node>,
+    ) -> Result<(), Errno> {
+        let Some(trace) = &self.trace else {
+            return Ok(());
+        };
+        let observed =
+            found.map_or_else(|| world::observes_absence(dir, name), |node| node.observed);
+        if observed {
+            let path = world::child_path(dir, name).map_err(to_errno)?;
+            trace.recorder.looked_up(&path, world::seen(dir, found));
+        }
+        Ok(())
+    }
+}

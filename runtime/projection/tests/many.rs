@@ -1,0 +1,263 @@
+//! Many lowers in one mount, as the kernel shows them.
+#![expect(clippy::unwrap_used, reason = "a test may end by a panic")]
+#![expect(clippy::print_stderr, reason = "what was skipped is told")]
+
+use std::ffi::CString;
+use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use hd_dag::{Entry, Meta, NodeCache, StoreTrees, TreePath};
+use hd_projection::{
+    Composite, Listed, Lower, Many, Node, ProjectionError, Recorder, Served, serve_many,
+};
+use hd_store::Store;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen,
+};
+
+const NODE_BYTES: usize = 16 << 20;
+
+/// A tree that counts how often its content was asked for.
+struct Counted {
+    tree: Composite,
+    reads: Arc<AtomicU64>,
+}
+
+impl Lower for Counted {
+    fn root(&self) -> Result<Node, ProjectionError> {
+        self.tree.root()
+    }
+    fn lookup(&self, parent: &Node, name: &[u8]) -> Result<Option<Node>, ProjectionError> {
+        self.tree.lookup(parent, name)
+    }
+    fn list(&self, dir: &Node) -> Result<Vec<Listed>, ProjectionError> {
+        self.tree.list(dir)
+    }
+    fn read(&self, file: &Node, offset: u64, len: usize) -> Result<Vec<u8>, ProjectionError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.tree.read(file, offset, len)
+    }
+    fn read_link(&self, link: &Node) -> Result<Vec<u8>, ProjectionError> {
+        self.tree.read_link(link)
+    }
+    fn xattr(&self, node: &Node, name: &[u8]) -> Option<Vec<u8>> {
+        self.tree.xattr(node, name)
+    }
+    fn xattrs(&self, node: &Node) -> Vec<Vec<u8>> {
+        self.tree.xattrs(node)
+    }
+    fn has_xattrs(&self, stop: &dyn Fn() -> bool) -> Result<Option<bool>, ProjectionError> {
+        self.tree.has_xattrs(stop)
+    }
+}
+
+/// A mount that nothing but its descriptor keeps.
+struct Mounted {
+    _place: tempfile::TempDir,
+    store: Store,
+    mount: OwnedFd,
+    many: Many<Counted>,
+    reads: Arc<AtomicU64>,
+    _served: Served,
+}
+
+impl Mounted {
+    fn new() -> Option<Self> {
+        let device = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/fuse");
+        let (true, Ok(device)) = (rustix::process::geteuid().is_root(), device) else {
+            eprintln!("SKIPPED: needs root and /dev/fuse");
+            return None;
+        };
+        let device = OwnedFd::from(device);
+        let context = fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
+        let number = device.as_raw_fd().to_string();
+        let settings = [
+            ("source", "hd"),
+            ("fd", &number),
+            ("rootmode", "40000"),
+            ("user_id", "0"),
+            ("group_id", "0"),
+        ];
+        for (key, value) in settings {
+            fsconfig_set_string(&context, key, value).unwrap();
+        }
+        fsconfig_set_flag(&context, "default_permissions").unwrap();
+        fsconfig_create(&context).unwrap();
+        let (flags, attributes) = (FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty());
+        let mount = fsmount(&context, flags, attributes).unwrap();
+        let (served, many) = serve_many(device, ("test", 2)).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        Some(Self {
+            store: Store::open(place.path()).unwrap(),
+            _place: place,
+            mount,
+            many,
+            reads: Arc::default(),
+            _served: served,
+        })
+    }
+
+    /// Shows files, each with its text and time; gives what is observed of them.
+    fn show(&self, name: &str, files: &[(&str, &str, i64)]) -> Arc<Recorder> {
+        let recorder = Arc::new(Recorder::default());
+        let lower = self.lower(files, Meta::new(0o644));
+        let shown = self.many.show(name, lower, Some(recorder.clone()));
+        assert!(shown.unwrap());
+        recorder
+    }
+
+    fn lower(&self, files: &[(&str, &str, i64)], meta: Meta) -> Counted {
+        let mut writer = self.store.writer().unwrap();
+        let mut entries = Vec::new();
+        for (path, text, mtime) in files {
+            let blob = writer.put_blob(text.as_bytes()).unwrap();
+            let entry = Entry::regular(meta.clone(), blob, text.len() as u64);
+            entries.push((TreePath::new(path.as_bytes()).unwrap(), entry, *mtime));
+        }
+        let trees = StoreTrees::new(self.store.clone(), writer, NODE_BYTES);
+        let rooted = hd_dag::build(&trees, entries).unwrap();
+        trees.commit().unwrap();
+        let nodes = StoreTrees::read_only(self.store.clone(), NODE_BYTES);
+        let nodes = Arc::new(NodeCache::new(Arc::new(nodes), NODE_BYTES));
+        Counted {
+            tree: Composite::new(self.store.clone(), nodes, rooted, Vec::new()),
+            reads: self.reads.clone(),
+        }
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        format!("/proc/self/fd/{}/{below}", self.mount.as_raw_fd()).into()
+    }
+
+    fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+}
+
+/// The names that were looked up and found.
+fn looked_up(recorder: &Recorder) -> Vec<String> {
+    let trace = recorder.trace();
+    let seen = trace
+        .iter()
+        .filter(|(_, observed)| observed.lookup.is_some())
+        .map(|(path, _)| path.to_string());
+    seen.collect()
+}
+
+#[test]
+fn what_one_view_has_read_the_next_reads_from_memory_and_is_observed_all_the_same() {
+    let Some(mounted) = Mounted::new() else {
+        return;
+    };
+    let tree = [("tool/bin", "a tool", 1), ("tool/lib", "a library", 1)];
+    let read = |view: &str, name: &str| {
+        let path = mounted.path(&format!("{view}/{name}"));
+        let number = fs::symlink_metadata(&path).unwrap().ino();
+        (fs::read_to_string(&path).unwrap(), number)
+    };
+    let first = mounted.show("first", &tree);
+    let (text, number) = read("first", "tool/bin");
+    assert_eq!((text.as_str(), mounted.reads()), ("a tool", 1));
+    mounted.many.end("first");
+
+    // The same file of a tree that differs elsewhere.
+    let second = mounted.show(
+        "second",
+        &[("tool/bin", "a tool", 1), ("tool/lib", "another", 1)],
+    );
+    assert_eq!(looked_up(&second), [""; 0]);
+    assert_eq!(read("second", "tool/bin"), (text, number));
+    assert_eq!(mounted.reads(), 1, "its pages were there");
+    assert_eq!(looked_up(&second), ["tool", "tool/bin"]);
+    assert_eq!(looked_up(&first), looked_up(&second));
+    // What differs in its content, or in its time alone, is another file.
+    assert_eq!(read("second", "tool/lib").0, "another");
+    let third = mounted.show("third", &[("tool/bin", "a tool", 2)]);
+    let (text, other) = read("third", "tool/bin");
+    assert_eq!((text.as_str(), other == number), ("a tool", false));
+    assert!(!mounted.path("third/tool/lib").exists());
+    assert_eq!(looked_up(&third), ["tool", "tool/bin", "tool/lib"]);
+    assert!(mounted.path("second/tool/lib").exists());
+}
+
+#[test]
+fn views_that_ended_go_when_there_are_many_and_what_is_shown_stays() {
+    let Some(mounted) = Mounted::new() else {
+        return;
+    };
+    let tree = [("a/file", "text", 1)];
+    mounted.show("stays", &tree);
+    let file = fs::File::open(mounted.path("stays/a/file")).unwrap();
+    for number in 0..40 {
+        let name = format!("run-{number}");
+        mounted.show(&name, &tree);
+        let path = mounted.path(&format!("{name}/a/file"));
+        assert_eq!(fs::read_to_string(path).unwrap(), "text");
+        mounted.many.end(&name);
+    }
+    assert_eq!(mounted.reads(), 1);
+    assert!(mounted.path("run-39/a/file").exists());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while mounted.path("run-0/a/file").exists() {
+        assert!(Instant::now() < deadline, "the kernel still has it");
+        std::thread::yield_now();
+    }
+    assert_eq!(
+        fs::read_to_string(mounted.path("stays/a/file")).unwrap(),
+        "text"
+    );
+    drop(file);
+}
+
+#[test]
+fn a_lower_with_attributes_is_refused_once_the_kernel_asks_for_none() {
+    let Some(mounted) = Mounted::new() else {
+        return;
+    };
+    mounted.show("plain", &[("file", "text", 1)]);
+    let with = |name: &str| {
+        let mut meta = Meta::new(0o644);
+        meta.xattrs.insert(b"user.note".to_vec(), b"x".to_vec());
+        let lower = mounted.lower(&[("file", "text", 1)], meta);
+        mounted.many.show(name, lower, None).unwrap()
+    };
+    let ask = || {
+        let path = CString::new(mounted.path("plain/file").to_str().unwrap()).unwrap();
+        let mut value = [0u8; 16];
+        rustix::fs::getxattr(path.as_c_str(), "user.note", &mut value[..])
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while ask() != Err(rustix::io::Errno::OPNOTSUPP) {
+        assert!(Instant::now() < deadline, "the kernel still asks");
+    }
+    assert!(!with("late"));
+    mounted.show("another", &[("file", "text", 2)]);
+
+    // Taken in before that, it is asked about, and then others are too.
+    let Some(mounted) = Mounted::new() else {
+        return;
+    };
+    let mut meta = Meta::new(0o644);
+    meta.xattrs.insert(b"user.note".to_vec(), b"x".to_vec());
+    let lower = mounted.lower(&[("file", "text", 1)], meta);
+    assert!(mounted.many.show("first", lower, None).unwrap());
+    mounted.show("plain", &[("file", "text", 1)]);
+    let value = |view: &str| {
+        let path = mounted.path(&format!("{view}/file"));
+        let mut value = [0u8; 16];
+        rustix::fs::getxattr(&path, "user.note", &mut value[..])
+    };
+    for _ in 0..200 {
+        assert_eq!(value("first"), Ok(1));
+        assert_eq!(value("plain"), Err(rustix::io::Errno::NODATA));
+    }
+}
