@@ -85,9 +85,14 @@ pub fn inspect(
 }
 
 impl Inspection {
-    /// Takes the view down and leaves nothing of it behind.
-    pub fn end(self) {
-        drop(self.behind);
+    /// Takes the view down and leaves nothing of it behind, no secret either in what downloads are kept in; says
+    /// which was there.
+    ///
+    /// # Errors
+    /// Where downloads are kept could not be searched.
+    pub fn end(self) -> Result<Option<String>, BatchError> {
+        let found = self.behind.end();
         self.running.clean_up(&self.report);
+        found
     }
 }

@@ -27,6 +27,7 @@ use crate::model::state::StateBoard;
 use crate::model::volumes::Volumes;
 use crate::mount_server::images::Images;
 use crate::session::Session;
+use crate::step_runner::lowers::Lowers;
 use crate::trees::WorkTrees;
 use crate::unchanged::FirstLook;
 use crate::witness::Witnesses;
@@ -62,6 +63,8 @@ pub struct Shared {
     pub pause: Pause,
     /// Images of trees for the views of services.
     pub images: Arc<Images>,
+    /// Lowers of steps.
+    pub lowers: Lowers,
     /// What services do to the project.
     pub witnesses: Witnesses,
     /// What services use of what they are limited to.
@@ -100,6 +103,7 @@ impl Shared {
             events,
             pause: Pause::default(),
             images: Arc::default(),
+            lowers: Lowers::default(),
             witnesses: Witnesses::default(),
             meters: Meters::default(),
             built: OnceLock::new(),

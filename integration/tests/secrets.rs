@@ -1,8 +1,9 @@
 //! Secrets of steps: readable by the one step that asks for them, and nowhere else afterwards.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
+use std::process::Stdio;
 
 use hd_integration::{Env, Finished, files, needs, skip_unless};
 
@@ -234,6 +235,44 @@ fn a_secret_does_not_stay_where_downloads_are_kept() {
         failed.error_text()
     );
     kept_nowhere(&env);
+}
+
+#[test]
+fn a_secret_that_a_person_leaves_where_downloads_are_kept_is_removed_when_the_shell_ends() {
+    skip_unless!(needs::fuse());
+    let env = project();
+    env.once();
+    let debugged = |script: &str| {
+        let mut command = env.hd(["debug", "fetch"]).into_command();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start hd debug");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        stdin
+            .write_all(script.as_bytes())
+            .expect("speak to the shell");
+        drop(stdin);
+        let out = child.wait_with_output().expect("its end");
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        (out.status.code(), said)
+    };
+    let (code, said) = debugged("echo kept > ~/.cache/plain; exit 5\n");
+    assert_eq!(code, Some(5), "{said}");
+    let (code, said) = debugged("cat /run/secrets/token > ~/.cache/left; exit 0\n");
+    assert_eq!(code, Some(3), "{said}");
+    assert!(
+        said.contains("it wrote the secret `token` into /") && said.contains("/left, where"),
+        "{said}"
+    );
+    kept_nowhere(&env);
+    let mut links = String::new();
+    list(env.home(), &mut links);
+    assert!(
+        links.contains("/plain") && !links.contains("/left"),
+        "{links}"
+    );
 }
 
 /// Paths below a directory, and what links say.

@@ -42,22 +42,28 @@ fn a_view_whose_connection_ends_is_made_anew_and_its_services_with_it() {
     let mut up = env.up();
     up.wait_http(env.port(0), "/", "one");
     let before = connections(up.pid());
-    assert_eq!(before.len(), 1, "one view, one connection: {before:?}");
+    assert_eq!(before.len(), 2, "that of steps, that of a view: {before:?}");
     let pid = env.status().service("web")["pid"].clone();
-    abort(&before[0]);
+    before.iter().for_each(|connection| abort(connection));
     up.until("another view, and the service started in it", || {
         let status = env.status();
         (status.service("web")["pid"] != pid && status.service("web")["state"] == "ready")
             .then_some(())
     });
     up.wait_http(env.port(0), "/", "one");
-    let now = connections(up.pid());
-    assert!(now.len() == 1 && now != before, "{before:?}, then {now:?}");
+    let pid = up.pid();
+    let mut view = connections(pid);
+    view.retain(|connection| !before.contains(connection));
+    assert_eq!(view.len(), 1, "{before:?}, then {view:?}");
     let reason = env.status().service("web")["reason"].to_string();
     assert!(reason.contains("view"), "{reason}");
-    // An edit after it finds a view that lives.
+    // An edit after it finds a view that lives, and steps too.
     hd_integration::files::write(&env.path("source.txt"), "two\n");
     up.wait_http(env.port(0), "/", "two");
+    up.until("nothing of what was lost", || {
+        let now = connections(pid);
+        now.iter().all(|one| !before.contains(one)).then_some(())
+    });
     up.interrupt();
     leftovers::expect_none(env.mark(), SHORT);
 }
@@ -74,8 +80,8 @@ fn a_view_that_nobody_runs_in_any_more_is_taken_down() {
         up.wait_http(env.port(0), "/", text);
     }
     let pid = up.pid();
-    up.until("one view, one connection", || {
-        (connections(pid).len() == 1).then_some(())
+    up.until("a connection of steps, one of a view", || {
+        (connections(pid).len() == 2).then_some(())
     });
     up.interrupt();
     leftovers::expect_none(env.mark(), SHORT);

@@ -158,6 +158,11 @@ impl InstancePaths {
         self.dir().join("stage")
     }
 
+    /// Empty directory on which the mount namespace with the lowers of steps stages its mount.
+    pub fn lower_stage(&self) -> PathBuf {
+        self.dir().join("lower-stage")
+    }
+
     /// Empty directory on which the mount namespace shared by services stages its mounts.
     pub fn shared_stage(&self) -> PathBuf {
         self.dir().join("shared-stage")

@@ -13,6 +13,7 @@ pub mod hit;
 mod inputs;
 pub mod kept;
 pub mod key;
+pub mod lowers;
 mod output;
 pub mod plan;
 pub mod prepare;

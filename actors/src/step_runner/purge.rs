@@ -8,25 +8,69 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use hd_dag::TreePath;
 use rustix::fs::{
     AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, openat, openat2, readlinkat, statat,
     unlinkat,
 };
 use rustix::io::Errno;
 
+use super::plan::Plan;
 use super::secrets::Secrets;
+use crate::messages::BatchError;
+use crate::shared::Shared;
 
 /// The clock of status changes may lag behind that of the system.
 const LAG: Duration = Duration::from_secs(1);
 
 /// Where a secret was found, and which.
-pub(super) type Found = (String, PathBuf);
+type Found = (String, PathBuf);
+
+/// Download caches that a command may write, and the secrets that must not stay there.
+#[derive(Debug)]
+pub(super) struct Purge {
+    secrets: Secrets,
+    caches: Vec<(TreePath, PathBuf)>,
+    began: SystemTime,
+}
+
+impl Purge {
+    /// Prepares it for a command that begins now.
+    pub(super) fn of(shared: &Shared, plan: &Plan, secrets: Secrets, began: SystemTime) -> Self {
+        let downloads = plan.downloads().into_iter();
+        let caches = downloads.map(|(at, name)| (at, shared.settings.paths.download_cache(&name)));
+        Self {
+            caches: caches.collect(),
+            secrets,
+            began,
+        }
+    }
+
+    /// Removes what holds a secret, now that the command has ended; says which was where.
+    pub(super) fn done(&self) -> Result<Option<String>, BatchError> {
+        let mut first = None;
+        if self.secrets.is_empty() {
+            return Ok(first);
+        }
+        for (at, dir) in &self.caches {
+            let found = purge(dir, &self.secrets, self.began)
+                .map_err(|e| BatchError::new("io", e).at(dir.display().to_string()))?;
+            if let Some((name, path)) = found {
+                let path = path.display();
+                first.get_or_insert_with(|| {
+                    format!("it wrote the secret `{name}` into /{at}{path}, where downloads are kept; it was removed there")
+                });
+            }
+        }
+        Ok(first)
+    }
+}
 
 /// Removes every file below a directory that holds a secret and has changed since a run began; answers the
 /// first of them, its path beginning with `/`.
 ///
 /// Other runs may write there meanwhile: no link leads out, and what vanishes is none of ours.
-pub(super) fn purge(dir: &Path, secrets: &Secrets, began: SystemTime) -> io::Result<Option<Found>> {
+fn purge(dir: &Path, secrets: &Secrets, began: SystemTime) -> io::Result<Option<Found>> {
     let since = (began - LAG).duration_since(UNIX_EPOCH).unwrap_or_default();
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let top = rustix::fs::open(dir, flags, Mode::empty())?;

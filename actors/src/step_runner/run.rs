@@ -1,6 +1,5 @@
 //! Runs one command observed: sandbox, traced lower, write layer, capture.
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use hd_dag::trace::{Trace, check_host};
 use hd_dag::{Rooted, TreePath};
 use hd_projection::world::CompositeWorld;
-use hd_projection::{Composite, HostMemo, Recorder, ServeOptions, Served, serve};
+use hd_projection::{Composite, HostMemo, Recorder};
 use hd_sandbox::{Event as Start, Sandbox, Spec, Stdio, Terminal, TtySize};
 use hd_store::{Id, Writer};
 
@@ -18,9 +17,10 @@ use super::agent;
 use super::cancel::{Cancel, Running};
 use super::harvest::{captured, kept_after};
 use super::kept::KeptName;
+use super::lowers::ShownLowers;
 use super::output::pump;
 use super::plan::{Plan, grafts};
-use super::purge::purge;
+use super::purge::Purge;
 use super::secrets::Secrets;
 use super::spec::{kept_mounts, spec, whole_owner};
 use super::view::{KeptMount, LOWER, upper};
@@ -40,8 +40,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const TIMED_OUT: i32 = 124;
 /// Exit code of a step that wrote a secret down.
 const SPILLED: i32 = 1;
-/// Threads that serve one view; each has its own clone of the device.
-const FUSE_THREADS: usize = 2;
 
 /// A kept directory as the step finds it.
 #[derive(Clone, Debug)]
@@ -109,22 +107,24 @@ pub fn run(
     let (ours, theirs) = std::io::pipe().map_err(|e| BatchError::new("io", e))?;
     let secrets = Secrets::read(shared, step.wanted)?;
     let agent = agent::socket(&shared.settings, step.wanted)?;
-    let spec = spec(shared, step, &work.path, &kept, &secrets, agent.as_deref());
+    let shown = show(shared, step, Some(&recorder))?;
+    let agent = agent.as_deref();
+    let spec = spec(shared, step, &work.path, &kept, &secrets, agent, &shown);
     let log = shared.settings.paths.step_log(&step.wanted.name);
     let name = &step.wanted.name;
     let pump = pump(ours.into(), &log, name, &shared.events, secrets.clone())
         .map_err(|e| BatchError::new("io", e).at(log.display().to_string()))?;
     let running = cancel.begin(recorder.clone(), step.wanted);
-    let began = SystemTime::now();
+    let purge = Purge::of(shared, step.plan, secrets.clone(), SystemTime::now());
     let ended = at_work.rest(|| {
         both(theirs.into())
-            .and_then(|stdio| start(shared, step, &spec, stdio, Some(&recorder)))
+            .and_then(|stdio| start(shared, step, &spec, stdio, shown))
             .and_then(|started| wait(&started.sandbox, &running, step.wanted.options.timeout))
     });
     drop(running);
     let tail = pump.join().unwrap_or_default();
     // Whatever came of the run: download caches stay.
-    let cached = purged(shared, step, &secrets, began)?;
+    let cached = purge.done()?;
     let mut writer = shared
         .store
         .writer()
@@ -140,7 +140,7 @@ pub fn run(
     };
     if let Some(why) = cached.map_or_else(
         || spilled(step, &kept, &work.path, &secrets),
-        |why| Ok(Some(why)),
+        |why| Ok(Some(format!("{why}, and nothing of what it made is kept"))),
     )? {
         return Ok(Some(dropped(step, (SPILLED, why), tail, trace, writer)));
     }
@@ -205,31 +205,6 @@ fn spilled(
     Ok(None)
 }
 
-/// Takes the secrets of a run out of download caches; says which was where.
-fn purged(
-    shared: &Shared,
-    step: &StepRun<'_>,
-    secrets: &Secrets,
-    began: SystemTime,
-) -> Result<Option<String>, BatchError> {
-    let mut first = None;
-    if secrets.is_empty() {
-        return Ok(first);
-    }
-    for (at, name) in step.plan.downloads() {
-        let dir = shared.settings.paths.download_cache(&name);
-        let found = purge(&dir, secrets, began)
-            .map_err(|e| BatchError::new("io", e).at(dir.display().to_string()))?;
-        if let Some((name, path)) = found {
-            first.get_or_insert_with(|| {
-                let path = path.display();
-                format!("it wrote the secret `{name}` into /{at}{path}, where downloads are kept; it was removed there, and nothing of what it made is kept")
-            });
-        }
-    }
-    Ok(first)
-}
-
 /// How a run came to its end.
 enum Ended {
     /// By itself.
@@ -255,27 +230,30 @@ pub struct Started {
 #[derive(Debug)]
 pub struct Serving {
     _entry: Option<Entry>,
-    _sessions: Vec<Served>,
+    _shown: ShownLowers,
 }
 
 /// Starts a command of a person's in the view of a step, in place of the step's own. Blocks.
 ///
-/// The work directory goes with the second value, when the command has ended.
+/// The work directory goes with the second value, when the command has ended; the third is then to be done.
 pub(super) fn open(
     shared: &Shared,
     step: &StepRun<'_>,
     argv: Vec<OsString>,
     tty: Option<TtySize>,
     stdio: Stdio,
-) -> Result<(Started, WorkDir), BatchError> {
+) -> Result<(Started, WorkDir, Purge), BatchError> {
     let kept = kept_mounts(step);
     let work = WorkDir::create(shared, step, &kept)?;
     let secrets = Secrets::read(shared, step.wanted)?;
     let agent = agent::socket(&shared.settings, step.wanted)?;
-    let mut spec = spec(shared, step, &work.path, &kept, &secrets, agent.as_deref());
+    let shown = show(shared, step, None)?;
+    let agent = agent.as_deref();
+    let mut spec = spec(shared, step, &work.path, &kept, &secrets, agent, &shown);
     (spec.command.argv, spec.command.tty) = (argv, tty);
-    let started = start(shared, step, &spec, stdio, None)?;
-    Ok((started, work))
+    let purge = Purge::of(shared, step.plan, secrets, SystemTime::now());
+    let started = start(shared, step, &spec, stdio, shown)?;
+    Ok((started, work, purge))
 }
 
 /// Sends both output streams of a command to one place.
@@ -289,41 +267,40 @@ fn both(output: OwnedFd) -> Result<Stdio, BatchError> {
     })
 }
 
+/// Shows the lowers of a run: the tree so far, observed if there is a recorder, then those of kept directories.
+fn show(
+    shared: &Shared,
+    step: &StepRun<'_>,
+    recorder: Option<&Arc<Recorder>>,
+) -> Result<ShownLowers, BatchError> {
+    let ids = &step.plan.ids;
+    let lowers = || {
+        let kept = step.kept.iter().map(|kept| {
+            let content = shared.composite(kept.content, Vec::new(), whole_owner(step.plan));
+            (content.shown_as(ids.shown()), None)
+        });
+        let lower = (view_of(shared, step), recorder.cloned());
+        std::iter::once(lower).chain(kept).collect()
+    };
+    let shown = shared.lowers.show(shared, ids, lowers);
+    shown.map_err(|error| error.at(&*step.wanted.name))
+}
+
 fn start(
     shared: &Shared,
     step: &StepRun<'_>,
     spec: &Spec,
     stdio: Stdio,
-    recorder: Option<&Arc<Recorder>>,
+    shown: ShownLowers,
 ) -> Result<Started, BatchError> {
     let broken = |e: hd_sandbox::SandboxError| BatchError::new("sandbox", e).at(&*step.wanted.name);
     let mut pending = shared
         .launcher()?
-        .spawn(spec, stdio, None)
+        .spawn(spec, stdio, Some(shown.namespace()))
         .map_err(broken)?;
-    let mut lowers: HashMap<String, (Composite, Option<Arc<Recorder>>)> = HashMap::new();
-    lowers.insert(LOWER.to_owned(), (view_of(shared, step), recorder.cloned()));
-    for (number, kept) in step.kept.iter().enumerate() {
-        let content = shared
-            .composite(kept.content, Vec::new(), whole_owner(step.plan))
-            .shown_as(step.plan.ids.shown());
-        lowers.insert(format!("kept-{number}"), (content, None));
-    }
-    let (mut sessions, mut terminal) = (Vec::new(), None);
+    let mut terminal = None;
     loop {
         match pending.next_event(START_WITHIN).map_err(broken)? {
-            Start::Fuse { name, fd } => {
-                let Some((lower, recorder)) = lowers.remove(&name) else {
-                    continue;
-                };
-                let options = ServeOptions {
-                    name: format!("{} {name}", step.wanted.name),
-                    threads: FUSE_THREADS,
-                    recorder,
-                    copies: None,
-                };
-                sessions.push(serve(fd, lower, options).map_err(|e| BatchError::new("fuse", e))?);
-            }
             Start::Started(sandbox) => {
                 let entry = sandbox
                     .record()
@@ -334,13 +311,13 @@ fn start(
                     terminal,
                     serving: Serving {
                         _entry: entry,
-                        _sessions: sessions,
+                        _shown: shown,
                     },
                 });
             }
             Start::Failed(failure) => return Err(not_started(step, &failure)),
             Start::Terminal(opened) => terminal = Some(opened),
-            Start::Upper { .. } | Start::Mount { .. } | Start::Done => {}
+            Start::Fuse { .. } | Start::Upper { .. } | Start::Mount { .. } | Start::Done => {}
         }
     }
 }

@@ -8,6 +8,7 @@ use hd_dag::TreePath;
 use hd_sandbox::{Capabilities, Command, Limits, Network, Privileges, Spec};
 
 use super::agent;
+use super::lowers::ShownLowers;
 use super::plan::Plan;
 use super::run::StepRun;
 use super::secrets::Secrets;
@@ -23,6 +24,7 @@ pub(super) fn spec(
     kept: &[KeptMount],
     secrets: &Secrets,
     agent: Option<&Path>,
+    shown: &ShownLowers,
 ) -> Spec {
     let plan = step.plan;
     let mut command = Command::new(["/bin/sh", "-c", &step.wanted.command]);
@@ -33,7 +35,7 @@ pub(super) fn spec(
         .collect();
     command.cwd = PathBuf::from(plan.workdir_of(step.wanted));
     (command.uid, command.gid) = (plan.account.uid, plan.account.gid);
-    let mut mounts = mounts(step.base, plan, &shared.settings.paths, work, kept);
+    let mut mounts = mounts(step.base, plan, &shared.settings.paths, work, kept, shown);
     mounts.extend(secrets.mounts(&plan.account));
     if let Some(socket) = agent {
         mounts.push(agent::mount(socket));

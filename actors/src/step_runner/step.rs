@@ -18,6 +18,7 @@ use super::hit::{Search, search};
 use super::kept::{KeptName, KeptStates};
 use super::plan::Plan;
 use super::provider::version_in;
+use super::purge::Purge;
 use super::run::{Kept, RunDone, Started, StepRun, open, run, view_of};
 use super::standing::{Stand, left_in, tree_error};
 use super::wanted::Wanted;
@@ -149,11 +150,11 @@ impl Job<'_> {
         argv: Vec<OsString>,
         tty: Option<TtySize>,
         stdio: Stdio,
-    ) -> Result<(Started, WorkDir, Needed), BatchError> {
+    ) -> Result<(Started, WorkDir, Purge, Needed), BatchError> {
         let run_of = self.run_of(self.kept()?);
         let needed = self.name_needs(&run_of)?;
-        let (started, work) = open(self.shared, &run_of, argv, tty, stdio)?;
-        Ok((started, work, needed))
+        let (started, work, purge) = open(self.shared, &run_of, argv, tty, stdio)?;
+        Ok((started, work, purge, needed))
     }
 
     /// Runs the command and gives its output; stores no result and no kept directory.

@@ -5,18 +5,19 @@ use std::path::{Path, PathBuf};
 use hd_dag::TreePath;
 use hd_sandbox::{Create, MountOp, Place};
 
+use super::lowers::ShownLowers;
 use super::plan::Plan;
 use crate::base::mounts::{bind, common, inside};
 use crate::base::{Base, ROOT_STAGED};
 use crate::model::instance::InstancePaths;
 
-/// Name of the lower's FUSE connection.
+/// Name of the directory with the write layer over the lower.
 pub const LOWER: &str = "lower";
 
 /// A kept directory in the view of a step.
 #[derive(Clone, Debug)]
 pub struct KeptMount {
-    /// Name of its FUSE connection.
+    /// Name of the directory with its write layer.
     pub name: String,
     /// Where it shows, from the root of the view.
     pub at: TreePath,
@@ -28,14 +29,15 @@ pub fn upper(work: &Path, name: &str) -> PathBuf {
 }
 
 /// Gives the mounts of a step's root, in order.
-pub fn mounts(
+pub(super) fn mounts(
     base: &Base,
     plan: &Plan,
     paths: &InstancePaths,
     work: &Path,
     kept: &[KeptMount],
+    shown: &ShownLowers,
 ) -> Vec<MountOp> {
-    let mut ops = layered(LOWER, "merged", work);
+    let mut ops = vec![layered(shown.place(0), LOWER, "merged", work)];
     let merged = || Place::Stage(PathBuf::from("merged"));
     // Without an image everything but the project and home is the host's own: read-only.
     ops.push(bind(
@@ -50,9 +52,9 @@ pub fn mounts(
             ops.push(bind(source, inside(path), false, Create::Nothing));
         }
     }
-    for mount in kept {
+    for (number, mount) in (1..).zip(kept) {
         let merged = format!("{}-merged", mount.name);
-        ops.extend(layered(&mount.name, &merged, work));
+        ops.push(layered(shown.place(number), &mount.name, &merged, work));
         ops.push(bind(
             Place::Stage(merged.into()),
             at(&mount.at),
@@ -68,23 +70,16 @@ pub fn mounts(
     ops
 }
 
-fn layered(lower: &str, merged: &str, work: &Path) -> Vec<MountOp> {
-    vec![
-        MountOp::Fuse {
-            at: lower.into(),
-            name: lower.to_owned(),
-            read_only: true,
-        },
-        MountOp::Overlay {
-            at: merged.into(),
-            lower: vec![Place::Stage(lower.into())],
-            data: Vec::new(),
-            upper: Place::Host(upper(work, lower)),
-            work: Place::Host(work.join(lower).join("work")),
-            volatile: true,
-            report: None,
-        },
-    ]
+fn layered(lower: Place, name: &str, merged: &str, work: &Path) -> MountOp {
+    MountOp::Overlay {
+        at: merged.into(),
+        lower: vec![lower],
+        data: Vec::new(),
+        upper: Place::Host(upper(work, name)),
+        work: Place::Host(work.join(name).join("work")),
+        volatile: true,
+        report: None,
+    }
 }
 
 fn at(path: &TreePath) -> PathBuf {

@@ -7,6 +7,7 @@ use hd_sandbox::{Sandbox, Stdio, Terminal, TtySize};
 
 use super::ahead::true_below;
 use super::kept::KeptStates;
+use super::purge::Purge;
 use super::run::Serving;
 use super::step::Job;
 use super::wanted::Wanted;
@@ -36,9 +37,18 @@ pub struct Within {
 /// The view of a step, as long as it is needed.
 #[derive(Debug)]
 pub struct Behind {
-    _serving: Serving,
+    serving: Serving,
+    purge: Purge,
     _work: WorkDir,
     _needed: Needed,
+}
+
+impl Behind {
+    /// Takes the view down, and secrets out of what stays; says which was where.
+    pub fn end(self) -> Result<Option<String>, BatchError> {
+        drop(self.serving);
+        self.purge.done()
+    }
 }
 
 /// Opens a shell in the view of a step whose steps below are true. Blocks.
@@ -62,12 +72,13 @@ pub fn within(
         &step.name,
     ];
     let argv = words.map(OsString::from).to_vec();
-    let (started, work, needed) = job.open(argv, tty, stdio)?;
+    let (started, work, purge, needed) = job.open(argv, tty, stdio)?;
     Ok(Within {
         sandbox: started.sandbox,
         terminal: started.terminal,
         behind: Behind {
-            _serving: started.serving,
+            serving: started.serving,
+            purge,
             _work: work,
             _needed: needed,
         },

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use hd_actors::messages::BatchError;
 use hd_actors::recheck::inspect;
 use hd_actors::runtime::{self, Mode};
 
@@ -46,8 +47,10 @@ pub(super) fn run(
         Ok(opened) => {
             conductor.starting();
             let outcome = conductor.conduct(Inside::Sandbox(opened.sandbox), opened.terminal);
-            opened.inspection.end();
-            outcome
+            match opened.inspection.end()? {
+                None => outcome,
+                Some(left) => Err(BatchError::new("step", left).at(step).into()),
+            }
         }
         Err(ended) => {
             let signal = conductor.received();
