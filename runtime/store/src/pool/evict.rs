@@ -124,7 +124,12 @@ impl Store {
 
 pub(super) fn kept(dir: &Path) -> Result<Vec<Kept>> {
     let mut kept = Vec::new();
-    for part in names_in(dir)? {
+    let parts = names_in(dir)?;
+    // What begins with a dot is of a probe of the machine, which works beside the parts.
+    for part in parts
+        .iter()
+        .filter(|part| !part.as_encoded_bytes().starts_with(b"."))
+    {
         let part = dir.join(part);
         for name in names_in(&part)? {
             let path = part.join(&name);
@@ -167,6 +172,8 @@ mod tests {
             let age = Duration::from_secs(number as u64);
             file.set_modified(start - age).unwrap();
         }
+        let probed = pool.dir.join(".probe-1-0").join("out");
+        fs::create_dir_all(&probed).unwrap();
         let bytes = |pool: &Pool| -> u64 { kept(&pool.dir).unwrap().iter().map(|k| k.bytes).sum() };
         assert_eq!(bytes(&pool), 8 * 12_288);
         pool.evict(3 * 12_288).unwrap();
@@ -182,5 +189,9 @@ mod tests {
         assert!(!pool.make_room(20_000).unwrap());
         assert!(pool.make_room(10_000).unwrap());
         assert_eq!(bytes(&pool), 3 * 12_288);
+        assert!(
+            probed.exists(),
+            "a probe of another process is not of the pool"
+        );
     }
 }
