@@ -79,9 +79,7 @@ impl Compose {
                  docker network ls -q --filter {filter} | xargs -r docker network rm; \
                  docker image ls -q '{project}*' | sort -u | xargs -r docker image rm -f"
             );
-            let mut command = Command::new("sh");
-            command.args(["-c", &script]);
-            command
+            sh(&script)
         };
         words.iter().map(remove).collect()
     }
@@ -155,6 +153,14 @@ impl Way for Compose {
         within(at, vec![self.of(at, &["up", "-d", "--build", "-t", "0"])])
     }
 
+    /// Compose gives its name to the new images, and no label of its own to any.
+    fn hold(&self, at: &At<'_>) -> Option<Command> {
+        let project = self.project(&at.word);
+        Some(sh(&format!(
+            "for i in $(docker image ls -q '{project}*' | sort -u); do docker tag $i {project}-held:$i; done"
+        )))
+    }
+
     fn remove(&self, at: &At<'_>) -> Command {
         self.of(at, &["down", "-v", "-t", "0", "--rmi", "local"])
     }
@@ -166,4 +172,10 @@ impl Way for Compose {
     fn last_words(&self, at: &At<'_>) -> Command {
         self.of(at, &["logs", "--tail", "5"])
     }
+}
+
+fn sh(script: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]);
+    command
 }

@@ -89,6 +89,7 @@ impl Rounds<'_> {
         let mut series = Series::new(What::NoChange);
         // What was built with --no-cache is not taken for cached: this one builds it again.
         if let Some(mut build) = self.way.build(at) {
+            self.hold(at)?;
             must(&self.run.watch, &mut build, LONG)?;
         }
         for _ in 0..self.run.runs {
@@ -158,6 +159,7 @@ impl Rounds<'_> {
         commands: Vec<Command>,
         series: &mut Series,
     ) -> Result<(), CliError> {
+        self.hold(at)?;
         self.run.rest()?;
         let started = Instant::now();
         let version = self.editor.make(change, &at.copy.directory)?;
@@ -198,6 +200,14 @@ impl Rounds<'_> {
             self.must_run(at)
         };
         http::until(&self.run.watch, asked, SOON, accept, alive).map(|_| ())
+    }
+
+    /// Not timed: nobody needs it but the demo, which removes all that it made.
+    fn hold(&self, at: &At<'_>) -> Result<(), CliError> {
+        match self.way.hold(at) {
+            Some(mut command) => self.quietly(&mut command),
+            None => Ok(()),
+        }
     }
 
     /// Runs a command that may fail.

@@ -38,6 +38,10 @@ pub(super) trait Way: Debug {
     fn follow(&self, at: &At<'_>) -> Vec<Command>;
     /// Builds, and starts; nothing of it runs.
     fn start(&self, at: &At<'_>) -> Vec<Command>;
+    /// Holds, by a name, what the next build would leave without one, so that it can be removed in the end.
+    fn hold(&self, _at: &At<'_>) -> Option<Command> {
+        None
+    }
     /// Ends what was started; there may be nothing.
     fn remove(&self, at: &At<'_>) -> Command;
     /// Prints `false` when the service ended by itself.
