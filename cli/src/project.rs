@@ -55,26 +55,43 @@ pub(crate) fn locate(place: &Place, path: Option<&Path>) -> Result<Located, CliE
         None if path.is_some_and(|path| start.is_file() && path.extension().is_some()) => start,
         None => upward(&start)?,
     };
-    let canonical = config.canonicalize().map_err(|e| {
-        let error = CliError::io("read", &config, &e);
+    let missing = |e: &std::io::Error| {
+        let error = CliError::io("read", &config, e);
         if e.kind() == std::io::ErrorKind::NotFound {
             error.with_exit(exit::USAGE)
         } else {
             error
         }
-    })?;
-    let directory = canonical.parent().unwrap_or(Path::new("/")).to_path_buf();
+    };
+    let (directory, config) = placed(&config).map_err(|e| missing(&e))?;
     let mut paths = InstancePaths::new(&home()?, &directory);
     if let Some(name) = instance(place)? {
         paths = paths.named(&name);
     }
     Ok(Located {
         directory,
-        config: canonical,
+        config,
         profiles: profiles(place),
         scale: BTreeMap::new(),
         paths,
     })
+}
+
+/// Gives the directory of a project, canonical, and its file there.
+///
+/// The file may be a link: it makes a project of the directory that it stands in, not of the one that it
+/// leads to, where other projects may share it.
+fn placed(config: &Path) -> std::io::Result<(PathBuf, PathBuf)> {
+    let whole = config.canonicalize()?;
+    let (above, name) = match (config.parent(), config.file_name()) {
+        (Some(above), Some(name)) => (above.canonicalize()?, name),
+        _ => (
+            whole.parent().unwrap_or(&whole).to_path_buf(),
+            whole.as_os_str(),
+        ),
+    };
+    let file = above.join(name);
+    Ok((above, file))
 }
 
 /// The instance of the command line, else that of `HD_INSTANCE`.

@@ -292,7 +292,7 @@ impl FileFilter {
         };
         let path = String::from_utf8_lossy(shown);
         match by {
-            HiddenBy::Exclude(index) => format!("exclude[{index}] in [files] hides it"),
+            HiddenBy::Exclude(index) => format!("taking exclude[{index}] out of [files] shows it"),
             HiddenBy::Default => format!("exclude = [\"!/{path}\"] shows it"),
             HiddenBy::Include | HiddenBy::IgnoreFile { .. } => {
                 let mut include = self.0.include.clone();

@@ -239,3 +239,22 @@ fn a_command_runs_in_what_was_found_by_looking() {
     assert_eq!(done.stdout, "alpha\nbeta\n");
     same(&env, &kept);
 }
+
+#[test]
+fn a_look_is_enough_after_an_up() {
+    skip_unless!(needs::fuse());
+    let env = samples::server_with_output();
+    for text in ["one", "two"] {
+        let mut up = env.up();
+        up.wait_http(env.port(0), "/", "one");
+        if text == "two" {
+            files::write(&env.path("source.txt"), "two\n");
+            up.wait_http(env.port(0), "/", text);
+        }
+        assert_eq!(up.interrupt().code(), Some(130));
+        let (report, looked) = once(&env, &[]);
+        assert!(looked, "the actors went to work: {:#}", report.value());
+        report.ran(&[]);
+        files::write(&env.path("source.txt"), "one\n");
+    }
+}

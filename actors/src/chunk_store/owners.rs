@@ -155,6 +155,10 @@ impl Found {
 
     /// A project: its own files, and what its reference keeps besides.
     fn project(&mut self, store: &Store, record: &RefRecord) {
+        if record.project.is_empty() && record.links.is_empty() {
+            // Only there to be found: what images are known.
+            return;
+        }
         let (mut own, mut bases) = (Vec::new(), Vec::new());
         for node in asked_for(store, record) {
             match node {

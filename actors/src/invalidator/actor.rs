@@ -167,6 +167,8 @@ impl Invalidator {
         work: Arc<AtWork>,
     ) -> Settled {
         let changed = !applied.changed.is_empty();
+        let is_saved = applied.saved.is_some();
+        let applied = self.saved_before(applied);
         let settled = Settled {
             root: applied.root,
             changed,
@@ -185,9 +187,25 @@ impl Invalidator {
             let rerun = std::mem::take(&mut self.rerun);
             self.knows.pending.extend(applied.changed.iter().cloned());
             self.ask_for_steps(origin, &applied, rerun, work);
+            self.knows.applied = Some(applied);
+        } else {
+            self.knows.applied = Some(applied);
+            if is_saved && self.knows.outcome.is_some() {
+                // Else the next command would look at the project as if for the first time.
+                self.pin_last_good(work);
+            }
         }
-        self.knows.applied = Some(applied);
         settled
+    }
+
+    /// Keeps in mind the stat cache that an earlier look wrote, as long as it describes the same tree: none
+    /// of them may have been pinned yet.
+    fn saved_before(&self, mut applied: Applied) -> Applied {
+        let known = self.knows.applied.as_ref();
+        let same = known.filter(|known| known.project == applied.project);
+        let saved = same.and_then(|known| known.saved);
+        applied.saved = applied.saved.or(saved);
+        applied
     }
 
     fn ask_for_steps(

@@ -1,8 +1,10 @@
 //! What the `hd.toml` declares: one value, exchanged whole when the file changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fmt;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hd_config::image_defaults::complete;
@@ -77,8 +79,10 @@ pub struct Declared {
     pub steps: Arc<Vec<Wanted>>,
     /// Patterns that services watch.
     pub watches: Arc<Vec<WatchSet>>,
-    /// The files it was read from, relative to the project.
+    /// The files it was read from, relative to the project; where one is a link, also what it leads to.
     pub files: BTreeSet<TreePath>,
+    /// What links among those lead to outside the project, each with the link.
+    pub led_to: BTreeMap<PathBuf, TreePath>,
 }
 
 impl Declared {
@@ -90,6 +94,7 @@ impl Declared {
             .clone()
             .or_else(|| project.base.clone());
         let steps = prepare::wanted(settings, &project, base.is_some())?;
+        let (files, led_to) = followed(files(settings, &project), &settings.project_dir);
         Ok(Self {
             steps: Arc::new(steps),
             watches: Arc::new(
@@ -99,7 +104,8 @@ impl Declared {
                     .map(|one| one.watch.clone())
                     .collect(),
             ),
-            files: files(settings, &project),
+            files,
+            led_to,
             project,
             env,
             base,
@@ -174,6 +180,7 @@ impl Declared {
     pub fn same_files(&self, other: &Self) -> bool {
         self.project.files == other.project.files
             && (&self.watches, &self.files) == (&other.watches, &other.files)
+            && self.led_to == other.led_to
     }
 
     /// Tells whether everything is the same, but for where in the file it stands.
@@ -207,7 +214,54 @@ fn files(settings: &Settings, project: &Project) -> BTreeSet<TreePath> {
     files
 }
 
+/// Adds what links lead to: an edit of it is an edit of the file.
+fn followed(
+    mut files: BTreeSet<TreePath>,
+    directory: &Path,
+) -> (BTreeSet<TreePath>, BTreeMap<PathBuf, TreePath>) {
+    let mut led_to = BTreeMap::new();
+    for file in files.clone() {
+        let place = directory.join(OsStr::from_bytes(file.as_bytes()));
+        match place.canonicalize() {
+            Ok(end) if end != place => match below(&end, directory) {
+                Some(end) => drop(files.insert(end)),
+                None => drop(led_to.insert(end, file)),
+            },
+            // What is not there is said by whoever reads it.
+            _ => {}
+        }
+    }
+    (files, led_to)
+}
+
 fn below(path: &Path, directory: &Path) -> Option<TreePath> {
     let path = path.strip_prefix(directory).ok()?;
     TreePath::new(path.as_os_str().as_encoded_bytes()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_are_followed_in_the_project_and_out_of_it() {
+        let place = tempfile::tempdir().unwrap();
+        let outside = place.path().canonicalize().unwrap();
+        let project = outside.join("project");
+        std::fs::create_dir(&project).unwrap();
+        std::fs::write(outside.join("shared.env"), "A=1\n").unwrap();
+        std::fs::write(project.join("own.env"), "A=1\n").unwrap();
+        symlink("../shared.env", project.join("out")).unwrap();
+        symlink("own.env", project.join("in")).unwrap();
+        symlink("nowhere", project.join("dangling")).unwrap();
+        let path = |name: &str| TreePath::new(name.as_bytes()).unwrap();
+        let named = ["dangling", "hd.toml", "in", "out"].map(path);
+        let (files, led_to) = followed(named.into(), &project);
+        let all = ["dangling", "hd.toml", "in", "out", "own.env"].map(path);
+        assert_eq!(files, all.into());
+        let expected = [(outside.join("shared.env"), path("out"))];
+        assert_eq!(led_to, expected.into());
+    }
 }

@@ -14,6 +14,7 @@ use hd_store::Writer;
 
 use super::prepare::owners;
 use super::view::ServiceView;
+use super::written::volume_targets;
 use crate::messages::BatchError;
 use crate::model::frozen::Frozen;
 use crate::model::snapshot::{Layer, Snapshot, Top};
@@ -39,7 +40,7 @@ impl ServiceView {
         let mut layers = BTreeMap::new();
         for service in services {
             let layer = match self.upper(service) {
-                Some(upper) => self.layer_kept(shared, &upper, &mut writer)?,
+                Some(upper) => self.layer_kept(shared, (service, &upper), &mut writer)?,
                 None => stored(shared, Vec::new())?,
             };
             layers.insert(service.clone(), layer);
@@ -70,18 +71,19 @@ impl ServiceView {
     fn layer_kept(
         &self,
         shared: &Shared,
-        upper: &OwnedFd,
+        (service, upper): (&str, &OwnedFd),
         writer: &mut Writer,
     ) -> Result<Layer, BatchError> {
         // Owners stay as hd itself sees them: whatever a service is shown, hd can give a file back to them.
         let lower = shared.composite(self.seen, Vec::new(), owners(&self.plan, &self.account));
         let found = captured(shared, &descriptor(upper), &lower, writer)?;
+        let targets = volume_targets(shared, service);
         let mut own = Vec::new();
         for one in found {
             // What the host edited in a projected project was written through; that is none of the service's.
             let below = self.below(shared, &one.path);
             let below = below.map_err(|e| BatchError::new("store", e))?;
-            let is_ours = below.is_none() && self.is_mount_point(&one.path);
+            let is_ours = below.is_none() && self.is_mount_point(&one.path, &targets);
             if !is_ours && !is_same(&one.entry, below.as_ref()) {
                 own.push(one);
             }

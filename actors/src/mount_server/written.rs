@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hd_dag::{Entry, Kind, Name, Target, TreeError, TreePath, get};
 use hd_store::Id;
@@ -37,7 +37,8 @@ impl ServiceView {
         };
         let mut found = Vec::new();
         let root = TreePath::root();
-        self.walk(shared, &upper, &root, &mut |mark, path| {
+        let targets = volume_targets(shared, service);
+        self.walk(shared, (&upper, &targets), &root, &mut |mark, path| {
             found.push(Written {
                 service: service.to_owned(),
                 mark,
@@ -51,7 +52,7 @@ impl ServiceView {
     fn walk(
         &self,
         shared: &Shared,
-        dir: &OwnedFd,
+        (dir, targets): (&OwnedFd, &[PathBuf]),
         at: &TreePath,
         tell: &mut impl FnMut(char, String),
     ) -> Result<(), BatchError> {
@@ -64,7 +65,7 @@ impl ServiceView {
                 continue;
             };
             let path = at.join(&name);
-            let is_ours = self.is_mount_point(&path);
+            let is_ours = self.is_mount_point(&path, targets);
             // The service goes on meanwhile: what is gone again was not written.
             let Ok(status) = statat(&listed, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else {
                 continue;
@@ -88,7 +89,7 @@ impl ServiceView {
                     let flags =
                         OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                     if let Ok(child) = openat(&listed, entry.file_name(), flags, Mode::empty()) {
-                        self.walk(shared, &child, &path, tell)?;
+                        self.walk(shared, (&child, targets), &path, tell)?;
                     }
                 }
                 _ => {
@@ -104,13 +105,15 @@ impl ServiceView {
         Ok(())
     }
 
-    /// Tells whether something was made so that a directory of the host can be mounted there.
-    pub(super) fn is_mount_point(&self, path: &TreePath) -> bool {
-        let Base::Host(host) = &self.base.environment else {
-            return false;
+    /// Tells whether something was made so that a directory of the host, or a volume, can be mounted there.
+    pub(super) fn is_mount_point(&self, path: &TreePath, targets: &[PathBuf]) -> bool {
+        let tools = match &self.base.environment {
+            Base::Host(host) => host.tools.as_slice(),
+            Base::Image(_) => &[],
         };
         let path = Path::new("/").join(host_path(path));
-        host.tools.iter().any(|tool| tool.starts_with(&path))
+        let mut mounted = tools.iter().chain(targets);
+        mounted.any(|target| target.starts_with(&path))
     }
 
     /// What a service would see at a path had it written nothing.
@@ -133,6 +136,15 @@ impl ServiceView {
             None => project,
         })
     }
+}
+
+/// Where a service has its volumes, as absolute paths inside.
+pub(super) fn volume_targets(shared: &Shared, service: &str) -> Vec<PathBuf> {
+    let declared = shared.declared();
+    let service = declared.project.service(service);
+    let volumes = service.map(|service| service.volumes.iter());
+    let targets = volumes.into_iter().flatten().map(|volume| &volume.target);
+    targets.map(PathBuf::from).collect()
 }
 
 fn mark(was_there: bool) -> char {

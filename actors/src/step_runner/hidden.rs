@@ -36,7 +36,7 @@ pub(super) fn tell(shared: &Shared, plan: &Plan, step: &str, done: &RunDone) {
         .filter(|path| project.join(host_path(path)).symlink_metadata().is_ok() && !made(path))
         .filter_map(|path| Some((hidden_by(project, &filter, &path)?, path)));
     for ((by, show), path) in riddles.take(TOLD_MAX) {
-        let note = format!("step {step} looked for {path}, hidden by {by} ({show} shows it)");
+        let note = format!("step {step} looked for {path}, hidden by {by} ({show})");
         shared.events.tell(Event::Note(note));
     }
 }

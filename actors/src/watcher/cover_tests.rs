@@ -1,6 +1,6 @@
 //! Subtrees on a kernel that is simulated: one watch per inode, as inotify has it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use hd_config::{FileFilter, Files};
@@ -64,7 +64,13 @@ impl Bench {
         );
         let touched = Port::new("touched", 1, WhenFull::Rescan);
         let outbox = Arc::new(Outbox::new(touched, Port::new("lost", 1, WhenFull::Rescan)));
-        let sight = Sight::new(dir.path().to_owned(), rules, outbox, Coalesce::default());
+        let sight = Sight::new(
+            dir.path().to_owned(),
+            rules,
+            BTreeMap::new(),
+            outbox,
+            Coalesce::default(),
+        );
         let bench = Self {
             dir,
             sight,

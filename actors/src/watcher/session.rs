@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -62,6 +63,7 @@ pub(super) fn open(
     let sight = Arc::new(Sight::new(
         project.root.clone(),
         project.rules(),
+        project.led_to.clone(),
         outbox.clone(),
         work.clone(),
     ));
@@ -74,13 +76,10 @@ pub(super) fn open(
     };
     sight.start();
     let session = Arc::new(Session { sight, watches });
-    if let Some(parent) = project.root.parent() {
-        // The directory above tells that the project was replaced even while a process holds the old one.
-        let _ = session
-            .watches
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .add(parent);
+    // The directory above tells that the project was replaced even while a process holds the old one.
+    session.watch_above(&project.root);
+    for file in project.led_to.keys() {
+        session.watch_above(file);
     }
     let outcome = session.cover(stop, |cover| {
         cover.renew(BTreeSet::from([TreePath::root()]))
@@ -111,6 +110,14 @@ pub(super) fn again(session: &Arc<Session>, look: LookAt, stop: &AtomicBool) -> 
 }
 
 impl Session {
+    /// Watches the directory that a place outside the project lies in, if that can be.
+    fn watch_above(&self, place: &Path) {
+        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Err(refusal)) = place.parent().map(|above| watches.add(above)) {
+            tracing::debug!(place = %place.display(), "cannot watch above: {refusal}");
+        }
+    }
+
     fn cover(&self, stop: &AtomicBool, job: impl FnOnce(&mut Cover<'_>)) -> Outcome {
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         let mut cover = Cover::new(&self.sight, &mut **watches, stop);

@@ -1,6 +1,6 @@
 //! Takes events on notify's own thread: classifies them, passes them on, never waits.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -25,6 +25,8 @@ use crate::messages::Paths;
 pub(super) struct Sight {
     pub(super) root: PathBuf,
     pub(super) rules: Rules,
+    /// Files outside that links of the project lead to, each with the link.
+    led_to: BTreeMap<PathBuf, TreePath>,
     pub(super) outbox: Arc<Outbox>,
     registry: Mutex<Registry>,
     work: Coalesce<LookAt>,
@@ -40,6 +42,7 @@ impl Sight {
     pub(super) fn new(
         root: PathBuf,
         rules: Rules,
+        led_to: BTreeMap<PathBuf, TreePath>,
         outbox: Arc<Outbox>,
         work: Coalesce<LookAt>,
     ) -> Self {
@@ -47,6 +50,7 @@ impl Sight {
         Self {
             root,
             rules,
+            led_to,
             outbox,
             registry: Mutex::default(),
             work,
@@ -134,6 +138,9 @@ impl Sight {
         let seen_at = Instant::now();
         for place in &event.paths {
             let Some(path) = self.path(place) else {
+                if let Some(link) = self.led_to.get(place) {
+                    self.touch(Paths::These(BTreeSet::from([link.clone()])), seen_at);
+                }
                 continue;
             };
             let known = Known {

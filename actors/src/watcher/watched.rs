@@ -1,6 +1,6 @@
 //! What is watched: the project as the Watcher sees it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub struct Watched {
     pub watches: Arc<Vec<WatchSet>>,
     /// Files that count whatever hides them: `hd.toml`, environment files.
     pub named: BTreeSet<TreePath>,
+    /// Files outside that links among those lead to, each with the link.
+    pub led_to: BTreeMap<PathBuf, TreePath>,
     /// Directories hd made in the project.
     pub points: MountPoints,
     /// Where people are told that the kernel's limit is reached.
@@ -41,6 +43,7 @@ impl Watched {
             files: declared.project.file_filter(),
             watches: declared.watches.clone(),
             named: declared.files.clone(),
+            led_to: declared.led_to.clone(),
             points,
             events,
             opener: Arc::new(Inotify::open),
@@ -53,6 +56,7 @@ impl Watched {
             files: declared.project.file_filter(),
             watches: declared.watches.clone(),
             named: declared.files.clone(),
+            led_to: declared.led_to.clone(),
             ..self.clone()
         }
     }

@@ -213,6 +213,7 @@ fn project(root: &Path, points: &MountPoints, events: Events) -> Watched {
         root: root.to_owned(),
         files: FileFilter::new(&Files::default()),
         watches: Arc::new(vec![watch]),
+        led_to: BTreeMap::new(),
         named: BTreeSet::from([path("hd.toml")]),
         points: points.clone(),
         events,

@@ -33,6 +33,9 @@ pub(crate) struct UpArgs {
     /// Build and exit; starts no service
     #[arg(long)]
     pub(crate) once: bool,
+    /// With --once: run this step even if nothing it read changed; can be given again
+    #[arg(long, value_name = "STEP", requires = "once")]
+    pub(crate) rerun: Vec<String>,
     /// Use this image instead of `base` of the file
     #[arg(long, value_name = "IMAGE")]
     pub(crate) base: Option<String>,

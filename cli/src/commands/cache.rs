@@ -1,5 +1,7 @@
 //! `hd cache ls` and `hd cache rm`.
 
+use std::collections::BTreeSet;
+
 use hd_actors::step_runner::kept::{KeptName, KeptStates};
 use serde_json::json;
 
@@ -62,13 +64,14 @@ fn wipe(args: &CacheRmArgs, located: &Located, output: Output) -> Outcome {
     }
     wiped.retain(|name| kept.forget(name));
     kept.save(&located.paths)?;
+    // Several steps may have kept a directory of one name.
+    let names: BTreeSet<&str> = wiped.iter().map(KeptName::called).collect();
     if output.json {
-        let names: Vec<&str> = wiped.iter().map(KeptName::called).collect();
         output.value(&json!({ "schema": 1, "wiped": names }))?;
-    } else if wiped.is_empty() {
+    } else if names.is_empty() {
         output.talk("nothing was kept there");
     } else {
-        let names: Vec<&str> = wiped.iter().map(KeptName::called).collect();
+        let names: Vec<&str> = names.into_iter().collect();
         output.talk(&format!(
             "wiped {}; `hd cas gc` gives the disk back",
             names.join(", ")

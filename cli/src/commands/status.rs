@@ -127,9 +127,17 @@ fn text(known: &Known, style: Style) -> String {
         out.push('\n');
         out.push_str(&steps(report, style));
     }
-    if !report.services.is_empty() {
+    // What only built has started none: "waiting" would be for nothing.
+    let has_run = |one: &ServiceReport| known.running || one.state != ServiceState::Waiting;
+    let listed: Vec<ServiceReport> = report
+        .services
+        .iter()
+        .filter(|one| has_run(one))
+        .cloned()
+        .collect();
+    if !listed.is_empty() {
         out.push('\n');
-        out.push_str(&services(&report.services, style));
+        out.push_str(&services(&listed, style));
         for words in report
             .services
             .iter()

@@ -10,6 +10,8 @@ use hd_config::{Service, WatchAction};
 use hd_dag::TreePath;
 use serde_json::{Value, json};
 
+use super::state;
+use super::why::observations::observers;
 use crate::args::{Place, WatchAction as Hold, WatchArgs};
 use crate::client::{PROMPT, not_running};
 use crate::error::{CliError, Outcome, exit};
@@ -64,18 +66,26 @@ fn explain(located: &Located, path: &Path, output: Output) -> Outcome {
         .collect();
     // Replicas do the same.
     effects.dedup_by(|a, b| a.service == b.service);
+    // In stages the project may lie elsewhere.
+    let observers = match project.stages.is_empty() {
+        true => observers(&located.paths, &path)?,
+        false => None,
+    };
     let watched = effects.iter().any(|effect| effect.by.is_some());
     if output.json {
         let (by, show) = hidden.clone().unzip();
         output.value(&json!({
             "schema": 1, "path": path.to_string(), "counts": hidden.is_none() || watched,
-            "hidden_by": by, "shown_by": show,
+            "hidden_by": by, "shown_by": show, "steps": observers,
             "services": effects.iter().map(object).collect::<Vec<_>>(),
         }))?;
         return Ok(0);
     }
     let counts = match &hidden {
-        None => "counts as part of the project: steps that read it run again".to_owned(),
+        None => {
+            let readers = readers(located, observers)?;
+            format!("counts as part of the project: {readers}")
+        }
         Some((by, _)) if watched => {
             format!("hidden by {by}, and counts because a service watches it")
         }
@@ -88,6 +98,25 @@ fn explain(located: &Located, path: &Path, output: Output) -> Outcome {
     }
     output.data(&text)?;
     Ok(0)
+}
+
+/// Says which steps an edit lets run again: those that looked at the path when they ran last.
+fn readers(located: &Located, observers: Option<Vec<String>>) -> Result<String, CliError> {
+    let Some(observers) = observers else {
+        return Ok("steps that read it run again".to_owned());
+    };
+    let steps = state::known(located)?.map(|known| known.report.steps);
+    let steps = steps.unwrap_or_default();
+    let named = |name: &String| match steps.iter().find(|step| step.name == *name) {
+        Some(step) => format!("{name} ({})", step.slug),
+        None => name.clone(),
+    };
+    let names: Vec<String> = observers.iter().map(named).collect();
+    Ok(match names.as_slice() {
+        [] => "no step has looked at it".to_owned(),
+        [one] => format!("{one} has looked at it and runs again"),
+        several => format!("{} have looked at it and run again", several.join(", ")),
+    })
 }
 
 /// A path of the project, however it is written.

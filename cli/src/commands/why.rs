@@ -1,6 +1,6 @@
 //! `hd why`.
 
-mod observations;
+pub(super) mod observations;
 
 use hd_actors::model::report::{Report, SCHEMA, ServiceReport, StepOutcome, StepReport};
 use hd_config::Project;
@@ -19,14 +19,20 @@ use crate::verbs::nearest;
 /// Says why a step (or a service) is as it is; without a name, of every step.
 pub(crate) fn run(place: &Place, name: Option<&str>, output: Output) -> Outcome {
     let located = project::locate(place, None)?;
-    if let Some(name) = name {
-        // What is not in the file is a slip of the pen, whether anything ran or not. A file that
-        // cannot be read now does not keep the last state from being explained.
-        if let Ok(loaded) = located.load() {
-            known(&loaded.project, name)?;
-        }
+    let found = state::required(&located).map(|state| state.report);
+    let is_told = |report: &Report, name| {
+        let (steps, services) = chosen(report, Some(name));
+        !(steps.is_empty() && services.is_empty())
+    };
+    if let Some(name) = name
+        && !found.as_ref().is_ok_and(|report| is_told(report, name))
+        // A file that cannot be read now does not keep the last state from being explained.
+        && let Ok(loaded) = located.load()
+    {
+        // What is neither there nor in the file is a slip of the pen, whether anything ran or not.
+        known(&loaded.project, name)?;
     }
-    let report = state::required(&located)?.report;
+    let report = found?;
     let (steps, services) = chosen(&report, name);
     if output.json {
         let steps = match name {
@@ -60,8 +66,9 @@ fn known(project: &Project, name: &str) -> Result<(), CliError> {
     let names: Vec<&str> = steps
         .chain(project.services.iter().map(|service| service.name.as_str()))
         .collect();
-    // Steps made of [dependencies] have names of their own, known once they have run.
-    if !project.dependencies.is_empty() && !name.starts_with("step-") {
+    // Steps made of [dependencies] come first, and have names of their own, known once they have run.
+    let has_more = !project.dependencies.is_empty();
+    if has_more && (!name.starts_with("step-") || name[5..].parse::<usize>().is_ok()) {
         return Ok(());
     }
     let hint = match nearest(name, names.iter().copied()) {

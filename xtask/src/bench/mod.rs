@@ -8,6 +8,7 @@
 
 mod dag;
 mod kept;
+mod leftovers;
 mod live;
 mod machine;
 mod memory;
@@ -137,8 +138,9 @@ fn median(samples: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Removes a directory that may not be there.
+/// Removes a directory that may not be there, whatever a killed run has left mounted in it.
 fn remove_dir(path: &Path) -> Result<(), Failure> {
+    leftovers::detach_below(path)?;
     match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).doing(|| format!("removing {}", path.display()))

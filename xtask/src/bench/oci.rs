@@ -1,5 +1,6 @@
 //! `cargo xtask bench oci`: an image from the local registry into an empty store, and the first command in it,
-//! beside Docker and Podman; and its layers from the disk into one, beside umoci and tar.
+//! beside Docker and Podman; and its layers from the disk into one, beside umoci and tar. `--only` runs one of
+//! the two parts.
 
 mod unpack;
 
@@ -17,14 +18,22 @@ use crate::shell::{
     Doing, Failure, cargo, find_program, output, run as run_command, succeeds, target_dir,
 };
 
-const USAGE: &str = "usage: cargo xtask bench oci [--image REFERENCE] [--rounds N] [--hd PROGRAM]";
+const USAGE: &str = "usage: cargo xtask bench oci [--only pull|unpack] [--image REFERENCE] [--rounds N] [--hd PROGRAM]";
 /// The image of the registry that `cargo xtask images` serves.
 const IMAGE: &str = "127.0.0.1:5055/python:3.11-slim";
 
 struct Asked {
+    /// The one part that is wanted; both when there is none.
+    only: Option<Part>,
     image: String,
     rounds: usize,
     hd: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Part {
+    Pull,
+    Unpack,
 }
 
 pub(crate) fn run(args: &[&str]) -> Result<Value, Failure> {
@@ -39,11 +48,26 @@ pub(crate) fn run(args: &[&str]) -> Result<Value, Failure> {
             target_dir()?.join("release/hd")
         }
     };
-    let contenders = contenders(&hd, &place, &asked.image);
+    let (mut measures, mut left_out) = (Vec::new(), Vec::new());
+    let mut hd_pull = Value::Null;
+    if asked.only != Some(Part::Unpack) {
+        let contenders = contenders(&hd, &place, &asked.image, &mut left_out);
+        let rows = pulls(&asked, &contenders)?;
+        measures = compare(&contenders, &rows);
+        hd_pull = own(&rows);
+    }
+    if asked.only != Some(Part::Pull) {
+        measures.extend(unpack::rows(&hd, &place, &asked.image, asked.rounds)?);
+    }
+    remove_dir(&place)?;
+    Ok(report(&asked, measures, &left_out, hd_pull))
+}
+
+/// One after the other in each round, so that a busy machine slows all.
+fn pulls(asked: &Asked, contenders: &[Contender]) -> Result<Vec<Row>, Failure> {
     let mut rows: Vec<Row> = Vec::new();
-    // One after the other in each round, so that a busy machine slows all.
     for round in 0..asked.rounds {
-        for contender in &contenders {
+        for contender in contenders {
             contender.empty(&asked.image)?;
             let pull = measure(&mut contender.pull(&asked.image))?;
             let first = measure(&mut contender.first(&asked.image))?;
@@ -61,22 +85,23 @@ pub(crate) fn run(args: &[&str]) -> Result<Value, Failure> {
             });
         }
     }
-    for contender in &contenders {
+    for contender in contenders {
         contender.empty(&asked.image)?;
     }
-    let unpacked = unpack::rows(&hd, &place, &asked.image, asked.rounds)?;
-    remove_dir(&place)?;
-    Ok(summary(&asked, &contenders, &rows, unpacked))
+    Ok(rows)
 }
 
 fn parse(args: &[&str]) -> Result<Asked, Failure> {
     let mut asked = Asked {
+        only: None,
         image: IMAGE.to_owned(),
-        rounds: 5,
+        rounds: 3,
         hd: None,
     };
     for pair in args.chunks(2) {
         match pair {
+            ["--only", "pull"] => asked.only = Some(Part::Pull),
+            ["--only", "unpack"] => asked.only = Some(Part::Unpack),
             ["--image", image] => asked.image = (*image).to_owned(),
             ["--rounds", number] => {
                 asked.rounds = number.parse().map_err(|_| Failure::new(USAGE))?;
@@ -101,32 +126,40 @@ enum Contender {
         project: PathBuf,
         home: PathBuf,
     },
-    Docker,
+    Docker {
+        /// Why its pull is none, if it is none.
+        pulls_nothing: Option<String>,
+    },
     Podman {
         root: PathBuf,
     },
 }
 
-fn contenders(hd: &Path, place: &Path, image: &str) -> Vec<Contender> {
+/// Gives those that are there; who or what is not measured is added to `left_out`.
+fn contenders(hd: &Path, place: &Path, image: &str, left_out: &mut Vec<String>) -> Vec<Contender> {
     let mut all = vec![Contender::Hd {
         program: hd.to_owned(),
         project: place.join("project"),
         home: place.join("home"),
     }];
     if succeeds(Command::new("docker").args(["version", "--format", "x"])) {
-        all.push(Contender::Docker);
-        if shares_layers(image) {
-            eprintln!("Docker keeps layers of {image} for other images: its pull is none");
-        }
+        let pulls_nothing = shares_layers(image).then(|| {
+            format!("pull by Docker: its engine keeps layers of {image} for other images")
+        });
+        left_out.extend(pulls_nothing.clone());
+        all.push(Contender::Docker { pulls_nothing });
     } else {
-        eprintln!("left out: no Docker engine answers");
+        left_out.push("Docker: no engine answers".to_owned());
     }
     if find_program("podman").is_some() {
         all.push(Contender::Podman {
             root: place.join("podman"),
         });
     } else {
-        eprintln!("left out: no podman");
+        left_out.push("Podman: it is not installed".to_owned());
+    }
+    for one in left_out {
+        eprintln!("left out: {one}");
     }
     all
 }
@@ -142,7 +175,7 @@ impl Contender {
     fn name(&self) -> &'static str {
         match self {
             Self::Hd { .. } => "hd",
-            Self::Docker => "docker",
+            Self::Docker { .. } => "docker",
             Self::Podman { .. } => "podman",
         }
     }
@@ -157,13 +190,12 @@ impl Contender {
                     .and_then(|()| std::fs::write(project.join("hd.toml"), toml))
                     .doing(|| format!("making {}", project.display()))
             }
-            Self::Docker => {
+            Self::Docker { .. } => {
                 succeeds(Command::new("docker").args(["rmi", "-f", image]));
                 Ok(())
             }
             Self::Podman { root } => {
                 succeeds(self.podman(root).args(["rmi", "-a", "-f"]));
-                succeeds(Command::new("umount").arg("-l").arg(root.join("overlay")));
                 remove_dir(root)
             }
         }
@@ -172,7 +204,7 @@ impl Contender {
     fn pull(&self, image: &str) -> Command {
         match self {
             Self::Hd { .. } => self.hd(&["image", "pull", image]),
-            Self::Docker => words("docker", &["pull", "-q", image]),
+            Self::Docker { .. } => words("docker", &["pull", "-q", image]),
             Self::Podman { root } => {
                 let mut command = self.podman(root);
                 command.args(["pull", "-q", "--tls-verify=false", image]);
@@ -184,7 +216,7 @@ impl Contender {
     fn first(&self, image: &str) -> Command {
         match self {
             Self::Hd { .. } => self.hd(&["run", "--base", image, "true"]),
-            Self::Docker => words(
+            Self::Docker { .. } => words(
                 "docker",
                 &["run", "--rm", "--network", "host", image, "true"],
             ),
@@ -238,25 +270,46 @@ fn words(program: &str, args: &[&str]) -> Command {
     command
 }
 
+impl Contender {
+    /// Whether a measure of it says anything.
+    fn counts(&self, measure: &str) -> bool {
+        !matches!(self, Self::Docker { pulls_nothing: Some(_) } if measure == "pull")
+    }
+}
+
 /// What is looked at.
 type What = fn(&Row) -> f64;
 
-fn summary(asked: &Asked, contenders: &[Contender], rows: &[Row], unpacked: Vec<Value>) -> Value {
-    let of = |name: &str, what: What| -> Vec<f64> {
-        let own = rows.iter().filter(|row| row.name == name);
-        own.map(what).collect()
-    };
+fn of(rows: &[Row], name: &str, what: What) -> Vec<f64> {
+    let own = rows.iter().filter(|row| row.name == name);
+    own.map(what).collect()
+}
+
+fn compare(contenders: &[Contender], rows: &[Row]) -> Vec<Value> {
     let measures: [(&str, What); 2] = [
         ("pull", |row| row.pull.wall_ms),
         ("first command", |row| row.first.wall_ms),
     ];
     let mut all = Vec::new();
     for (measure, what) in measures {
-        for peer in contenders.iter().skip(1).map(Contender::name) {
-            all.push(compared(measure, peer, &of("hd", what), &of(peer, what)));
+        let peers = contenders.iter().skip(1).filter(|one| one.counts(measure));
+        for peer in peers.map(Contender::name) {
+            let (ours, theirs) = (of(rows, "hd", what), of(rows, peer, what));
+            all.push(compared(measure, peer, &ours, &theirs));
         }
     }
-    all.extend(unpacked);
+    all
+}
+
+/// What the engines need is spread over a server and its children; hd is one process.
+fn own(rows: &[Row]) -> Value {
+    json!({
+        "rss_mib": median(&of(rows, "hd", |row| row.pull.rss_mib)),
+        "cpu_ms": median(&of(rows, "hd", |row| row.pull.cpu_ms)),
+    })
+}
+
+fn report(asked: &Asked, measures: Vec<Value>, left_out: &[String], hd_pull: Value) -> Value {
     let docker = output(&mut words(
         "docker",
         &["version", "--format", "{{.Server.Version}}"],
@@ -271,9 +324,9 @@ fn summary(asked: &Asked, contenders: &[Contender], rows: &[Row], unpacked: Vec<
         "docker": docker.ok().map(|text| text.trim().to_owned()),
         "umoci": unpack::version(),
         "podman": machine::version("podman", "--version"),
-        // What the engines need is spread over a server and its children; hd is one process.
-        "hd_pull_rss_mib": median(&of("hd", |row| row.pull.rss_mib)),
-        "hd_pull_cpu_ms": median(&of("hd", |row| row.pull.cpu_ms)),
-        "measures": all,
+        "left_out": left_out,
+        "hd_pull_rss_mib": hd_pull["rss_mib"],
+        "hd_pull_cpu_ms": hd_pull["cpu_ms"],
+        "measures": measures,
     })
 }

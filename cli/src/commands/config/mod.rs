@@ -26,7 +26,7 @@ pub(crate) fn run(args: &ConfigArgs, outer: Place, output: Output) -> Outcome {
     let mut all = entries(&loaded, image.as_ref().map(|image| &*image.defaults));
     if let Some(key) = &args.key {
         let known: Vec<String> = all.iter().map(|entry| entry.key.clone()).collect();
-        all.retain(|entry| is_below(&entry.key, key));
+        all.retain(|entry| is_below(&entry.key, key) || is_of_replica(&entry.key, key));
         if all.is_empty() {
             let near = nearest(key, known.iter().map(String::as_str));
             let hint = near.map_or_else(
@@ -57,6 +57,22 @@ pub(crate) fn run(args: &ConfigArgs, outer: Place, output: Output) -> Outcome {
 fn is_below(key: &str, above: &str) -> bool {
     key.strip_prefix(above)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// Tells whether a key is that of a replica, where the service is asked for: `services.web.port`.
+fn is_of_replica(key: &str, above: &str) -> bool {
+    let parts = above
+        .strip_prefix("services.")
+        .and_then(|rest| rest.split_once('.'));
+    parts.is_some_and(|(service, setting)| {
+        let own = key
+            .strip_prefix("services.")
+            .and_then(|rest| rest.strip_prefix(service));
+        let own = own
+            .and_then(|rest| rest.strip_prefix('-'))
+            .and_then(|rest| rest.split_once('.'));
+        own.is_some_and(|(number, rest)| number.parse::<u32>().is_ok() && is_below(rest, setting))
+    })
 }
 
 fn line(entry: &Entry, style: Style) -> String {

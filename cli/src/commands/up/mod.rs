@@ -45,7 +45,7 @@ pub(crate) fn run(args: &UpArgs, output: Output, started: Instant) -> Outcome {
         started,
     };
     if args.once {
-        return once(&plan, Vec::new(), output);
+        return once(&plan, args.rerun.clone(), output);
     }
     if args.background {
         return foreground::serve_in_background(&plan, output);

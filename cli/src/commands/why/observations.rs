@@ -30,6 +30,33 @@ pub(super) fn of_steps(paths: &InstancePaths, steps: &[&StepReport]) -> Result<V
     Ok(Value::Array(all))
 }
 
+/// Names the steps whose last result observed a path of the project, in order; `None` when nothing is known
+/// of any step.
+pub(in crate::commands) fn observers(
+    paths: &InstancePaths,
+    path: &TreePath,
+) -> Result<Option<Vec<String>>, CliError> {
+    let traces = StepTraces::load(paths);
+    if traces.traces.is_empty() {
+        return Ok(None);
+    }
+    let store = Store::open(&paths.cas()).map_err(|e| {
+        CliError::new("store", exit::INTERNAL, e).at(paths.cas().display().to_string())
+    })?;
+    let workdir: TreePath = traces.workdir.parse().unwrap_or_default();
+    let inside = workdir.join_path(path);
+    let known = traces
+        .traces
+        .iter()
+        .filter_map(|(name, id)| Some((name, read(&store, id)?)));
+    let mut names: Vec<String> = known
+        .filter(|(_, trace)| trace.iter().any(|(observed, _)| *observed == inside))
+        .map(|(name, _)| name.clone())
+        .collect();
+    names.sort_by_key(|name| (name.len(), name.clone()));
+    Ok(Some(names))
+}
+
 /// A trace may have been collected, or the step failed: then nothing is known of it.
 fn read(store: &Store, id: &Id) -> Option<Trace> {
     let bytes = store.read_node(NodeKind::Trace, id).ok()?;
