@@ -11,6 +11,7 @@ mod cgroup_v2;
 mod entering;
 mod error;
 mod event;
+mod executable;
 mod guardian;
 mod helper;
 pub mod idmap;

@@ -2,7 +2,7 @@
 //! of one container: memory shared with nobody or by parts (PSS), and processor time.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -81,20 +81,21 @@ fn watch(
     long: Duration,
 ) -> Result<Watched, Failure> {
     let file = std::fs::metadata(hd).doing(|| format!("looking at {}", hd.display()))?;
-    // Helpers run from a copy in memory that is named after the file.
-    let copy = format!("/memfd:hd {:x}:{:x} ", file.dev(), file.ino());
+    let (dev, ino) = (file.dev(), file.ino());
     let (mut ours, mut theirs) = (Idle::default(), Idle::default());
     for look in 0..=LOOKS {
         if look > 0 {
             std::thread::park_timeout(long / LOOKS as u32);
         }
-        let is_ours = |exe: &Path, _: &str| exe == hd || exe.to_string_lossy().starts_with(&copy);
+        // Helpers run from the same file, on a mount of their own.
+        let is_ours = |program: &Program| (program.dev, program.ino) == (dev, ino);
         ours.look(&processes(is_ours), look == 0);
         if let Ok(container) = container {
-            let of_engine = |exe: &Path, words: &str| {
-                let name = exe.file_name().unwrap_or_default().to_string_lossy();
+            let of_engine = |program: &Program| {
+                let name = program.exe.file_name().unwrap_or_default();
+                let name = name.to_string_lossy();
                 matches!(&*name, "dockerd" | "containerd")
-                    || name.starts_with("containerd-shim") && words.contains(&container.id)
+                    || name.starts_with("containerd-shim") && program.words.contains(&container.id)
             };
             theirs.look(&processes(of_engine), look == 0);
         }
@@ -108,14 +109,34 @@ struct Process {
     pss_kib: u64,
 }
 
-/// The processes whose executable and arguments are such.
-fn processes(wanted: impl Fn(&Path, &str) -> bool) -> Vec<Process> {
+/// What a process runs.
+struct Program {
+    exe: PathBuf,
+    dev: u64,
+    ino: u64,
+    words: String,
+}
+
+impl Program {
+    fn of(proc: &Path) -> Option<Self> {
+        let exe = proc.join("exe");
+        let file = std::fs::metadata(&exe).ok()?;
+        let words = std::fs::read(proc.join("cmdline")).ok()?;
+        Some(Self {
+            exe: std::fs::read_link(&exe).ok()?,
+            dev: file.dev(),
+            ino: file.ino(),
+            words: String::from_utf8_lossy(&words).into_owned(),
+        })
+    }
+}
+
+/// The processes that run such a program.
+fn processes(wanted: impl Fn(&Program) -> bool) -> Vec<Process> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let process = |entry: std::fs::DirEntry| {
         let proc = entry.path();
-        let exe = std::fs::read_link(proc.join("exe")).ok()?;
-        let words = std::fs::read(proc.join("cmdline")).ok()?;
-        if !wanted(&exe, &String::from_utf8_lossy(&words)) {
+        if !wanted(&Program::of(&proc)?) {
             return None;
         }
         // proc(5): the name may hold blanks; utime and stime are the 12th and 13th field after it.

@@ -104,10 +104,7 @@ fn try_one(located: &Located, service: &str, wish: &Wish) -> Result<Option<Enter
         groups,
     } = surroundings;
     let rights = (privileges, limits, network);
-    let helper = match Helper::shared_by(&record) {
-        Some(helper) => helper,
-        None => Helper::prepare().map_err(broken)?,
-    };
+    let helper = Helper::prepare().map_err(broken)?;
     Launcher::new(helper, None)
         .enter_recorded(
             &record,

@@ -28,10 +28,6 @@ pub(crate) const TESTS: &[Test] = &[
         a_sandbox_is_entered_by_its_record,
     ),
     (
-        "the_copy_of_a_running_sandbox_serves_to_enter_it",
-        the_copy_of_a_running_sandbox_serves_to_enter_it,
-    ),
-    (
         "a_mount_is_reported_before_the_command_runs",
         a_mount_is_reported_before_the_command_runs,
     ),
@@ -150,26 +146,6 @@ fn a_sandbox_is_entered_by_its_record() {
     running.sandbox.kill().unwrap();
     running.sandbox.wait(Some(SOON)).unwrap();
     assert!(inside(&record).is_none());
-}
-
-fn the_copy_of_a_running_sandbox_serves_to_enter_it() {
-    let running = idle();
-    let record = running.sandbox.record().unwrap();
-    let spec = shell("").spec;
-    let rights = (spec.privileges, spec.limits, spec.network);
-    let shared = Helper::shared_by(&record).unwrap();
-    let borrower = Launcher::new(shared, None);
-    let entered = borrower
-        .enter_recorded(&record, rights, &[], &script("exit 9"), Stdio::default())
-        .unwrap()
-        .unwrap();
-    assert_eq!(entered.wait(Some(SOON)).unwrap().unwrap().end, End::Code(9));
-    // What is no sandbox of this executable has nothing to share.
-    let own = Record::of(std::process::id()).unwrap();
-    assert!(Helper::shared_by(&own).is_none());
-    running.sandbox.kill().unwrap();
-    running.sandbox.wait(Some(SOON)).unwrap();
-    assert!(Helper::shared_by(&record).is_none());
 }
 
 fn a_mount_is_reported_before_the_command_runs() {
