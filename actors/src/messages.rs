@@ -3,6 +3,7 @@
 //! | Message | From → to | Kind | Bound · when full | Reply |
 //! | --- | --- | --- | --- | --- |
 //! | [`PathsTouched`] | notify thread (Watcher) → Debouncer | event | 256 · *Rescan* | – |
+//! | [`LookAhead`] | Debouncer → StepRunner | event | 1 · *Latest* | – |
 //! | [`PathsSettled`] | Debouncer → Invalidator | command | 1 in flight · *Coalesce* | [`Settled`] = ack |
 //! | [`FetchImage`] | Invalidator → OciFetcher | command | 4 · *Await* | the image |
 //! | [`IngestPaths`] | Invalidator → ChunkStore | command | 4 · *Await* | [`Ingested`] |
@@ -83,6 +84,7 @@ macro_rules! messages {
 
 messages! {
     PathsTouched => (),
+    LookAhead => (),
     PathsSettled => Result<Settled, BatchError>,
     FetchImage => Result<Bases, BatchError>,
     IngestPaths => Result<Ingested, BatchError>,
@@ -119,6 +121,10 @@ pub struct PathsTouched {
     /// When the event was read.
     pub seen_at: Instant,
 }
+
+/// The first event of a batch was seen: what does not depend on the batch can be looked at already.
+#[derive(Clone, Copy, Debug)]
+pub struct LookAhead;
 
 /// A batch of events that has come to rest.
 #[derive(Clone, Debug)]

@@ -23,7 +23,8 @@ use crate::finish::Finish;
 use crate::invalidator::actor::Invalidator;
 use crate::invalidator::knows::{Edges, Knows, Purpose};
 use crate::messages::{
-    BatchError, FetchImage, PathsSettled, PathsTouched, Rebuild, ResumeRules, StepsDone, WatchAnew,
+    BatchError, FetchImage, LookAhead, PathsSettled, PathsTouched, Rebuild, ResumeRules, StepsDone,
+    WatchAnew,
 };
 use crate::model::state::StateBoard;
 use crate::mount_server::actor::MountServer;
@@ -36,6 +37,7 @@ use crate::service_supervisor::ports::{ServiceContext, services};
 use crate::service_supervisor::roster::Roster;
 use crate::shared::Shared;
 use crate::step_runner::actor::StepRunner;
+use crate::step_runner::host_ahead::HostAhead;
 use crate::watcher::watched::Watched;
 use crate::{debouncer, watcher, witness};
 
@@ -75,6 +77,8 @@ pub struct Wiring {
 pub struct Ends {
     /// Into the Invalidator.
     pub settled: Port<PathsSettled>,
+    /// Into the StepRunner.
+    pub ahead: Latest<LookAhead>,
     /// Into the Invalidator.
     pub rebuild: Port<Rebuild>,
     /// Directories hd made in the project.
@@ -141,8 +145,9 @@ impl Wiring {
         );
         let watched = Watched::new(root, &self.shared.declared(), ends.points.clone(), events);
         let (pool, pause) = (self.pool("watch", 1, 4)?, self.shared.pause.clone());
+        let batches = (ends.ahead.clone(), ends.settled.clone());
         Ok(TreeSpec::new("intake", Strategy::RestForOne)
-            .child(debouncer::actor::child(&touched, ends.settled.clone(), pause).lane(WATCH))
+            .child(debouncer::actor::child(&touched, batches, pause).lane(WATCH))
             .child(
                 watcher::actor::child(watched, ends.anew.clone(), touched, ends.lost.clone(), pool)
                     .lane(WATCH),
@@ -185,6 +190,7 @@ impl Wiring {
     ) -> Result<(TreeSpec, ChildSpec, Ends), BatchError> {
         let ends = Ends {
             settled: Port::new("invalidator.settled", 1, WhenFull::Coalesce),
+            ahead: Latest::default(),
             rebuild: Port::new("invalidator.rebuild", 1, WhenFull::Await),
             points: MountPoints::beside(self.shared.settings.own.clone()),
             lost: Port::new("mount_server.lost", 8, WhenFull::Rescan),
@@ -233,11 +239,14 @@ impl Wiring {
                 ChildSpec::actor("step_runner", {
                     let (shared, wishes, done) =
                         (self.shared.clone(), edges.steps.clone(), done.clone());
+                    let ahead = ends.ahead.clone();
                     let pool = self.pool("steps", 1, 4)?;
                     move |birth| StepRunner {
                         shared: shared.clone(),
                         pool: pool.clone(),
                         wishes: wishes.clone(),
+                        ahead: ahead.clone(),
+                        host: HostAhead::default(),
                         done: done.clone(),
                         status: birth.status.clone(),
                         running: None,

@@ -137,6 +137,40 @@ observations! {
     the_mode_of_a_file: MODE_OF_A_FILE;
 }
 
+/// The host is looked at while an edit comes to rest, and only then: what changed there before is seen.
+#[test]
+fn a_file_of_the_host_at_the_next_edit() {
+    skip_unless!(needs::fuse(), needs::root());
+    let host = HostFile::absent("/usr/local/share/hd-test-observed-live.conf");
+    let toml = format!(
+        "[environment]\nname = \"host\"\n[build]\nsteps = [\"mkdir -p out; cat {} > out/conf 2>/dev/null || true\"]\n\
+         [services.web]\ncommand = \"sleep 1000\"\n",
+        host.0
+    );
+    let env = Env::project(&[("hd.toml", &toml), ("aside.txt", "as it was\n")]);
+    let mut up = env.up();
+    up.wait_line(0, &["● web"]);
+    let edits = [
+        None,
+        Some("it came to be\n"),
+        None,
+        None,
+        Some("it changed\n"),
+    ];
+    for (edit, of_the_host) in edits.into_iter().enumerate() {
+        if let Some(text) = of_the_host {
+            files::write(host.0.as_ref(), text);
+        }
+        let from = up.so_far();
+        files::write(&env.path("aside.txt"), &format!("edit {edit}\n"));
+        let (ran, kept) = match of_the_host {
+            Some(_) => ("1 ran", "0 kept"),
+            None => ("0 ran", "1 kept"),
+        };
+        up.wait_line(from, &["~ aside.txt", ran, kept]);
+    }
+}
+
 #[test]
 fn a_file_of_the_host_when_base_is_left_out() {
     skip_unless!(needs::fuse(), needs::root());

@@ -2,7 +2,7 @@
 //!
 //! - **Owns** the paths that have not come to rest, and the batch that awaits its acknowledgement.
 //! - **Receives** `PathsTouched`, `PauseChanged`.
-//! - **Sends** `PathsSettled` to the Invalidator, one in flight (*Coalesce*).
+//! - **Sends** `LookAhead` to the StepRunner, `PathsSettled` to the Invalidator, one in flight (*Coalesce*).
 //! - **When full** the watcher keeps a flag and offers `Rescan` (*Rescan*).
 //! - **After restart** it begins with `Rescan`: what it had gathered is lost.
 
@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use hd_supervision::actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture,
 };
-use hd_supervision::{ActorSpec, AskError, ChildSpec, Port, Status};
+use hd_supervision::{ActorSpec, AskError, ChildSpec, Latest, Port, Status};
 
 use super::window::Window;
 use crate::messages::{
-    BatchError, Origin, Paths, PathsSettled, PathsTouched, PauseChanged, Settled,
+    BatchError, LookAhead, Origin, Paths, PathsSettled, PathsTouched, PauseChanged, Settled,
 };
 use crate::model::pause::Pause;
 
@@ -35,6 +35,7 @@ const RETRY_MAX: Duration = Duration::from_secs(1);
 pub struct Debouncer {
     window: Window,
     settled: Port<PathsSettled>,
+    ahead: Latest<LookAhead>,
     batches: Arc<AtomicU64>,
     status: Status,
     pause: Pause,
@@ -52,17 +53,18 @@ struct Timer {
     handle: SpawnHandle,
 }
 
-/// Describes the actor `debouncer`, which serves `touched` and speaks to `settled`. Batches are
+/// Describes the actor `debouncer`, which serves `touched` and speaks to `ahead` and `settled`. Batches are
 /// numbered from 1; the count goes on over restarts, and so does a pause.
 pub fn child(
     touched: &Port<PathsTouched>,
-    settled: Port<PathsSettled>,
+    (ahead, settled): (Latest<LookAhead>, Port<PathsSettled>),
     pause: Pause,
 ) -> ActorSpec<Debouncer> {
     let batches = Arc::new(AtomicU64::new(0));
     let spec = ChildSpec::actor("debouncer", move |birth| Debouncer {
         window: Window::default(),
         settled: settled.clone(),
+        ahead: ahead.clone(),
         batches: batches.clone(),
         status: birth.status.clone(),
         pause: pause.clone(),
@@ -96,6 +98,9 @@ impl Handler<PathsTouched> for Debouncer {
     type Result = ();
 
     fn handle(&mut self, touched: PathsTouched, ctx: &mut Self::Context) {
+        if self.window.gathered().is_none() && !self.pause.is_set() {
+            self.ahead.put(LookAhead);
+        }
         self.window.touch(touched.paths, touched.seen_at);
         self.arm(ctx);
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hd_dag::TreePath;
 use hd_store::Id;
 use hd_supervision::testkit::{Tape, paused, recorder};
-use hd_supervision::{Root, RootExit, Runtime, Strategy, TreeSpec, WhenFull};
+use hd_supervision::{Latest, Root, RootExit, Runtime, Strategy, TreeSpec, WhenFull};
 
 use super::super::window::these;
 use super::*;
@@ -30,8 +30,16 @@ fn start_with(
     settled: Port<PathsSettled>,
     pause: Pause,
 ) -> (Root, Port<PathsTouched>) {
+    start_ahead(runtime, (Latest::default(), settled), pause)
+}
+
+fn start_ahead(
+    runtime: &Runtime,
+    batches: (Latest<LookAhead>, Port<PathsSettled>),
+    pause: Pause,
+) -> (Root, Port<PathsTouched>) {
     let touched = Port::new("debouncer.touched", 256, WhenFull::Rescan);
-    let tree = TreeSpec::new("intake", Strategy::RestForOne).child(child(&touched, settled, pause));
+    let tree = TreeSpec::new("intake", Strategy::RestForOne).child(child(&touched, batches, pause));
     (tree.start(runtime).unwrap(), touched)
 }
 
@@ -73,6 +81,23 @@ fn a_save_of_three_events_is_one_batch_within_ten_milliseconds() {
         assert!(after <= Duration::from_millis(10), "{after:?}");
         tokio::time::sleep(Duration::from_secs(5)).await;
         assert!(tape.is_empty(), "nothing was touched since");
+        end(root).await;
+    });
+}
+
+#[test]
+fn who_can_look_ahead_is_told_at_the_first_event() {
+    paused(async {
+        let runtime = Runtime::single_lane();
+        let (settled, tape) = recorder("settled", 4, |_: &PathsSettled| ok());
+        let ahead = Latest::default();
+        let batches = (ahead.clone(), settled);
+        let (root, touched) = start_ahead(&runtime, batches, Pause::default());
+        assert!(ahead.get().is_none(), "nothing was touched");
+        touch(&touched, these([path("app.py")]));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(ahead.get().is_some() && tape.is_empty(), "before the batch");
+        next(&tape).await;
         end(root).await;
     });
 }

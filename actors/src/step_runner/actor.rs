@@ -1,25 +1,27 @@
 //! The StepRunner actor.
 //!
 //! - **Owns** the chain of steps that runs, at most one.
-//! - **Receives** `RunSteps`.
+//! - **Receives** `RunSteps`, `LookAhead`.
 //! - **Sends** `StepsDone` to the Invalidator.
 //! - **When full** newer wishes are merged into the one that waits (*Coalesce*).
 //! - **After restart** the chain it ran has been killed; the Invalidator asks again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hd_dag::Change;
 use hd_supervision::actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
-use hd_supervision::{Coalesce, Pool, Port, Status};
+use hd_supervision::{Coalesce, Latest, Pool, Port, Status};
 
+use super::basis::Chosen;
 use super::cancel::Cancel;
 use super::chain::{ChainOutcome, make_true};
+use super::host_ahead::HostAhead;
 use super::prepare;
 use super::wanted::Wanted;
 use super::world::Worlds;
 use crate::chunk_store::actor::job;
-use crate::messages::{BatchError, Origin, RunSteps, StepsDone};
+use crate::messages::{BatchError, LookAhead, Origin, RunSteps, StepsDone};
 use crate::model::declared::Declared;
 use crate::model::heap;
 use crate::model::report::{StepOutcome, StepReport};
@@ -41,6 +43,10 @@ pub struct StepRunner {
     pub pool: Pool,
     /// Where wishes arrive.
     pub wishes: Coalesce<RunSteps>,
+    /// Where it hears that an edit has begun.
+    pub ahead: Latest<LookAhead>,
+    /// What it then looks at.
+    pub host: HostAhead,
     /// Where answers go.
     pub done: Port<StepsDone>,
     /// Where it says what it does.
@@ -69,6 +75,7 @@ impl Actor for StepRunner {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.wishes.clone().attach(ctx);
+        self.ahead.clone().attach(ctx);
     }
 }
 
@@ -101,6 +108,21 @@ impl Handler<RunSteps> for StepRunner {
     }
 }
 
+impl Handler<LookAhead> for StepRunner {
+    type Result = ();
+
+    fn handle(&mut self, _: LookAhead, ctx: &mut Self::Context) {
+        if self.running.is_some() {
+            return;
+        }
+        if let Some(look) = self.host.job(self.shared.clone(), Instant::now()) {
+            let pool = self.pool.clone();
+            let looked = async move { pool.run(look).await };
+            ctx.spawn(looked.into_actor(self).map(|_, _, _| ()));
+        }
+    }
+}
+
 impl StepRunner {
     fn start(&mut self, wish: RunSteps, ctx: &mut Context<Self>) {
         self.status.idle(format!("generation {}", wish.generation));
@@ -118,19 +140,23 @@ impl StepRunner {
             .collect();
         let (origin, generation) = (wish.origin, wish.generation);
         let work = wish.work.clone();
+        let (found, surroundings) = (
+            self.host.found(),
+            (wish.declared.clone(), wish.base.clone()),
+        );
         let chain = async move {
             job(pool
                 .run(move || {
-                    let worlds = Worlds::of(&shared, &wish.declared, &wish.base)?;
+                    let mut worlds = Worlds::of(&shared, &wish.declared, &wish.base)?;
+                    worlds.host = found.take(&wish, Instant::now());
                     make_true(&shared, &wish, &worlds, &steps, &cancel)
                 })
                 .await)
         };
-        ctx.spawn(
-            chain
-                .into_actor(self)
-                .map(move |outcome, this, ctx| this.ended(origin, generation, work, outcome, ctx)),
-        );
+        ctx.spawn(chain.into_actor(self).map(move |outcome, this, ctx| {
+            this.host.note(surroundings, chosen(&outcome));
+            this.ended(origin, generation, work, outcome, ctx);
+        }));
     }
 
     fn ended(
@@ -184,6 +210,12 @@ impl StepRunner {
             ctx.spawn(given.into_actor(this).map(|_, _, _| ()));
         });
     }
+}
+
+/// Gives where the outputs came from, when every step has a stored result.
+fn chosen(outcome: &Result<Option<ChainOutcome>, BatchError>) -> Option<Vec<Chosen>> {
+    let outcome = outcome.as_ref().ok()?.as_ref()?;
+    Some(outcome.basis.as_ref()?.chosen.clone())
 }
 
 fn asked(step: &Wanted, rerun: &[String]) -> Wanted {

@@ -210,6 +210,25 @@ fn still_valid(
     Ok(Some(result))
 }
 
+/// Lets the worlds know what of the host a chosen result depends on, and whether it is as it was.
+pub(super) fn look_at_host(
+    shared: &Shared,
+    worlds: &Worlds<'_>,
+    chosen: &Chosen,
+    step: &Wanted,
+) -> Result<(), BatchError> {
+    let store = |e: hd_store::Error| BatchError::new("store", e);
+    let history = shared.store.history(&chosen.key).map_err(store)?;
+    let entry = chosen.count.checked_sub(1).and_then(|at| history.get(at));
+    let result = entry.and_then(|entry| StepResult::decode(&entry.payload).ok());
+    if let Some(result) = result.filter(|result| result.host)
+        && host_agrees(shared, worlds, &result, (chosen.below, step))?
+    {
+        worlds.host.note_agreed(result.trace);
+    }
+    Ok(())
+}
+
 fn host_agrees(
     shared: &Shared,
     worlds: &Worlds<'_>,

@@ -46,7 +46,7 @@ pub fn search(
         let Ok(result) = StepResult::decode(&entry.payload) else {
             continue;
         };
-        match miss(shared, &result, lower, &world)? {
+        match miss(shared, &result, lower, (&world, host))? {
             None if !is_whole(shared, &result)? => broken = true,
             None => {
                 shared.store.note_use(key, entry);
@@ -73,7 +73,7 @@ fn miss(
     shared: &Shared,
     result: &StepResult,
     lower: Rooted,
-    world: &CompositeWorld<'_>,
+    (world, host): (&CompositeWorld<'_>, &HostMemo),
 ) -> Result<Option<Miss>, BatchError> {
     if result.made_on.tree == lower.tree && !result.host {
         // All it can have observed is in that tree: what exactly need not be read.
@@ -84,8 +84,12 @@ fn miss(
         return Ok(Some(lost(result)));
     };
     let failed = |e: TreeError| BatchError::new("store", e);
+    let host = || match host.agreed(&result.trace) {
+        true => Ok(Verdict::Valid),
+        false => check_host(&trace, world).map_err(failed),
+    };
     let verdict = if result.made_on.tree == lower.tree {
-        check_host(&trace, world).map_err(failed)?
+        host()?
     } else {
         match hd_dag::diff(&*shared.trees, &result.made_on.tree, &lower.tree) {
             Ok(changes) => match touched_by(&trace, &changes) {
@@ -93,7 +97,7 @@ fn miss(
                     miss.evaluate(world).map_err(failed)?;
                     return Ok(Some(miss));
                 }
-                None => check_host(&trace, world).map_err(failed)?,
+                None => host()?,
             },
             Err(TreeError::Missing { .. }) => check(&trace, world).map_err(failed)?,
             Err(error) => return Err(failed(error)),

@@ -10,6 +10,7 @@ pub mod environment;
 mod harvest;
 pub mod hidden;
 pub mod hit;
+pub mod host_ahead;
 mod inputs;
 pub mod kept;
 pub mod key;

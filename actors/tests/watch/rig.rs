@@ -121,7 +121,11 @@ impl Rig {
             let touched = Port::<PathsTouched>::new("debouncer.touched", 256, WhenFull::Rescan);
             let pool = runtime.pool("watch", 1, 4).unwrap();
             let tree = TreeSpec::new("intake", Strategy::RestForOne)
-                .child(debouncer::actor::child(&touched, settled, Pause::default()))
+                .child(debouncer::actor::child(
+                    &touched,
+                    (Latest::default(), settled),
+                    Pause::default(),
+                ))
                 .child(child(project, Latest::default(), touched, to_lost, pool));
             (lost, tree.start(&runtime).unwrap(), runtime)
         };

@@ -1,6 +1,6 @@
 //! Host directories as part of a lower: looked up and read where they lie, never stored.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -37,12 +37,23 @@ pub struct HostMemo(Mutex<Known>);
 struct Known {
     statuses: HashMap<PathBuf, Status>,
     listings: HashMap<PathBuf, Id>,
+    agreed: HashSet<Id>,
 }
 
 impl HostMemo {
     /// Forgets everything: time has passed.
     pub fn forget(&self) {
         *self.known() = Known::default();
+    }
+
+    /// Notes that all a trace observed of the host is as it was.
+    pub fn note_agreed(&self, trace: Id) {
+        self.known().agreed.insert(trace);
+    }
+
+    /// Tells whether that was noted of a trace.
+    pub fn agreed(&self, trace: &Id) -> bool {
+        self.known().agreed.contains(trace)
     }
 
     /// Takes the status of a path, or what it was found to be.

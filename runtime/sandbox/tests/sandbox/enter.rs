@@ -3,8 +3,7 @@
 use crate::runner::Test;
 use crate::support::{Running, SOON, launcher, pipe, processes_in, readable, shell};
 use hd_sandbox::{
-    Command, End, Entered, Event, Helper, Launcher, MountOp, Record, Result, SandboxError, Stdio,
-    Terminal, TtySize,
+    Command, End, Entered, Event, MountOp, Record, Result, SandboxError, Stdio, Terminal, TtySize,
 };
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
