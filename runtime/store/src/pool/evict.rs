@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
-use super::Pool;
+use super::named::uses;
+use super::{Pool, VIEWS};
 use crate::durable::{TEMPORARY_PREFIX, names_in, remove_if_there};
 use crate::segment::lock;
 use crate::{Error, Id, Result, Store};
@@ -39,8 +40,9 @@ impl Room {
 
 /// A file of the pool.
 pub(super) struct Kept {
-    modified: SystemTime,
-    bytes: u64,
+    /// When it was used last: a copy is as old as it is, unless an image names it.
+    pub(super) used: SystemTime,
+    pub(super) bytes: u64,
     pub(super) path: PathBuf,
     pub(super) name: String,
 }
@@ -73,10 +75,18 @@ impl Pool {
         Ok(())
     }
 
-    /// Removes what was made longest ago (an image: used longest ago) until so many bytes are left.
+    /// Removes what was used longest ago until so many bytes are left: a copy is used when it is made, and
+    /// whenever an image that names it is mounted.
     pub(super) fn evict(&self, left: u64) -> Result<()> {
         let mut kept = kept(&self.dir)?;
-        kept.sort_by_key(|file| file.modified);
+        let views = self.dir.join(VIEWS);
+        let uses = uses(kept.iter().filter(|file| file.path.starts_with(&views)))?;
+        for file in &mut kept {
+            let use_of = |id: Id| uses.get(&id).copied();
+            let named = Id::from_str(&file.name).ok().and_then(use_of);
+            file.used = named.map_or(file.used, |last| last.max(file.used));
+        }
+        kept.sort_by_key(|file| file.used);
         let mut used: u64 = kept.iter().map(|file| file.bytes).sum();
         for file in kept {
             if used <= left {
@@ -111,7 +121,7 @@ impl Store {
                 Some(id) => self.contains(&id)?,
                 None => false,
             };
-            let age = SystemTime::now().duration_since(file.modified);
+            let age = SystemTime::now().duration_since(file.used);
             let is_new = age.is_ok_and(|age| age < SURELY_DEAD);
             let is_being_made = file.name.starts_with(TEMPORARY_PREFIX) && is_new;
             if !is_needed && !is_being_made && remove_if_there(&file.path)? {
@@ -140,7 +150,7 @@ pub(super) fn kept(dir: &Path) -> Result<Vec<Kept>> {
                 Err(e) => return Err(Error::io("look at", &path)(e)),
             };
             kept.push(Kept {
-                modified: meta.modified().map_err(Error::io("look at", &path))?,
+                used: meta.modified().map_err(Error::io("look at", &path))?,
                 bytes: meta.blocks() * 512,
                 path,
                 name: name.to_string_lossy().into_owned(),
@@ -193,5 +203,43 @@ mod tests {
             probed.exists(),
             "a probe of another process is not of the pool"
         );
+    }
+
+    #[test]
+    fn what_an_image_in_use_names_stays_and_what_one_out_of_use_names_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let mut writer = store.writer().unwrap();
+        let ids: Vec<Id> = (0..6u8)
+            .map(|number| writer.put_blob(&[number + 1; 10_000]).unwrap())
+            .collect();
+        writer.commit().unwrap();
+        let pool = store.pool().unwrap();
+        let start = SystemTime::now() - Duration::from_secs(1000);
+        let age = |path: &Path, seconds| {
+            let file = fs::File::open(path).unwrap();
+            let at = start + Duration::from_secs(seconds);
+            file.set_modified(at).unwrap();
+        };
+        for (number, id) in (0..).zip(&ids) {
+            assert!(pool.fill(id).unwrap());
+            age(&pool.blob_path(id), number);
+        }
+        let image = |name: &str, ids: &[Id]| {
+            let names = ids.iter().map(|id| {
+                let hex = id.to_string();
+                format!("/{}/{hex}\0", &hex[..2])
+            });
+            let names: String = names.collect();
+            pool.put_view(name, names.as_bytes()).unwrap()
+        };
+        // The copies that were made first are those that are mounted.
+        image("in-use", &ids[..3]);
+        age(&image("out-of-use", &ids[3..5]), 10);
+        assert!(pool.view("in-use").is_some());
+        pool.evict(4 * 12_288).unwrap();
+        let is_there: Vec<bool> = ids.iter().map(|id| pool.blob_path(id).exists()).collect();
+        assert_eq!(is_there, [true, true, true, false, false, false]);
+        assert!(pool.view("in-use").is_some());
     }
 }

@@ -17,7 +17,7 @@ const BLOCK: usize = 4096;
 impl Pool {
     /// Makes the raw copy of a blob, if there is none; answers whether one was made.
     ///
-    /// When the pool is full the oldest copies go first. A blob that is too large for it is left out.
+    /// When the pool is full, copies that were used longest ago go first. A blob that is too large for it is left out.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Damaged`] and I/O errors; no copy is there then.

@@ -13,6 +13,7 @@
 mod check;
 mod evict;
 mod fill;
+mod named;
 
 use std::fs;
 use std::path::{Path, PathBuf};
