@@ -1,5 +1,10 @@
 //! `cargo xtask bench projection`: makes the environment to project, then runs the bench program
 //! of `hd-projection` on it.
+//!
+//! The whole takes ten minutes and more. `--only warm`, `write`, `cold`, `mount` and `capture` are its parts, of five
+//! minutes at most each; so is a single measure (`--only cold-read-all`). A measure takes `--rounds N` (cold ones and
+//! capture: `--cold-rounds N`), and begins none after `--seconds N` (30) once it has three.
+//! With `--keep` each part adds to what is kept.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -8,6 +8,7 @@ use hd_store::Store;
 
 use crate::environment::{self, Environment};
 use crate::report::{Report, Side};
+use crate::rounds::Rounds;
 use crate::{Failure, Options};
 
 pub(crate) fn measure(
@@ -20,7 +21,7 @@ pub(crate) fn measure(
         ms: Vec::new(),
     };
     let (mut ours, mut theirs) = (side("hd capture"), side("tar | zstd -1"));
-    for round in 0..=options.cold_rounds {
+    for round in Rounds::of("capture", options.cold_rounds + 1, options.time) {
         let cas = options.scratch.join("cas-captured");
         if cas.exists() {
             fs::remove_dir_all(&cas)?;

@@ -1,7 +1,7 @@
 //! Measures with empty caches and a fresh server, and what mounting costs.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use hd_store::Store;
@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::environment::{self, Environment};
 use crate::image::ImageView;
 use crate::report::{Report, Side, median};
+use crate::rounds::Rounds;
 use crate::server::Server;
 use crate::targets::{Overlay, made};
 use crate::{Failure, Options, work};
@@ -52,7 +53,7 @@ pub(crate) fn measure(
             side("hd image, no copies"),
             side("hd traced, fresh"),
         ];
-        for round in 0..options.cold_rounds {
+        for round in Rounds::of(measure, options.cold_rounds, options.time) {
             let mut order = [
                 Cold::Ext4,
                 Cold::View,
@@ -116,11 +117,10 @@ fn by_image(
     is_full: bool,
 ) -> Result<(f64, u64), Failure> {
     let image = options.scratch.join("cold.erofs");
+    let pool = Server::start(environment)?.ask("pool")?.into();
+    // To copy every file again for each round would take most of the time of this part.
+    let _aside = (!is_full).then(|| Aside::put(pool)).transpose()?;
     let mut server = Server::start(environment)?;
-    if !is_full {
-        fs::remove_dir_all(server.ask("pool")?)?;
-        server = Server::start(environment)?;
-    }
     server.ask(&format!("image {}", image.display()))?;
     if is_full {
         server.ask("fill")?;
@@ -131,6 +131,28 @@ fn by_image(
     let view = ImageView::mount(&mut server, &image, &options.scratch.join("cold-image"))?;
     let ms = work::run(work, &view.merged, list)?;
     Ok((ms, server.peak_bytes()?))
+}
+
+/// The raw copies, put aside until this is dropped.
+struct Aside {
+    pool: PathBuf,
+    kept: PathBuf,
+}
+
+impl Aside {
+    fn put(pool: PathBuf) -> Result<Self, Failure> {
+        let kept = pool.with_extension("aside");
+        fs::rename(&pool, &kept)?;
+        Ok(Self { pool, kept })
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // What fails here fails the next round, which finds no copies.
+        let _ = fs::remove_dir_all(&self.pool);
+        let _ = fs::rename(&self.kept, &self.pool);
+    }
 }
 
 fn drop_caches() -> Result<(), Failure> {
@@ -180,7 +202,7 @@ fn first_bytes(
     file: &str,
 ) -> Result<Vec<f64>, Failure> {
     let mut all = Vec::new();
-    for _ in 0..options.rounds {
+    for _ in Rounds::of("mount", options.rounds, options.time) {
         // A fresh server each time, so that its own caches have nothing of the tree.
         let mut server = Server::start(environment)?;
         let lower = made(&options.scratch.join("first-lower"))?;
@@ -201,7 +223,7 @@ fn image_first_bytes(
 ) -> Result<(Vec<f64>, Vec<f64>), Failure> {
     let image = options.scratch.join("first.erofs");
     let (mut mounts, mut all) = (Vec::new(), Vec::new());
-    for _ in 0..options.rounds {
+    for _ in Rounds::of("mount of an image", options.rounds, options.time) {
         let mut server = Server::start(environment)?;
         server.ask(&format!("image {}", image.display()))?;
         let start = Instant::now();

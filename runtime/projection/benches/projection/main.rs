@@ -14,6 +14,7 @@ mod cold;
 mod environment;
 mod image;
 mod report;
+mod rounds;
 mod server;
 mod targets;
 mod warm;
@@ -21,6 +22,10 @@ mod work;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use environment::Environment;
+use report::Report;
 
 /// Anything that stops the bench, in words.
 type Failure = Box<dyn std::error::Error>;
@@ -32,6 +37,8 @@ struct Options {
     scratch: PathBuf,
     rounds: usize,
     cold_rounds: usize,
+    /// Time after which a measure begins no further round.
+    time: Duration,
     only: Vec<String>,
     targets: Vec<String>,
 }
@@ -67,6 +74,7 @@ fn options(args: &[&str]) -> Result<Options, Failure> {
         scratch: PathBuf::new(),
         rounds: 15,
         cold_rounds: 5,
+        time: Duration::from_secs(30),
         only: Vec::new(),
         targets: Vec::new(),
     };
@@ -78,6 +86,7 @@ fn options(args: &[&str]) -> Result<Options, Failure> {
             "--scratch" => options.scratch = value()?.into(),
             "--rounds" => options.rounds = value()?.parse()?,
             "--cold-rounds" => options.cold_rounds = value()?.parse()?,
+            "--seconds" => options.time = Duration::from_secs(value()?.parse()?),
             "--only" => options.only.push((*value()?).to_owned()),
             "--target" => options.targets.push((*value()?).to_owned()),
             // Cargo says --bench to every bench program.
@@ -93,22 +102,35 @@ fn options(args: &[&str]) -> Result<Options, Failure> {
     Ok(options)
 }
 
+/// Measures that are asked for together.
+type Part = fn(&Environment, &Options, &mut Report) -> Result<(), Failure>;
+
+/// Each takes a few minutes at most.
+const PARTS: [(&[&str], Part); 4] = [
+    (&["warm", "write"], warm::measure),
+    (&["cold"], cold::measure),
+    (&["mount"], cold::mounts),
+    (&["capture"], capture::measure),
+];
+
 fn measure(options: &Options) -> Result<(), Failure> {
+    let wanted = |groups: &[&str]| groups.iter().any(|group| options.wants(group));
+    if !PARTS.iter().any(|(groups, _)| wanted(groups)) {
+        return Err(format!("no measure is called {}", options.only.join(" or ")).into());
+    }
     targets::private_namespace()?;
+    let began = Instant::now();
     let environment = environment::prepare(&options.root, &options.scratch)?;
-    let mut report = report::Report::new(&environment);
-    if options.wants("warm") || options.wants("write") {
-        let set = targets::Set::mount(&environment, &options.scratch)?;
-        warm::measure(&set, &environment, options, &mut report)?;
-    }
-    if options.wants("cold") {
-        cold::measure(&environment, options, &mut report)?;
-    }
-    if options.wants("mount") {
-        cold::mounts(&environment, options, &mut report)?;
-    }
-    if options.wants("capture") {
-        capture::measure(&environment, options, &mut report)?;
+    let mut report = Report::new(&environment);
+    eprintln!("the environment is stored: {} s", began.elapsed().as_secs());
+    for (groups, part) in PARTS.iter().filter(|(groups, _)| wanted(groups)) {
+        let began = Instant::now();
+        part(&environment, options, &mut report)?;
+        let seconds = began.elapsed().as_secs();
+        report.note(
+            &format!("{} took (s)", groups.join(" and ")),
+            seconds.into(),
+        );
     }
     report.print()
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::environment::Environment;
 use crate::report::{Report, Side};
+use crate::rounds::Rounds;
 use crate::targets::{Set, Target};
 use crate::{Failure, Options, work};
 
@@ -30,11 +31,11 @@ enum Argument {
 }
 
 pub(crate) fn measure(
-    set: &Set,
     environment: &Environment,
     options: &Options,
     report: &mut Report,
 ) -> Result<(), Failure> {
+    let set = &Set::mount(environment, &options.scratch)?;
     for (measure, work, argument) in READS {
         if !options.wants(measure) {
             continue;
@@ -48,7 +49,7 @@ pub(crate) fn measure(
         compare(
             set,
             &targets,
-            options.rounds,
+            options,
             &[(measure, work)],
             &argument,
             environment,
@@ -67,15 +68,7 @@ pub(crate) fn measure(
             .into_iter()
             .filter(|t| *t != Target::Lower)
             .collect();
-        compare(
-            set,
-            &targets,
-            options.rounds,
-            &writes,
-            "",
-            environment,
-            report,
-        )?;
+        compare(set, &targets, options, &writes, "", environment, report)?;
     }
     let peak = set.server.borrow().peak_bytes()?;
     let requests = set.server.borrow_mut().ask("requests")?;
@@ -101,14 +94,15 @@ fn complete(set: &Set, environment: &Environment) -> Result<(), Failure> {
 fn compare(
     set: &Set,
     targets: &[Target],
-    rounds: usize,
+    options: &Options,
     pieces: &[(&str, &str)],
     argument: &str,
     environment: &Environment,
     report: &mut Report,
 ) -> Result<(), Failure> {
     let mut sides: HashMap<(&str, &str), Side> = HashMap::new();
-    for round in 0..=rounds {
+    let first = pieces.first().map_or("", |(measure, _)| *measure);
+    for round in Rounds::of(first, options.rounds + 1, options.time) {
         let mut order = targets.to_vec();
         if round % 2 == 1 {
             order.reverse();
