@@ -63,7 +63,7 @@ pub struct Shared {
     pub pause: Pause,
     /// Images of trees for the views of services.
     pub images: Arc<Images>,
-    /// Lowers of steps.
+    /// Lowers of steps and services.
     pub lowers: Lowers,
     /// What services do to the project.
     pub witnesses: Witnesses,

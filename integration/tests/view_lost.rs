@@ -35,6 +35,25 @@ fn abort(connection: &str) {
     unshare.args(["--mount", "sh", "-c", &script]).finish().ok();
 }
 
+/// The overlays in all mount namespaces that a process holds.
+fn overlays(pid: i32) -> usize {
+    let held = fs::read_dir(format!("/proc/{pid}/fd")).expect("its descriptors");
+    let is_namespace = |path: &std::path::PathBuf| {
+        fs::read_link(path).is_ok_and(|to| to.to_string_lossy().starts_with("mnt:["))
+    };
+    let namespaces = held.flatten().map(|fd| fd.path()).filter(is_namespace);
+    let in_one = |namespace: std::path::PathBuf| {
+        let enter = format!("--mount={}", namespace.display());
+        let seen = Run::new(Path::new("nsenter"))
+            .args([&enter, "cat", "/proc/self/mountinfo"])
+            .finish()
+            .ok();
+        let mounts = seen.stdout;
+        mounts.matches(" - overlay ").count()
+    };
+    namespaces.map(in_one).sum()
+}
+
 #[test]
 fn a_view_whose_connection_ends_is_made_anew_and_its_services_with_it() {
     skip_unless!(needs::fuse(), needs::root());
@@ -80,8 +99,11 @@ fn a_view_that_nobody_runs_in_any_more_is_taken_down() {
         up.wait_http(env.port(0), "/", text);
     }
     let pid = up.pid();
-    up.until("a connection of steps, one of a view", || {
-        (connections(pid).len() == 2).then_some(())
+    up.until("one connection, of steps and of the views after the first", || {
+        (connections(pid).len() == 1).then_some(())
+    });
+    up.until("the overlay of one view", || {
+        (overlays(pid) == 1).then_some(())
     });
     up.interrupt();
     leftovers::expect_none(env.mark(), SHORT);

@@ -158,7 +158,7 @@ impl InstancePaths {
         self.dir().join("stage")
     }
 
-    /// Empty directory on which the mount namespace with the lowers of steps stages its mount.
+    /// Empty directory on which the mount namespace with the lowers of steps and services stages its mounts.
     pub fn lower_stage(&self) -> PathBuf {
         self.dir().join("lower-stage")
     }

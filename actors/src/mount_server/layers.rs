@@ -92,7 +92,7 @@ impl ServiceView {
     fn overlay_op(&self, at: &Path, service: &str) -> MountOp {
         MountOp::Overlay {
             at: at.join("merged"),
-            lower: vec![Place::Stage(format!("{}/lower", self.dir).into())],
+            lower: vec![Place::Stage(self.lower_at.clone())],
             data: self.data.clone(),
             upper: Place::Stage(at.join("upper")),
             work: Place::Stage(at.join("work")),

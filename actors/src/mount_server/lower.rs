@@ -1,4 +1,7 @@
 //! How the lower of services is mounted: as an image over raw copies, or by FUSE alone.
+//!
+//! By FUSE it is a directory of the mount that steps have too, so that what they and earlier views have read is
+//! read from memory. A view that leaves raw copies for the next one has a mount of its own: its reads must arrive.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -13,18 +16,38 @@ use hd_store::Pool;
 use super::images::{Images, Wanted};
 use super::view::run_in;
 use crate::base::ROOT_STAGED;
+use crate::base::ids::Ids;
 use crate::messages::BatchError;
 use crate::model::back_end::BackEnd;
 use crate::shared::Shared;
+use crate::step_runner::lowers::ShownLowers;
 
 /// Threads that serve the lower of all services.
 const FUSE_THREADS: usize = 2;
 
+/// What serves a lower, or the content it is missing.
+#[derive(Debug)]
+pub(super) enum Session {
+    /// A mount of its own, `lower` in the directory of the view.
+    Own(Served),
+    /// A directory of the mount of all lowers, in its namespace.
+    Shared(ShownLowers),
+}
+
+impl Session {
+    /// Tells whether it still answers.
+    pub(super) fn is_alive(&self) -> bool {
+        match self {
+            Self::Own(served) => served.is_alive(),
+            Self::Shared(shown) => shown.is_alive(),
+        }
+    }
+}
+
 /// A mounted lower.
 #[derive(Debug)]
 pub(super) struct Shown {
-    /// What serves it, or the content it is missing.
-    pub(super) session: Served,
+    pub(super) session: Session,
     /// How it is shown.
     pub(super) back_end: BackEnd,
     /// Layers of content below it.
@@ -49,6 +72,7 @@ impl From<String> for Instead {
 pub(super) struct Spot<'a> {
     pub(super) shared: &'a Shared,
     pub(super) namespace: &'a MountNamespace,
+    pub(super) ids: &'a Ids,
     /// Directory of the view in the stage of the namespace.
     pub(super) dir: &'a str,
 }
@@ -139,13 +163,17 @@ impl Spot<'_> {
         ];
         let back_end = BackEnd::Image(counts);
         Ok(Shown {
-            session,
+            session: Session::Own(session),
             back_end,
             data,
         })
     }
 
     fn fuse(&self, wanted: &Wanted, instead: Instead) -> Result<Shown, BatchError> {
+        // In a user namespace of its own a view could not join the network of those before it.
+        if instead.copies.is_none() && !self.namespace.has_user_namespace() {
+            return self.shared(wanted, instead.why);
+        }
         let op = MountOp::Fuse {
             at: self.at("lower"),
             name: self.dir.to_owned(),
@@ -161,8 +189,18 @@ impl Spot<'_> {
             serve(fd, wanted.lower(self.shared), options)
         })?;
         Ok(Shown {
-            session,
+            session: Session::Own(session),
             back_end: BackEnd::Fuse(instead.why),
+            data: Vec::new(),
+        })
+    }
+
+    fn shared(&self, wanted: &Wanted, why: String) -> Result<Shown, BatchError> {
+        let lowers = || vec![(wanted.lower(self.shared), None)];
+        let shown = self.shared.lowers.show(self.shared, self.ids, lowers)?;
+        Ok(Shown {
+            session: Session::Shared(shown),
+            back_end: BackEnd::Fuse(why),
             data: Vec::new(),
         })
     }

@@ -1,5 +1,6 @@
 //! Builds a view for services: outputs sorted, mount points made, the lower mounted once.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use hd_config::ProjectMode;
@@ -11,7 +12,7 @@ use super::follow::Follow;
 use super::images::Wanted;
 use super::journal::Journal;
 use super::layers::Layers;
-use super::lower::Spot;
+use super::lower::{Session, Spot};
 use super::mount_points::MountPoints;
 use super::outputs::{LiveOutputs, live_outputs};
 use super::view::ServiceView;
@@ -73,10 +74,15 @@ pub fn view(
     let spot = Spot {
         shared,
         namespace: &namespace,
+        ids: &plan.ids,
         dir: &dir,
     };
     let wanted = Wanted::new(seen, owners(&plan, &account), plan.ids.shown());
     let shown = spot.show(wish.declared.project.options.view, &wanted)?;
+    let (namespace, lower_at) = match &shown.session {
+        Session::Own(_) => (namespace, Path::new(&dir).join("lower")),
+        Session::Shared(shown) => (shown.namespace().clone(), shown.staged(0)),
+    };
     let view = ServiceView {
         _needed: shared.session.need(&[wish.outcome.lower, seen]),
         lower: wish.outcome.lower,
@@ -89,6 +95,7 @@ pub fn view(
         namespace,
         mount_points: points.clone(),
         dir,
+        lower_at,
         layers: Layers::default(),
         session: shown.session,
         data: shown.data,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hd_sandbox::MountOp;
 
+use super::lower::Session;
 use super::view::{ServiceView, run_in};
 use crate::base::ROOT_STAGED;
 use crate::messages::BatchError;
@@ -34,13 +35,12 @@ impl OldViews {
 }
 
 impl ServiceView {
-    /// Takes the view's mounts out of the namespace; its server ends with the last of them. Blocks.
+    /// Takes the view's mounts out of the namespace; a server of its own ends with the last of them. Blocks.
     pub(super) fn retire(self, shared: &Shared) -> Result<(), BatchError> {
-        let at = |name| Path::new(&self.dir).join(name);
-        // What layers need goes after them.
-        let below = [at("lower")]
-            .into_iter()
-            .chain((!self.data.is_empty()).then(|| at("objects")));
+        // What layers need goes after them. A lower in a shared mount is shown no more when this is dropped.
+        let own = matches!(self.session, Session::Own(_)).then(|| self.lower_at.clone());
+        let objects = (!self.data.is_empty()).then(|| Path::new(&self.dir).join("objects"));
+        let below = own.into_iter().chain(objects);
         let mounted = self.layer_dirs().into_iter().chain(below);
         let ops: Vec<_> = mounted.map(|at| MountOp::Unmount { at }).collect();
         let root = Path::new(ROOT_STAGED);

@@ -1,6 +1,6 @@
 //! What services see: the composed tree below a live project, shared by all of an instance.
 //!
-//! One FUSE mount of the lower lives in a mount namespace that only this runtime holds; each
+//! The lower lives in a mount namespace that only this runtime holds; each
 //! service has an overlay on it whose upper survives its restarts and ends with the view.
 
 use std::ffi::{OsStr, OsString};
@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use hd_config::Service;
 use hd_dag::{Rooted, TreePath};
-use hd_projection::Served;
 use hd_sandbox::{
     Command, Create, Event, Failure, Limits, MountNamespace, MountOp, Network, Place, Privileges,
     Sandbox, Spec, Stdio, Terminal,
@@ -22,6 +21,7 @@ pub use super::launch::More;
 use super::launch::report_mount;
 use super::layers::Layers;
 use super::limits::limited;
+use super::lower::Session;
 use super::mount_points::MountPoints;
 use super::outputs::LiveOutputs;
 use crate::base::account::Account;
@@ -60,10 +60,12 @@ pub struct ServiceView {
     pub(super) namespace: Arc<MountNamespace>,
     /// Directory of the view in the stage of the namespace.
     pub(super) dir: String,
+    /// Where the lower is in that stage.
+    pub(super) lower_at: PathBuf,
     /// Directories made in the project to mount on; those of all views of the runtime.
     pub(super) mount_points: MountPoints,
     pub(super) layers: Layers,
-    pub(super) session: Served,
+    pub(super) session: Session,
     /// Layers of content below the lower.
     pub(super) data: Vec<Place>,
     /// How a projected project follows the host; nothing when it is live.

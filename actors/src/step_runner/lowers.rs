@@ -1,7 +1,8 @@
-//! Lowers of steps: directories of one mount, which lasts as long as the runtime.
+//! Lowers of steps and of services: directories of one mount, which lasts as long as the runtime.
 //!
 //! The names of each run are new to the kernel, so all that it looks up is observed. What an earlier run read is
-//! still in the page cache: a build that runs again after an edit reads its tools from memory.
+//! still in the page cache: a build that runs again after an edit reads its tools from memory, and so does a service
+//! that starts in a new view.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,17 +17,18 @@ use crate::messages::BatchError;
 use crate::mount_server::view::run_in;
 use crate::shared::Shared;
 
-/// Threads that serve all steps of a runtime; each has its own clone of the device.
+/// Threads that serve all lowers of a runtime; each has its own clone of the device.
 const FUSE_THREADS: usize = 2;
 /// What a machine must have.
-const NEEDS: &str = "hd needs root or user namespaces, /dev/fuse and overlayfs to run steps";
+const NEEDS: &str =
+    "hd needs root or user namespaces, /dev/fuse and overlayfs to run steps and services";
 /// Where the mount is in the stage of its namespace.
 const AT: &str = "lower";
 
 /// A lower to show, and where what is observed of it goes.
-pub(super) type ToShow = (Composite, Option<Arc<Recorder>>);
+pub(crate) type ToShow = (Composite, Option<Arc<Recorder>>);
 
-/// The mount, once a step has run.
+/// The mount, once something was shown.
 #[derive(Debug, Default)]
 pub struct Lowers {
     mounted: Mutex<Option<Arc<Mounted>>>,
@@ -35,28 +37,38 @@ pub struct Lowers {
 
 #[derive(Debug)]
 struct Mounted {
-    namespace: MountNamespace,
+    namespace: Arc<MountNamespace>,
     session: Served,
     many: Many<Composite>,
 }
 
-/// The lowers of one run; they are shown until it is dropped.
+/// The lowers of one run, or of a view; they are shown until it is dropped.
 #[derive(Debug)]
-pub(super) struct ShownLowers {
+pub(crate) struct ShownLowers {
     mounted: Arc<Mounted>,
     names: Vec<String>,
 }
 
 impl ShownLowers {
     /// Gives the namespace in which they are seen.
-    pub(super) fn namespace(&self) -> &MountNamespace {
+    pub(crate) fn namespace(&self) -> &Arc<MountNamespace> {
         &self.mounted.namespace
+    }
+
+    /// Tells whether they still answer.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.mounted.session.is_alive()
     }
 
     /// Says where one of them is, by its number.
     pub(super) fn place(&self, number: usize) -> Place {
+        Place::Host(self.mounted.namespace.stage().join(self.staged(number)))
+    }
+
+    /// Says where one of them is in the stage of the namespace.
+    pub(crate) fn staged(&self, number: usize) -> PathBuf {
         let name = self.names.get(number).map_or("", String::as_str);
-        Place::Host(self.mounted.namespace.stage().join(AT).join(name))
+        Path::new(AT).join(name)
     }
 }
 
@@ -69,8 +81,8 @@ impl Drop for ShownLowers {
 }
 
 impl Lowers {
-    /// Shows the lowers of a run. Blocks.
-    pub(super) fn show(
+    /// Shows the lowers of a run or of a view. Blocks.
+    pub(crate) fn show(
         &self,
         shared: &Shared,
         ids: &Ids,
@@ -95,7 +107,7 @@ impl Lowers {
             names: Vec::with_capacity(lowers.len()),
         };
         for (lower, recorder) in lowers {
-            let name = format!("run-{}", self.shown.fetch_add(1, Ordering::Relaxed));
+            let name = format!("shown-{}", self.shown.fetch_add(1, Ordering::Relaxed));
             if !shown
                 .mounted
                 .many
@@ -142,7 +154,7 @@ fn mount(shared: &Shared, ids: &Ids) -> Result<Mounted, BatchError> {
         .map_err(|e| BatchError::new("sandbox", e).hint(NEEDS))?;
     let op = MountOp::Fuse {
         at: PathBuf::from(AT),
-        name: "steps".to_owned(),
+        name: "lowers".to_owned(),
         read_only: true,
     };
     let mut served = None;
@@ -158,9 +170,9 @@ fn mount(shared: &Shared, ids: &Ids) -> Result<Mounted, BatchError> {
     )
     .map_err(|error| error.hint(NEEDS))?;
     let (session, many) =
-        served.ok_or_else(|| BatchError::new("fuse", "the lowers of steps were not mounted"))?;
+        served.ok_or_else(|| BatchError::new("fuse", "the lowers were not mounted"))?;
     Ok(Mounted {
-        namespace,
+        namespace: Arc::new(namespace),
         session,
         many,
     })
