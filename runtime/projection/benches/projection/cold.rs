@@ -119,7 +119,9 @@ fn by_image(
     let image = options.scratch.join("cold.erofs");
     let pool = Server::start(environment)?.ask("pool")?.into();
     // To copy every file again for each round would take most of the time of this part.
-    let _aside = (!is_full).then(|| Aside::put(pool)).transpose()?;
+    let _aside = (!is_full)
+        .then(|| Aside::put(pool, options.scratch.join("pool-aside")))
+        .transpose()?;
     let mut server = Server::start(environment)?;
     server.ask(&format!("image {}", image.display()))?;
     if is_full {
@@ -140,8 +142,8 @@ struct Aside {
 }
 
 impl Aside {
-    fn put(pool: PathBuf) -> Result<Self, Failure> {
-        let kept = pool.with_extension("aside");
+    /// `kept` is not beside the pool, where it would be taken for one of another boot and removed.
+    fn put(pool: PathBuf, kept: PathBuf) -> Result<Self, Failure> {
         fs::rename(&pool, &kept)?;
         Ok(Self { pool, kept })
     }
