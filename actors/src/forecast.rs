@@ -50,9 +50,9 @@ impl Forecast {
     pub(crate) fn on(shared: Arc<Shared>) -> Result<Self, BatchError> {
         let bases = bases(&shared)?;
         let (settings, declared) = (&shared.settings, shared.declared());
-        let points = MountPoints::beside(settings.own.clone());
+        let points = MountPoints::beside(settings);
         // A running instance has made directories of its own in the project.
-        let journal = Journal::new(settings.paths.mount_points(), settings.project_dir.clone());
+        let journal = Journal::new(settings.paths.clone(), settings.project_dir.clone());
         points.set(journal.read());
         let filter = ProjectFilter::new(
             declared.project.file_filter(),

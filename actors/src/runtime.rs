@@ -149,7 +149,7 @@ pub fn clear_leftovers(settings: &Settings) -> Result<(), BatchError> {
     let _ = fs::remove_file(paths.socket());
     let _ = fs::remove_dir_all(paths.services());
     let _ = fs::remove_dir_all(paths.works());
-    Journal::new(paths.mount_points(), settings.project_dir.clone())
+    Journal::new(paths.clone(), settings.project_dir.clone())
         .clear()
         .map_err(|e| BatchError::new("io", e).at(settings.project_dir.display().to_string()))
 }

@@ -192,7 +192,7 @@ impl Wiring {
             settled: Port::new("invalidator.settled", 1, WhenFull::Coalesce),
             ahead: Latest::default(),
             rebuild: Port::new("invalidator.rebuild", 1, WhenFull::Await),
-            points: MountPoints::beside(self.shared.settings.own.clone()),
+            points: MountPoints::beside(&self.shared.settings),
             lost: Port::new("mount_server.lost", 8, WhenFull::Rescan),
             written: Port::new("mount_server.written", 4, WhenFull::Await),
             forget: Port::new("mount_server.forget", 4, WhenFull::Await),

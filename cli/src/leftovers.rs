@@ -100,7 +100,7 @@ pub(crate) fn sweep(paths: &InstancePaths, project: &Path) -> Result<(), CliErro
     })?;
     limits::sweep(paths)
         .map_err(|e| CliError::io("remove the control groups in", &paths.cgroups(), &e))?;
-    Journal::new(paths.mount_points(), project.to_path_buf())
+    Journal::new(paths.clone(), project.to_path_buf())
         .clear()
         .map_err(|e| CliError::io("remove the mount points in", project, &e))?;
     for journal in journals {

@@ -183,3 +183,43 @@ fn a_second_up_attaches_and_its_end_is_not_that_of_the_first() {
     assert_eq!(first.interrupt().code(), Some(130));
     leftovers::expect_none(env.mark(), SHORT);
 }
+
+#[test]
+fn instances_of_one_directory_share_what_outputs_lie_on() {
+    skip_unless!(needs::fuse());
+    let toml = TOML.replace(
+        "cat source.txt > made.txt",
+        "mkdir made && cp source.txt made/text",
+    );
+    let env = Env::project(&[("hd.toml", &toml), ("source.txt", "one\n")]);
+    let first = env.once();
+    let root = first.root();
+    let say = |instance: &[&str], args: &[&str]| {
+        let args = [instance, args].concat();
+        env.hd(args).finish().ok().stdout
+    };
+    let blue: &[&str] = &["-p", "blue"];
+    say(&[], &["up", "--wait"]);
+    say(blue, &["up", "--wait"]);
+    let status = |instance: &[&str]| {
+        let args = [instance, &["status", "--json"]].concat();
+        env.hd(args).finish().ok().report()
+    };
+    // What one has made to mount on is no file of the other's project, nor of a third's.
+    assert_eq!(status(blue).root(), root);
+    assert_eq!(say(blue, &["exec", "cat", "made/text"]), "one\n");
+    let third = env
+        .hd(["-p", "third", "up", "--once", "--json"])
+        .finish()
+        .ok();
+    assert_eq!(third.report().root(), root);
+
+    let pid = status(blue).service("web")["pid"].clone();
+    say(&[], &["down"]);
+    assert!(env.path("made").is_dir(), "the other one lies on it");
+    assert_eq!(say(blue, &["exec", "cat", "made/text"]), "one\n");
+    assert_eq!(status(blue).service("web")["pid"], pid);
+    say(blue, &["down"]);
+    assert!(!env.path("made").exists());
+    leftovers::expect_none(env.mark(), SHORT);
+}

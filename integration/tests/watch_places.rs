@@ -250,3 +250,44 @@ fn where_no_more_directories_may_be_watched_edits_are_found_by_looking() {
     nothing_was_lost(&env);
     up.interrupt();
 }
+
+#[test]
+fn an_ignore_file_that_hides_itself_is_followed() {
+    skip_unless!(needs::fuse());
+    let env = Env::project(&[
+        ("hd.toml", TOML),
+        ("a.txt", "one\n"),
+        ("src/b.md", "two\n"),
+        ("src/.gitignore", "*\n"),
+    ]);
+    let mut up = env.up();
+    up.wait_line(0, &["web", "ready"]);
+    let mut count = |what: &str, expected| {
+        up.until(what, || {
+            let count = env.status().value()["files"].as_u64();
+            (count == Some(expected)).then_some(())
+        });
+    };
+    count("all in src is hidden", 2);
+    files::write(&env.path("src/.gitignore"), "#\n");
+    count("nothing is hidden", 4);
+    files::write(&env.path("src/.gitignore"), "*\n");
+    count("all is hidden once more", 2);
+    fs::remove_file(env.path("src/.gitignore")).unwrap();
+    count("what hid it is gone", 3);
+    nothing_was_lost(&env);
+}
+
+#[test]
+fn what_is_written_under_one_name_of_a_file_is_seen_under_all() {
+    skip_unless!(needs::fuse());
+    let env = Env::project(&[("hd.toml", TOML), ("a.txt", "one\n"), ("src/b.md", "")]);
+    let other = env.path("src/other.md");
+    fs::hard_link(env.path("a.txt"), &other).unwrap();
+    let mut up = env.up();
+    up.wait_line(0, &["web", "ready"]);
+    let from = up.so_far();
+    files::write(&other, "two\n");
+    up.wait_line(from, &["a.txt", "src/other.md", "restart web"]);
+    nothing_was_lost(&env);
+}

@@ -1,14 +1,16 @@
 //! Reads the project into the store: all of it, or the paths that were touched.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use hd_dag::Rooted;
+use hd_dag::{Rooted, TreePath};
 use hd_store::scan::{Note, NoteReason, Rescan, Stamp, rescan, scan, scan_paths};
 use hd_store::{Store, Writer};
 
 use super::filter::ProjectFilter;
 use crate::messages::{BatchError, Found, Ingested, Paths};
 use crate::model::project_tree::ProjectTree;
+use crate::mount_server::view::host_path;
 use crate::shared::Shared;
 
 /// Brings the store up to what the project holds at `paths`. Blocks; commits what is new.
@@ -22,6 +24,13 @@ pub fn ingest(
     let failed = |e: hd_store::Error| BatchError::new("store", e).at(root.display().to_string());
     let mut writer = shared.store.writer().map_err(failed)?;
     let mut saved = None;
+    let paths = match paths {
+        // What is written under one name has changed under all, and the kernel tells of the one.
+        Paths::These(names) if names.iter().any(|name| has_more_names(root, name)) => {
+            &Paths::Rescan
+        }
+        paths => paths,
+    };
     let (found, notes, hashed) = match paths {
         Paths::Rescan => {
             let report = whole(shared, &mut writer, filter, &cache).map_err(failed)?;
@@ -53,6 +62,12 @@ pub fn ingest(
         hashed,
         notes: notes.iter().filter_map(words).collect(),
     })
+}
+
+/// Tells whether a path is a file that has other names, hard links, as well.
+fn has_more_names(root: &Path, path: &TreePath) -> bool {
+    let meta = root.join(host_path(path)).symlink_metadata();
+    meta.is_ok_and(|meta| meta.is_file() && meta.nlink() > 1)
 }
 
 /// What a scan of the whole project found.

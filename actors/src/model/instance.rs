@@ -65,6 +65,23 @@ impl InstancePaths {
         None
     }
 
+    /// Lists the other instances of the same directory that left a directory behind.
+    pub fn siblings(&self) -> Vec<Self> {
+        let own = self.name().map(|name| format!("-{name}"));
+        let first = own.and_then(|name| self.id.strip_suffix(&name));
+        let first = first.unwrap_or(&self.id);
+        let listing = std::fs::read_dir(self.home.join("instances"));
+        let ids = listing.into_iter().flatten().flatten();
+        let ids = ids.filter_map(|entry| entry.file_name().into_string().ok());
+        let of_it = |id: &String| {
+            let rest = id.strip_prefix(first);
+            *id != self.id && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        ids.filter(of_it)
+            .map(|id| Self::of_id(&self.home, &id))
+            .collect()
+    }
+
     /// Names an instance by its id.
     pub fn of_id(home: &Path, id: &str) -> Self {
         Self {

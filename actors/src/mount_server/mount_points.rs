@@ -5,27 +5,40 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use hd_dag::TreePath;
 
+use super::journal::Journal;
+use crate::model::settings::Settings;
+
 /// The mount points of an instance, relative to the project; clones are the same set.
 #[derive(Clone, Debug, Default)]
 pub struct MountPoints {
     points: Arc<RwLock<BTreeSet<TreePath>>>,
+    /// Those of other instances of the directory, when it was looked last.
+    others: Arc<RwLock<BTreeSet<TreePath>>>,
     own: Arc<BTreeSet<TreePath>>,
     making: Arc<Mutex<()>>,
 }
 
 impl MountPoints {
-    /// Starts with no mount point; `own` are paths that hd itself writes to.
-    pub fn beside(own: BTreeSet<TreePath>) -> Self {
+    /// Starts with no mount point but those that other instances have in the project.
+    pub fn beside(settings: &Settings) -> Self {
+        let journal = Journal::new(settings.paths.clone(), settings.project_dir.clone());
         Self {
             points: Arc::default(),
-            own: Arc::new(own),
+            others: Arc::new(RwLock::new(journal.others())),
+            own: Arc::new(settings.own.clone()),
             making: Arc::default(),
         }
     }
 
     /// Tells whether something in the project directory is hd's and none of the project's.
     pub fn is_ours(&self, path: &TreePath, is_dir: bool) -> bool {
-        (is_dir && self.contains(path)) || self.own.contains(path)
+        let others = || self.others.read().unwrap_or_else(PoisonError::into_inner);
+        (is_dir && (self.contains(path) || others().contains(path))) || self.own.contains(path)
+    }
+
+    /// Takes those that other instances have now.
+    pub fn set_others(&self, others: BTreeSet<TreePath>) {
+        *self.others.write().unwrap_or_else(PoisonError::into_inner) = others;
     }
 
     /// Replaces the set.

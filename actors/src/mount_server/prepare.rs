@@ -147,7 +147,9 @@ pub fn make_points(
     let owner = shared.project_owner();
     let _alone = points.alone();
     points.set(wanted.iter().cloned());
-    journal(shared).make(wanted, owner).map_err(|e| {
+    let journal = journal(shared);
+    points.set_others(journal.others());
+    journal.make(wanted, owner).map_err(|e| {
         BatchError::new("io", format!("making mount points: {e}")).at(project.display().to_string())
     })
 }
@@ -155,7 +157,7 @@ pub fn make_points(
 /// Gives the journal of the instance.
 pub fn journal(shared: &Shared) -> Journal {
     Journal::new(
-        shared.settings.paths.mount_points(),
+        shared.settings.paths.clone(),
         shared.settings.project_dir.clone(),
     )
 }

@@ -52,7 +52,7 @@ fn at_work(shared: &Arc<Shared>, record: &Record, state: &StateBoard) -> Result<
         return Ok(false);
     };
     let declared = (*declared).clone().completed(&bases.environment)?;
-    let points = MountPoints::beside(shared.settings.own.clone());
+    let points = MountPoints::beside(&shared.settings);
     let files = declared.project.file_filter();
     let filter = ProjectFilter::new(files, declared.watches.clone(), points);
     let looked = ingest::ingest(shared, &filter, &Paths::Rescan)?;

@@ -120,11 +120,13 @@ pub fn classify(change: Change, path: &TreePath, known: Known, rules: &Rules) ->
 }
 
 fn touched(path: &TreePath, is_dir: bool, rules: &Rules) -> Vec<Verdict> {
-    if !rules.keeps(path, is_dir) {
+    let refilter = refilter(path, rules);
+    // An ignore file counts even if it hides itself, as one with `*` does.
+    if refilter.is_none() && !rules.keeps(path, is_dir) {
         return Vec::new();
     }
     let mut verdicts = vec![Verdict::Touched(path.clone())];
-    verdicts.extend(refilter(path, rules));
+    verdicts.extend(refilter);
     verdicts
 }
 
@@ -148,9 +150,10 @@ fn vanished(path: &TreePath, is_dir: Option<bool>, known: Known, rules: &Rules) 
         Some(is_dir) => rules.keeps(path, is_dir),
         None => rules.keeps(path, false) || rules.keeps(path, true),
     };
-    if kept || known.is_watched {
+    let refilter = refilter(path, rules);
+    if kept || known.is_watched || refilter.is_some() {
         verdicts.push(Verdict::Touched(path.clone()));
-        verdicts.extend(refilter(path, rules));
+        verdicts.extend(refilter);
     }
     if known.is_watched {
         verdicts.push(Verdict::Renew(path.clone()));

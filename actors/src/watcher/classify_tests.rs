@@ -22,6 +22,8 @@ fn rules() -> Rules {
     let rules = Rules::new(FileFilter::new(&Files::default()), watched, named, points);
     let ignore = b"*.log\nbuild/\n*.cfg\nhd.toml\n".to_vec();
     let _ = rules.enter(&TreePath::root(), &[(".gitignore".to_owned(), ignore)]);
+    let all = b"*\n".to_vec();
+    let _ = rules.enter(&path("private"), &[(".gitignore".to_owned(), all)]);
     rules
 }
 
@@ -143,6 +145,20 @@ fn ignore_files_change_what_counts() {
             FILE,
             both("src/.gitignore", "src"),
         ),
+        // One that hides all beside it hides itself.
+        (
+            WRITTEN,
+            "private/.gitignore",
+            FILE,
+            both("private/.gitignore", "private"),
+        ),
+        (
+            UNLINK,
+            "private/.gitignore",
+            FILE,
+            both("private/.gitignore", "private"),
+        ),
+        (WRITTEN, "private/x", FILE, vec![]),
         (
             WRITTEN,
             "src/.dockerignore",
