@@ -56,8 +56,8 @@ pub struct ServiceSupervisor {
     publisher: Publisher,
     /// The start it is to make when it has its turn.
     queued: Option<turn::Queued>,
-    /// It has its turn: no other replica starts anew meanwhile.
-    turn: Option<Turn>,
+    /// It has its turn, to replace this run: no other replica starts anew meanwhile.
+    turn: Option<(Turn, u64)>,
     /// The tree stops it: not the service is done for, only this incarnation.
     leaving: bool,
 }

@@ -1,8 +1,12 @@
 //! Replicas that serve start anew one after the other, so that the others go on serving meanwhile.
 
+use std::time::Duration;
+
+use hd_config::Healthcheck;
 use hd_supervision::actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 
 use super::{ServiceSupervisor, now};
+use crate::events::Event;
 use crate::messages::RestartCause;
 use crate::model::report::ServiceState;
 use crate::service_supervisor::board::Standing;
@@ -42,10 +46,35 @@ impl ServiceSupervisor {
             return;
         };
         if this.life.run() == queued.run {
-            this.turn = turn;
+            this.turn = turn.map(|turn| (turn, queued.run));
+            ctx.run_later(this.patience(), move |this, _| this.overdue(queued.run));
             this.feed(Input::Start(queued.because), ctx);
         } else {
             this.publish(now(), ctx);
+        }
+    }
+
+    /// How long it may take from its old process to where it serves: as long as it may take until it counts as
+    /// unhealthy, which nothing says while `pre_start` runs.
+    fn patience(&self) -> Duration {
+        let service = self.parts.service();
+        let probes = match &service.healthcheck {
+            Some(health) => {
+                health.start_period + (health.interval + health.timeout) * health.retries.max(1)
+            }
+            None => Healthcheck::START_PERIOD,
+        };
+        self.parts.rules().grace + probes
+    }
+
+    /// Lets the next one start although this one is still on its way: what runs is never stale for ever.
+    fn overdue(&mut self, run: u64) {
+        if self.turn.take_if(|(_, of)| *of == run).is_some() {
+            let note = format!(
+                "{} has not come up; the other replicas start anew meanwhile",
+                self.parts.name
+            );
+            self.parts.shared.events.tell(Event::Note(note));
         }
     }
 
