@@ -53,6 +53,14 @@ fn at_rest(env: &Env) -> Report {
     report
 }
 
+/// The same, and a look is enough from then on.
+#[track_caller]
+fn looked_at(env: &Env) -> Report {
+    let kept = at_rest(env);
+    same(env, &kept);
+    kept
+}
+
 #[test]
 fn a_look_is_enough_until_something_changes() {
     skip_unless!(needs::fuse());
@@ -64,8 +72,7 @@ fn a_look_is_enough_until_something_changes() {
     // Times and equal bytes are no change.
     files::touch(&env.path("first.txt"));
     env.once().ran(&[]);
-    let kept = at_rest(&env);
-    same(&env, &kept);
+    let kept = looked_at(&env);
 
     files::write(&env.path("aside.txt"), "read by nobody\n");
     let edited = other(&env, "a file that no step reads", &[]);
@@ -140,13 +147,11 @@ fn what_steps_saw_of_the_host_is_looked_at() {
     let _ = std::fs::remove_file(host.0);
     let step = format!("mkdir out; cat {} > out/conf 2>/dev/null || true", host.0);
     let env = samples::observing(&step, &[]);
-    let kept = at_rest(&env);
-    same(&env, &kept);
+    let kept = looked_at(&env);
     for text in ["one\n", "two\n"] {
         files::write(Path::new(host.0), text);
         other(&env, "a file of the host", &["step-1"]);
-        let kept = at_rest(&env);
-        same(&env, &kept);
+        let kept = looked_at(&env);
     }
     let time = files::mtime(Path::new(host.0));
     files::write(Path::new(host.0), "2wo\n");
@@ -160,14 +165,12 @@ fn what_steps_saw_of_the_host_is_looked_at() {
 fn what_was_removed_from_the_store_is_made_again() {
     skip_unless!(needs::fuse());
     let env = samples::chain();
-    let kept = at_rest(&env);
-    same(&env, &kept);
+    let kept = looked_at(&env);
     // A collection that takes something else costs one look of the actors.
     files::write(&env.path("second.txt"), "other\n");
     env.once().ran(&["step-2"]);
     env.hd(["cas", "gc"]).finish().ok();
-    let kept = at_rest(&env);
-    same(&env, &kept);
+    let kept = looked_at(&env);
     let all = ["prune", "--older-than", "0s", "--max-size", "0B"];
     env.hd(all).finish().ok();
     let again = other(
@@ -184,8 +187,7 @@ fn what_was_removed_from_the_store_is_made_again() {
 fn a_lost_segment_is_not_relied_on() {
     skip_unless!(needs::fuse());
     let env = samples::chain();
-    let kept = at_rest(&env);
-    same(&env, &kept);
+    let kept = looked_at(&env);
     damage::hurt(env.home(), Kind::MissingSegment, 0.5);
     let (report, looked) = once(&env, &[]);
     assert!(!looked, "what is lost was relied on: {:#}", report.value());
@@ -196,8 +198,7 @@ fn a_lost_segment_is_not_relied_on() {
 fn damage_that_was_found_is_mended() {
     skip_unless!(needs::fuse());
     let env = samples::chain();
-    let kept = at_rest(&env);
-    same(&env, &kept);
+    let kept = looked_at(&env);
     damage::hurt(env.home(), Kind::BitFlip, 0.5);
     // It is found by reading all, and from then on nothing relies on it.
     env.hd(["cas", "verify", "--read-data", "--repair"])

@@ -99,9 +99,10 @@ fn a_view_that_nobody_runs_in_any_more_is_taken_down() {
         up.wait_http(env.port(0), "/", text);
     }
     let pid = up.pid();
-    up.until("one connection, of steps and of the views after the first", || {
-        (connections(pid).len() == 1).then_some(())
-    });
+    up.until(
+        "one connection, of steps and of the views after the first",
+        || (connections(pid).len() == 1).then_some(()),
+    );
     up.until("the overlay of one view", || {
         (overlays(pid) == 1).then_some(())
     });
