@@ -237,8 +237,10 @@ fn a_tree_that_an_edit_made_gets_an_image_only_when_hd_starts_with_it() {
     let mut up = started(&env);
     poll::until("an image", LONG, || (images(&env).len() == 1).then_some(()));
     files::write(&env.path("input"), "two\n");
+    // A command that runs while the service restarts is killed with the old one.
     poll::until("the new view", LONG, || {
-        (inside(&env, "cat read/input") == "two\n").then_some(())
+        let seen = env.hd(["exec", "cat", "read/input"]).finish();
+        (seen.stdout == "two\n").then_some(())
     });
     let shown = lower(&env);
     assert_eq!(shown["back_end"], "fuse", "{shown}");
