@@ -30,7 +30,7 @@ pub(crate) fn run(args: ExportArgs, output: Output, started: Instant) -> Outcome
         return Err(
             CliError::new("running", exit::USAGE, "another hd runs this project")
                 .at(located.directory.display().to_string())
-                .hint("`hd down` ends it; then export"),
+                .hint("`hd -p beside export TARGET` does it beside that one; `hd down` ends it"),
         );
     }
     let wish = Wish {

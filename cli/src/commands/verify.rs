@@ -27,7 +27,7 @@ pub(crate) fn run(args: VerifyArgs, output: Output, started: Instant) -> Outcome
     if leftovers::find(&located)?.is_some() {
         return Err(
             CliError::new("running", exit::USAGE, "another hd runs this project")
-                .hint("`hd down` ends it"),
+                .hint("`hd -p beside verify STEP` does it beside that one; `hd down` ends it"),
         );
     }
     let plan = Plan {

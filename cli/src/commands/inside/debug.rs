@@ -25,7 +25,7 @@ pub(super) fn run(
     if leftovers::find(&located)?.is_some() {
         let message = "another hd runs this project";
         return Err(CliError::new("running", exit::USAGE, message)
-            .hint("`hd down` ends it; `hd shell` looks at what its services see"));
+            .hint("`hd -p beside debug STEP` does it beside that one; `hd shell` looks at what its services see"));
     }
     let plan = Plan {
         located,
