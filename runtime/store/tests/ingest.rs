@@ -83,6 +83,41 @@ fn every_file_is_answered_and_stored_once() {
     assert_eq!(report.damages, vec![]);
 }
 
+/// What the file before left in a window is no part of the next one.
+#[test]
+fn large_files_that_take_turns_with_windows_stay_apart() {
+    const WINDOW: usize = 2 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let lens = [
+        9_000_000,
+        70_000,
+        WINDOW,
+        WINDOW + 1,
+        65_537,
+        5_000_000,
+        131_073,
+    ];
+    let mut contents: Vec<Vec<u8>> = Vec::new();
+    for (seed, len) in lens.into_iter().enumerate() {
+        contents.push(noise(seed as u64, len));
+        // Chunks of zeros are as long as any, and so is what is left of a window.
+        contents.push(vec![0; len]);
+    }
+    let mut paths = Vec::new();
+    for (number, content) in contents.iter().enumerate() {
+        paths.push(dir.path().join(format!("{number}")));
+        fs::write(&paths[number], content).unwrap();
+    }
+    let store = Store::open(&dir.path().join("cas")).unwrap();
+    let done = ingest(&store, paths);
+    for (number, content) in contents.iter().enumerate() {
+        let file = done[&number].as_ref().unwrap();
+        assert_eq!(file.id, Id::of(content), "file {number}");
+        let read = store.read_blob(&file.id).unwrap();
+        assert!(&read == content, "file {number}");
+    }
+}
+
 #[test]
 fn what_the_writer_holds_already_is_not_stored_again() {
     let dir = tempfile::tempdir().unwrap();

@@ -36,9 +36,9 @@ pub(crate) struct Done {
 }
 
 /// Bytes of a file: some that are left of the window before, then those that were read for this one.
-#[derive(Default)]
-struct Window {
-    /// Never shortened, since making its memory anew costs as much as reading into it.
+pub(crate) struct Window {
+    /// Of one length for good. Files take turns with it, since making its memory anew costs more than
+    /// reading most of them into it.
     bytes: Vec<u8>,
     left: usize,
     len: usize,
@@ -52,23 +52,20 @@ impl<T> Worker<'_, T> {
         let cut = self.known.store.inner.format.cut;
         let (mut blob, mut hash) = (Assembler::default(), Subtrees::default());
         let mut under_way = VecDeque::new();
-        let mut spare: Vec<Window> = Vec::new();
-        let mut window = Window::default();
+        let mut window = self.window_after(b"");
         let mut offset = 0;
         loop {
             let last = window.fill_at(file, offset).map_err(Stop::File)?;
             offset = window.offset + window.read().len() as u64;
             let chunks = cut.cut(window.all(), last);
             let used = chunks.last().map_or(0, |chunk| chunk.end);
-            let mut next = spare.pop().unwrap_or_default();
-            next.start_with(&window.all()[used..]);
+            let next = (!last).then(|| self.window_after(&window.all()[used..]));
             let (reply, answer) = bounded(1);
             self.offer(WindowTask {
                 window,
                 chunks,
                 reply,
             });
-            window = next;
             under_way.push_back(answer);
             while under_way.len() >= if last { 1 } else { WINDOWS } {
                 let Some(answer) = under_way.pop_front() else {
@@ -76,15 +73,16 @@ impl<T> Worker<'_, T> {
                 };
                 let done = self.wait_for(&answer)?;
                 hash.add(done.hashed);
-                spare.push(done.window);
+                self.spare.push(done.window);
                 for (id, len) in done.chunks {
                     for part in blob.chunk(id, len) {
                         self.part(part)?;
                     }
                 }
             }
-            if last {
-                break;
+            match next {
+                Some(next) => window = next,
+                None => break,
             }
         }
         // There was at least one window.
@@ -102,6 +100,15 @@ impl<T> Worker<'_, T> {
             self.send(Message::Whole(whole))?;
         }
         Ok((id, done.size))
+    }
+
+    /// A window that begins with what is left of the one before.
+    fn window_after(&mut self, left: &[u8]) -> Window {
+        // No more than the longest chunk is ever left.
+        let room = WINDOW + self.known.store.inner.format.cut.max as usize;
+        let mut window = self.spare.pop().unwrap_or_else(|| Window::new(room));
+        window.start_with(left);
+        window
     }
 
     fn part(&mut self, part: NamedList) -> Result<(), Stop> {
@@ -169,12 +176,16 @@ impl Window {
         &self.bytes[self.left..self.len]
     }
 
-    /// Begins with what is left of the window before.
-    fn start_with(&mut self, left: &[u8]) {
-        let room = left.len() + WINDOW;
-        if self.bytes.len() < room {
-            self.bytes.resize(room, 0);
+    fn new(room: usize) -> Window {
+        Window {
+            bytes: vec![0; room],
+            left: 0,
+            len: 0,
+            offset: 0,
         }
+    }
+
+    fn start_with(&mut self, left: &[u8]) {
         self.bytes[..left.len()].copy_from_slice(left);
         (self.left, self.len) = (left.len(), left.len());
     }
@@ -183,7 +194,6 @@ impl Window {
     fn fill_at(&mut self, file: &File, offset: u64) -> io::Result<bool> {
         self.offset = offset;
         let room = self.left + WINDOW;
-        self.bytes.resize(room.max(self.bytes.len()), 0);
         while self.len < room {
             let at = offset + (self.len - self.left) as u64;
             match file.read_at(&mut self.bytes[self.len..room], at) {

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
-use super::large::WindowTask;
+use super::large::{Window, WindowTask};
 use super::{Ingested, Known, Message};
 use crate::frame::FrameBuilder;
 use crate::record::{Record, RecordKind, TAG_WHOLE};
@@ -40,6 +40,8 @@ pub(crate) struct Worker<'a, T> {
     /// Shared by files, as `frame` is: many large ones are smaller than it.
     pub(super) pieces: FrameBuilder,
     buffer: Vec<u8>,
+    /// Windows that no file needs now.
+    pub(super) spare: Vec<Window>,
 }
 
 impl<'a, T> Worker<'a, T> {
@@ -57,6 +59,7 @@ impl<'a, T> Worker<'a, T> {
             frame: FrameBuilder::new(RecordKind::Chunks),
             pieces: FrameBuilder::for_pieces(),
             buffer: vec![0; SMALL + 1],
+            spare: Vec::new(),
         }
     }
 
