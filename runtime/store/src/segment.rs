@@ -224,7 +224,7 @@ impl Segment {
     /// Every visible object, in the order of the segment.
     pub(crate) fn entries(&self) -> Vec<IndexEntry> {
         let mut entries = self.visible_entries();
-        entries.sort_unstable_by_key(|entry| (entry.place, entry.slot));
+        entries.sort_unstable_by_key(|entry| u64::from(entry.place) << 16 | u64::from(entry.slot));
         entries
     }
 

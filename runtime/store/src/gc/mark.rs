@@ -17,7 +17,7 @@ use crate::{Error, Id, Link, Links, RefRecord, Result, Store};
 /// The copies of objects that stay.
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
-    live: HashMap<u64, HashSet<Spot, SpotBuildHasher>>,
+    live: HashMap<u64, HashSet<Spot, SpotBuildHasher>, IdBuildHasher>,
     pub(crate) roots: u64,
     pub(crate) history_dropped: u64,
     /// References that have no room in the budget.
@@ -55,7 +55,7 @@ impl Marks {
         let entries = segment.entries().into_iter();
         let spots = entries.map(|entry| (entry.place, entry.slot)).collect();
         Marks {
-            live: [(segment.number, spots)].into(),
+            live: [(segment.number, spots)].into_iter().collect(),
             ..Marks::default()
         }
     }

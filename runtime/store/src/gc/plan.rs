@@ -27,6 +27,8 @@ pub(crate) struct Survey {
     pub(crate) has_damaged_live: bool,
     /// The segment's file, locked against writers; none yet, or one of them has it.
     pub(crate) lock: Option<File>,
+    /// What it follows from: the marks, which only become more, and what can be seen of the segment.
+    basis: (u64, u64),
 }
 
 /// What a sweep does.
@@ -122,6 +124,17 @@ pub(crate) fn plan(segments: &[Arc<Segment>], marks: &Marks, options: &GcOptions
 }
 
 impl Survey {
+    /// Measures again, unless nothing was marked and nothing appended since.
+    pub(crate) fn renewed(self, marks: &Marks) -> Result<Survey> {
+        if self.basis == basis(&self.segment, marks) {
+            return Ok(self);
+        }
+        Ok(Survey {
+            lock: self.lock,
+            ..survey(&self.segment, marks)?
+        })
+    }
+
     /// Takes the lock of the segment unless a writer has it; answers whether it did.
     fn locked(mut self) -> Result<(Survey, bool)> {
         let path = &self.segment.path;
@@ -135,6 +148,10 @@ impl Survey {
     }
 }
 
+fn basis(segment: &Segment, marks: &Marks) -> (u64, u64) {
+    (marks.objects(), segment.committed())
+}
+
 /// Measures one segment.
 pub(crate) fn survey(segment: &Arc<Segment>, marks: &Marks) -> Result<Survey> {
     let mut survey = Survey {
@@ -144,6 +161,7 @@ pub(crate) fn survey(segment: &Arc<Segment>, marks: &Marks) -> Result<Survey> {
         live_records: Vec::new(),
         has_damaged_live: false,
         lock: None,
+        basis: basis(segment, marks),
     };
     let entries = segment.entries();
     for record in entries.chunk_by(|a, b| a.place == b.place) {

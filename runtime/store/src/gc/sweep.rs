@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::GcReport;
 use super::copier::Copier;
 use super::mark::Marks;
-use super::plan::{Plan, Survey, survey};
+use super::plan::{Plan, Survey};
 use crate::appender::append_forget;
 use crate::control::Spot;
 use crate::durable::{remove_if_there, sync_dir};
@@ -82,12 +82,7 @@ pub(crate) fn sweep(
 
 /// Measures again, with the marks that count.
 fn measured(surveys: Vec<Survey>, marks: &Marks) -> Result<Vec<Survey>> {
-    let again = |old: Survey| {
-        Ok(Survey {
-            lock: old.lock,
-            ..survey(&old.segment, marks)?
-        })
-    };
+    let again = |survey: Survey| survey.renewed(marks);
     surveys.into_iter().map(again).collect()
 }
 
