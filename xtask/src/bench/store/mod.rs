@@ -14,10 +14,10 @@ mod watch;
 use serde_json::{Value, json};
 
 use self::contenders::Contender;
-use self::place::Place;
+use self::place::{Place, clear};
 use self::report::{Row, print_table};
 use self::sets::Set;
-use super::{machine, remove_dir};
+use super::machine;
 use crate::setup;
 use crate::shell::{Failure, cargo, run as run_command, target_dir};
 
@@ -43,7 +43,7 @@ pub(super) fn run(args: &[&str]) -> Result<Value, Failure> {
         print_table(&of_set);
         rows.extend(of_set);
         // What is left goes before the next set, or run; figures are not lost for it.
-        if let Err(failure) = remove_dir(&place.scratch) {
+        if let Err(failure) = clear(&place.scratch) {
             eprintln!("xtask: {failure}");
         }
     }

@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use super::sets::Project;
 use crate::bench::remove_dir;
@@ -21,7 +22,7 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn new(target: &Path, project: Project) -> Result<Place, Failure> {
         let scratch = target.join("bench-scratch");
-        remove_dir(&scratch)?;
+        clear(&scratch)?;
         make_dir(&scratch)?;
         Ok(Place {
             hd: target.join("release/hd"),
@@ -56,6 +57,38 @@ impl Place {
         read.args(["-c", "tar -c . | cat > /dev/null"]);
         measure(read.current_dir(&self.project.current)).map(|_| ())
     }
+}
+
+/// How long whoever still writes into a scratch directory may take to end.
+const CLEAR_WITHIN: Duration = Duration::from_secs(10);
+
+/// Removes a scratch directory. What is mounted there is detached first, and whoever is about to end,
+/// such as a server of mounts, may have made new files meanwhile: then it is tried again.
+pub(super) fn clear(scratch: &Path) -> Result<(), Failure> {
+    let deadline = Instant::now() + CLEAR_WITHIN;
+    loop {
+        for mount in mounts_below(scratch)? {
+            run_command(Command::new("umount").arg("-l").arg(mount))?;
+        }
+        match remove_dir(scratch) {
+            Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
+            done => return done,
+        }
+    }
+}
+
+/// What is mounted below a directory, the innermost first.
+fn mounts_below(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let table = "/proc/self/mountinfo";
+    let mounts = std::fs::read_to_string(table).doing(|| format!("reading {table}"))?;
+    // Names in the scratch directory have no characters that the kernel would escape.
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    let mut below: Vec<PathBuf> = points
+        .map(PathBuf::from)
+        .filter(|point| point.starts_with(dir))
+        .collect();
+    below.reverse();
+    Ok(below)
 }
 
 /// Writes back what earlier runs left dirty, lest the next one pays for it.
