@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Fewest rounds that say anything.
-const FEWEST: usize = 3;
+const FEWEST: usize = 4;
 /// How often something is said.
 const SAID_EVERY: Duration = Duration::from_secs(10);
 

@@ -61,34 +61,19 @@ impl Place {
 
 /// How long whoever still writes into a scratch directory may take to end.
 const CLEAR_WITHIN: Duration = Duration::from_secs(10);
+/// Pause between two tries.
+const TRY_EVERY: Duration = Duration::from_millis(50);
 
-/// Removes a scratch directory. What is mounted there is detached first, and whoever is about to end,
-/// such as a server of mounts, may have made new files meanwhile: then it is tried again.
+/// Removes a scratch directory. Whoever is about to end, such as a server of mounts, may have made new files
+/// meanwhile: then it is tried again.
 pub(super) fn clear(scratch: &Path) -> Result<(), Failure> {
     let deadline = Instant::now() + CLEAR_WITHIN;
     loop {
-        for mount in mounts_below(scratch)? {
-            run_command(Command::new("umount").arg("-l").arg(mount))?;
-        }
         match remove_dir(scratch) {
-            Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
+            Err(_) if Instant::now() < deadline => std::thread::park_timeout(TRY_EVERY),
             done => return done,
         }
     }
-}
-
-/// What is mounted below a directory, the innermost first.
-fn mounts_below(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let table = "/proc/self/mountinfo";
-    let mounts = std::fs::read_to_string(table).doing(|| format!("reading {table}"))?;
-    // Names in the scratch directory have no characters that the kernel would escape.
-    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
-    let mut below: Vec<PathBuf> = points
-        .map(PathBuf::from)
-        .filter(|point| point.starts_with(dir))
-        .collect();
-    below.reverse();
-    Ok(below)
 }
 
 /// Writes back what earlier runs left dirty, lest the next one pays for it.
