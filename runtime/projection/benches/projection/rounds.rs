@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Fewest rounds that say anything.
+/// Fewest rounds that say anything; the first of them warms up.
 const FEWEST: usize = 4;
 /// How often something is said.
 const SAID_EVERY: Duration = Duration::from_secs(10);
