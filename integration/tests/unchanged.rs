@@ -147,11 +147,11 @@ fn what_steps_saw_of_the_host_is_looked_at() {
     let _ = std::fs::remove_file(host.0);
     let step = format!("mkdir out; cat {} > out/conf 2>/dev/null || true", host.0);
     let env = samples::observing(&step, &[]);
-    let kept = looked_at(&env);
+    looked_at(&env);
     for text in ["one\n", "two\n"] {
         files::write(Path::new(host.0), text);
         other(&env, "a file of the host", &["step-1"]);
-        let kept = looked_at(&env);
+        looked_at(&env);
     }
     let time = files::mtime(Path::new(host.0));
     files::write(Path::new(host.0), "2wo\n");
@@ -165,7 +165,7 @@ fn what_steps_saw_of_the_host_is_looked_at() {
 fn what_was_removed_from_the_store_is_made_again() {
     skip_unless!(needs::fuse());
     let env = samples::chain();
-    let kept = looked_at(&env);
+    looked_at(&env);
     // A collection that takes something else costs one look of the actors.
     files::write(&env.path("second.txt"), "other\n");
     env.once().ran(&["step-2"]);
