@@ -207,18 +207,25 @@ impl Drop for Overlay {
     }
 }
 
+/// Makes the directories of a write layer below `at`, in place of those that were there.
 pub(crate) fn layers(at: &Path) -> Result<[PathBuf; 3], Failure> {
+    cleared(at)?;
+    Ok([
+        made(&at.join("upper"))?,
+        made(&at.join("work"))?,
+        made(&at.join("merged"))?,
+    ])
+}
+
+/// Removes what a write layer before has left below `at`: no part of what a mount costs.
+pub(crate) fn cleared(at: &Path) -> Result<(), Failure> {
     for old in ["upper", "work"] {
         match fs::remove_dir_all(at.join(old)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
     }
-    Ok([
-        made(&at.join("upper"))?,
-        made(&at.join("work"))?,
-        made(&at.join("merged"))?,
-    ])
+    Ok(())
 }
 
 /// Makes a directory unless it is there.
