@@ -46,6 +46,11 @@ impl FrameBuilder {
         self.table.is_empty()
     }
 
+    /// Says whether a frame taken now compresses nearly as well as a full one.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.body.len() >= self.size / 2
+    }
+
     /// Says whether an object fits without making the frame too large.
     pub(crate) fn fits(&self, len: usize) -> bool {
         self.is_empty() || (self.body.len() + len <= self.size && self.table.len() < TABLE_LIMIT)

@@ -67,7 +67,7 @@ pub use error::{Error, Result};
 pub use gc::{Budget, Collected, GcOptions, GcReport, Unwanted};
 pub use hold::Hold;
 pub use id::{Id, ParseIdError};
-pub use ingest::{Ingested, ingest_files};
+pub use ingest::{Ingested, Source, ingest_files};
 pub use lease::Lease;
 pub use node::{Link, Links, NodeKind};
 pub use pool::{BadCopy, Pool};

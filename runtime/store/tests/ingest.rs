@@ -9,15 +9,16 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use common::{noise, text};
-use hd_store::{Id, Ingested, Store, VerifyOptions, ingest_files};
+use hd_store::{Id, Ingested, Source, Store, VerifyOptions, ingest_files};
 
 fn ingest(store: &Store, files: Vec<std::path::PathBuf>) -> HashMap<usize, io::Result<Ingested>> {
     let mut writer = store.writer().unwrap();
     let mut done = HashMap::new();
-    let files = files
-        .into_iter()
-        .enumerate()
-        .map(|(number, path)| (number, move || fs::File::open(path).map(OwnedFd::from)));
+    let files = files.into_iter().enumerate().map(|(token, path)| Source {
+        token,
+        open: move || fs::File::open(path).map(OwnedFd::from),
+        dir: 0,
+    });
     ingest_files(store, &mut writer, files, &mut |number, result| {
         assert!(
             done.insert(number, result).is_none(),
@@ -131,7 +132,11 @@ fn what_the_writer_holds_already_is_not_stored_again() {
     writer.put_blob(&large).unwrap();
     let files = ["small", "large"]
         .map(|name| dir.path().join(name))
-        .map(|path| ((), move || fs::File::open(path).map(OwnedFd::from)));
+        .map(|path| Source {
+            token: (),
+            open: move || fs::File::open(path).map(OwnedFd::from),
+            dir: 0,
+        });
     ingest_files(&store, &mut writer, files.into_iter(), &mut |(), done| {
         done.unwrap();
     })

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use hd_dag::TreePath;
-use hd_store::{Store, Writer, ingest_files};
+use hd_store::{Source, Store, Writer, ingest_files};
 
 use super::{CaptureRules, Found, What, failed, read_dir};
 use crate::error::ProjectionError;
@@ -18,6 +18,8 @@ pub(super) struct Walk<'a> {
     pending: Vec<(TreePath, PathBuf)>,
     here: std::vec::IntoIter<Found>,
     found: Vec<Found>,
+    /// Directories that were listed.
+    listed: usize,
     failure: Option<ProjectionError>,
 }
 
@@ -28,14 +30,15 @@ impl<'a> Walk<'a> {
             pending: vec![(TreePath::root(), upper.to_path_buf())],
             here: Vec::new().into_iter(),
             found: Vec::new(),
+            listed: 0,
             failure: None,
         }
     }
 
-    /// Notes an entry; gives its number and where it is when it is a file.
-    fn note(&mut self, item: Found) -> Option<(usize, PathBuf)> {
+    /// Notes an entry; gives its number, where it is and which directory that is when it is a file.
+    fn note(&mut self, item: Found) -> Option<(usize, PathBuf, usize)> {
         let file = match item.what {
-            What::File { .. } => Some((self.found.len(), item.host.clone())),
+            What::File { .. } => Some((self.found.len(), item.host.clone(), self.listed)),
             What::Dir { .. } => {
                 self.pending.push((item.path.clone(), item.host.clone()));
                 None
@@ -48,7 +51,7 @@ impl<'a> Walk<'a> {
 }
 
 impl Iterator for Walk<'_> {
-    type Item = (usize, PathBuf);
+    type Item = (usize, PathBuf, usize);
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -58,6 +61,7 @@ impl Iterator for Walk<'_> {
                 }
             }
             let (path, host) = self.pending.pop()?;
+            self.listed += 1;
             match read_dir(&path, &host, self.rules) {
                 Ok(here) => self.here = here.into_iter(),
                 Err(error) => {
@@ -78,9 +82,9 @@ pub(super) fn ingest(
     writer: &mut Writer,
     mut walk: Walk<'_>,
 ) -> Result<Vec<(Found, Option<Blob>)>, ProjectionError> {
-    let files = walk.by_ref().map(|(at, host)| {
+    let files = walk.by_ref().map(|(token, host, dir)| {
         let open = move || -> io::Result<OwnedFd> { Ok(File::open(host)?.into()) };
-        (at, open)
+        Source { token, open, dir }
     });
     let mut blobs = HashMap::new();
     let mut first_error = None;

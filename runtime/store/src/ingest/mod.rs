@@ -11,6 +11,7 @@ mod worker;
 
 use std::collections::HashSet;
 use std::io;
+use std::iter::Peekable;
 use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 
@@ -31,6 +32,18 @@ use worker::Worker;
 const QUEUE: usize = 64;
 const CLAIM_SHARDS: usize = 16;
 
+/// A file whose content is to be stored.
+#[derive(Debug)]
+pub struct Source<T, O> {
+    /// Told with the answer.
+    pub token: T,
+    /// Opens the file when its turn comes, on a worker thread.
+    pub open: O,
+    /// The directory of the file, by any number: files of one come one after the other, and are packed
+    /// together, so that what is read or removed as a whole lies in few records.
+    pub dir: usize,
+}
+
 /// A file whose content is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ingested {
@@ -46,17 +59,16 @@ pub struct Ingested {
 
 /// Stores the content of many files on at least two threads, in bounded memory.
 ///
-/// Each item is a token and a function that opens the file when its turn comes, on a worker
-/// thread. `sink` is called on the calling thread, once per item, in no particular order, with the
-/// token and either the stored file or the reason why that file could not be opened or read. The
-/// content counts after the next [`Writer::commit`].
+/// `sink` is called on the calling thread, once per file, in no particular order, with the token and
+/// either the stored file or the reason why that file could not be opened or read. The content
+/// counts after the next [`Writer::commit`].
 ///
 /// # Errors
 /// I/O errors of the store; the writer takes nothing more then, and no answer given so far holds.
 pub fn ingest_files<T, O>(
     store: &Store,
     writer: &mut Writer,
-    files: impl Iterator<Item = (T, O)> + Send,
+    files: impl Iterator<Item = Source<T, O>> + Send,
     sink: &mut dyn FnMut(T, io::Result<Ingested>),
 ) -> Result<()>
 where
@@ -78,7 +90,7 @@ fn run<T, O>(
     store: &Store,
     writer: &mut Writer,
     pending: &Pending,
-    files: impl Iterator<Item = (T, O)> + Send,
+    files: impl Iterator<Item = Source<T, O>> + Send,
     sink: &mut dyn FnMut(T, io::Result<Ingested>),
 ) -> Result<()>
 where
@@ -93,7 +105,7 @@ where
         pending,
         claims: Default::default(),
     };
-    let files = Mutex::new(files);
+    let files = Mutex::new(files.peekable());
     let (out, incoming) = bounded(QUEUE);
     let (help_wanted, help) = unbounded();
     std::thread::scope(|scope| {
@@ -147,10 +159,24 @@ fn append_all<T>(
         .try_for_each(|whole| writer.append(&list_record(whole, TAG_WHOLE)))
 }
 
-/// Takes the next items from the shared iterator: neighbours stay together.
-fn take_batch<I: Iterator>(files: &Mutex<I>, batch: &mut Vec<I::Item>) {
+/// Takes the next files from the shared iterator: neighbours stay together, and so do directories
+/// unless they are very large.
+fn take_batch<T, O>(
+    files: &Mutex<Peekable<impl Iterator<Item = Source<T, O>>>>,
+    batch: &mut Vec<Source<T, O>>,
+) {
     const BATCH: usize = 32;
-    batch.extend(lock(files).by_ref().take(BATCH));
+    const BATCH_MAX: usize = 256;
+    let mut files = lock(files);
+    let mut dir = None;
+    while batch.len() < BATCH_MAX {
+        let wanted = |next: &Source<T, O>| batch.len() < BATCH || Some(next.dir) == dir;
+        let Some(file) = files.next_if(wanted) else {
+            break;
+        };
+        dir = Some(file.dir);
+        batch.push(file);
+    }
 }
 
 /// Knows what need not be written: stored, pending, or claimed by a worker of this run.
@@ -171,5 +197,83 @@ impl Known<'_> {
             return Ok(false);
         }
         Ok(lock(&self.claims[shard]).insert(*id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn sizes(dirs: &[usize]) -> Vec<usize> {
+        let source = |dir| Source {
+            token: (),
+            open: (),
+            dir,
+        };
+        let files = dirs
+            .iter()
+            .enumerate()
+            .flat_map(|(dir, count)| std::iter::repeat_n(dir, *count).map(source));
+        let files = Mutex::new(files.peekable());
+        let mut sizes = Vec::new();
+        loop {
+            let mut batch = Vec::new();
+            take_batch(&files, &mut batch);
+            if batch.is_empty() {
+                return sizes;
+            }
+            sizes.push(batch.len());
+        }
+    }
+
+    #[test]
+    fn a_batch_ends_with_a_directory_unless_that_is_very_large() {
+        let table: [(&[usize], &[usize]); 5] = [
+            (&[], &[]),
+            (&[3, 3, 3], &[9]),
+            (&[50, 50, 1], &[50, 50, 1]),
+            (&[31, 1, 1], &[32, 1]),
+            (&[300, 5], &[256, 44, 5]),
+        ];
+        for (dirs, expected) in table {
+            assert_eq!(sizes(dirs), expected, "{dirs:?}");
+        }
+    }
+
+    #[test]
+    fn a_directory_lies_in_a_record_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("cas")).unwrap();
+        let file = |number: usize| {
+            let path = dir.path().join(number.to_string());
+            std::fs::write(&path, vec![number as u8; 1000]).unwrap();
+            let open = move || std::fs::File::open(path).map(OwnedFd::from);
+            Source {
+                token: number / 40,
+                open,
+                dir: number / 40,
+            }
+        };
+        let mut ids = vec![Vec::new(); 6];
+        let mut writer = store.writer().unwrap();
+        let files: Vec<_> = (0..240).map(file).collect();
+        ingest_files(&store, &mut writer, files.into_iter(), &mut |dir, done| {
+            ids[dir].push(done.unwrap().id);
+        })
+        .unwrap();
+        writer.commit().unwrap();
+        let place = |id: &Id| {
+            let copies = store.inner.shelf.locate(id, Want::Chunk).unwrap();
+            (copies[0].segment.number, copies[0].entry.place)
+        };
+        let mut all = BTreeSet::new();
+        for ids in &ids {
+            let places: BTreeSet<_> = ids.iter().map(place).collect();
+            assert_eq!((ids.len(), places.len()), (40, 1));
+            all.extend(places);
+        }
+        assert_eq!(all.len(), 6);
     }
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use super::large::{Window, WindowTask};
-use super::{Ingested, Known, Message};
+use super::{Ingested, Known, Message, Source};
 use crate::frame::FrameBuilder;
 use crate::record::{Record, RecordKind, TAG_WHOLE};
 use crate::shelf::Want;
@@ -64,7 +64,7 @@ impl<'a, T> Worker<'a, T> {
     }
 
     /// Works until there are no files left and nobody needs help.
-    pub(super) fn run<O>(mut self, next: impl Fn(&mut Vec<(T, O)>))
+    pub(super) fn run<O>(mut self, next: impl Fn(&mut Vec<Source<T, O>>))
     where
         O: FnOnce() -> io::Result<OwnedFd>,
     {
@@ -77,7 +77,7 @@ impl<'a, T> Worker<'a, T> {
         }
     }
 
-    fn work<O>(&mut self, next: impl Fn(&mut Vec<(T, O)>)) -> Result<(), Stop>
+    fn work<O>(&mut self, next: impl Fn(&mut Vec<Source<T, O>>)) -> Result<(), Stop>
     where
         O: FnOnce() -> io::Result<OwnedFd>,
     {
@@ -88,7 +88,7 @@ impl<'a, T> Worker<'a, T> {
                 break;
             }
             let mut answers = Vec::with_capacity(batch.len());
-            for (token, open) in batch.drain(..) {
+            for Source { token, open, .. } in batch.drain(..) {
                 self.help_others()?;
                 let done = match open()
                     .map_err(Stop::File)
@@ -101,6 +101,10 @@ impl<'a, T> Worker<'a, T> {
                 answers.push((token, done));
             }
             self.send(Message::Done(answers))?;
+            // Here a directory ends. What follows is seldom read or removed together with it.
+            if self.frame.is_half_full() {
+                self.flush()?;
+            }
         }
         self.flush()?;
         self.help_wanted = None;

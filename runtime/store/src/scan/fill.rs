@@ -11,7 +11,7 @@ use super::dirs::{Attributes, Door, user_attributes};
 use super::paths::split;
 use super::types::{Note, NoteReason, ScanCounts, Scanned, ScannedKind};
 use super::walk::display_path;
-use crate::{Error, Ingested, Result, Store, Writer, ingest_files};
+use crate::{Error, Ingested, Result, Source, Store, Writer, ingest_files};
 
 /// A file whose content is to be stored, and its answer.
 #[derive(Debug)]
@@ -51,6 +51,7 @@ pub(super) fn fill(
         .collect();
     let attributes: Vec<OnceLock<Attributes>> = paths.iter().map(|_| OnceLock::new()).collect();
     let mut last: Option<Arc<Door<'_>>> = None;
+    let mut directories = 0;
     let files = paths
         .iter()
         .zip(&attributes)
@@ -60,7 +61,10 @@ pub(super) fn fill(
             // Neighbours come one after the other, so few directories are open at any time.
             let door = match &last {
                 Some(door) if door.leads_to(dir) => Arc::clone(door),
-                _ => Arc::clone(last.insert(Arc::new(Door::new(root, dir)))),
+                _ => {
+                    directories += 1;
+                    Arc::clone(last.insert(Arc::new(Door::new(root, dir))))
+                }
             };
             let open = move || {
                 let file = door.open(name)?;
@@ -68,7 +72,11 @@ pub(super) fn fill(
                 slot.set(user_attributes(&file)?).ok();
                 Ok(file)
             };
-            (number, open)
+            Source {
+                token: number,
+                open,
+                dir: directories,
+            }
         });
     let mut sick = None;
     let mut sink = |number: usize, done: io::Result<Ingested>| {
