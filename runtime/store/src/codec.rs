@@ -13,6 +13,8 @@ pub(crate) enum Effort {
     Small,
     /// For pieces of large files: little but compressing is to be done for them.
     Piece,
+    /// For a piece that has a frame of its own lest a read of it waits: restoring it has to be fast.
+    Alone,
 }
 
 impl Effort {
@@ -21,7 +23,9 @@ impl Effort {
     /// Measured on 96 MiB of programs, processor time and bytes against level 3 in frames of 128 KiB:
     /// level 2 0.72 and 1.016, level 1 0.67 and 1.045. The fast strategy of level 2 in frames of 192 KiB
     /// 0.72 and 0.994, and level 2 itself there, which is another strategy for so many bytes, 0.96 and
-    /// 0.983. On small files in frames of 64 KiB nothing beats level 2 in both.
+    /// 0.983. On small files in frames of 64 KiB nothing beats level 2 in both. On 4 MB of programs in
+    /// frames of 16 KiB, bytes and speed of restoring against the fast strategy: level -1 1.10 and 1.3, level
+    /// -3 1.25 and 1.7; most of a read of such a frame is restoring it.
     fn parameters(self) -> &'static [CParameter] {
         const SMALL: &[CParameter] = &[CParameter::CompressionLevel(2)];
         const PIECE: &[CParameter] = &[
@@ -30,9 +34,11 @@ impl Effort {
             CParameter::HashLog(15),
             CParameter::MinMatch(5),
         ];
+        const ALONE: &[CParameter] = &[CParameter::CompressionLevel(-2)];
         match self {
             Effort::Small => SMALL,
             Effort::Piece => PIECE,
+            Effort::Alone => ALONE,
         }
     }
 
@@ -81,6 +87,7 @@ struct Press {
     /// One for each effort: other parameters lay the tables of one out anew.
     small: Option<Compressor<'static>>,
     piece: Option<Compressor<'static>>,
+    alone: Option<Compressor<'static>>,
     /// Where bodies are compressed to. What is kept of them is copied, lest every record that waits
     /// to be written takes room for a body that did not shrink.
     packed: Vec<u8>,
@@ -91,6 +98,7 @@ impl Press {
         let slot = match effort {
             Effort::Small => &mut self.small,
             Effort::Piece => &mut self.piece,
+            Effort::Alone => &mut self.alone,
         };
         if slot.is_none() {
             *slot = effort.compressor();
@@ -115,14 +123,14 @@ pub(crate) fn compress(body: &[u8], effort: Effort) -> Option<Vec<u8>> {
 }
 
 /// Restores a body of exactly `raw` bytes; `None` when the stored bytes are no such body.
-pub(crate) fn decompress(codec: Codec, stored: Vec<u8>, raw: usize) -> Option<Vec<u8>> {
+pub(crate) fn decompress(codec: Codec, stored: &[u8], raw: usize) -> Option<Vec<u8>> {
     let body = match codec {
-        Codec::Raw => stored,
+        Codec::Raw => stored.to_vec(),
         Codec::Zstd => DECOMPRESSOR.with_borrow_mut(|slot| {
             if slot.is_none() {
                 *slot = Decompressor::new().ok();
             }
-            slot.as_mut()?.decompress(&stored, raw).ok()
+            slot.as_mut()?.decompress(stored, raw).ok()
         })?,
     };
     (body.len() == raw).then_some(body)
@@ -140,7 +148,10 @@ mod tests {
         assert_eq!(compress(&noise, Effort::Piece), None);
         assert_eq!(compress(&[7; 20], Effort::Small), None);
         let packed = compress(&[7; 65536], Effort::Small).unwrap();
-        assert_eq!(decompress(Codec::Zstd, packed, 65536), Some(vec![7; 65536]));
+        assert_eq!(
+            decompress(Codec::Zstd, &packed, 65536),
+            Some(vec![7; 65536])
+        );
     }
 
     proptest! {
@@ -150,13 +161,13 @@ mod tests {
             pieces in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..300), 1_usize..400), 0..12)
         ) {
             let body: Vec<u8> = pieces.iter().flat_map(|(piece, times)| piece.repeat(*times)).collect();
-            for effort in [Effort::Small, Effort::Piece] {
+            for effort in [Effort::Small, Effort::Piece, Effort::Alone] {
                 match compress(&body, effort) {
                     Some(packed) => {
                         prop_assert!(packed.len() * 100 <= body.len() * 94);
-                        prop_assert_eq!(decompress(Codec::Zstd, packed, body.len()), Some(body.clone()));
+                        prop_assert_eq!(decompress(Codec::Zstd, &packed, body.len()), Some(body.clone()));
                     }
-                    None => prop_assert_eq!(decompress(Codec::Raw, body.clone(), body.len()), Some(body.clone())),
+                    None => prop_assert_eq!(decompress(Codec::Raw, &body, body.len()), Some(body.clone())),
                 }
             }
         }
@@ -165,7 +176,7 @@ mod tests {
         #[test]
         fn arbitrary_stored_bytes_never_panic(stored in prop::collection::vec(any::<u8>(), 0..400), raw in 0_usize..100_000) {
             for codec in [Codec::Raw, Codec::Zstd] {
-                if let Some(body) = decompress(codec, stored.clone(), raw) {
+                if let Some(body) = decompress(codec, &stored, raw) {
                     prop_assert_eq!(body.len(), raw);
                 }
             }
@@ -175,9 +186,9 @@ mod tests {
     #[test]
     fn other_lengths_and_garbage_are_refused() {
         let packed = compress(&[7; 1000], Effort::Small).unwrap();
-        assert_eq!(decompress(Codec::Zstd, packed.clone(), 999), None);
-        assert_eq!(decompress(Codec::Zstd, packed, 1001), None);
-        assert_eq!(decompress(Codec::Zstd, vec![1; 50], 100), None);
-        assert_eq!(decompress(Codec::Raw, vec![1; 50], 51), None);
+        assert_eq!(decompress(Codec::Zstd, &packed, 999), None);
+        assert_eq!(decompress(Codec::Zstd, &packed, 1001), None);
+        assert_eq!(decompress(Codec::Zstd, &[1; 50], 100), None);
+        assert_eq!(decompress(Codec::Raw, &[1; 50], 51), None);
     }
 }

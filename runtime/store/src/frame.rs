@@ -110,9 +110,11 @@ impl FrameBuilder {
 pub(crate) fn record_of(kind: RecordKind, table: Vec<TableEntry>, body: &[u8]) -> Record {
     let raw = body.len() as u32;
     let is_pieces = kind == RecordKind::Chunks && table.iter().any(|line| line.tag == TAG_PART);
+    let is_alone = table.len() == 1 && body.len() < ALONE;
     let packed = match kind {
         // A list is made of hashes, which never shrink.
         RecordKind::List => None,
+        _ if is_pieces && is_alone => compress(body, Effort::Alone),
         _ if is_pieces => compress(body, Effort::Piece),
         _ => compress(body, Effort::Small),
     };

@@ -23,8 +23,7 @@ impl Store {
         mut meet: impl FnMut(Located, Id, HistoryEntry),
     ) -> Result<()> {
         for segment in self.inner.shelf.segments().iter() {
-            let entries = segment.entries().into_iter();
-            for entry in entries.filter(|entry| entry.kind == RecordKind::History.code()) {
+            for entry in segment.entries_of(RecordKind::History) {
                 let Some(outline) = segment.outline(entry.place)? else {
                     continue;
                 };

@@ -9,7 +9,7 @@
 //! ```text
 //! cas/FORMAT                      version and cut parameters, frozen      (module `format`)
 //! cas/objects/<2hex>/<id>.seg     records: objects, COMMIT, FORGET        (`record`, `control`)
-//! cas/objects/<2hex>/<id>.idx     derived, checksummed, memory-mapped     (`index`)
+//! cas/objects/<2hex>/<id>.idx     derived, checksummed                    (`index`)
 //! cas/refs/<hash of the name>     what must stay                          (`refs`)
 //! cas/leases/<process>            what a running command needs            (`lease`)
 //! cas/blobs/<boot>/<2hex>/<id>    raw copies for the kernel: a cache      (`pool`)
@@ -42,6 +42,7 @@ mod lease;
 mod list;
 mod locks;
 mod node;
+mod object;
 mod pool;
 mod quarantine;
 mod read;
@@ -55,6 +56,7 @@ mod shelf;
 mod stat;
 mod stats;
 mod store;
+mod stored;
 mod tables;
 mod usage;
 mod used;

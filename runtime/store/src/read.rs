@@ -1,19 +1,11 @@
 //! Verified reads.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
-use crate::frame::Frame;
 use crate::list::{Level, ListView};
-use crate::quarantine::Damaged;
+use crate::object::Object;
 use crate::record::{RecordKind, u64_at};
-use crate::segment::{LoadError, lock};
 use crate::shelf::{Located, Want};
 use crate::store::empty_blob;
 use crate::{Error, Id, NodeKind, Result, Store};
-
-/// Damaged objects that are remembered by name.
-const NAMED_DAMAGES: usize = 64;
 
 /// One stored answer for a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,24 +14,6 @@ pub struct HistoryEntry {
     pub payload: Vec<u8>,
     /// When, in milliseconds since the epoch; rises with each entry of a key.
     pub at_unix_ms: u64,
-}
-
-/// A verified object inside a decoded frame.
-#[derive(Debug)]
-pub(crate) struct Object {
-    frame: Arc<Frame>,
-    slot: u16,
-}
-
-impl Object {
-    pub(crate) fn bytes(&self) -> &[u8] {
-        // Verified when the object was made; the frame cannot change.
-        self.frame.verified(self.slot).unwrap_or_default()
-    }
-
-    pub(crate) fn kind(&self) -> RecordKind {
-        self.frame.kind
-    }
 }
 
 impl Store {
@@ -122,109 +96,6 @@ impl Store {
         }
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.at_unix_ms));
         Ok(entries)
-    }
-
-    /// Finds a sound copy of an object, looking at the other processes' segments once on a miss.
-    pub(crate) fn object(&self, id: &Id, want: Want) -> Result<Object> {
-        let mut damage = None;
-        for attempt in 0..2 {
-            for copy in self.inner.shelf.locate(id, want)? {
-                match self.object_at(&copy, id) {
-                    Ok(object) => return Ok(object),
-                    Err(error @ Error::Damaged { .. }) => damage = Some(error),
-                    Err(error) => return Err(error),
-                }
-            }
-            if attempt == 0 {
-                self.refresh()?;
-            }
-        }
-        Err(match damage {
-            Some(damage) => damage,
-            None => self
-                .known_damage(id, want)?
-                .unwrap_or(Error::NotFound { id: *id }),
-        })
-    }
-
-    /// Reads one copy of an object. A damaged copy is passed over from then on.
-    pub(crate) fn object_at(&self, copy: &Located, id: &Id) -> Result<Object> {
-        let (segment, entry) = (&copy.segment, &copy.entry);
-        let key = (segment.number, entry.place);
-        let frame = match self.inner.frames.get(key) {
-            Some(frame) => Ok(frame),
-            None => segment.load(entry.place).map(Arc::new).inspect(|frame| {
-                self.inner.frames.insert(key, frame);
-            }),
-        };
-        let sound = |frame: &Arc<Frame>| {
-            let named = frame.line(entry.slot).is_some_and(|line| line.id == *id);
-            named && frame.verified(entry.slot).is_some()
-        };
-        let reason = match frame {
-            Ok(frame) if sound(&frame) => {
-                return Ok(Object {
-                    frame,
-                    slot: entry.slot,
-                });
-            }
-            Ok(_) => "its bytes do not match its id",
-            Err(LoadError::Failed(error)) => return Err(error),
-            Err(LoadError::Damaged(reason)) => reason,
-        };
-        self.inner.frames.remove(key);
-        if segment.suspect(entry, reason) {
-            self.met_damage(id, copy, reason)?;
-        }
-        let (segment, offset) = (segment.name(), entry.offset());
-        Err(Error::Damaged {
-            id: *id,
-            segment,
-            offset,
-            reason,
-        })
-    }
-
-    /// Tells everybody about a damaged copy, so that its object is healed from wherever it came.
-    fn met_damage(&self, id: &Id, copy: &Located, reason: &str) -> Result<()> {
-        let (segment, offset) = (copy.segment.name(), copy.entry.offset());
-        tracing::warn!(%segment, offset, reason, "a stored object is damaged");
-        self.inner.damages_met.fetch_add(1, Ordering::Relaxed);
-        let mut damaged = lock(&self.inner.damaged);
-        if damaged.len() < NAMED_DAMAGES {
-            damaged.insert(*id);
-        }
-        drop(damaged);
-        // A stat cache that vouches for this object must ask again.
-        self.inner.locks.advance_epoch()?;
-        let mut damaged = Damaged::default();
-        // Once more from the disk: what is damaged in memory only is no reason to forget it.
-        if copy.is_damaged()? {
-            damaged.add(&copy.segment, copy.spot());
-        }
-        // A store that cannot be written to is passed over by this process alone.
-        if let Err(error) = self.quarantine(&damaged) {
-            tracing::debug!(%error, "a damaged object was not quarantined");
-        }
-        Ok(())
-    }
-
-    /// Tells why nothing sound is left of an object, if a copy was found damaged before.
-    pub(crate) fn known_damage(&self, id: &Id, want: Want) -> Result<Option<Error>> {
-        for segment in self.inner.shelf.segments().iter() {
-            for (entry, reason) in segment.find_suspects(id.prefix()) {
-                if want.accepts(&entry) && segment.confirm(&entry, id)?.is_some() {
-                    let (segment, offset) = (segment.name(), entry.offset());
-                    return Ok(Some(Error::Damaged {
-                        id: *id,
-                        segment,
-                        offset,
-                        reason,
-                    }));
-                }
-            }
-        }
-        Ok(None)
     }
 
     /// The stored blob whose id starts with these bytes.

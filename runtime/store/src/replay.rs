@@ -6,11 +6,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use crate::control::{Commit, SegmentId, Spot, decode_forget, extend_chain};
 use crate::index::IndexEntry;
-use crate::record::{HEADER_LEN, Header, RecordKind, TableEntry};
+use crate::record::{HEADER_LEN, Header, RecordKind};
+use crate::stored::{Found, read_body, read_header, read_up_to};
 
 /// What the bytes of a segment say from some commit on.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -25,94 +25,6 @@ pub(crate) struct Replay {
     pub(crate) committed: u64,
     /// Offsets of bad headers before `committed`.
     pub(crate) damages: Vec<u64>,
-}
-
-/// A header with its table, as found at an offset.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Found {
-    pub(crate) header: Header,
-    pub(crate) table: Vec<TableEntry>,
-}
-
-/// Bytes asked for before the length of a record is known.
-const FIRST_READ: usize = 16 << 10;
-
-/// Reads the header and the table at `offset`, if they check and the record ends before `len`.
-pub(crate) fn read_header(file: &File, offset: u64, len: u64) -> io::Result<Option<Found>> {
-    // Most tables fit the first read.
-    let mut bytes = vec![0; 1024];
-    let got = read_up_to(file, &mut bytes, offset)?;
-    bytes.truncate(got);
-    let Some(header) = Header::decode(&bytes, offset) else {
-        return Ok(None);
-    };
-    if offset + header.record_len() > len {
-        return Ok(None);
-    }
-    if !read_more(file, &mut bytes, offset, header.body_start())? {
-        return Ok(None);
-    }
-    Ok(header.table(&bytes).map(|table| Found { header, table }))
-}
-
-/// Reads the body of a record, if its checksum is right.
-pub(crate) fn read_body(file: &File, offset: u64, header: &Header) -> io::Result<Option<Vec<u8>>> {
-    let mut body = vec![0; header.stored as usize];
-    let got = read_up_to(file, &mut body, offset + header.body_start() as u64)?;
-    Ok((got == body.len() && crc32c::crc32c(&body) == header.body_crc).then_some(body))
-}
-
-/// Reads the header, the table and the body at `offset`; the body is missing when its checksum is
-/// wrong.
-pub(crate) fn read_stored(
-    file: &File,
-    offset: u64,
-) -> io::Result<Option<(Found, Option<Vec<u8>>)>> {
-    // Many frames fit the first read; of the others it brings the beginning.
-    let mut bytes = vec![0; FIRST_READ];
-    let got = read_up_to(file, &mut bytes, offset)?;
-    bytes.truncate(got);
-    let Some(header) = Header::decode(&bytes, offset) else {
-        return Ok(None);
-    };
-    if !read_more(file, &mut bytes, offset, header.body_start())? {
-        return Ok(None);
-    }
-    // The length of the body can be believed once this has checked.
-    let Some(table) = header.table(&bytes) else {
-        return Ok(None);
-    };
-    let len = header.body_start() + header.stored as usize;
-    let whole = read_more(file, &mut bytes, offset, len)?;
-    bytes.truncate(len);
-    bytes.drain(..header.body_start());
-    let sound = whole && crc32c::crc32c(&bytes) == header.body_crc;
-    Ok(Some((Found { header, table }, sound.then_some(bytes))))
-}
-
-/// Reads on until `bytes`, which start at `offset`, are at least `len`; false when the file ends before.
-fn read_more(file: &File, bytes: &mut Vec<u8>, offset: u64, len: usize) -> io::Result<bool> {
-    let known = bytes.len();
-    if known >= len {
-        return Ok(true);
-    }
-    bytes.resize(len, 0);
-    let got = read_up_to(file, &mut bytes[known..], offset + known as u64)?;
-    bytes.truncate(known + got);
-    Ok(bytes.len() == len)
-}
-
-fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut got = 0;
-    while got < buffer.len() {
-        match file.read_at(&mut buffer[got..], offset + got as u64) {
-            Ok(0) => break,
-            Ok(more) => got += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(got)
 }
 
 /// The extent that is being read.

@@ -1,6 +1,6 @@
 //! One segment file as its readers see it: committed objects only, found by index and tail.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -13,8 +13,11 @@ use crate::codec::decompress;
 use crate::control::{SegmentId, Spot};
 use crate::frame::Frame;
 use crate::index::{self, Index, IndexEntry};
-use crate::record::{ENTRY_LEN, HEADER_LEN, Record, SEGMENT_HEADER_LEN, TableEntry, decode_entry};
-use crate::replay::{Found, Replay, read_header, read_stored, replay};
+use crate::record::{
+    ENTRY_LEN, HEADER_LEN, RecordKind, SEGMENT_HEADER_LEN, TableEntry, decode_entry,
+};
+use crate::replay::{Replay, replay};
+use crate::stored::{Found, read_header, with_stored};
 use crate::{Error, Id, Result};
 
 /// A tail of more records, or of more objects, than this gets an index file; and of more than these
@@ -50,7 +53,8 @@ pub(crate) struct Segment {
 #[derive(Debug, Default)]
 struct State {
     index: Option<Index>,
-    tail: BTreeSet<IndexEntry>,
+    /// What the index does not cover, sorted.
+    tail: Vec<IndexEntry>,
     tail_records: usize,
     forgotten: HashSet<Spot>,
     committed: u64,
@@ -124,6 +128,8 @@ impl Segment {
             replayed = again().map_err(Error::io("read", &self.path))?;
         }
         state.tail.extend(replayed.entries);
+        // The stable sort takes what was sorted before as one run.
+        state.tail.sort();
         state.tail_records += replayed.records;
         for spot in replayed.forgotten {
             state.tail.retain(|entry| (entry.place, entry.slot) != spot);
@@ -207,25 +213,27 @@ impl Segment {
                 .flat_map(|index| index.find(prefix))
                 .filter(visible),
         );
-        let low = IndexEntry {
-            prefix,
-            place: 0,
-            slot: 0,
-            kind: 0,
-            tag: 0,
-        };
-        let above = state
-            .tail
-            .range(low..)
-            .take_while(|entry| entry.prefix == prefix);
-        out.extend(above.copied().filter(visible));
+        let first = state.tail.partition_point(|entry| entry.prefix < prefix);
+        let above = state.tail.iter().skip(first);
+        let same = above.take_while(|entry| entry.prefix == prefix);
+        out.extend(same.copied().filter(visible));
     }
 
     /// Every visible object, in the order of the segment.
     pub(crate) fn entries(&self) -> Vec<IndexEntry> {
-        let mut entries = self.visible_entries();
-        entries.sort_unstable_by_key(|entry| u64::from(entry.place) << 16 | u64::from(entry.slot));
-        entries
+        in_order(self.visible_entries())
+    }
+
+    /// Every visible object of one kind, in the order of the segment.
+    pub(crate) fn entries_of(&self, kind: RecordKind) -> Vec<IndexEntry> {
+        let state = self.state();
+        let all = state.index.iter().flat_map(Index::entries);
+        let all = all.chain(state.tail.iter().copied());
+        let visible = all.filter(|entry| {
+            let spot = (entry.place, entry.slot);
+            entry.kind == kind.code() && !state.forgotten.contains(&spot)
+        });
+        in_order(visible.collect())
     }
 
     fn sorted_entries(&self) -> Vec<IndexEntry> {
@@ -278,24 +286,17 @@ impl Segment {
             return Ok(true);
         }
         let offset = u64::from(place) * 8;
-        let sound = self
-            .stored_body(offset)
-            .map_err(Error::io("read", &self.path))?
-            .is_some();
+        let sound = with_stored(&self.file, offset, |_, body| body.is_some());
+        let sound = sound.map_err(Error::io("read", &self.path))? == Some(true);
         if sound {
             lock(&self.trusted).insert(place);
         }
         Ok(sound)
     }
 
-    fn stored_body(&self, offset: u64) -> io::Result<Option<Vec<u8>>> {
-        let record = read_stored(&self.file, offset)?;
-        Ok(record.and_then(|(_, body)| body))
-    }
-
     /// Reads and decodes a record.
     pub(crate) fn load(&self, place: u32) -> Result<Frame, LoadError> {
-        decoded(self.stored(place)?)
+        self.with_body(place, decoded)?
     }
 
     /// Reads the header and table of a record; `None` when they do not check.
@@ -304,23 +305,20 @@ impl Segment {
         found.map_err(Error::io("read", &self.path))
     }
 
-    /// Reads a record as it is stored, to be copied elsewhere.
-    pub(crate) fn stored(&self, place: u32) -> Result<Record, LoadError> {
-        let failed = |error| LoadError::Failed(Error::io("read", &self.path)(error));
-        let offset = u64::from(place) * 8;
-        let record = read_stored(&self.file, offset).map_err(failed)?;
-        let (Found { header, table }, body) =
-            record.ok_or(LoadError::Damaged("its record header does not check"))?;
-        let body = body.ok_or(LoadError::Damaged(
-            "its stored bytes do not match their checksum",
-        ))?;
-        Ok(Record {
-            kind: header.kind,
-            codec: header.codec,
-            table,
-            raw: header.raw,
-            body,
-        })
+    /// Reads a record and answers what `then` makes of its body as it is stored.
+    pub(crate) fn with_body<T>(
+        &self,
+        place: u32,
+        then: impl FnOnce(Found, &[u8]) -> T,
+    ) -> Result<T, LoadError> {
+        let read = with_stored(&self.file, u64::from(place) * 8, |found, body| {
+            body.map(|body| then(found, body))
+        });
+        read.map_err(|error| LoadError::Failed(Error::io("read", &self.path)(error)))?
+            .ok_or(LoadError::Damaged("its record header does not check"))?
+            .ok_or(LoadError::Damaged(
+                "its stored bytes do not match their checksum",
+            ))
     }
 
     /// Looks for damaged headers in the whole file, whatever the index says.
@@ -378,17 +376,16 @@ impl Segment {
     }
 }
 
+fn in_order(mut entries: Vec<IndexEntry>) -> Vec<IndexEntry> {
+    entries.sort_unstable_by_key(|entry| u64::from(entry.place) << 16 | u64::from(entry.slot));
+    entries
+}
+
 /// Decodes a record that was read.
-pub(crate) fn decoded(record: Record) -> Result<Frame, LoadError> {
-    let Record {
-        kind,
-        codec,
-        table,
-        raw,
-        body,
-    } = record;
-    decompress(codec, body, raw as usize)
-        .and_then(|body| Frame::new(kind, table, body))
+pub(crate) fn decoded(found: Found, body: &[u8]) -> Result<Frame, LoadError> {
+    let Found { header, table } = found;
+    decompress(header.codec, body, header.raw as usize)
+        .and_then(|body| Frame::new(header.kind, table, body))
         .ok_or(LoadError::Damaged("its stored bytes cannot be decoded"))
 }
 

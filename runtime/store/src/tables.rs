@@ -1,7 +1,10 @@
 //! Tables of records that were looked at lately, for those who look up very many objects.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
+use crate::cache::FrameKey;
+use crate::idhash::SpotBuildHasher;
 use crate::index::IndexEntry;
 use crate::record::TableEntry;
 use crate::segment::Segment;
@@ -15,7 +18,7 @@ const TABLES_MAX: usize = 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     /// By the number of the segment and the place in it; none for a record that does not check.
-    known: HashMap<(u64, u32), Option<Vec<TableEntry>>>,
+    known: HashMap<FrameKey, Option<Vec<TableEntry>>, SpotBuildHasher>,
 }
 
 impl Tables {
@@ -27,14 +30,17 @@ impl Tables {
         id: &Id,
     ) -> Result<Option<u32>> {
         let key = (segment.number, entry.place);
-        if !self.known.contains_key(&key) {
-            if self.known.len() >= TABLES_MAX {
-                self.known.clear();
-            }
-            let found = segment.outline(entry.place)?;
-            self.known.insert(key, found.map(|found| found.table));
+        if self.known.len() >= TABLES_MAX && !self.known.contains_key(&key) {
+            self.known.clear();
         }
-        let Some(Some(table)) = self.known.get(&key) else {
+        let table = match self.known.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let found = segment.outline(entry.place)?;
+                unknown.insert(found.map(|found| found.table))
+            }
+        };
+        let Some(table) = table else {
             // Its single lines may still be what they were.
             return segment.confirm(entry, id);
         };

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::idhash::IdBuildHasher;
 use crate::list::{Level, ListView};
-use crate::read::Object;
+use crate::object::Object;
 use crate::record::RecordKind;
 use crate::shelf::{Located, Want};
 use crate::store::empty_blob;

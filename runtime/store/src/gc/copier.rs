@@ -7,9 +7,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::mark::Marks;
 use super::plan::{Survey, survey};
 use crate::appender::Appender;
-use crate::frame::{FrameBuilder, record_of};
+use crate::frame::{Frame, FrameBuilder, record_of};
 use crate::record::{Record, RecordKind, TAG_PART};
 use crate::segment::{LoadError, Segment, decoded};
+use crate::stored::Found;
 use crate::{Error, Result, Store};
 
 /// Records that one worker copies at a time: what lives in them is packed anew together.
@@ -128,24 +129,28 @@ struct Batch {
 
 impl Batch {
     fn take(&mut self, segment: &Segment, marks: &Marks, place: u32) -> Result<(), LoadError> {
-        let stored = segment.stored(place)?;
-        let is_live = |slot: usize| marks.is_live(segment.number, (place, slot as u16));
-        let live: Vec<usize> = (0..stored.table.len())
-            .filter(|slot| is_live(*slot))
-            .collect();
-        if live.len() == stored.table.len() {
-            self.records.push(stored);
-            return Ok(());
-        }
-        let kind = stored.kind;
-        let frame = decoded(stored)?;
+        segment.with_body(place, |found, body| {
+            let is_live = |slot: &usize| marks.is_live(segment.number, (place, *slot as u16));
+            let live: Vec<usize> = (0..found.table.len()).filter(is_live).collect();
+            if live.len() == found.table.len() {
+                self.records.push(as_it_is(found, body));
+                return Ok(());
+            }
+            self.pack(&decoded(found, body)?, &live)
+        })?
+    }
+
+    fn pack(&mut self, frame: &Frame, live: &[usize]) -> Result<(), LoadError> {
         for slot in live {
-            let slot = slot as u16;
+            let slot = *slot as u16;
             let (Some(line), Some(bytes)) = (frame.line(slot), frame.verified(slot)) else {
                 return Err(LoadError::Damaged("its bytes do not match its id"));
             };
-            let builder = match kind {
-                RecordKind::Chunks if line.tag == TAG_PART => &mut self.pieces,
+            let builder = match frame.kind {
+                RecordKind::Chunks if line.tag == TAG_PART => {
+                    self.records.extend(self.pieces.push_piece(line.id, bytes));
+                    continue;
+                }
                 RecordKind::Chunks => &mut self.chunks,
                 RecordKind::Nodes => &mut self.nodes,
                 kind => {
@@ -159,5 +164,16 @@ impl Batch {
             builder.push(line.id, line.tag, bytes);
         }
         Ok(())
+    }
+}
+
+/// A record to be copied to the byte.
+fn as_it_is(found: Found, body: &[u8]) -> Record {
+    Record {
+        kind: found.header.kind,
+        codec: found.header.codec,
+        table: found.table,
+        raw: found.header.raw,
+        body: body.to_vec(),
     }
 }
