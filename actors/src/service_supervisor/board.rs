@@ -48,6 +48,25 @@ impl Standing {
         }
     }
 
+    /// Gives it with what its service is to be now.
+    fn redefined(&self, fresh: Self) -> Self {
+        let report = ServiceReport {
+            port: fresh.report.port,
+            command: fresh.report.command,
+            watch: fresh.report.watch,
+            network: fresh.report.network,
+            published: fresh.report.published,
+            volumes: fresh.report.volumes,
+            replica: fresh.report.replica,
+            ..self.report.clone()
+        };
+        Self {
+            report,
+            oneshot: fresh.oneshot,
+            ..self.clone()
+        }
+    }
+
     /// Tells whether nothing of it runs.
     pub fn is_down(&self) -> bool {
         use ServiceState::{Ready, Starting, Stopping};
@@ -128,26 +147,16 @@ impl Board {
 
     /// Notes what a service is to be: one that is new waits for its first start.
     pub fn define(&self, service: &Service) {
-        let mut fresh = Standing::new(service);
-        if let Some(known) = self.standing(&service.name) {
-            let report = ServiceReport {
-                port: fresh.report.port,
-                command: fresh.report.command,
-                watch: fresh.report.watch,
-                network: fresh.report.network,
-                published: fresh.report.published,
-                volumes: fresh.report.volumes,
-                replica: fresh.report.replica,
-                ..known.report.clone()
-            };
-            let oneshot = fresh.oneshot;
-            fresh = Standing {
-                report,
-                oneshot,
-                ..known
-            };
-        }
-        self.publish(fresh);
+        let fresh = Standing::new(service);
+        // One lock for both, so that what its supervisor publishes meanwhile is not undone.
+        let mut standings = self.lock();
+        let standing = match standings.get(&service.name) {
+            Some(known) => known.redefined(fresh),
+            None => fresh,
+        };
+        standings.insert(service.name.clone(), standing);
+        drop(standings);
+        self.changed.send_modify(|version| *version += 1);
     }
 
     /// Forgets a service.
@@ -281,6 +290,27 @@ mod tests {
         });
         assert_eq!(board.any_failed(&[]).unwrap().name, "web");
         assert!(!board.are_down(&["web".to_owned()]));
+    }
+
+    #[test]
+    fn a_definition_never_undoes_what_is_published_meanwhile() {
+        let board = board();
+        let service = Service::new("web", "serve");
+        let published = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !published.load(std::sync::atomic::Ordering::Acquire) {
+                    board.define(&service);
+                }
+            });
+            for round in 0..20_000 {
+                let reason = format!("round {round}");
+                set(&board, "web", |web| web.report.reason.clone_from(&reason));
+                let standing = board.standing("web").unwrap();
+                assert_eq!(standing.report.reason, reason);
+            }
+            published.store(true, std::sync::atomic::Ordering::Release);
+        });
     }
 
     #[test]
