@@ -14,9 +14,10 @@ use crate::messages::{BatchError, PrepareView};
 use crate::model::process_book::Entry;
 use crate::model::report::Report;
 use crate::model::state::Failure;
+use crate::mount_server::launch::{Launched, More, NotStarted};
 use crate::mount_server::mount_points::MountPoints;
 use crate::mount_server::prepare;
-use crate::mount_server::view::{Launched, More, NotStarted, ServiceView};
+use crate::mount_server::view::ServiceView;
 use crate::runtime::{Ended, Running};
 use crate::shared::Shared;
 

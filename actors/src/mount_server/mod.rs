@@ -4,7 +4,7 @@ pub mod actor;
 mod follow;
 pub mod images;
 pub mod journal;
-mod launch;
+pub mod launch;
 mod layers;
 mod limits;
 mod lower;

@@ -12,15 +12,11 @@ use std::time::Duration;
 use hd_config::Service;
 use hd_dag::{Rooted, TreePath};
 use hd_sandbox::{
-    Command, Create, Event, Failure, Limits, MountNamespace, MountOp, Network, Place, Privileges,
-    Sandbox, Spec, Stdio, Terminal,
+    Command, Create, Event, Limits, MountNamespace, MountOp, Network, Place, Privileges, Spec,
 };
 
 use super::follow::Follow;
-pub use super::launch::More;
-use super::launch::report_mount;
 use super::layers::Layers;
-use super::limits::limited;
 use super::lower::Session;
 use super::mount_points::MountPoints;
 use super::outputs::LiveOutputs;
@@ -29,12 +25,10 @@ use crate::base::mounts::{bind, common, inside};
 use crate::base::{Base, Bases, ROOT_STAGED};
 use crate::messages::BatchError;
 use crate::model::declared::Declared;
-use crate::model::limits::Limits as Limited;
 use crate::session::Needed;
 use crate::shared::Shared;
 use crate::step_runner::plan::Plan;
 use crate::step_runner::{environment, prepare};
-use crate::witness::Attached;
 
 /// How long a service's view may take to be made.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -74,36 +68,6 @@ pub struct ServiceView {
     pub(super) _needed: Needed,
 }
 
-/// A sandbox whose command executes.
-#[derive(Debug)]
-pub struct Launched {
-    /// The sandbox.
-    pub sandbox: Sandbox,
-    /// Its terminal, if its command wanted one.
-    pub terminal: Option<Terminal>,
-    /// What it was made from.
-    pub spec: Spec,
-    /// Its control groups, if it has limits: to be dropped after it.
-    pub limits: Option<Limited>,
-    /// What it does to the project is witnessed as long as this is held.
-    pub witness: Option<Attached>,
-}
-
-/// Why a command in a view could not be started.
-#[derive(Debug)]
-pub enum NotStarted {
-    /// Its sandbox reported it; the failure has an exit code.
-    Command(Failure),
-    /// There was no sandbox.
-    Sandbox(BatchError),
-}
-
-impl From<BatchError> for NotStarted {
-    fn from(error: BatchError) -> Self {
-        Self::Sandbox(error)
-    }
-}
-
 impl ServiceView {
     /// The environment's own base.
     fn ground(&self) -> &Base {
@@ -113,108 +77,6 @@ impl ServiceView {
     /// Tells whether its lower still answers.
     pub fn is_served(&self) -> bool {
         self.session.is_alive()
-    }
-
-    /// Starts a service in this view and waits until its command executes; `announce` is the socket on which
-    /// it says that it is ready. Blocks.
-    pub fn start(
-        &self,
-        shared: &Shared,
-        service: &Service,
-        stdio: Stdio,
-        announce: Option<&Path>,
-    ) -> Result<Launched, BatchError> {
-        let argv: Vec<OsString> = match &service.command {
-            hd_config::Command::Shell(text) => ["/bin/sh", "-c", &format!("exec {text}")]
-                .map(OsString::from)
-                .into(),
-            hd_config::Command::Exec(argv) => argv.iter().map(OsString::from).collect(),
-        };
-        let mut command = self.command(shared, Some(service), argv)?;
-        if !stdio.extra.is_empty() {
-            // sd_listen_fds(3); the sandbox adds LISTEN_PID, which nobody knows before.
-            let variables = [
-                ("LISTEN_FDS", stdio.extra.len().to_string()),
-                ("LISTEN_FDNAMES", service.declared().to_owned()),
-            ];
-            command.set_env(variables.map(|(name, value)| (name.into(), value.into())));
-        }
-        let mut more = More::of(service);
-        if let Some(socket) = announce {
-            more.announce(socket, &mut command);
-        }
-        self.launch(shared, &service.name, command, stdio, more)
-            .map_err(|error| match error {
-                NotStarted::Command(failure) => {
-                    BatchError::new("service", failure).at(service.name.clone())
-                }
-                NotStarted::Sandbox(error) => error,
-            })
-    }
-
-    /// Starts a sandbox of its own in this view and waits until its command executes. Blocks.
-    ///
-    /// `name` is that of its write layer. It has what the service has beside its view, and what it does
-    /// to the project is witnessed for the service.
-    pub fn launch(
-        &self,
-        shared: &Shared,
-        name: &str,
-        command: Command,
-        stdio: Stdio,
-        more: More<'_>,
-    ) -> Result<Launched, NotStarted> {
-        self.overlay(shared, name)?;
-        self.catch_up(shared, name)?;
-        let owner = (command.uid, command.gid);
-        let mut spec = self.spec(shared, name, command);
-        let (mut network, mut limits) = (None, None);
-        if let Some(service) = more.service {
-            let volumes = self.volumes(shared, name, service, owner)?;
-            spec.mounts.extend(volumes);
-            network = self.connect(shared, service, &mut spec)?;
-            limits = limited(shared, name, service, &mut spec)?;
-        }
-        spec.mounts.extend(more.mounts);
-        let witnessed = more.service.filter(|service| {
-            self.follow.is_none() && (!self.declared.steps.is_empty() || !service.watch.is_empty())
-        });
-        let workdir = inside(&self.plan.workdir);
-        if witnessed.is_some() {
-            report_mount(&mut spec.mounts, &workdir);
-        }
-        let broken = |e: hd_sandbox::SandboxError| BatchError::new("sandbox", e).at(name);
-        let mut pending = shared
-            .launcher()?
-            .spawn_on(
-                &spec,
-                stdio,
-                Some(&self.namespace),
-                network.as_deref(),
-                limits.as_ref().and_then(Limited::group),
-            )
-            .map_err(broken)?;
-        let (mut terminal, mut witness) = (None, None);
-        loop {
-            match pending.next_event(START_WITHIN).map_err(broken)? {
-                Event::Started(sandbox) => {
-                    return Ok(Launched {
-                        sandbox,
-                        terminal,
-                        spec,
-                        limits,
-                        witness,
-                    });
-                }
-                Event::Mount { fd, .. } => {
-                    let of = |service| shared.witnesses.attach(service, &fd, &self.plan.workdir);
-                    witness = witnessed.and_then(of);
-                }
-                Event::Failed(failure) => return Err(NotStarted::Command(failure)),
-                Event::Terminal(opened) => terminal = Some(opened),
-                Event::Fuse { .. } | Event::Upper { .. } | Event::Done => {}
-            }
-        }
     }
 
     /// Gives a command with the surroundings of a service: for its own process, probes and `exec`.
@@ -259,7 +121,7 @@ impl ServiceView {
         Ok(command)
     }
 
-    fn spec(&self, shared: &Shared, name: &str, command: Command) -> Spec {
+    pub(super) fn spec(&self, shared: &Shared, name: &str, command: Command) -> Spec {
         Spec {
             name: name.to_owned(),
             hostname: self.declared.project.name.clone(),

@@ -22,6 +22,7 @@ use hd_supervision::actix::{
 };
 use tokio::sync::oneshot;
 
+use super::ahead::Ahead;
 use super::common::Turn;
 use super::dependencies;
 use super::hooks::Meanwhile;
@@ -46,6 +47,8 @@ pub struct ServiceSupervisor {
     run: Option<Run>,
     /// A start is under way; what was to be done to its process meanwhile.
     spawning: Option<(Option<Action>, Meanwhile)>,
+    /// What is made for the next run before its turn.
+    ahead: Ahead,
     timer: Option<SpawnHandle>,
     /// Who waits for it to be gone.
     stops: Vec<oneshot::Sender<()>>,
@@ -76,6 +79,7 @@ impl ServiceSupervisor {
             status,
             run: None,
             spawning: None,
+            ahead: Ahead::default(),
             timer: None,
             stops: Vec::new(),
             edit: None,
@@ -117,6 +121,7 @@ impl ServiceSupervisor {
         if let Some(action) = self.life.on(input, now) {
             self.act(action, now, ctx);
         }
+        self.drop_ahead(ctx);
         self.publish(now, ctx);
         self.end_turn();
         if let Some(timer) = self.timer.take() {
@@ -153,7 +158,10 @@ impl ServiceSupervisor {
     fn act(&mut self, action: Action, now: Instant, ctx: &mut Context<Self>) {
         match (action, &self.run, &mut self.spawning) {
             (Action::Spawn, ..) => self.spawn(now, ctx),
-            (Action::Signal, Some(_), _) => self.ask_to_stop(),
+            (Action::Signal, Some(_), _) => {
+                self.ask_to_stop();
+                self.set_up_ahead(ctx);
+            }
             (Action::Kill, Some(run), _) => run.process().kill(),
             (action, None, Some(meanwhile)) => {
                 meanwhile.1.end(action);

@@ -16,7 +16,7 @@ use super::board::{Board, Standing};
 use super::directory::Directory;
 use super::log::Output;
 use super::ports::ServiceContext;
-use super::spawner::{Process, Spawner};
+use super::spawner::{Process, Spawner, Waiting};
 use crate::Settings;
 use crate::events::{Event, Events, Listener};
 use crate::messages::{BatchError, Ended};
@@ -39,7 +39,14 @@ struct State {
     gate: Mutex<bool>,
     opened: Condvar,
     stubborn: Mutex<bool>,
+    /// Sandboxes that wait for their process, and those that got one.
+    waiting: AtomicU32,
+    used: AtomicU32,
 }
+
+/// A sandbox that waits for its process.
+#[derive(Debug)]
+struct FakeSandbox(Fakes, Option<Output>);
 
 /// What becomes of a fake process.
 #[derive(Debug)]
@@ -94,6 +101,16 @@ impl Fakes {
         self.0.answers.lock().unwrap().push_back(answer);
     }
 
+    /// Gives how many sandboxes wait for their process.
+    pub(super) fn waiting(&self) -> u32 {
+        self.0.waiting.load(Ordering::SeqCst)
+    }
+
+    /// Gives how many processes were started in sandboxes that had waited.
+    pub(super) fn used(&self) -> u32 {
+        self.0.used.load(Ordering::SeqCst)
+    }
+
     /// Keeps processes from being started, or no longer.
     pub(super) fn hold(&self, held: bool) {
         *self.0.gate.lock().unwrap() = held;
@@ -104,6 +121,11 @@ impl Fakes {
 impl Spawner for Fakes {
     fn before(&self, _: &Command, output: Output) -> Result<Arc<dyn Process>, BatchError> {
         self.spawn(output, None)
+    }
+
+    fn set_up(&self, output: Output) -> Result<Option<Box<dyn Waiting>>, BatchError> {
+        self.0.waiting.fetch_add(1, Ordering::SeqCst);
+        Ok(Some(Box::new(FakeSandbox(self.clone(), Some(output)))))
     }
 
     fn spawn(&self, output: Output, _: Option<OwnedFd>) -> Result<Arc<dyn Process>, BatchError> {
@@ -133,6 +155,21 @@ impl Spawner for Fakes {
         });
         processes.push(fate.clone());
         Ok(Arc::new(Fake(fate, self.clone())))
+    }
+}
+
+impl Waiting for FakeSandbox {
+    fn start(mut self: Box<Self>) -> Result<Arc<dyn Process>, BatchError> {
+        let output = self.1.take().expect("it is started once");
+        let started = self.0.spawn(output, None)?;
+        self.0.0.used.fetch_add(1, Ordering::SeqCst);
+        Ok(started)
+    }
+}
+
+impl Drop for FakeSandbox {
+    fn drop(&mut self) {
+        self.0.0.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -139,6 +139,11 @@ impl Lifecycle {
         }
     }
 
+    /// Tells whether it is being stopped to be started anew.
+    pub fn restarts(&self) -> bool {
+        self.state == ServiceState::Stopping && self.wants_start
+    }
+
     fn runs(&self) -> bool {
         matches!(
             self.state,

@@ -1,6 +1,7 @@
 //! One service: its process, probes, log and life.
 
 pub mod actor;
+mod ahead;
 mod announced;
 pub mod board;
 mod common;
@@ -28,9 +29,12 @@ mod socket;
 mod spawner;
 mod split;
 mod tls;
+mod view_process;
 
 #[cfg(test)]
 mod actor_tests;
+#[cfg(test)]
+mod ahead_tests;
 #[cfg(test)]
 mod dependency_tests;
 #[cfg(test)]

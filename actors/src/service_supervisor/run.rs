@@ -9,6 +9,7 @@ use std::time::Duration;
 use hd_config::Service;
 use hd_supervision::{Port, Refused};
 
+use super::ahead::Ahead;
 use super::common::Common;
 use super::forward::Forwarding;
 use super::holder;
@@ -44,6 +45,8 @@ pub(crate) struct Start {
     pub(crate) log: ServiceLog,
     pub(crate) memory: Memory,
     pub(crate) common: Common,
+    /// What was made for it while the process before ended.
+    pub(crate) ahead: Ahead,
 }
 
 /// Why there is no run.
@@ -79,9 +82,15 @@ impl Start {
         let before = &self.service.pre_start;
         hooks::before_start(before, &*self.spawner, &self.log, &self.meanwhile)
             .map_err(NotStarted::Failed)?;
-        let seen = Seen::of(&self.service);
-        let (output, drained) = self.log.pipes(&seen).map_err(|e| failed(&e))?;
-        let process = self.spawner.spawn(output, socket).map_err(|e| failed(&e))?;
+        let (process, drained, seen) = match self.prepared() {
+            Some(running) => running,
+            None => {
+                let seen = Seen::of(&self.service);
+                let (output, drained) = self.log.pipes(&seen).map_err(|e| failed(&e))?;
+                let process = self.spawner.spawn(output, socket).map_err(|e| failed(&e))?;
+                (process, drained, seen)
+            }
+        };
         self.memory.set_process(&process);
         let because = if self.because.is_empty() {
             String::new()
@@ -96,6 +105,17 @@ impl Start {
             drained,
             seen,
         })
+    }
+
+    /// Starts the process in the sandbox that was made ahead, if there is one. Where that fails a new one is tried, and
+    /// says why.
+    fn prepared(&self) -> Option<(Arc<dyn Process>, Drained, Seen)> {
+        let made = self.ahead.take_for(&self.spawner, &self.service)?;
+        let started = made.start();
+        if let Err(error) = &started {
+            tracing::debug!(service = self.service.name, %error, "what was made ahead is of no use");
+        }
+        started.ok()
     }
 
     /// Gives the network it will listen on; its published ports are listened to from now on.

@@ -5,24 +5,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hd_config::{Command, Probe, Service, Signal};
+use hd_config::{Command, Probe, Resources, Service, Signal};
 use hd_sandbox::cgroup::Cgroup;
-use hd_sandbox::{End, NetworkNamespace, Record, Sandbox, Spec, Stdio};
+use hd_sandbox::{NetworkNamespace, Record, Sandbox, Spec, Stdio};
 
 use super::announced::Announced;
 use super::directory::Definition;
 use super::log::Output;
 use super::reach::Reach;
+use super::view_process::{ViewProcess, pid_namespace};
 use crate::messages::{BatchError, Ended};
 use crate::model::limits::Limits;
-use crate::model::process_book::{Entry, ProcessBook};
+use crate::model::process_book::ProcessBook;
 use crate::model::surroundings::Surroundings;
-use crate::mount_server::view::{Launched, More, NotStarted, ServiceView};
+use crate::mount_server::launch::{Launched, Launching, More, NotStarted};
+use crate::mount_server::view::ServiceView;
 use crate::shared::Shared;
 use crate::witness::Attached;
-
-/// How often it is looked whether a service has reached a limit.
-const LIMITS_EVERY: Duration = Duration::from_millis(500);
 
 /// Starts processes of one service.
 pub(crate) trait Spawner: std::fmt::Debug + Send + Sync {
@@ -36,10 +35,22 @@ pub(crate) trait Spawner: std::fmt::Debug + Send + Sync {
     /// Starts a command in a sandbox like that of the service, before it. Blocks.
     fn before(&self, command: &Command, output: Output) -> Result<Arc<dyn Process>, BatchError>;
 
+    /// Sets up all that a process needs but the process, which [`Waiting::start`] starts; nothing where that
+    /// would be in the way of the process before. Blocks.
+    fn set_up(&self, _: Output) -> Result<Option<Box<dyn Waiting>>, BatchError> {
+        Ok(None)
+    }
+
     /// Gives the network that its processes listen on. Blocks.
     fn reach(&self) -> Result<Reach, BatchError> {
         Ok(Reach::Host)
     }
+}
+
+/// A sandbox that waits for its process. Dropping it removes it.
+pub(crate) trait Waiting: std::fmt::Debug + Send {
+    /// Starts the process and waits until it executes. Blocks.
+    fn start(self: Box<Self>) -> Result<Arc<dyn Process>, BatchError>;
 }
 
 /// A started process with all it has started itself. Dropping it kills all of them.
@@ -93,7 +104,7 @@ pub(crate) trait Process: std::fmt::Debug + Send + Sync {
 }
 
 /// Starts a service in a view.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ViewSpawner {
     pub(crate) shared: Arc<Shared>,
     /// What is started is what the service is to be then.
@@ -113,22 +124,24 @@ impl Spawner for ViewSpawner {
         let announced = self.listen(&service)?;
         let place = announced.as_ref().map(Announced::place);
         let launched = self.view.start(&self.shared, &service, stdio, place)?;
-        let Launched {
-            sandbox,
-            spec,
-            limits,
-            witness,
-            ..
-        } = launched;
-        // It may have ended already: then there is nothing to write down.
-        let groups = limits.as_ref().and_then(Limits::group);
-        if let Ok(record) = sandbox.record() {
-            let groups = groups.map(Cgroup::directories).unwrap_or_default();
-            self.tell_how_to_enter(&service.name, &record, spec, groups);
+        Ok(self.runs(service, launched, announced))
+    }
+
+    fn set_up(&self, output: Output) -> Result<Option<Box<dyn Waiting>>, BatchError> {
+        let service = self.definition.service();
+        let announces = service.healthcheck.as_ref();
+        let announces = announces.is_some_and(|check| check.test == Probe::Notify);
+        // These have the name of the service, which the process before still uses.
+        if announces || service.resources != Resources::default() {
+            return Ok(None);
         }
-        let meter = groups.map(|group| (group.meter(), service.resources));
-        self.shared.meters.set(&service.name, meter);
-        Ok(self.process(service, (sandbox, limits, witness), announced))
+        let stdio = stdio(Some(output), None);
+        let launching = self.view.set_up(&self.shared, &service, stdio)?;
+        Ok(Some(Box::new(ViewWaiting {
+            launching,
+            spawner: self.clone(),
+            service,
+        })))
     }
 
     fn before(&self, command: &Command, output: Output) -> Result<Arc<dyn Process>, BatchError> {
@@ -166,7 +179,8 @@ fn reach(network: Option<Arc<NetworkNamespace>>) -> Reach {
     network.map_or(Reach::Host, Reach::Within)
 }
 
-fn stdio(output: Option<Output>, socket: Option<OwnedFd>) -> Stdio {
+/// Wires the streams of a process, and the socket it is handed.
+pub(super) fn stdio(output: Option<Output>, socket: Option<OwnedFd>) -> Stdio {
     let (stdout, stderr) = output.map_or((None, None), |output| {
         (Some(output.stdout), Some(output.stderr))
     });
@@ -178,14 +192,58 @@ fn stdio(output: Option<Output>, socket: Option<OwnedFd>) -> Stdio {
     }
 }
 
-fn argv(command: &Command) -> Vec<String> {
+/// Gives the arguments of a command beside a process.
+pub(super) fn argv(command: &Command) -> Vec<String> {
     match command {
         Command::Shell(line) => ["/bin/sh", "-c", line].map(str::to_owned).into(),
         Command::Exec(argv) => argv.clone(),
     }
 }
 
+/// A sandbox in a view that waits for its process.
+#[derive(Debug)]
+struct ViewWaiting {
+    launching: Launching,
+    spawner: ViewSpawner,
+    service: Arc<Service>,
+}
+
+impl Waiting for ViewWaiting {
+    fn start(self: Box<Self>) -> Result<Arc<dyn Process>, BatchError> {
+        let (spawner, service) = (self.spawner, self.service);
+        let shared = &spawner.shared;
+        shared.witnesses.of(&service.name).begins();
+        let launched = spawner.view.go_on(shared, &service, self.launching)?;
+        Ok(spawner.runs(service, launched, None))
+    }
+}
+
 impl ViewSpawner {
+    /// Tells whoever has to know of a process that runs now.
+    fn runs(
+        &self,
+        service: Arc<Service>,
+        launched: Launched,
+        announced: Option<Announced>,
+    ) -> Arc<dyn Process> {
+        let Launched {
+            sandbox,
+            spec,
+            limits,
+            witness,
+            ..
+        } = launched;
+        // It may have ended already: then there is nothing to write down.
+        let groups = limits.as_ref().and_then(Limits::group);
+        if let Ok(record) = sandbox.record() {
+            let groups = groups.map(Cgroup::directories).unwrap_or_default();
+            self.tell_how_to_enter(&service.name, &record, spec, groups);
+        }
+        let meter = groups.map(|group| (group.meter(), service.resources));
+        self.shared.meters.set(&service.name, meter);
+        self.process(service, (sandbox, limits, witness), announced)
+    }
+
     fn process(
         &self,
         service: Arc<Service>,
@@ -238,139 +296,4 @@ impl ViewSpawner {
             tracing::warn!(path = %path.display(), %error, "cannot write down how to enter a service");
         }
     }
-}
-
-/// A process in a view, which it keeps alive.
-#[derive(Debug)]
-struct ViewProcess {
-    /// First, so that it is gone before its entry is.
-    sandbox: Sandbox,
-    /// After it, since a control group with processes cannot be removed.
-    limits: Option<Limits>,
-    _entry: Option<Entry>,
-    _witness: Option<Attached>,
-    announced: Option<Announced>,
-    namespace: Option<PathBuf>,
-    reach: Reach,
-    shared: Arc<Shared>,
-    service: Arc<Service>,
-    view: Arc<ServiceView>,
-}
-
-impl ViewProcess {
-    /// Says what is behind a failure, if a limit is.
-    fn ended(&self, end: End) -> Ended {
-        let limits = self.limits.as_ref();
-        let memory = limits
-            .and_then(Limits::out_of_memory)
-            .map(Ended::OutOfMemory);
-        let processes = || {
-            limits
-                .and_then(Limits::out_of_processes)
-                .map(Ended::OutOfProcesses)
-        };
-        let by_limit = memory.or_else(processes);
-        by_limit.unwrap_or(match end {
-            End::Code(code) => Ended::Code(code),
-            End::Signal(signal) => Ended::Signal(signal),
-        })
-    }
-}
-
-impl Process for ViewProcess {
-    fn pid(&self) -> u32 {
-        self.sandbox
-            .workload_pid()
-            .unwrap_or_else(|| self.sandbox.pid())
-    }
-
-    fn terminate(&self) {
-        self.signal(self.service.stop_signal);
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Err(error) = self.sandbox.signal(signal.number()) {
-            tracing::debug!(service = self.service.name, %signal, %error, "a signal did not arrive");
-        }
-    }
-
-    fn kill(&self) {
-        if let Err(error) = self.sandbox.kill() {
-            tracing::warn!(service = self.service.name, %error, "a service could not be killed");
-        }
-    }
-
-    fn wait(&self, within: Option<Duration>) -> Option<Ended> {
-        match self.sandbox.wait(within) {
-            Ok(status) => status.map(|status| match status.end {
-                End::Code(0) => Ended::Code(0),
-                end => self.ended(end),
-            }),
-            Err(error) => {
-                tracing::error!(service = self.service.name, %error, "a service cannot be waited for; it is killed");
-                self.kill();
-                Some(Ended::Signal(libc::SIGKILL))
-            }
-        }
-    }
-
-    fn announced(&self) -> Result<(), String> {
-        let none = || Err("it has no way to say that it is ready".to_owned());
-        self.announced.as_ref().map_or_else(none, Announced::check)
-    }
-
-    fn complains(&self) -> Option<Duration> {
-        let has = self.service.resources.pids.is_some() && self.limits.is_some();
-        has.then_some(LIMITS_EVERY)
-    }
-
-    fn complaint(&self) -> Option<String> {
-        let limit = self.limits.as_ref()?.out_of_processes()?;
-        Some(format!(
-            "at its limit of {limit} processes: more are refused"
-        ))
-    }
-
-    fn reach(&self) -> Reach {
-        self.reach.clone()
-    }
-
-    fn owns(&self, pid: u32) -> bool {
-        // What cannot be looked up is not held against it.
-        let of = std::fs::read_link(pid_namespace(pid)).ok();
-        of.zip(self.namespace.as_ref())
-            .is_none_or(|(of, own)| of == *own)
-    }
-
-    fn beside(
-        &self,
-        command: &Command,
-        output: Option<Output>,
-        within: Duration,
-    ) -> Result<(), String> {
-        let told = |error: BatchError| format!("cannot be run: {error}");
-        let command = self
-            .view
-            .command(&self.shared, Some(&self.service), argv(command))
-            .map_err(told)?;
-        let launcher = self.shared.launcher().map_err(told)?;
-        let broken = |error: hd_sandbox::SandboxError| format!("cannot be run: {error}");
-        let entered = launcher
-            .enter_limited(
-                &self.sandbox,
-                self.limits.as_ref().and_then(Limits::group),
-                &command,
-                stdio(output, None),
-            )
-            .map_err(broken)?;
-        match entered.wait(Some(within)).map_err(broken)? {
-            Some(status) if status.success() => Ok(()),
-            Some(status) => Err(format!("exited with code {}", status.code())),
-            None => Err(format!("took longer than {within:?}")),
-        }
-    }
-}
-
-fn pid_namespace(pid: u32) -> String {
-    format!("/proc/{pid}/ns/pid")
 }

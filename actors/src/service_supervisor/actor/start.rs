@@ -35,6 +35,7 @@ impl ServiceSupervisor {
             log: self.parts.log.clone(),
             memory: self.parts.memory.clone(),
             common: self.parts.common.clone(),
+            ahead: self.ahead.clone(),
         };
         self.spawning = Some((None, meanwhile));
         let pool = self.parts.pool.clone();
@@ -43,6 +44,46 @@ impl ServiceSupervisor {
             job.into_actor(self)
                 .map(move |outcome, this, ctx| this.spawned(run, outcome, ctx)),
         );
+    }
+
+    /// Makes the sandbox of the next run while the process of this one ends.
+    pub(super) fn set_up_ahead(&mut self, ctx: &mut Context<Self>) {
+        let Some(wish) = self
+            .parts
+            .memory
+            .last_wish()
+            .filter(|_| self.life.restarts())
+        else {
+            return;
+        };
+        let (ahead, log, service) = (
+            self.ahead.clone(),
+            self.parts.log.clone(),
+            self.parts.service(),
+        );
+        let pool = self.parts.pool.clone();
+        let job = async move {
+            // A pool that is closed means the end of the runtime.
+            let set_up = move || ahead.set_up(wish.spawner, service, &log);
+            let _ = pool.run(set_up).await;
+        };
+        ctx.spawn(
+            job.into_actor(self)
+                .map(|(), this, ctx| this.drop_ahead(ctx)),
+        );
+    }
+
+    /// Removes the sandbox of a next run that will not come, from the pool: its processes are waited for.
+    pub(super) fn drop_ahead(&mut self, ctx: &mut Context<Self>) {
+        let is_wanted = self.spawning.is_some() || self.life.restarts();
+        if is_wanted || !self.ahead.is_there() {
+            return;
+        }
+        let (pool, ahead) = (self.parts.pool.clone(), self.ahead.clone());
+        let job = async move {
+            let _ = pool.run(move || drop(ahead.take())).await;
+        };
+        ctx.spawn(job.into_actor(self));
     }
 
     fn spawned(

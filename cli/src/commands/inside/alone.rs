@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use hd_actors::mount_server::view::NotStarted;
+use hd_actors::mount_server::launch::NotStarted;
 use hd_actors::one_off::{self, OneOff};
 use hd_actors::runtime::{self, Mode};
 
