@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use hd_config::Service;
 use hd_sandbox::{
@@ -11,7 +10,7 @@ use hd_sandbox::{
 };
 
 use super::limits::limited;
-use super::view::ServiceView;
+use super::view::{START_WITHIN, ServiceView};
 use crate::base::ROOT_STAGED;
 use crate::base::mounts::{bind, inside};
 use crate::messages::BatchError;
@@ -19,8 +18,6 @@ use crate::model::limits::Limits;
 use crate::shared::Shared;
 use crate::witness::Attached;
 
-/// How long a service's view may take to be made.
-const START_WITHIN: Duration = Duration::from_secs(30);
 /// Where a service finds the socket on which it says that it is ready.
 const ANNOUNCE_INSIDE: &str = "/run/hd/ready";
 /// The name under which a sandbox reports the project.

@@ -31,7 +31,7 @@ use crate::step_runner::plan::Plan;
 use crate::step_runner::{environment, prepare};
 
 /// How long a service's view may take to be made.
-const START_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const START_WITHIN: Duration = Duration::from_secs(30);
 
 /// A view for services, immutable but for the overlays made in it.
 #[derive(Debug)]
