@@ -47,6 +47,7 @@ fn the_project_is_where_copy_puts_it() {
         ("WORKDIR /app\nCOPY --chmod=755 start.sh .", "/app", 0),
         ("COPY src /opt/src", "/workspace", 1),
         ("WORKDIR /app\nCOPY a.txt b.txt\nCOPY src src", "/app", 1),
+        ("WORKDIR /app\nCOPY a.txt /app\nCOPY . /app", "/app", 0),
     ];
     for (body, workdir, steps) in cases {
         let text = format!("FROM base:1\n{body}\n");
@@ -80,6 +81,10 @@ fn copies_and_downloads_become_commands() {
         (
             "COPY x.tgz /opt/",
             "mkdir -p /opt && cp -a x.tgz /opt/x.tgz",
+        ),
+        (
+            "WORKDIR /opt/app\nCOPY a.txt /opt",
+            "mkdir -p /opt && cp -a a.txt /opt/a.txt",
         ),
     ];
     for (line, command) in cases {

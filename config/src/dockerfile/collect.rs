@@ -30,7 +30,8 @@ impl Walk<'_, '_> {
         }
         let dest = self.expand(one, state, dest)?;
         let (dest, into) = destination(&state.cwd, &dest);
-        let into = into || items.len() > 1;
+        // A file copied to a directory that is there goes into it, slash or not.
+        let into = into || items.len() > 1 || state.is_dir(&dest);
         let text = |name: &str| {
             one.flag(name)
                 .map(|value| self.expand(one, state, value))

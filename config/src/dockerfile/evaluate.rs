@@ -253,6 +253,7 @@ impl Walk<'_, '_> {
                 let dir = self.expand(one, state, dir)?;
                 state.cwd = state.absolute(&dir);
                 self.workdirs.insert(state.cwd.clone());
+                state.dirs.insert(state.cwd.clone());
                 self.events.push(Event {
                     line,
                     stage: self.stage,

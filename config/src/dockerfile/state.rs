@@ -1,10 +1,11 @@
 //! What is in force at a point of a stage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::instruction::{Form, Instruction};
 use super::variables;
 use crate::ingest::BaseImage;
+use crate::path::is_at_or_below;
 
 /// Search path of an image that says nothing.
 pub(crate) const DEFAULT_PATH: &str =
@@ -41,6 +42,8 @@ pub(crate) struct State {
     pub(crate) args: BTreeMap<String, String>,
     /// Directory.
     pub(crate) cwd: String,
+    /// Directories that WORKDIR has made.
+    pub(crate) dirs: BTreeSet<String>,
     /// User as written; empty for root.
     pub(crate) user: String,
     /// Line of the last USER.
@@ -90,6 +93,7 @@ impl State {
                 .clone()
                 .filter(|dir| !dir.is_empty())
                 .unwrap_or_else(|| "/".to_owned()),
+            dirs: BTreeSet::new(),
             user: image.user.clone().unwrap_or_default(),
             user_line: None,
             stop_signal: None,
@@ -120,6 +124,12 @@ impl State {
     /// Makes a path absolute and removes `.` and `..`.
     pub(crate) fn absolute(&self, path: &str) -> String {
         absolute(&self.cwd, path)
+    }
+
+    /// Tells whether instructions so far have made a path a directory; what the image has at it is not known.
+    pub(crate) fn is_dir(&self, path: &str) -> bool {
+        let mut dirs = self.dirs.iter().chain([&self.cwd]);
+        dirs.any(|dir| is_at_or_below(dir.as_bytes(), path.as_bytes()))
     }
 }
 
