@@ -7,6 +7,7 @@
 pub(crate) mod draft;
 pub(crate) mod report;
 pub(crate) mod shell;
+pub(crate) mod sources;
 mod text;
 
 use std::collections::BTreeMap;

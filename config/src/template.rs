@@ -66,6 +66,7 @@ struct Parts {
     cache: Vec<String>,
     services: Vec<DraftService>,
     exclude: BTreeSet<String>,
+    env_file: Vec<String>,
 }
 
 impl Parts {
@@ -113,15 +114,29 @@ fn draft(facts: &Facts<'_>, found: &[String], parts: Parts) -> Draft {
     Draft {
         head: vec![
             format!("Written by `hd init`: {}.", found.join(", ")),
-            "It stands on this machine's own system; on an image with base = \"debian:12-slim\" below `name`."
-                .to_owned(),
+            format!(
+                "It stands on this machine's own system; on an image with base = {:?} below `name`.",
+                image(found)
+            ),
         ],
         name: name(facts.directory),
+        env_file: parts.env_file,
         steps: parts.steps.into_iter().map(step).collect(),
         cache: parts.cache,
         services: parts.services,
         exclude: parts.exclude.into_iter().collect(),
         ..Draft::default()
+    }
+}
+
+/// An image with the tools that the first kind of project needs.
+fn image(found: &[String]) -> &'static str {
+    let kind = found.first().and_then(|kind| kind.split(' ').next());
+    match kind {
+        Some("Python" | "Django" | "Flask" | "FastAPI") => "python:3-slim",
+        Some("Node" | "Express" | "Next.js" | "Vite" | "Astro" | "Nuxt") => "node:lts-slim",
+        Some("Rust") => "rust:slim",
+        _ => "debian:12-slim",
     }
 }
 

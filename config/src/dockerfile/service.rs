@@ -7,6 +7,7 @@ use super::state::{Program, State, who};
 use crate::duration;
 use crate::ingest::draft::{DraftHealth, DraftService};
 use crate::ingest::report::Book;
+use crate::ingest::sources;
 use crate::service::Command;
 
 /// Programs that wait for a person: as a service they would end at once.
@@ -199,13 +200,9 @@ fn watch(state: &State) -> Vec<String> {
     if has(&[
         ".py", "python", "python3", "flask", "gunicorn", "uvicorn", "celery",
     ]) {
-        vec!["**/*.py".to_owned()]
+        sources::PYTHON.map(str::to_owned).to_vec()
     } else if has(&[".js", "node", "npm", "yarn", "pnpm"]) {
-        vec![
-            "**/*.js".to_owned(),
-            "**/*.mjs".to_owned(),
-            "**/*.cjs".to_owned(),
-        ]
+        sources::NODE.map(str::to_owned).to_vec()
     } else {
         Vec::new()
     }

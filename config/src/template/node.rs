@@ -4,9 +4,10 @@ use serde_json::Value;
 
 use super::source::port;
 use super::{Facts, Parts};
+use crate::ingest::sources;
 
-/// Sources that node reads only at its start.
-const SOURCES: [&str; 4] = ["**/*.js", "**/*.mjs", "**/*.cjs", "!public/**"];
+/// What a browser fetches is read anew each time.
+const PUBLIC: &str = "!public/**";
 
 /// A development server that reloads by itself: package, port, arguments that make it listen where it
 /// is waited for.
@@ -57,13 +58,13 @@ pub(super) fn look(facts: &Facts<'_>, parts: &mut Parts) {
         (None, None, None) => None,
     };
     // `dev` scripts watch by themselves.
-    let watch: &[&str] = if script("dev").is_some() {
-        &[]
+    let watch: Vec<&str> = if script("dev").is_some() {
+        Vec::new()
     } else {
-        &SOURCES
+        sources::NODE.into_iter().chain([PUBLIC]).collect()
     };
     if let Some(command) = command {
-        parts.serve(command, port, watch);
+        parts.serve(command, port, &watch);
     }
 }
 

@@ -3,10 +3,17 @@
 use super::python::Tools;
 use super::{Facts, Parts};
 use crate::ingest::draft::{DraftService, plain_name};
+use crate::ingest::sources;
 use crate::service::{Command, Condition, RestartPolicy};
 
 /// Runs before the others and ends.
 const RELEASE: &str = "release";
+
+/// Is told by `PORT` where to listen, whether its line names it or not: many servers look for it.
+const WEB: &str = "web";
+
+/// Variables of all processes, which Heroku's own tool, foreman and honcho read.
+const VARIABLES: &str = ".env";
 
 pub(super) fn look(facts: &Facts<'_>, parts: &mut Parts, tools: Tools) {
     let text = facts.text("Procfile");
@@ -17,15 +24,13 @@ pub(super) fn look(facts: &Facts<'_>, parts: &mut Parts, tools: Tools) {
     parts.found("processes", "Procfile");
     // What the project itself says beats what its manifests suggest.
     parts.services.clear();
+    if facts.has(VARIABLES) {
+        parts.env_file.push(VARIABLES.to_owned());
+    }
     for (name, command) in &lines {
-        let command = tools.inside(command);
-        let mut service = DraftService::new(&plain_name(name, "app"), Command::Shell(command));
-        service.auto_port = service.command.to_string().contains("$PORT")
-            || service.command.to_string().contains("${PORT");
-        if *name == RELEASE {
-            service.oneshot = true;
-            service.restart = RestartPolicy::Never;
-        } else if lines.iter().any(|(other, _)| *other == RELEASE) {
+        let mut service = process(name, &tools.inside(command));
+        let waits = lines.iter().any(|(other, _)| *other == RELEASE);
+        if waits && !service.oneshot {
             let after = (RELEASE.to_owned(), Condition::Completed);
             service.depends_on.push(after);
         }
@@ -37,6 +42,21 @@ pub(super) fn look(facts: &Facts<'_>, parts: &mut Parts, tools: Tools) {
             parts.services.push(service);
         }
     }
+}
+
+fn process(name: &str, command: &str) -> DraftService {
+    let mut service =
+        DraftService::new(&plain_name(name, "app"), Command::Shell(command.to_owned()));
+    service.auto_port = name == WEB || command.contains("$PORT") || command.contains("${PORT");
+    if name == RELEASE {
+        service.oneshot = true;
+        service.restart = RestartPolicy::Never;
+    } else if Tools::runs(command) {
+        service.watch = sources::PYTHON.map(str::to_owned).to_vec();
+    } else if command.starts_with("node ") {
+        service.watch = sources::NODE.map(str::to_owned).to_vec();
+    }
+    service
 }
 
 /// `name: command`; anything else is no process.

@@ -3,10 +3,8 @@
 use super::source::port;
 use super::{Facts, Parts};
 use crate::ingest::draft::DraftService;
+use crate::ingest::sources;
 use crate::service::{Command, Condition, RestartPolicy};
-
-/// Sources that an interpreter reads only at its start.
-const SOURCES: &str = "**/*.py";
 
 /// Files that may hold the application, in the order of likelihood.
 const ENTRIES: [&str; 8] = [
@@ -49,6 +47,12 @@ impl Tools {
             (Self::Machine, "python") => "python3".to_owned(),
             (Self::Machine, program) => program.to_owned(),
         }
+    }
+
+    /// Tells whether a command runs Python, so that it keeps the modules it has read.
+    pub(super) fn runs(command: &str) -> bool {
+        let program = command.split_whitespace().next().unwrap_or_default();
+        PROGRAMS.contains(&program.rsplit('/').next().unwrap_or(program))
     }
 
     /// A command whose program may be one of the virtual environment.
@@ -151,7 +155,7 @@ fn django(parts: &mut Parts, tools: Tools) {
     migrate.restart = RestartPolicy::Never;
     parts.services.push(migrate);
     let command = format!("{python} manage.py runserver --noreload 127.0.0.1:8000");
-    parts.serve(command, Some(8000), &[SOURCES]);
+    parts.serve(command, Some(8000), &sources::PYTHON);
     if let Some(web) = parts.services.last_mut() {
         web.depends_on
             .push(("migrate".to_owned(), Condition::Completed));
@@ -284,6 +288,6 @@ impl Program {
                 (format!("{} {}", tools.path("python"), self.file), port)
             }
         };
-        parts.serve(command, port, &[SOURCES]);
+        parts.serve(command, port, &sources::PYTHON);
     }
 }

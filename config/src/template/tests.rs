@@ -49,13 +49,9 @@ fn flask() {
     );
     let run = ".venv/bin/flask --app app run --port 5000".to_owned();
     assert_eq!(web(&found), (run, Some(5000)));
-    assert!(
-        found
-            .service("web")
-            .unwrap()
-            .watch
-            .matches(b"pages/config.py")
-    );
+    for edited in [&b"pages/config.py"[..], b"templates/index.html"] {
+        assert!(found.service("web").unwrap().watch.matches(edited));
+    }
     let alone = project(&[("app.py", text)]);
     assert_eq!(steps(&alone), [VENV, ".venv/bin/pip install flask"]);
     let itself = format!("{text}if __name__ == \"__main__\":\n    app.run(port=8081)\n");
@@ -193,8 +189,38 @@ fn a_procfile_says_what_runs() {
         ".venv/bin/gunicorn app:app --bind 0.0.0.0:$PORT"
     );
     assert!(web.auto_port);
+    for edited in [&b"pages/views.py"[..], b"pages/templates/index.html"] {
+        assert!(web.watch.matches(edited));
+    }
     assert_eq!(web.depends_on[0].condition, Condition::Completed);
     assert_eq!(found.service("release").unwrap().kind, Kind::Oneshot);
+}
+
+#[test]
+fn a_procfile_has_its_variables_and_the_port_of_web() {
+    let found = project(&[
+        ("Procfile", "web: node server.js\nclock: ./tick\n"),
+        (".env", "MODE=development\n"),
+    ]);
+    assert_eq!(found.env_file.len(), 1);
+    let web = found.service("web").unwrap();
+    assert!(web.auto_port && web.watch.matches(b"lib/conf.json"));
+    let clock = found.service("clock").unwrap();
+    assert!(!clock.auto_port && !clock.watch.matches(b"a.js"));
+}
+
+#[test]
+fn the_image_that_is_named_has_the_tools() {
+    let cases = [
+        ("requirements.txt", "flask\n", "python:3-slim"),
+        ("package.json", "{}", "node:lts-slim"),
+        ("Cargo.toml", "", "rust:slim"),
+        ("Procfile", "web: ./serve\n", "debian:12-slim"),
+    ];
+    for (file, text, image) in cases {
+        let Template { text, .. } = written("x", &[(file, text)]);
+        assert!(text.contains(&format!("base = {image:?}")), "{text}");
+    }
 }
 
 #[test]
