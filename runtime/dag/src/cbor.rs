@@ -1,4 +1,5 @@
-//! Deterministic CBOR (RFC 8949 §4.2.1) for the bulky nodes, over ciborium's headers.
+//! Deterministic CBOR (RFC 8949 §4.2.1) for the bulky nodes. Heads are written by ciborium and read here:
+//! a collection and a comparison of trees do little else.
 //!
 //! Only what the nodes need: unsigned and negative integers, byte strings, arrays, maps, booleans
 //! and null, all of definite length with shortest heads. The decoder refuses everything else, so
@@ -6,12 +7,15 @@
 
 use std::convert::Infallible;
 
-use ciborium_ll::{Decoder as HeadDecoder, Encoder as HeadEncoder, Header, simple};
+use ciborium_ll::{Encoder as HeadEncoder, Header, simple};
 use hd_store::Id;
 
 /// First byte of every node. As CBOR it is the integer 1, which makes a node a CBOR sequence
 /// (RFC 8742) of the version and one item.
 pub(crate) const VERSION: u8 = 1;
+
+/// The whole item `null` (RFC 8949 §3.3).
+const NULL: u8 = 0xf6;
 
 /// Why bytes are not a node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -104,25 +108,30 @@ impl Encoder {
     }
 }
 
-/// Reads items and refuses whatever is not deterministic.
-pub struct Decoder<'a> {
-    head: HeadDecoder<&'a [u8]>,
-    length: usize,
+/// The head of an item that a node may have.
+#[derive(Debug, Clone, Copy)]
+enum Head {
+    Positive(u64),
+    /// The integer -1 - n.
+    Negative(u64),
+    Bytes(usize),
+    Array(usize),
+    Map(usize),
+    Null,
 }
 
-impl std::fmt::Debug for Decoder<'_> {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Decoder")
-            .field("length", &self.length)
-            .finish_non_exhaustive()
-    }
+/// Reads items and refuses whatever is not deterministic.
+#[derive(Debug)]
+pub struct Decoder<'a> {
+    rest: &'a [u8],
+    length: usize,
 }
 
 impl<'a> Decoder<'a> {
     /// Starts behind the version byte, which it checks.
     pub(crate) fn versioned(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let (head, length) = (HeadDecoder::from(bytes), bytes.len());
-        let mut decoder = Self { head, length };
+        let (rest, length) = (bytes, bytes.len());
+        let mut decoder = Self { rest, length };
         let found = decoder.uint()?;
         if found != u64::from(VERSION) {
             return Err(DecodeError::Version { found });
@@ -130,35 +139,47 @@ impl<'a> Decoder<'a> {
         Ok(decoder)
     }
 
-    pub(crate) fn fail(&mut self, reason: &'static str) -> DecodeError {
-        let offset = self.head.offset();
+    pub(crate) fn fail(&self, reason: &'static str) -> DecodeError {
+        let offset = self.length - self.rest.len();
         DecodeError::Malformed { reason, offset }
     }
 
-    fn remaining(&mut self) -> usize {
-        self.length.saturating_sub(self.head.offset())
-    }
-
-    fn header(&mut self) -> Result<Header, DecodeError> {
-        let start = self.head.offset();
-        let Ok(header) = self.head.pull() else {
-            return Err(self.fail("truncated or invalid item"));
+    fn head(&mut self) -> Result<Head, DecodeError> {
+        let truncated = "truncated or invalid item";
+        let first = *self.rest.first().ok_or_else(|| self.fail(truncated))?;
+        // RFC 8949 §3: the type in three bits, then the argument or the width of it.
+        let (kind, info) = (first >> 5, first & 0x1f);
+        let width = match info {
+            ..24 => 0,
+            24..28 => 1 << (info - 24),
+            _ => return Err(self.fail(truncated)),
         };
-        let argument = match header {
-            Header::Positive(value) | Header::Negative(value) => value,
-            Header::Bytes(Some(n)) | Header::Array(Some(n)) | Header::Map(Some(n)) => n as u64,
-            Header::Simple(value) => u64::from(value),
-            _ => return Err(self.fail("unexpected type of item")),
+        let wide = self.rest.get(1..1 + width);
+        let wide = wide.ok_or_else(|| self.fail(truncated))?;
+        let argument = match width {
+            0 => u64::from(info),
+            _ => wide.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
         };
-        if self.head.offset() - start != head_length(argument) {
+        self.rest = &self.rest[1 + width..];
+        if 1 + width != head_length(argument) {
             return Err(self.fail("head is not the shortest"));
         }
-        Ok(header)
+        // No more than a usize can be there.
+        let length = usize::try_from(argument).unwrap_or(usize::MAX);
+        Ok(match kind {
+            0 => Head::Positive(argument),
+            1 => Head::Negative(argument),
+            2 => Head::Bytes(length),
+            4 => Head::Array(length),
+            5 => Head::Map(length),
+            7 if first == NULL => Head::Null,
+            _ => return Err(self.fail("unexpected type of item")),
+        })
     }
 
     pub(crate) fn uint(&mut self) -> Result<u64, DecodeError> {
-        match self.header()? {
-            Header::Positive(value) => Ok(value),
+        match self.head()? {
+            Head::Positive(value) => Ok(value),
             _ => Err(self.fail("unsigned integer expected")),
         }
     }
@@ -169,37 +190,32 @@ impl<'a> Decoder<'a> {
     }
 
     pub(crate) fn int(&mut self) -> Result<i64, DecodeError> {
-        let converted = match self.header()? {
-            Header::Positive(value) => i64::try_from(value).ok(),
-            Header::Negative(value) => i64::try_from(value).ok().map(|value| !value),
+        let converted = match self.head()? {
+            Head::Positive(value) => i64::try_from(value).ok(),
+            Head::Negative(value) => i64::try_from(value).ok().map(|value| !value),
             _ => return Err(self.fail("integer expected")),
         };
         converted.ok_or_else(|| self.fail("integer exceeds 64 bits"))
     }
 
-    fn body(&mut self, length: usize) -> Result<Vec<u8>, DecodeError> {
-        if length > self.remaining() {
-            return Err(self.fail("truncated byte string"));
-        }
-        let mut bytes = vec![0; length];
-        match ciborium_io::Read::read_exact(&mut self.head, &mut bytes) {
-            Ok(()) => Ok(bytes),
-            Err(_) => Err(self.fail("truncated byte string")),
-        }
+    fn body(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
+        let split = self.rest.split_at_checked(length);
+        let (body, rest) = split.ok_or_else(|| self.fail("truncated byte string"))?;
+        self.rest = rest;
+        Ok(body)
     }
 
-    pub(crate) fn bytes(&mut self) -> Result<Vec<u8>, DecodeError> {
-        match self.header()? {
-            Header::Bytes(Some(length)) => self.body(length),
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
+        match self.head()? {
+            Head::Bytes(length) => self.body(length),
             _ => Err(self.fail("byte string expected")),
         }
     }
 
     fn id_body(&mut self, length: usize) -> Result<Id, DecodeError> {
-        let mut id = [0; 32];
-        if length != id.len() || ciborium_io::Read::read_exact(&mut self.head, &mut id).is_err() {
-            return Err(self.fail("id of 32 bytes expected"));
-        }
+        let expected = "id of 32 bytes expected";
+        let body = self.body(length)?.try_into();
+        let id = body.map_err(|_| self.fail(expected))?;
         Ok(Id::from_bytes(id))
     }
 
@@ -209,25 +225,25 @@ impl<'a> Decoder<'a> {
     }
 
     pub(crate) fn id_or_null(&mut self) -> Result<Option<Id>, DecodeError> {
-        match self.header()? {
-            Header::Bytes(Some(length)) => self.id_body(length).map(Some),
-            Header::Simple(simple::NULL) => Ok(None),
+        match self.head()? {
+            Head::Bytes(length) => self.id_body(length).map(Some),
+            Head::Null => Ok(None),
             _ => Err(self.fail("id or null expected")),
         }
     }
 
     /// Reads the head of an array; its length never exceeds the bytes left.
     pub(crate) fn array(&mut self) -> Result<usize, DecodeError> {
-        match self.header()? {
-            Header::Array(Some(length)) if length <= self.remaining() => Ok(length),
+        match self.head()? {
+            Head::Array(length) if length <= self.rest.len() => Ok(length),
             _ => Err(self.fail("array expected")),
         }
     }
 
     pub(crate) fn array_or_null(&mut self) -> Result<Option<usize>, DecodeError> {
-        match self.header()? {
-            Header::Array(Some(length)) if length <= self.remaining() => Ok(Some(length)),
-            Header::Simple(simple::NULL) => Ok(None),
+        match self.head()? {
+            Head::Array(length) if length <= self.rest.len() => Ok(Some(length)),
+            Head::Null => Ok(None),
             _ => Err(self.fail("array or null expected")),
         }
     }
@@ -240,14 +256,14 @@ impl<'a> Decoder<'a> {
     }
 
     pub(crate) fn map(&mut self) -> Result<usize, DecodeError> {
-        match self.header()? {
-            Header::Map(Some(length)) if length <= self.remaining() => Ok(length),
+        match self.head()? {
+            Head::Map(length) if length <= self.rest.len() => Ok(length),
             _ => Err(self.fail("map expected")),
         }
     }
 
-    pub(crate) fn end(mut self) -> Result<(), DecodeError> {
-        match self.remaining() {
+    pub(crate) fn end(self) -> Result<(), DecodeError> {
+        match self.rest.len() {
             0 => Ok(()),
             _ => Err(self.fail("trailing bytes")),
         }
@@ -294,14 +310,26 @@ mod tests {
     }
 
     #[test]
+    fn null_has_one_encoding() {
+        let decoded = |bytes| Decoder::versioned(bytes).unwrap().id_or_null();
+        assert_eq!(decoded(&[1, 0xf6]), Ok(None));
+        // In two bytes; undefined; false; a text of no length.
+        for bytes in [&[1, 0xf8, 22][..], &[1, 0xf7], &[1, 0xf4], &[1, 0x60]] {
+            assert!(decoded(bytes).is_err(), "{bytes:?}");
+        }
+    }
+
+    #[test]
     fn what_is_not_deterministic_is_refused() {
-        let table: [&[u8]; 7] = [
-            &[1, 0x18, 5],             // 5 in two bytes
-            &[1, 0x5f, 0x41, 7, 0xff], // byte string in segments
-            &[1, 0x9f, 0xff],          // array without a length
-            &[1, 0x45, 1],             // shorter than it says
-            &[1, 0xc1, 1],             // tag
-            &[1, 0xf9, 0, 0],          // float
+        let table: [&[u8]; 9] = [
+            &[1, 0x18, 5],                                              // 5 in two bytes
+            &[1, 0x5f, 0x41, 7, 0xff],                                  // byte string in segments
+            &[1, 0x9f, 0xff],                                           // array without a length
+            &[1, 0x45, 1],                                              // shorter than it says
+            &[1, 0xc1, 1],                                              // tag
+            &[1, 0xf9, 0, 0],                                           // float
+            &[1, 0x5c], // a width that is not defined
+            &[1, 0x5b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], // longer than can be
             &[1],
         ];
         for bytes in table {

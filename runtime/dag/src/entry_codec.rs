@@ -87,24 +87,22 @@ pub(crate) fn put_xattrs(xattrs: &BTreeMap<Vec<u8>, Vec<u8>>, out: &mut Encoder)
 
 fn take_xattrs(input: &mut Decoder<'_>) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, DecodeError> {
     let mut xattrs = BTreeMap::new();
-    let mut last: Option<Vec<u8>> = None;
+    let mut last: Option<&[u8]> = None;
     for _ in 0..input.map()? {
         let name = input.bytes()?;
-        let sorted = last
-            .as_ref()
-            .is_none_or(|last| (last.len(), last) < (name.len(), &name));
+        let sorted = last.is_none_or(|last| (last.len(), last) < (name.len(), name));
         if !sorted {
             return Err(input.fail("attributes out of order"));
         }
-        last = Some(name.clone());
-        xattrs.insert(name, input.bytes()?);
+        last = Some(name);
+        xattrs.insert(name.to_vec(), input.bytes()?.to_vec());
     }
     Ok(xattrs)
 }
 
 pub(crate) fn take_name(input: &mut Decoder<'_>) -> Result<Name, DecodeError> {
     let bytes = input.bytes()?;
-    Name::from_vec(bytes).map_err(|_| input.fail("invalid name"))
+    Name::new(bytes).map_err(|_| input.fail("invalid name"))
 }
 
 pub(crate) fn take(input: &mut Decoder<'_>) -> Result<(Name, Entry), DecodeError> {
@@ -145,7 +143,7 @@ fn take_target(input: &mut Decoder<'_>, kind: u64, length: usize) -> Result<Targ
             }
         }
         (2, 7) => Target::Symlink {
-            target: input.bytes()?,
+            target: input.bytes()?.to_vec(),
         },
         (3, 6) => Target::Fifo,
         (4, 7) => Target::Char {

@@ -37,12 +37,6 @@ impl Name {
         Ok(Self(bytes.into()))
     }
 
-    /// Takes over `bytes` as a name without copying a boxed slice.
-    pub fn from_vec(bytes: Vec<u8>) -> Result<Self, NameError> {
-        validate(&bytes)?;
-        Ok(Self(bytes.into_boxed_slice()))
-    }
-
     /// Copies bytes that were validated before, as a component of a path.
     pub(crate) fn trusted(bytes: &[u8]) -> Self {
         debug_assert!(validate(bytes).is_ok());

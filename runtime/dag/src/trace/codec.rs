@@ -68,7 +68,7 @@ fn take_path(input: &mut Decoder<'_>, last: Option<&TreePath>) -> Result<TreePat
     {
         return Err(input.fail("path shares more than it says"));
     }
-    let bytes = [shared, &suffix].concat();
+    let bytes = [shared, suffix].concat();
     let path = TreePath::from_vec(bytes).map_err(|_| input.fail("invalid path"))?;
     if last.is_some_and(|last| *last >= path) {
         return Err(input.fail("paths out of order"));
