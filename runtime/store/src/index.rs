@@ -198,14 +198,14 @@ impl Index {
         self.count
     }
 
-    fn entry(&self, number: usize) -> IndexEntry {
-        let start = HEADER_LEN + ((1 << self.bits) + 1) * 4 + number * ENTRY_LEN;
-        IndexEntry::decode(&self.bytes[start..start + ENTRY_LEN])
+    fn raw_entries(&self) -> &[u8] {
+        &self.bytes[HEADER_LEN + ((1 << self.bits) + 1) * 4..]
     }
 
     /// All entries, sorted.
     pub(crate) fn entries(&self) -> impl Iterator<Item = IndexEntry> + '_ {
-        (0..self.count).map(|number| self.entry(number))
+        let (entries, _) = self.raw_entries().as_chunks::<ENTRY_LEN>();
+        entries.iter().map(|entry| IndexEntry::decode(entry))
     }
 
     /// The entries of one id prefix.
@@ -213,9 +213,12 @@ impl Index {
         let group = HEADER_LEN + group_of(prefix, self.bits) * 4;
         let first = u32_at(&self.bytes, group) as usize;
         let end = (u32_at(&self.bytes, group + 4) as usize).min(self.count);
-        (first..end)
-            .map(|number| self.entry(number))
-            .skip_while(move |entry| entry.prefix < prefix)
+        let (entries, _) = self.raw_entries().as_chunks::<ENTRY_LEN>();
+        let group = entries.get(first..end).unwrap_or_default();
+        let below = group.partition_point(|entry| u64_at(entry, 0) < prefix);
+        group[below..]
+            .iter()
+            .map(|entry| IndexEntry::decode(entry))
             .take_while(move |entry| entry.prefix == prefix)
     }
 }

@@ -63,23 +63,32 @@ pub(crate) trait Visitor {
 
 type Items = HashSet<Item, IdBuildHasher>;
 
+/// Items looked at before what they lead to is met: enough that threads seldom wait for each other, few
+/// enough that what waits stays small.
+const WAVE: usize = 4096;
+/// A wave of fewer items than this is done before another thread has started.
+const WORTH_A_THREAD: usize = 256;
+
 /// Walks from root after root and remembers what is known to be whole.
 pub(crate) struct Walk<'a> {
-    store: &'a Store,
-    links: &'a dyn Links,
+    /// One for each thread.
+    lookers: Vec<Looker<'a>>,
     whole: Items,
-    tables: Tables,
     /// What became whole since [`Walk::remember`].
     newly: Option<Vec<Item>>,
 }
 
 impl<'a> Walk<'a> {
     pub(crate) fn new(store: &'a Store, links: &'a dyn Links) -> Walk<'a> {
-        Walk {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let looker = || Looker {
             store,
             links,
-            whole: Items::default(),
             tables: Tables::default(),
+        };
+        Walk {
+            lookers: std::iter::repeat_with(looker).take(threads).collect(),
+            whole: Items::default(),
             newly: None,
         }
     }
@@ -102,39 +111,88 @@ impl<'a> Walk<'a> {
     }
 
     /// Visits everything below `roots`; answers whether nothing was lost.
+    ///
+    /// The visitor is told by this thread alone, in an order that the threads have no part in.
     pub(crate) fn visit(&mut self, roots: &[Link], visitor: &mut dyn Visitor) -> Result<bool> {
         let mut seen = Items::default();
         let mut waiting: Vec<Item> = roots.iter().copied().map(Item::from).collect();
         let mut lost = false;
-        while let Some(item) = waiting.pop() {
-            if self.is_whole(item) || item.id() == empty_blob() || !seen.insert(item) {
-                continue;
+        loop {
+            let wave = self.next_wave(&mut waiting, &mut seen);
+            if wave.is_empty() {
+                break;
             }
-            match self.find(item)? {
-                Ok((copy, object)) => {
-                    visitor.found(&item.id(), &copy);
-                    match self.below(item, object.as_ref()) {
-                        Ok(items) => waiting.extend(items),
-                        Err(why) => {
-                            lost = true;
-                            visitor.lost(&item.id(), Some(why))?;
-                        }
+            for (item, met) in wave.iter().zip(self.look_at(&wave)?) {
+                let why = match met {
+                    Met::Whole(copy, below) => {
+                        visitor.found(&item.id(), &copy);
+                        waiting.extend(below);
+                        continue;
                     }
-                }
-                Err(why) => {
-                    lost = true;
-                    visitor.lost(&item.id(), why)?;
-                }
+                    Met::Unfollowable(copy, why) => {
+                        visitor.found(&item.id(), &copy);
+                        Some(why)
+                    }
+                    Met::Lost(why) => why,
+                };
+                lost = true;
+                visitor.lost(&item.id(), why)?;
             }
         }
         if !lost {
             // With a loss somewhere below, nothing seen can be called whole.
-            if let Some(newly) = &mut self.newly {
-                newly.extend(seen.iter().filter(|item| !self.whole.contains(item)));
-            }
-            self.whole.extend(seen);
+            self.note_whole(seen);
         }
         Ok(!lost)
+    }
+
+    /// The next items that were not met before.
+    fn next_wave(&self, waiting: &mut Vec<Item>, seen: &mut Items) -> Vec<Item> {
+        let mut wave = Vec::new();
+        while wave.len() < WAVE
+            && let Some(item) = waiting.pop()
+        {
+            if !self.is_whole(item) && item.id() != empty_blob() && seen.insert(item) {
+                wave.push(item);
+            }
+        }
+        wave
+    }
+
+    /// What the items of a wave are, in their order.
+    fn look_at(&mut self, wave: &[Item]) -> Result<Vec<Met>> {
+        let threads = match wave.len() {
+            ..WORTH_A_THREAD => 1,
+            _ => self.lookers.len(),
+        };
+        let mut shares = wave.chunks(wave.len().div_ceil(threads).max(1));
+        let Some((mine, others)) = self.lookers.split_first_mut() else {
+            return Err(Error::WorkerLost);
+        };
+        let own = shares.next().unwrap_or_default();
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = others
+                .iter_mut()
+                .zip(shares)
+                .map(|(looker, share)| scope.spawn(|| looker.look_at(share)))
+                .collect();
+            let mut all = mine.look_at(own)?;
+            for worker in workers {
+                all.extend(worker.join().map_err(|_| Error::WorkerLost)??);
+            }
+            Ok(all)
+        })
+    }
+
+    fn note_whole(&mut self, mut seen: Items) {
+        if let Some(newly) = &mut self.newly {
+            newly.extend(seen.iter().filter(|item| !self.whole.contains(item)));
+        }
+        // The fewer join the more.
+        if seen.len() > self.whole.len() {
+            std::mem::swap(&mut seen, &mut self.whole);
+        }
+        self.whole.extend(seen);
     }
 
     fn is_whole(&self, item: Item) -> bool {
@@ -143,6 +201,39 @@ impl<'a> Walk<'a> {
             _ => None,
         };
         self.whole.contains(&item) || full.is_some_and(|full| self.whole.contains(&full))
+    }
+}
+
+/// What an item turned out to be.
+enum Met {
+    /// Stored, and what it points to.
+    Whole(Located, Vec<Item>),
+    /// Stored, but what it points to cannot be told.
+    Unfollowable(Located, Error),
+    /// Not stored (`None`), or no copy of it can be used.
+    Lost(Option<Error>),
+}
+
+/// Looks items up; each thread has its own.
+struct Looker<'a> {
+    store: &'a Store,
+    links: &'a dyn Links,
+    tables: Tables,
+}
+
+impl Looker<'_> {
+    fn look_at(&mut self, items: &[Item]) -> Result<Vec<Met>> {
+        items.iter().map(|item| self.meet(*item)).collect()
+    }
+
+    fn meet(&mut self, item: Item) -> Result<Met> {
+        Ok(match self.find(item)? {
+            Ok((copy, object)) => match self.below(item, object.as_ref()) {
+                Ok(below) => Met::Whole(copy, below),
+                Err(why) => Met::Unfollowable(copy, why),
+            },
+            Err(why) => Met::Lost(why),
+        })
     }
 
     /// Finds the copy of an object to keep. Chunks are not read unless there is a choice.

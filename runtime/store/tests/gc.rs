@@ -67,6 +67,50 @@ fn the_reachable_stays_and_the_rest_gives_its_disk_back() {
 }
 
 #[test]
+fn what_several_threads_mark_is_all_that_is_reachable() {
+    let cas = tempfile::tempdir().unwrap();
+    let store = Store::open(cas.path()).unwrap();
+    let mut writer = store.writer().unwrap();
+    let mut blobs = Vec::new();
+    let mut groups = String::new();
+    // More of each level than one thread looks at alone, and one blob that every group has.
+    for group in 0..300 {
+        let mut lines = format!("blob {}\n", Id::of(b"shared"));
+        for number in 0..20 {
+            let content = format!("{group} {number}");
+            let blob = writer.put_blob(content.as_bytes()).unwrap();
+            lines += &format!("blob {blob}\n");
+            blobs.push((blob, content));
+        }
+        let node = writer.put_node(NodeKind::Tree, lines.as_bytes()).unwrap();
+        groups += &format!("tree {node}\n");
+    }
+    blobs.push((writer.put_blob(b"shared").unwrap(), "shared".to_owned()));
+    let missing = Id::of(b"never stored");
+    groups += &format!("blob {missing}\n");
+    let root = writer.put_node(NodeKind::Tree, groups.as_bytes()).unwrap();
+    writer.commit().unwrap();
+    drop(writer);
+    let (dead, _) = put_tree(&store, 9, 50, 50_000);
+    pin(&store, "root", &[Link::Node(NodeKind::Tree, root)]);
+
+    let report = store.gc(&TextLinks, &GcOptions::new(0)).unwrap();
+
+    assert_eq!(report.live_objects, 1 + 300 + 300 * 20 + 1);
+    assert_eq!(report.missing, [missing]);
+    assert!(report.freed_bytes > 2_000_000, "{report:?}");
+    let fresh = Store::open(cas.path()).unwrap();
+    assert!(!fresh.contains(&dead).unwrap());
+    assert_eq!(
+        fresh.read_node(NodeKind::Tree, &root).unwrap(),
+        groups.as_bytes()
+    );
+    for (blob, content) in blobs {
+        assert_eq!(fresh.read_blob(&blob).unwrap(), content.as_bytes());
+    }
+}
+
+#[test]
 fn a_dead_node_in_a_segment_that_stays_is_not_built_upon() {
     let cas = tempfile::tempdir().unwrap();
     let store = Store::open(cas.path()).unwrap();

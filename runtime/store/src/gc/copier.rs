@@ -130,7 +130,8 @@ struct Batch {
 impl Batch {
     fn take(&mut self, segment: &Segment, marks: &Marks, place: u32) -> Result<(), LoadError> {
         segment.with_body(place, |found, body| {
-            let is_live = |slot: &usize| marks.is_live(segment.number, (place, *slot as u16));
+            let marked = marks.in_record(segment.number, place);
+            let is_live = |slot: &usize| marked.is_some_and(|slots| slots.contains(*slot as u16));
             let live: Vec<usize> = (0..found.table.len()).filter(is_live).collect();
             if live.len() == found.table.len() {
                 self.records.push(as_it_is(found, body));

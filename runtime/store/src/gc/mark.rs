@@ -1,10 +1,11 @@
 //! What stays: everything that references, leases and the kept part of histories lead to.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::budget::{self, Item};
 use super::sizes::Sizes;
 use super::{GcOptions, GcReport};
+use crate::cache::FrameKey;
 use crate::control::Spot;
 use crate::idhash::{IdBuildHasher, SpotBuildHasher};
 use crate::locks::condemned::Condemned;
@@ -14,10 +15,48 @@ use crate::shelf::Located;
 use crate::walk::{Visitor, Walk};
 use crate::{Error, Id, Link, Links, RefRecord, Result, Store};
 
+/// Lines of one record's table.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Slots(Vec<u64>);
+
+impl Slots {
+    pub(crate) fn contains(&self, slot: u16) -> bool {
+        let word = self.0.get(usize::from(slot / 64));
+        word.is_some_and(|word| word & bit(slot) != 0)
+    }
+
+    /// Answers whether that is news.
+    fn insert(&mut self, slot: u16) -> bool {
+        let number = usize::from(slot / 64);
+        if number >= self.0.len() {
+            self.0.resize(number + 1, 0);
+        }
+        let is_new = self.0[number] & bit(slot) == 0;
+        self.0[number] |= bit(slot);
+        is_new
+    }
+
+    /// Answers whether it was there.
+    fn remove(&mut self, slot: u16) -> bool {
+        let was = self.contains(slot);
+        if was {
+            self.0[usize::from(slot / 64)] &= !bit(slot);
+        }
+        was
+    }
+}
+
+fn bit(slot: u16) -> u64 {
+    1 << (slot % 64)
+}
+
 /// The copies of objects that stay.
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
-    live: HashMap<u64, HashSet<Spot, SpotBuildHasher>, IdBuildHasher>,
+    /// By the number of the segment and the place in it.
+    live: HashMap<FrameKey, Slots, SpotBuildHasher>,
+    /// How many are live.
+    objects: u64,
     pub(crate) roots: u64,
     pub(crate) history_dropped: u64,
     /// References that have no room in the budget.
@@ -32,8 +71,7 @@ pub(crate) struct Marks {
 
 impl Marks {
     fn add(&mut self, copy: &Located) {
-        let spots = self.live.entry(copy.segment.number).or_default();
-        if spots.insert(copy.spot()) && self.counts_bytes {
+        if self.insert(copy.segment.number, copy.spot()) && self.counts_bytes {
             self.sizes.add(copy);
             if let Some(added) = &mut self.added {
                 added.push(copy.clone());
@@ -41,33 +79,43 @@ impl Marks {
         }
     }
 
+    fn insert(&mut self, segment: u64, (place, slot): Spot) -> bool {
+        let is_new = self.live.entry((segment, place)).or_default().insert(slot);
+        self.objects += u64::from(is_new);
+        is_new
+    }
+
     fn take_back(&mut self, copies: Vec<Located>) {
         for copy in copies {
-            if let Some(spots) = self.live.get_mut(&copy.segment.number) {
-                spots.remove(&copy.spot());
-            }
+            let (place, slot) = copy.spot();
+            let slots = self.live.get_mut(&(copy.segment.number, place));
+            let was = slots.is_some_and(|slots| slots.remove(slot));
+            self.objects -= u64::from(was);
             self.sizes.bytes -= self.sizes.of(&copy).unwrap_or_default();
         }
     }
 
     /// Marks all that can be seen in a segment.
     pub(crate) fn everything_in(segment: &Segment) -> Marks {
-        let entries = segment.entries().into_iter();
-        let spots = entries.map(|entry| (entry.place, entry.slot)).collect();
-        Marks {
-            live: [(segment.number, spots)].into_iter().collect(),
-            ..Marks::default()
+        let mut marks = Marks::default();
+        for entry in segment.entries() {
+            marks.insert(segment.number, (entry.place, entry.slot));
         }
+        marks
     }
 
-    pub(crate) fn is_live(&self, segment: u64, spot: Spot) -> bool {
-        self.live
-            .get(&segment)
-            .is_some_and(|spots| spots.contains(&spot))
+    pub(crate) fn is_live(&self, segment: u64, (place, slot): Spot) -> bool {
+        self.in_record(segment, place)
+            .is_some_and(|slots| slots.contains(slot))
+    }
+
+    /// What is live in one record; `None` when nothing is.
+    pub(crate) fn in_record(&self, segment: u64, place: u32) -> Option<&Slots> {
+        self.live.get(&(segment, place))
     }
 
     pub(crate) fn objects(&self) -> u64 {
-        self.live.values().map(|spots| spots.len() as u64).sum()
+        self.objects
     }
 }
 
@@ -304,4 +352,24 @@ pub(crate) struct Entry {
     pub(crate) made_unix_ms: u64,
     pub(crate) copy: Located,
     pub(crate) key: Id,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_of_a_record_is_marked_for_itself() {
+        let mut slots = Slots::default();
+        for slot in [0, 63, 64, 4095] {
+            assert!(!slots.contains(slot) && !slots.remove(slot), "{slot}");
+            assert!(slots.insert(slot) && !slots.insert(slot), "{slot}");
+        }
+        let live: Vec<u16> = (0..=u16::MAX)
+            .filter(|slot| slots.contains(*slot))
+            .collect();
+        assert_eq!(live, [0, 63, 64, 4095]);
+        assert!(slots.remove(64) && !slots.contains(64));
+        assert!(slots.contains(0) && slots.contains(4095));
+    }
 }

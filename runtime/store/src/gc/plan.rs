@@ -168,13 +168,13 @@ pub(crate) fn survey(segment: &Arc<Segment>, marks: &Marks) -> Result<Survey> {
         let Some(place) = record.first().map(|entry| entry.place) else {
             continue;
         };
+        let marked = marks.in_record(segment.number, place);
         let mut live = Vec::new();
         for entry in record {
-            let spot = (entry.place, entry.slot);
-            if marks.is_live(segment.number, spot) {
+            if marked.is_some_and(|slots| slots.contains(entry.slot)) {
                 live.push(entry.slot);
             } else if entry.kind != RecordKind::Chunks.code() {
-                survey.to_forget.push(spot);
+                survey.to_forget.push((entry.place, entry.slot));
             }
         }
         if live.is_empty() {
