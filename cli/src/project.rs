@@ -134,7 +134,7 @@ fn upward(start: &Path) -> Result<PathBuf, CliError> {
         CliError::new("config", exit::USAGE, message)
             .at(from.display().to_string())
             .hint(format!(
-                "`hd init` writes a {FILE}; `-C DIR` names another directory"
+                "`hd init` writes an {FILE}; `-C DIR` names another directory"
             ))
     })
 }
@@ -185,9 +185,10 @@ impl Located {
         host_env: BTreeMap<String, String>,
         ports: &BTreeMap<String, u16>,
     ) -> Result<Loaded, CliError> {
-        let text = std::fs::read_to_string(&self.config)
-            .map_err(|e| CliError::io("read", &self.config, &e))?;
+        let bytes =
+            std::fs::read(&self.config).map_err(|e| CliError::io("read", &self.config, &e))?;
         let name = shown(&self.config);
+        let text = String::from_utf8(bytes).map_err(|e| no_text(&name, &e))?;
         let mut project = hd_config::parse_scaled(&text, &name, &self.profiles, &self.scale)?;
         let unknown = |name: &&String| !project.services.iter().any(|one| one.declared() == *name);
         if let Some(unknown) = self.scale.keys().find(unknown) {
@@ -291,6 +292,17 @@ impl Located {
             &lookup,
         )?)
     }
+}
+
+/// Makes the error of a file that is no UTF-8, at the first byte that is not.
+fn no_text(name: &str, error: &std::string::FromUtf8Error) -> CliError {
+    let good = error.utf8_error().valid_up_to();
+    let before = error.as_bytes().iter().take(good);
+    let line = before.filter(|byte| **byte == b'\n').count() + 1;
+    let message = format!("{name}:{line}: this line is no UTF-8 text");
+    CliError::new("config.syntax", exit::USAGE, message)
+        .at(format!("{name}:{line}"))
+        .hint("save the file as UTF-8")
 }
 
 fn no_profile(name: &str, project: &Project, file: &str) -> CliError {

@@ -3,6 +3,7 @@
 //! What a project is shows in its manifests; each kind adds its steps and services to a draft, which is
 //! written as text and read back. How the frameworks are started follows their own documentation.
 
+mod go;
 mod node;
 mod procfile;
 mod python;
@@ -14,6 +15,7 @@ use std::fmt;
 
 use crate::ingest::draft::{Draft, DraftService, DraftStep};
 use crate::service::Command;
+use crate::step::NamedCache;
 
 /// What is known about the project directory.
 #[derive(Clone, Copy)]
@@ -64,6 +66,7 @@ struct Parts {
     found: Vec<String>,
     steps: Vec<String>,
     cache: Vec<String>,
+    caches: Vec<NamedCache>,
     services: Vec<DraftService>,
     exclude: BTreeSet<String>,
     env_file: Vec<String>,
@@ -94,6 +97,7 @@ pub fn template(facts: &Facts<'_>) -> Template {
     let tools = python::look(facts, &mut parts);
     node::look(facts, &mut parts);
     rust::look(facts, &mut parts);
+    go::look(facts, &mut parts);
     procfile::look(facts, &mut parts, tools);
     let found = std::mem::take(&mut parts.found);
     let written = (!found.is_empty()).then(|| draft(facts, &found, parts).write());
@@ -106,8 +110,19 @@ pub fn template(facts: &Facts<'_>) -> Template {
 }
 
 fn draft(facts: &Facts<'_>, found: &[String], parts: Parts) -> Draft {
+    let caches: Vec<String> = parts
+        .caches
+        .iter()
+        .map(|cache| cache.name.clone())
+        .collect();
+    let of_go = |run: &str| run.starts_with("go ");
     let step = |run: String| DraftStep {
         title: run.clone(),
+        caches: if of_go(&run) {
+            caches.clone()
+        } else {
+            Vec::new()
+        },
         run,
         ..DraftStep::default()
     };
@@ -123,6 +138,7 @@ fn draft(facts: &Facts<'_>, found: &[String], parts: Parts) -> Draft {
         env_file: parts.env_file,
         steps: parts.steps.into_iter().map(step).collect(),
         cache: parts.cache,
+        caches: parts.caches,
         services: parts.services,
         exclude: parts.exclude.into_iter().collect(),
         ..Draft::default()
@@ -136,6 +152,7 @@ fn image(found: &[String]) -> &'static str {
         Some("Python" | "Django" | "Flask" | "FastAPI") => "python:3-slim",
         Some("Node" | "Express" | "Next.js" | "Vite" | "Astro" | "Nuxt") => "node:lts-slim",
         Some("Rust") => "rust:slim",
+        Some("Go") => "golang",
         _ => "debian:12-slim",
     }
 }

@@ -117,6 +117,17 @@ fn is_word_of_config(code: &str) -> bool {
 }
 
 #[test]
+fn a_file_that_is_no_text_is_refused_with_its_line() {
+    let env = Env::project(&[("hd.toml", "")]);
+    let bytes = b"[environment]\nname = \"caf\xe9\"\n";
+    std::fs::write(env.path("hd.toml"), bytes).expect("write hd.toml");
+    let done = env.hd(["up", "--once"]).finish().expect_code(USAGE);
+    for word in ["hd.toml:2", "UTF-8"] {
+        assert!(done.stderr.contains(word), "{word}: {}", done.said());
+    }
+}
+
+#[test]
 fn a_missing_file_names_what_to_do() {
     let env = Env::project(&[("README", "no hd.toml here\n")]);
     let done = env.hd(["up", "--once"]).finish().expect_code(USAGE);

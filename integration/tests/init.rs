@@ -83,6 +83,37 @@ fn rust() {
 }
 
 #[test]
+fn go() {
+    skip_unless!(needs::fuse(), needs::program("go").map(drop));
+    let main = "package main\n\nimport (\n\t\"fmt\"\n\t\"net/http\"\n)\n\nfunc main() {\n\thttp.HandleFunc(\"/\", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, \"Hello\") })\n\thttp.ListenAndServe(\"127.0.0.1:7878\", nil)\n}\n";
+    let env = Env::project(&[("go.mod", "module greeter\n\ngo 1.19\n"), ("main.go", main)]);
+    let port = Port::free();
+    begun(&env, "Go (go.mod)", ("7878", &port));
+    files::replace(&env.path("main.go"), "7878", &port.number.to_string());
+    serves(&env, &port, "/", ("main.go", "Hello", "Goodbye"));
+}
+
+/// Flask without debug keeps each template it has parsed.
+#[test]
+fn an_edit_of_a_template_is_served() {
+    skip_unless!(needs::fuse(), needs::package_index());
+    let app = "from flask import Flask, render_template\n\napp = Flask(__name__)\n\n\n@app.route(\"/\")\ndef hello():\n    return render_template(\"page.html\")\n";
+    let env = Env::project(&[
+        ("app.py", app),
+        ("templates/page.html", "Hello\n"),
+        ("requirements.txt", "flask==3.1.0\n"),
+    ]);
+    let port = Port::free();
+    begun(&env, "Flask (app.py)", ("5000", &port));
+    serves(
+        &env,
+        &port,
+        "/",
+        ("templates/page.html", "Hello", "Goodbye"),
+    );
+}
+
+#[test]
 fn a_procfile_whose_port_is_chosen() {
     skip_unless!(needs::fuse());
     let env = Env::project(&[

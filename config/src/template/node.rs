@@ -24,7 +24,7 @@ pub(super) fn look(facts: &Facts<'_>, parts: &mut Parts) {
     }
     let package: Value = serde_json::from_str(&facts.text("package.json")).unwrap_or_default();
     let (manager, install) = manager(facts, &package);
-    if has_dependencies(&package) {
+    if has_dependencies(&package) || has_workspaces(facts, &package) {
         parts.steps.push(install.to_owned());
     }
     let script = |name: &str| package["scripts"][name].as_str();
@@ -98,6 +98,11 @@ fn has_dependencies(package: &Value) -> bool {
             .as_object()
             .is_some_and(|all| !all.is_empty())
     })
+}
+
+/// Packages of a workspace are linked by the install at its root, which may need nothing itself.
+fn has_workspaces(facts: &Facts<'_>, package: &Value) -> bool {
+    !package["workspaces"].is_null() || facts.has("pnpm-workspace.yaml")
 }
 
 fn depends_on(package: &Value, name: &str) -> bool {

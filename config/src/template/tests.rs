@@ -210,11 +210,44 @@ fn a_procfile_has_its_variables_and_the_port_of_web() {
 }
 
 #[test]
+fn a_workspace_is_installed_though_its_root_needs_nothing() {
+    let npm = r#"{"workspaces": ["packages/*"]}"#;
+    let found = project(&[("package.json", npm), ("package-lock.json", "{}")]);
+    assert_eq!(steps(&found), ["npm ci"]);
+    let list = ("pnpm-workspace.yaml", "packages: [packages/*]\n");
+    let found = project(&[("package.json", "{}"), ("pnpm-lock.yaml", ""), list]);
+    assert_eq!(steps(&found), ["pnpm install --frozen-lockfile"]);
+}
+
+#[test]
+fn go() {
+    let main =
+        "package main\n\nfunc main() {\n\tlog.Fatal(http.ListenAndServe(\":8090\", nil))\n}\n";
+    let found = project(&[
+        ("go.mod", "module example.org/shop/v2\n"),
+        ("shop.go", main),
+    ]);
+    assert_eq!(steps(&found), ["go build -o .bin/shop ."]);
+    assert_eq!(web(&found), (".bin/shop".to_owned(), Some(8090)));
+    assert_eq!(found.caches.len(), 2);
+    let found = project(&[
+        ("go.mod", "module shop\n"),
+        ("lib.go", "package shop\n"),
+        ("cmd/server/main.go", main),
+    ]);
+    assert_eq!(steps(&found), ["go build -o .bin/shop ./cmd/server"]);
+    let library = project(&[("go.mod", "module shop\n"), ("lib.go", "package shop\n")]);
+    assert_eq!(steps(&library), ["go build ./..."]);
+    assert!(library.services.is_empty());
+}
+
+#[test]
 fn the_image_that_is_named_has_the_tools() {
     let cases = [
         ("requirements.txt", "flask\n", "python:3-slim"),
         ("package.json", "{}", "node:lts-slim"),
         ("Cargo.toml", "", "rust:slim"),
+        ("go.mod", "module x\n", "golang"),
         ("Procfile", "web: ./serve\n", "debian:12-slim"),
     ];
     for (file, text, image) in cases {
@@ -253,7 +286,7 @@ fn an_empty_directory_gets_an_environment_and_comments() {
     assert!(parse(&bare, "hd.toml").is_ok(), "{bare}");
 }
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 14] = [
     "requirements.txt",
     "pyproject.toml",
     "app.py",
@@ -264,6 +297,8 @@ const FILES: [&str; 12] = [
     "server.js",
     "Cargo.toml",
     "src/main.rs",
+    "go.mod",
+    "main.go",
     "Procfile",
     "README.md",
 ];
