@@ -29,6 +29,7 @@ pub mod replica;
 pub mod schema;
 pub mod secret;
 pub mod service;
+mod shell_line;
 pub mod signal;
 pub mod size;
 pub mod slug;

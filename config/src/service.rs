@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::image_defaults::Open;
 use crate::network::{Published, ServiceNetwork};
 use crate::replica::Replica;
+use crate::shell_line;
 use crate::signal::Signal;
 use crate::volume::Volume;
 use crate::watch::WatchSet;
@@ -19,6 +20,20 @@ pub enum Command {
     Shell(String),
     /// A list: program and arguments, no shell; never empty.
     Exec(Vec<String>),
+}
+
+impl Command {
+    /// What is executed: a string by the shell, its last command in the place of the shell where that is
+    /// certain to be the same.
+    #[must_use]
+    pub fn argv(&self) -> Vec<String> {
+        match self {
+            Self::Shell(line) => ["/bin/sh", "-c", &shell_line::executing(line)]
+                .map(str::to_owned)
+                .into(),
+            Self::Exec(words) => words.clone(),
+        }
+    }
 }
 
 impl fmt::Display for Command {

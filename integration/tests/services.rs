@@ -49,6 +49,28 @@ pre_stop = "echo stop >> order"
 }
 
 #[test]
+fn a_command_may_be_any_line_of_the_shell() {
+    skip_unless!(needs::fuse());
+    let env = project(
+        r#"
+[services.list]
+command = "echo one > order && cd sub && MODE=two sh show"
+[services.loop]
+command = "while :; do echo round > rounds; sleep 1000; done"
+"#,
+        &[("sub/show", "echo $MODE >> ../order; exec sleep 1000\n")],
+    );
+    let mut up = env.up();
+    holds(&env, &mut up, "order", "one\ntwo\n");
+    holds(&env, &mut up, "rounds", "round\n");
+    // The last command stands in the place of the shell, so signals and the exit code are its own.
+    let pid = env.status().service("list")["pid"].clone();
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).expect("the command runs");
+    assert_eq!(line, b"sleep\x001000\x00");
+    assert_eq!(up.interrupt().code(), Some(130));
+}
+
+#[test]
 fn a_pre_start_that_fails_is_tried_again_and_given_up_and_one_that_hangs_can_be_stopped() {
     skip_unless!(needs::fuse());
     let env = project(

@@ -32,7 +32,7 @@ pub(super) fn config(
         if let Some(dir) = &service.working_dir {
             run.workdir = Path::new(&workdir).join(dir).to_string_lossy().into_owned();
         }
-        run.command = Some(words(&service.command));
+        run.command = Some(service.command.argv());
         run.user = service.user.clone().or(run.user);
         run.exposed = service
             .port
@@ -127,16 +127,6 @@ fn left_out(project: &Project, service: Option<&Service>) -> Vec<String> {
         ));
     }
     notes
-}
-
-/// The words that hd itself starts a service with.
-fn words(command: &Command) -> Vec<String> {
-    match command {
-        Command::Shell(line) => ["/bin/sh", "-c", &format!("exec {line}")]
-            .map(str::to_owned)
-            .into(),
-        Command::Exec(words) => words.clone(),
-    }
 }
 
 /// A probe in Docker's words; none for one that reads the log or waits to be told.
@@ -257,9 +247,5 @@ mod tests {
         assert_eq!(name(&wish).unwrap().as_deref(), Some("migrate"));
         wish.service = Some("no".to_owned());
         assert!(name(&wish).unwrap_err().hint.contains("web"));
-        assert_eq!(
-            words(&Command::Shell("a b".to_owned())),
-            ["/bin/sh", "-c", "exec a b"]
-        );
     }
 }

@@ -199,12 +199,8 @@ impl ServiceView {
     }
 
     fn command_of(&self, shared: &Shared, service: &Service) -> Result<Command, BatchError> {
-        let argv: Vec<OsString> = match &service.command {
-            hd_config::Command::Shell(text) => ["/bin/sh", "-c", &format!("exec {text}")]
-                .map(OsString::from)
-                .into(),
-            hd_config::Command::Exec(argv) => argv.iter().map(OsString::from).collect(),
-        };
+        let argv = service.command.argv().into_iter().map(OsString::from);
+        let argv: Vec<OsString> = argv.collect();
         self.command(shared, Some(service), argv)
     }
 
