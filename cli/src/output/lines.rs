@@ -121,10 +121,13 @@ pub(crate) fn service(
     if let Some(after) = after {
         let _ = write!(line, " after {}", duration(after));
     }
-    // A reason may begin with the state itself: "ready", or "ready; restarted: its view changed".
+    // A reason may begin with the state itself: "ready", "ready; restarted: its view changed", or
+    // "exited with code 0".
     let more = reason.strip_prefix(word(state)).unwrap_or(reason);
     let more = more.strip_prefix("; ").unwrap_or(more);
-    if !more.is_empty() {
+    if more.starts_with(' ') {
+        line.push_str(&tame(more, false));
+    } else if !more.is_empty() {
         let _ = write!(line, ": {}", tame(more, false));
     }
     line
@@ -272,6 +275,16 @@ mod tests {
         assert_eq!(
             service("web", ServiceState::Ready, reason, None, PLAIN()),
             "● web ready: restarted: its view changed"
+        );
+        assert_eq!(
+            service(
+                "job",
+                ServiceState::Exited,
+                "exited with code 0",
+                after,
+                PLAIN()
+            ),
+            "■ job exited after 165 ms with code 0"
         );
         let failed = service(
             "web",

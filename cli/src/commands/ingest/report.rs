@@ -60,13 +60,18 @@ fn line_json(line: &Line) -> Value {
 /// One line each, and below it what is to be said about it.
 fn text(lines: &[Line]) -> String {
     let mut text = String::new();
-    for line in lines {
+    let mut rest = lines.iter().peekable();
+    while let Some(line) = rest.next() {
         let verdict = line.verdict.as_str();
         text.push_str(&format!(
             "{verdict:<13}  {}:{}  {}\n",
             line.file, line.line, line.text
         ));
-        if line.verdict != Verdict::Translated {
+        // What holds of several lines in a row stands below the last of them.
+        let goes_on = rest
+            .peek()
+            .is_some_and(|next| next.verdict == line.verdict && next.notes == line.notes);
+        if line.verdict != Verdict::Translated && !goes_on {
             for note in &line.notes {
                 text.push_str(&format!("{:15}- {note}\n", ""));
             }
@@ -80,4 +85,28 @@ fn text(lines: &[Line]) -> String {
         count(Verdict::NotSupported)
     ));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_of_several_lines_is_said_once() {
+        let line = |number, note: &str| Line {
+            file: "compose.yaml".to_owned(),
+            line: number,
+            column: 1,
+            text: format!("key{number}:"),
+            verdict: Verdict::NotSupported,
+            notes: vec![note.to_owned()],
+            needed: false,
+        };
+        let lines = [line(1, "left out"), line(2, "left out"), line(3, "other")];
+        let text = text(&lines);
+        assert_eq!(text.matches("left out").count(), 1, "{text}");
+        let at = |part: &str| text.find(part).expect(part);
+        assert!(at("key2") < at("left out") && at("left out") < at("key3"));
+        assert!(text.contains("3 not supported"), "{text}");
+    }
 }
