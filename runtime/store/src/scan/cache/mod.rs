@@ -1,32 +1,35 @@
 //! The stat cache: what a scan saw, so that the next one need not read it again. Disposable.
 //!
 //! ```text
-//!  0  "hdscan02"       8  CRC32C of everything from 16 on (u32)   12  zero (4)
+//!  0  "hdscan03"       8  CRC32C of everything from 16 on (u32)   12  zero (4)
 //! 16  store epoch (u64)   24  directories (u32)   28  rows (u32)
 //! 32  stamp: unlike that of any other cache (16)  48  fingerprint of the filter, or zeros (32)
-//! 80  directories of 24 bytes: stat key (u64), flags (u32), first row (u32), rows (u32),
+//! 80  bytes of names, decoded (u32)
+//! 84  directories of 24 bytes: stat key (u64), flags (u32), first row (u32), rows (u32),
 //!     names at (u32)
 //!  …  rows of 26 bytes: stat key (u64), blob (first 16 bytes of its id; of a directory its number,
 //!     u32), name length (u8), kind in the low half and flags in the high half (u8)
-//!  …  names, row by row; behind a name whose row says so its extra: length (u32) and bytes (a link
-//!     target, encoded attributes); "at" counts from here
+//!  …  one zstd frame: names, row by row; behind a name whose row says so its extra: length (u32) and
+//!     bytes (a link target, encoded attributes); "at" counts from its beginning
 //! ```
-//! A stat key is 64 bits over size, mtime, ctime, inode, device and mode. Its hash may be another in
-//! another build of this program: then nothing is as it was, and everything is read again.
+//! A stat key is 64 bits over size, mtime, ctime, inode, device and mode. A cache of another version is
+//! none: everything is read again.
+//!
+//! Keys and blobs are hashes, which never shrink; names do, to a tenth where they are numbered.
 
 mod build;
 
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 pub(super) use build::Builder;
 
+use crate::codec::{Codec, decompress};
 use crate::record::{u32_at, u64_at};
 use crate::stat::FileStat;
 
-const MAGIC: [u8; 8] = *b"hdscan02";
-const HEADER: usize = 80;
+const MAGIC: [u8; 8] = *b"hdscan03";
+const HEADER: usize = 84;
 const DIR: usize = 24;
 const ROW: usize = 26;
 /// An object whose ctime is this close to the scan may have changed again within the same tick.
@@ -75,7 +78,6 @@ pub(super) struct StatKey(u64);
 
 impl StatKey {
     pub(super) fn of(stat: &FileStat) -> StatKey {
-        let mut hasher = DefaultHasher::new();
         let FileStat {
             dev,
             ino,
@@ -85,9 +87,28 @@ impl StatKey {
             ctime_ns,
             ..
         } = stat;
-        (dev, ino, mode, size, mtime_ns, ctime_ns).hash(&mut hasher);
-        StatKey(hasher.finish())
+        let words = [
+            *dev,
+            *ino,
+            u64::from(*mode),
+            *size,
+            mtime_ns.cast_unsigned(),
+            ctime_ns.cast_unsigned(),
+        ];
+        StatKey(words.into_iter().fold(SEED, mixed))
     }
+}
+
+/// Fractional digits of pi, as good as any: what is mixed with them shows no pattern of its own.
+const SEED: u64 = 0x243f_6a88_85a3_08d3;
+const SPREAD: u64 = 0x1319_8a2e_0370_7345;
+
+/// Takes one more word into a hash. The standard library's, made to withstand chosen keys, takes 5 ms of
+/// a scan of 100,000 names.
+fn mixed(hash: u64, word: u64) -> u64 {
+    let product = u128::from(hash ^ word) * u128::from(SPREAD);
+    // A product of zero alone would forget all words before this one.
+    (product as u64 ^ (product >> 64) as u64).wrapping_add(hash.rotate_left(23))
 }
 
 /// The first half of a blob's id: enough to find it, and to tell it from all others.
@@ -124,7 +145,9 @@ pub(super) struct Dir {
 /// A loaded cache. Every access checks its bounds: whatever does not fit is simply not cached.
 #[derive(Debug)]
 pub(super) struct StatCache {
-    bytes: Vec<u8>,
+    /// Header, directories and rows.
+    fixed: Vec<u8>,
+    names: Vec<u8>,
     dirs: usize,
     pub(super) rows: usize,
     pub(super) epoch: u64,
@@ -135,16 +158,21 @@ pub(super) struct StatCache {
 impl StatCache {
     /// Loads a cache; `None` when it is missing, unreadable or damaged.
     pub(super) fn load(path: &Path) -> Option<StatCache> {
-        let bytes = fs::read(path).ok()?;
-        let header = bytes.get(..HEADER)?;
-        if header[..8] != MAGIC || u32_at(header, 8) != crc32c::crc32c(&bytes[16..]) {
+        let mut fixed = fs::read(path).ok()?;
+        let header = fixed.get(..HEADER)?;
+        if header[..8] != MAGIC || u32_at(header, 8) != crc32c::crc32c(&fixed[16..]) {
             return None;
         }
         let (dirs, rows) = (u32_at(header, 24) as usize, u32_at(header, 28) as usize);
         let (epoch, stamp) = (u64_at(header, 16), header[32..48].try_into().ok()?);
         let fingerprint = header[48..80].try_into().ok()?;
-        (HEADER + dirs * DIR + rows * ROW <= bytes.len()).then_some(StatCache {
-            bytes,
+        let names_len = u32_at(header, 80) as usize;
+        let names_at = HEADER + dirs * DIR + rows * ROW;
+        let names = decompress(Codec::Zstd, fixed.get(names_at..)?, names_len)?;
+        fixed.truncate(names_at);
+        Some(StatCache {
+            fixed,
+            names,
             dirs,
             rows,
             epoch,
@@ -156,7 +184,7 @@ impl StatCache {
     pub(super) fn dir(&self, number: u32) -> Option<Dir> {
         let number = number as usize;
         let start = (number < self.dirs).then_some(HEADER + number * DIR)?;
-        let bytes = self.bytes.get(start..start + DIR)?;
+        let bytes = self.fixed.get(start..start + DIR)?;
         let (first, rows) = (u32_at(bytes, 12) as usize, u32_at(bytes, 16) as usize);
         (first + rows <= self.rows).then_some(Dir {
             key: StatKey(u64_at(bytes, 0)),
@@ -169,15 +197,13 @@ impl StatCache {
 
     /// The rows of a directory, sorted by name; fewer than it has when the cache is no sound one.
     pub(super) fn rows(&self, dir: &Dir) -> Rows<'_> {
-        let rows = HEADER + self.dirs * DIR;
-        let start = rows + dir.first * ROW;
-        let names = rows + self.rows * ROW;
+        let start = HEADER + self.dirs * DIR + dir.first * ROW;
         Rows {
             fixed: self
-                .bytes
+                .fixed
                 .get(start..start + dir.rows * ROW)
                 .unwrap_or_default(),
-            names: self.bytes.get(names + dir.names_at..).unwrap_or_default(),
+            names: self.names.get(dir.names_at..).unwrap_or_default(),
         }
     }
 }
@@ -225,6 +251,7 @@ pub(super) fn is_racy(stat: &FileStat, scan_start_ns: i64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
 
     fn sample(path: &Path) -> Stamp {
         let stat = FileStat {
@@ -333,8 +360,28 @@ mod tests {
         for other in &others {
             assert_ne!(StatKey::of(other), StatKey::of(&base));
         }
+        let swapped = [(1, 2), (2, 1)].map(|(ino, size)| FileStat { ino, size, ..base });
+        assert_ne!(StatKey::of(&swapped[0]), StatKey::of(&swapped[1]));
         let links = FileStat { nlink: 2, ..base };
         assert_eq!(StatKey::of(&links), StatKey::of(&base), "a new hard link");
+    }
+
+    #[test]
+    fn neighbours_have_keys_that_differ_in_every_half() {
+        let stats = (0..100_000).map(|number| FileStat {
+            ino: 1000 + number,
+            size: number % 4096,
+            mtime_ns: 1_795_787_477_000_000_000 + (number as i64 / 7) * 4_000_000,
+            ctime_ns: 1_795_787_477_000_000_000 + (number as i64 / 7) * 4_000_000,
+            mode: 0o100_644,
+            ..FileStat::default()
+        });
+        let keys: Vec<u64> = stats.map(|stat| StatKey::of(&stat).0).collect();
+        // Of 100,000 random numbers of 32 bits about one pair is equal, ten hardly ever.
+        for half in [0, 32] {
+            let halves: HashSet<u32> = keys.iter().map(|key| (key >> half) as u32).collect();
+            assert!(halves.len() > keys.len() - 10, "{half}: {}", halves.len());
+        }
     }
 
     #[test]
