@@ -222,7 +222,15 @@ impl Contender {
             ),
             Self::Podman { root } => {
                 let mut command = self.podman(root);
-                command.args(["run", "--rm", "--network", "host", image, "true"]);
+                command.args(["run", "--rm", "--network", "host"]);
+                // Its own limits are higher than what a machine without CAP_SYS_RESOURCE may ask for.
+                command.args([
+                    "--ulimit",
+                    "nofile=1024:1024",
+                    "--ulimit",
+                    "nproc=1024:1024",
+                ]);
+                command.args([image, "true"]);
                 command
             }
         }

@@ -1,6 +1,7 @@
 //! Engines of containers: which there are, and how they are asked.
 
 mod find;
+mod limits;
 mod litter;
 
 use std::collections::BTreeSet;
@@ -120,6 +121,16 @@ impl Engine {
             Builder::Classic => command.arg("--force-rm"),
             // The base is here; Podman would ask the registry all the same.
             Builder::Podman => command.args(["--force-rm", "--pull=never"]),
+        };
+        command
+    }
+
+    /// Starts a container that goes on by itself, on the network of this machine.
+    pub(super) fn run(&self) -> Command {
+        let mut command = self.command(&["run", "-d", "--network", "host"]);
+        match self.builder {
+            Builder::Podman => command.args(limits::podman()),
+            Builder::BuildKit | Builder::Classic => &mut command,
         };
         command
     }

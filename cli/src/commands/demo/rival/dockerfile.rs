@@ -43,7 +43,7 @@ impl Image {
 
     /// Starts a container of the image with more `arguments`.
     pub(super) fn runs(&self, at: &At<'_>, arguments: &[&str]) -> Command {
-        let mut command = self.engine.command(&["run", "-d", "--network", "host"]);
+        let mut command = self.engine.run();
         command.args(["-e", &format!("PORT={}", at.copy.port)]);
         command.args(["--label", &self.label(), "--name", &self.container(at)]);
         command.args(arguments).arg(self.tag(at));
