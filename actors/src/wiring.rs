@@ -330,6 +330,8 @@ impl Wiring {
             view: None,
             wish: None,
             built: 0,
+            building: 0,
+            project: None,
             old: OldViews::default(),
         });
         Ok(spec

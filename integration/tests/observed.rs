@@ -188,6 +188,34 @@ fn a_file_of_the_host_when_base_is_left_out() {
     }
 }
 
+/// Not what differs from the newest result: that one is of an edit that was undone.
+#[test]
+fn the_reason_is_what_changed_since_the_last_outcome() {
+    skip_unless!(needs::fuse());
+    let files = [("a.txt", "a\n"), ("b.txt", "b\n")];
+    let step = "mkdir out && cat a.txt b.txt > out/all";
+    let env = samples::observing(step, &files);
+    let reason = |report: &hd_integration::Report| report.value()["steps"][0]["reason"].to_string();
+    env.once().ran(&["step-1"]);
+    files::write(&env.path("a.txt"), "other\n");
+    let edited = env.once();
+    edited.ran(&["step-1"]);
+    assert!(reason(&edited).contains("a.txt changed"), "{edited:?}");
+    files::write(&env.path("a.txt"), "a\n");
+    env.once().ran(&[]);
+    files::write(&env.path("b.txt"), "other\n");
+    let edited = env.once();
+    edited.ran(&["step-1"]);
+    assert!(reason(&edited).contains("b.txt changed"), "{edited:?}");
+
+    // Another project with that command: nothing of the first one's changed there.
+    let mut second = samples::observing(step, &[("a.txt", "x\n"), ("b.txt", "y\n")]);
+    second.set("HD_HOME", &env.home().display().to_string());
+    let first_time = second.once();
+    first_time.ran(&["step-1"]);
+    assert!(!reason(&first_time).contains("changed"), "{first_time:?}");
+}
+
 /// A file outside of the test's directory, removed in any case.
 struct HostFile(&'static str);
 

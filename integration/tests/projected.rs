@@ -4,7 +4,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use hd_integration::{Env, SHORT, Up, files, leftovers, needs, samples, skip_unless};
+use hd_integration::{Env, SHORT, Up, files, http, leftovers, needs, samples, skip_unless};
 
 fn projected(env: Env) -> Env {
     let toml = env.path("hd.toml");
@@ -70,6 +70,30 @@ fn each_kind_of_edit_is_written_through() {
     inside(&env, "echo its own > answer.txt");
     files::write(&env.path("answer.txt"), "three\n");
     up.wait_http(env.port(0), "/", "three");
+}
+
+/// An edit that comes while the first view is made must not leave the service in a view that nobody follows.
+#[test]
+fn edits_while_hd_begins_reach_the_service() {
+    skip_unless!(needs::fuse());
+    for _ in 0..4 {
+        let env = projected(samples::server());
+        let mut up = env.up();
+        let mut edits = 0;
+        up.until("the first answer", || {
+            edits += 1;
+            files::write(&env.path("note.md"), &format!("{edits}\n"));
+            http::get(env.port(0), "/").filter(|answer| answer.status == 200)
+        });
+        let last = format!("{edits}\n");
+        up.until("the last edit is seen", || {
+            (inside(&env, "cat note.md") == last).then_some(())
+        });
+        inside(&env, "echo mine > made");
+        let written = env.hd(["diff"]).finish().ok().stdout;
+        assert!(written.contains("made"), "after {edits} edits: {written}");
+        up.interrupt();
+    }
 }
 
 #[test]

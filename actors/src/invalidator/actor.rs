@@ -16,7 +16,7 @@ use hd_supervision::actix::{
 };
 use hd_supervision::{AskError, Status};
 
-use super::knows::{Edges, Knows, Purpose};
+use super::knows::{Edges, Knows, Purpose, Succeeded};
 use super::{ask, batch, declare};
 use crate::events::Event;
 use crate::finish::{End, Finish};
@@ -254,7 +254,15 @@ impl Invalidator {
                 self.pin_last_good(done.work);
                 self.step_failed(done.origin, &outcome);
             }
-            Ok(outcome) => self.steps_succeeded(done.origin, outcome, done.work, ctx),
+            Ok(outcome) => {
+                let (origin, work) = (done.origin, done.work);
+                let done = Succeeded {
+                    origin,
+                    outcome,
+                    work,
+                };
+                self.steps_succeeded(done, ctx);
+            }
         }
     }
 
@@ -298,7 +306,12 @@ impl Invalidator {
         };
         let (root, took) = (applied.root, origin.seen_at.elapsed());
         let line = batch::line(&self.knows.pending, root, took, &outcome.steps, restarting);
-        let events = self.knows.repeats.events(line, Instant::now());
+        let before = self.knows.outcome.as_ref();
+        let other_outputs = before.is_some_and(|before| before.outputs != outcome.outputs);
+        let events = self
+            .knows
+            .repeats
+            .events(line, other_outputs, Instant::now());
         events
             .into_iter()
             .for_each(|event| self.shared.events.tell(event));

@@ -1,5 +1,6 @@
 //! What a person is told about a batch: pure.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hd_config::Project;
@@ -50,6 +51,11 @@ pub fn line(
             .map(|change| (sign(change), format!("{}/", change.path)))
             .collect();
     }
+    // Generations that were overtaken are told with the one after them: what changed last counts.
+    let mut last = BTreeSet::new();
+    named.reverse();
+    named.retain(|(_, path)| last.insert(path.clone()));
+    named.reverse();
     let more = named.len().saturating_sub(NAMED);
     named.truncate(NAMED);
     let of = |outcome: StepOutcome| steps.iter().filter(move |step| step.result == outcome);
@@ -78,5 +84,31 @@ fn sign(change: &Change) -> char {
         (None, _) => '+',
         (_, None) => '-',
         _ => '~',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hd_dag::{Entry, Meta, TreePath};
+
+    use super::*;
+
+    #[test]
+    fn a_path_of_several_generations_is_named_once_as_it_changed_last() {
+        let file = |text: &str| Some(Entry::regular(Meta::default(), Id::of(text.as_bytes()), 1));
+        let change = |path: &str, old, new| Change {
+            path: TreePath::new(path.as_bytes()).unwrap(),
+            old,
+            new,
+        };
+        let changes = [
+            change("a", file("1"), file("2")),
+            change("b", None, file("1")),
+            change("a", file("2"), None),
+        ];
+        let root = Id::of(b"root");
+        let line = line(&changes, root, Duration::ZERO, &[], Vec::new());
+        let expected = [('+', "b".to_owned()), ('-', "a".to_owned())];
+        assert_eq!((&*line.changed, line.more), (&expected[..], 0));
     }
 }

@@ -38,14 +38,14 @@ pub fn concerned(watch: &WatchSet, changed: &[TreePath]) -> Option<RestartCause>
 }
 
 /// Trees that services see below the project: before, if any were started, and now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     /// The tree they were started on.
     pub before: Option<Id>,
     /// The tree they are to be started on.
     pub now: Id,
-    /// Base, user, directory or variables of the environment are others than before.
-    pub anew: bool,
+    /// Why all start anew, whatever the trees: other surroundings, or the view before was lost.
+    pub anew: Option<RestartCause>,
 }
 
 /// Which services are to be restarted after a batch, and why.
@@ -64,15 +64,15 @@ pub fn causes(
             .map(|service| (service.name.clone(), cause()))
             .collect()
     };
-    match view.before {
-        None => all(&|| RestartCause::Boot),
-        Some(_) if view.anew => all(&|| RestartCause::Changed(vec!["environment".to_owned()])),
-        Some(before) if before != view.now => {
+    match (view.before, &view.anew) {
+        (None, _) => all(&|| RestartCause::Boot),
+        (Some(_), Some(cause)) => all(&|| cause.clone()),
+        (Some(before), None) if before != view.now => {
             let ran = steps.iter().filter(|step| step.result == StepOutcome::Ran);
             let ran: Vec<String> = ran.map(|step| step.slug.clone()).collect();
             all(&|| RestartCause::View(ran.clone()))
         }
-        Some(_) => {
+        (Some(_), None) => {
             let cause = |service: &Service| {
                 let cause = concerned(&service.watch, edits.get(&service.name)?)?;
                 Some((service.name.clone(), cause))
@@ -148,8 +148,7 @@ mod tests {
         let services = [web, Service::new("worker", "work")];
         let path = |text: &str| TreePath::new(text.as_bytes()).unwrap();
         let (a, b) = (Id::of(b"a"), Id::of(b"b"));
-        let names = |before, now, changed: &[TreePath]| {
-            let anew = false;
+        let names = |before, now, anew: Option<RestartCause>, changed: &[TreePath]| {
             let all = services.iter();
             let edits = all
                 .map(|one| (one.name.clone(), changed.to_vec()))
@@ -157,13 +156,15 @@ mod tests {
             let causes = causes(&services, &View { before, now, anew }, &[], &edits);
             causes.into_keys().collect::<Vec<_>>()
         };
-        assert_eq!(names(None, a, &[]), ["web", "worker"]);
-        assert_eq!(names(Some(a), b, &[]), ["web", "worker"]);
-        assert_eq!(names(Some(a), a, &[path("app.py")]), ["web"]);
+        assert_eq!(names(None, a, None, &[]), ["web", "worker"]);
+        assert_eq!(names(Some(a), b, None, &[]), ["web", "worker"]);
+        assert_eq!(names(Some(a), a, None, &[path("app.py")]), ["web"]);
         assert_eq!(
-            names(Some(a), a, &[path("notes.txt")]),
+            names(Some(a), a, None, &[path("notes.txt")]),
             Vec::<String>::new()
         );
+        let lost = Some(RestartCause::ViewLost);
+        assert_eq!(names(Some(a), a, lost, &[]), ["web", "worker"]);
     }
 
     #[test]

@@ -9,14 +9,15 @@ use super::loops::Loops;
 use super::repeats::Repeats;
 use crate::base::Bases;
 use crate::messages::{
-    Applied, ApplyEdits, FetchImage, IngestPaths, PinRoot, PrepareView, ResumeRules, RootAdvanced,
-    RunSteps, WatchAnew,
+    Applied, ApplyEdits, FetchImage, IngestPaths, Origin, PinRoot, PrepareView, ResumeRules,
+    RootAdvanced, RunSteps, WatchAnew,
 };
 use crate::model::declared::Declared;
 use crate::model::state::Failure;
 use crate::mount_server::view::ServiceView;
 use crate::service_supervisor::directory::Directory;
 use crate::service_supervisor::roster::Roster;
+use crate::session::AtWork;
 use crate::step_runner::chain::ChainOutcome;
 
 /// Everything the conductor speaks to.
@@ -88,4 +89,20 @@ pub struct Knows {
     pub(super) healed: u32,
     /// The outcome acted on last.
     pub(super) outcome: Option<Arc<ChainOutcome>>,
+    /// An outcome is being acted on. Only one is at a time: two views made at once would leave services in one
+    /// and the MountServer following the other.
+    pub(super) acting: bool,
+    /// The newest outcome that came meanwhile.
+    pub(super) next: Option<Succeeded>,
+}
+
+/// An outcome to act on: every step is true.
+#[derive(Debug)]
+pub(super) struct Succeeded {
+    /// The edit it comes from.
+    pub(super) origin: Origin,
+    /// What became of the steps.
+    pub(super) outcome: Arc<ChainOutcome>,
+    /// The work it was found in.
+    pub(super) work: Arc<AtWork>,
 }

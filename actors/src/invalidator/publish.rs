@@ -7,23 +7,29 @@ use std::sync::Arc;
 use hd_supervision::actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 
 use super::actor::Invalidator;
-use super::knows::Purpose;
+use super::knows::{Purpose, Succeeded};
 use super::{ask, impact};
 use crate::finish::End;
 use crate::messages::{BatchError, Origin, PinRoot, PrepareView, RestartCause, RestartFor};
 use crate::model::project_tree::ProjectTree;
 use crate::mount_server::view::ServiceView;
-use crate::session::AtWork;
 use crate::step_runner::chain::ChainOutcome;
 
 impl Invalidator {
-    pub(super) fn steps_succeeded(
-        &mut self,
-        origin: Origin,
-        outcome: Arc<ChainOutcome>,
-        work: Arc<AtWork>,
-        ctx: &mut Context<Self>,
-    ) {
+    pub(super) fn steps_succeeded(&mut self, done: Succeeded, ctx: &mut Context<Self>) {
+        if self.knows.acting {
+            self.knows.next = Some(done);
+        } else {
+            self.act_on(done, ctx);
+        }
+    }
+
+    fn act_on(&mut self, done: Succeeded, ctx: &mut Context<Self>) {
+        let Succeeded {
+            origin,
+            outcome,
+            work,
+        } = done;
         let (Some(base), Some(applied)) = (self.knows.base.clone(), self.knows.applied.clone())
         else {
             return;
@@ -67,16 +73,25 @@ impl Invalidator {
             }
             Ok((view, outcome))
         };
+        self.knows.acting = true;
         ctx.spawn(prepared.into_actor(self).map(
-            move |prepared: Result<_, BatchError>, this, ctx| match prepared {
-                Ok((view, outcome)) => {
-                    this.publish(origin, &outcome, view);
-                    this.arm_lift(ctx);
-                    // Only now does the view say by itself what it needs.
-                    drop(work);
+            move |prepared: Result<_, BatchError>, this, ctx| {
+                this.knows.acting = false;
+                let next = this.knows.next.take();
+                match prepared {
+                    Ok((view, outcome)) => {
+                        this.publish(origin, &outcome, view);
+                        this.arm_lift(ctx);
+                        // Only now does the view say by itself what it needs.
+                        drop(work);
+                    }
+                    // What came meanwhile is found again.
+                    Err(_) if this.heals(ctx) => return,
+                    Err(error) => this.steps_broken(origin, &error, ctx),
                 }
-                Err(_) if this.heals(ctx) => {}
-                Err(error) => this.steps_broken(origin, &error, ctx),
+                if let Some(next) = next {
+                    this.act_on(next, ctx);
+                }
             },
         ));
     }
@@ -127,10 +142,9 @@ impl Invalidator {
             .roster
             .as_ref()
             .and_then(|roster| roster.serve(declared.clone()));
-        let same = |before: &Arc<ServiceView>| before.declared.same_surroundings(&view.declared);
         let seen = impact::View {
             now: view.lower.tree,
-            anew: before.as_ref().is_some_and(|before| !same(before)),
+            anew: before.as_ref().and_then(|before| anew(before, &view)),
             before: before.map(|view| view.lower.tree),
         };
         let changed: Vec<_> = self
@@ -140,13 +154,13 @@ impl Invalidator {
             .map(|change| change.path.clone())
             .collect();
         let services = &declared.project.services;
-        let is_new = seen.before.is_some_and(|before| before != seen.now) && !seen.anew;
+        let is_new = seen.before.is_some_and(|before| before != seen.now) && seen.anew.is_none();
         let stay = is_new && self.stay(services, &outcome.steps);
         if stay {
             self.show_suspended(services);
         }
         // With a new view all start anew, whoever changed what.
-        let edits = if seen.before == Some(seen.now) && !seen.anew {
+        let edits = if seen.before == Some(seen.now) && seen.anew.is_none() {
             self.edits(services, &changed)
         } else {
             BTreeMap::new()
@@ -175,4 +189,12 @@ impl Invalidator {
         }
         names
     }
+}
+
+/// Tells why all services start anew in `now`, though its tree may be that of the view before.
+fn anew(before: &ServiceView, now: &ServiceView) -> Option<RestartCause> {
+    if !before.declared.same_surroundings(&now.declared) {
+        return Some(RestartCause::Changed(vec!["environment".to_owned()]));
+    }
+    (!before.is_served()).then_some(RestartCause::ViewLost)
 }

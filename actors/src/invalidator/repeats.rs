@@ -22,13 +22,19 @@ pub(super) struct Repeats {
 
 impl Repeats {
     /// Gives what is to be told of a batch: its line, nothing, or its line with a remark that it is
-    /// the last for now.
-    pub(super) fn events(&mut self, line: BatchLine, now: Instant) -> Vec<Event> {
-        if line.changed.is_empty() && is_idle(&line) {
+    /// the last for now. Steps may leave other outputs without running: other results were kept.
+    pub(super) fn events(
+        &mut self,
+        line: BatchLine,
+        other_outputs: bool,
+        now: Instant,
+    ) -> Vec<Event> {
+        let idle = is_idle(&line) && !other_outputs;
+        if line.changed.is_empty() && idle {
             return Vec::new();
         }
         let paths: Vec<String> = line.changed.iter().map(|(_, path)| path.clone()).collect();
-        let again = is_idle(&line)
+        let again = idle
             && paths == self.paths
             && self
                 .last
@@ -83,7 +89,7 @@ mod tests {
         let (mut repeats, start) = (Repeats::default(), Instant::now());
         let mut told = |path, restarting: &[&str], ms| {
             let now = start + Duration::from_millis(ms);
-            repeats.events(line(path, restarting), now).len()
+            repeats.events(line(path, restarting), false, now).len()
         };
         let lines: Vec<_> = (0..8).map(|at| told("up.log", &[], at * 20)).collect();
         assert_eq!(lines, [1, 1, 1, 1, 2, 0, 0, 0]);
@@ -96,11 +102,14 @@ mod tests {
         let (mut repeats, start) = (Repeats::default(), Instant::now());
         for at in 0..20 {
             let now = start + Duration::from_millis(at * 20);
-            assert_eq!(repeats.events(line("app.py", &["web"]), now).len(), 1);
+            let told = repeats.events(line("app.py", &["web"]), false, now);
+            assert_eq!(told.len(), 1);
+            let told = repeats.events(line("app.py", &[]), true, now);
+            assert_eq!(told.len(), 1, "another result was kept");
         }
         for at in 1..20 {
             let now = start + APART * u32::try_from(at).unwrap();
-            assert_eq!(repeats.events(line("notes.md", &[]), now).len(), 1);
+            assert_eq!(repeats.events(line("notes.md", &[]), false, now).len(), 1);
         }
     }
 
@@ -108,6 +117,7 @@ mod tests {
     fn a_batch_whose_changes_were_told_already_is_not_told_again() {
         let mut empty = line("x", &[]);
         empty.changed.clear();
-        assert!(Repeats::default().events(empty, Instant::now()).is_empty());
+        let now = Instant::now();
+        assert!(Repeats::default().events(empty, false, now).is_empty());
     }
 }

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hd_dag::Rooted;
 use hd_sandbox::MountNamespace;
 use hd_supervision::actix::fut::wrap_future;
 use hd_supervision::actix::{
@@ -60,6 +61,10 @@ pub struct MountServer {
     pub wish: Option<PrepareView>,
     /// Views built so far.
     pub built: u64,
+    /// Views that are being built.
+    pub building: usize,
+    /// The project as the newest root has it.
+    pub project: Option<Rooted>,
 }
 
 impl Actor for MountServer {
@@ -77,6 +82,7 @@ impl Handler<RootAdvanced> for MountServer {
 
     fn handle(&mut self, advanced: RootAdvanced, ctx: &mut Self::Context) {
         self.status.idle(format!("root {}", advanced.root.short()));
+        self.project = Some(advanced.project);
         // A live project is the host's own directory, so a new root needs no new view.
         let Some(view) = self.view.clone().filter(|view| view.is_projected()) else {
             return;
@@ -99,6 +105,7 @@ impl Handler<PrepareView> for MountServer {
     fn handle(&mut self, wish: PrepareView, _: &mut Self::Context) -> Self::Result {
         let made_of = wish.clone();
         self.built += 1;
+        self.building += 1;
         let (shared, pool, points) = (self.shared.clone(), self.pool.clone(), self.points.clone());
         let (number, namespace) = (self.built, self.namespace.clone());
         let built = async move {
@@ -116,9 +123,19 @@ impl Handler<PrepareView> for MountServer {
                 })
                 .await)
         };
-        Box::pin(wrap_future::<_, Self>(built).map(|built, this, _| {
+        Box::pin(wrap_future::<_, Self>(built).map(move |built, this, _| {
+            this.building -= 1;
             let (namespace, view) = built?;
+            if let Some(project) = this.project {
+                // A root may have come meanwhile.
+                view.aim(project);
+            }
             this.namespace = Some(namespace);
+            if number < this.built {
+                // Only what is made anew for a lost one is ever overtaken.
+                this.old.add(Some(view.clone()));
+                return Ok(view);
+            }
             this.old.add(this.view.replace(view.clone()));
             this.wish = Some(made_of);
             this.status
@@ -221,6 +238,11 @@ impl MountServer {
         }))
     }
 
+    fn is_held(&self, view: &Arc<ServiceView>) -> bool {
+        let held = self.view.as_ref();
+        held.is_some_and(|held| Arc::ptr_eq(held, view))
+    }
+
     fn restart_all(&self, cause: &RestartCause, view: &Arc<ServiceView>) {
         let origin = Origin {
             batch: 0,
@@ -254,7 +276,7 @@ impl MountServer {
 
     /// Makes the view anew when its FUSE connection has ended though nobody unmounted it.
     fn look_after_view(&mut self, ctx: &mut Context<Self>) {
-        if self.view.as_ref().is_none_or(|view| view.is_served()) {
+        if self.building > 0 || self.view.as_ref().is_none_or(|view| view.is_served()) {
             return;
         }
         // Looked at again only when there is a new view; the Invalidator keeps none that is lost.
@@ -266,7 +288,9 @@ impl MountServer {
         self.shared.events.tell(Event::Note(note.to_owned()));
         let made = self.handle(wish, ctx);
         ctx.spawn(made.map(|made, this, _| match made {
-            Ok(view) => this.restart_all(&RestartCause::ViewLost, &view),
+            Ok(view) if this.is_held(&view) => this.restart_all(&RestartCause::ViewLost, &view),
+            // Whoever wanted the newer one restarts what ran in the lost one.
+            Ok(_) => {}
             Err(error) => {
                 tracing::error!(%error, "the view cannot be made anew");
                 this.status.idle(format!("view lost: {error}"));

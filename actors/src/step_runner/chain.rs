@@ -111,10 +111,10 @@ pub fn make_true(
         epoch,
         cancelled: false,
         kept: KeptStates::load(&shared.settings.paths),
-        traces: StepTraces {
-            workdir: worlds.environment.plan.workdir_path.to_string(),
-            ..StepTraces::default()
-        },
+        traces: StepTraces::load(&shared.settings.paths).begin(
+            worlds.environment.plan.workdir_path.to_string(),
+            wanted.iter().map(|step| &*step.name),
+        ),
     };
     chain.run()?;
     if chain.cancelled || (cancel.is_superseded() && !chain.is_complete()) {

@@ -7,6 +7,7 @@ use hd_projection::{Composite, HostMemo};
 use hd_store::Id;
 
 use super::basis::Chosen;
+use super::traces::StepTraces;
 use crate::messages::BatchError;
 use crate::shared::Shared;
 
@@ -18,8 +19,10 @@ pub(super) const CANDIDATES_MAX: usize = 64;
 pub enum Search {
     /// This result is valid.
     Valid(Box<StepResult>, Chosen),
-    /// None is; the newest one misses by this.
+    /// None is; the one that the instance stood on last misses by this.
     Missed(Box<Miss>),
+    /// None is, and the instance stood on none of them: other projects made them, or they are long past.
+    OfOthers,
     /// There is one, but what it made is no longer whole.
     Broken,
     /// There is none.
@@ -41,7 +44,7 @@ pub fn search(
         .store
         .history(key)
         .map_err(|e| BatchError::new("store", e))?;
-    let (mut newest_miss, mut broken) = (None, false);
+    let (mut misses, mut broken) = (Vec::new(), false);
     for (newer, entry) in history.iter().take(CANDIDATES_MAX).enumerate() {
         let Ok(result) = StepResult::decode(&entry.payload) else {
             continue;
@@ -53,13 +56,27 @@ pub fn search(
                 let chosen = Chosen::last_of(*key, &history[..=newer], lower);
                 return Ok(Search::Valid(Box::new(result), chosen));
             }
-            Some(miss) => newest_miss = newest_miss.or(Some(miss)),
+            Some(miss) => misses.push((result.trace, miss)),
         }
     }
-    if broken && newest_miss.is_none() {
-        return Ok(Search::Broken);
+    if misses.is_empty() {
+        return Ok(if broken {
+            Search::Broken
+        } else {
+            Search::Nothing
+        });
     }
-    Ok(newest_miss.map_or(Search::Nothing, |miss| Search::Missed(Box::new(miss))))
+    let last = StepTraces::load(&shared.settings.paths);
+    Ok(miss_of_last(misses, &last))
+}
+
+/// Gives the miss of what a step of the instance stood on last. The newest result is another one after
+/// an edit was undone, and results of one command are shared by all projects.
+fn miss_of_last(misses: Vec<(Id, Miss)>, last: &StepTraces) -> Search {
+    let stood_on = |trace: &Id| last.traces.values().any(|known| known == trace);
+    let mut misses = misses.into_iter();
+    let found = misses.find(|(trace, _)| stood_on(trace));
+    found.map_or(Search::OfOthers, |(_, miss)| Search::Missed(Box::new(miss)))
 }
 
 /// Damage may have cost a part of what a step made; then the result is of no use.
@@ -115,5 +132,46 @@ fn lost(result: &StepResult) -> Miss {
         path: hd_dag::TreePath::root(),
         old,
         new: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use hd_dag::TreePath;
+    use hd_dag::trace::{Observation, Seen};
+
+    use super::*;
+
+    fn missing(path: &str) -> Miss {
+        Miss {
+            path: TreePath::new(path.as_bytes()).unwrap(),
+            old: Observation::Lookup(Seen::Absent),
+            new: None,
+        }
+    }
+
+    #[test]
+    fn the_miss_of_what_was_used_last_counts_not_that_of_the_newest() {
+        let trace = |name: &str| Id::of(name.as_bytes());
+        let misses = || {
+            vec![
+                (trace("newest"), missing("a")),
+                (trace("older"), missing("b")),
+            ]
+        };
+        let cases = [("newest", Some("a")), ("older", Some("b")), ("other", None)];
+        for (stood_on, expected) in cases {
+            let last = StepTraces {
+                traces: BTreeMap::from([("step-1".to_owned(), trace(stood_on))]),
+                ..StepTraces::default()
+            };
+            let found = match miss_of_last(misses(), &last) {
+                Search::Missed(miss) => Some(miss.path.to_string()),
+                _ => None,
+            };
+            assert_eq!(found.as_deref(), expected, "stood on {stood_on}");
+        }
     }
 }

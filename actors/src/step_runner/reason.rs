@@ -7,6 +7,10 @@ use hd_store::Id;
 /// A step whose results nobody has made yet.
 pub const FIRST: &str = "no earlier result of this command in this environment";
 
+/// There are results, but not what this project used last: nothing here has changed since.
+pub const OF_OTHERS: &str =
+    "results of this command are kept, but none that this project used last, and none fits";
+
 /// A result was valid, but a part of it was damaged or lost.
 pub const BROKEN: &str = "what it made is damaged in the store, and is made again";
 

@@ -203,6 +203,7 @@ impl Job<'_> {
                 Search::Valid(result, chosen) => Look::Valid(result, chosen),
                 Search::Missed(miss) => Look::Run(reason::missed(&miss, &self.plan.workdir_path)),
                 Search::Broken => Look::Run(reason::BROKEN.to_owned()),
+                Search::OfOthers => Look::Run(reason::OF_OTHERS.to_owned()),
                 Search::Nothing => Look::Run(reason::FIRST.to_owned()),
             },
         )
