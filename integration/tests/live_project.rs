@@ -1,6 +1,8 @@
 //! Services on the live project: what the host does to it shows at once, and what hd put there never
 //! stands in its way.
 
+use std::fs;
+
 use hd_integration::{Env, Up, files, needs, samples, skip_unless};
 
 /// A server whose answer is an output, seen through its mount over the project.
@@ -62,6 +64,22 @@ fn a_directory_of_the_hosts_own_under_an_output_is_left_as_it_is() {
     up.interrupt();
     assert_eq!(files::read(&env.path("out/answer.txt")), "the host's own\n");
     assert_eq!(files::read(&env.path("out/deep/more.txt")), "more\n");
+}
+
+/// What the host had there is part of the project, so the output could not be shown; then it is gone.
+#[test]
+fn an_output_is_shown_once_the_hosts_own_directory_is_gone() {
+    skip_unless!(needs::fuse());
+    let env = samples::server_with_output();
+    files::write(&env.path(".gitignore"), "__pycache__/\n");
+    files::replace(&env.path("hd.toml"), "mkdir out", "mkdir -p out");
+    files::write(&env.path("out/answer.txt"), "not from a step\n");
+    let mut up = env.up();
+    up.wait_http(env.port(0), "/", "not from a step");
+    fs::remove_dir_all(env.path("out")).expect("remove");
+    up.wait_http(env.port(0), "/", "one");
+    up.interrupt();
+    assert!(!env.path("out").exists(), "hd's own mount point stays");
 }
 
 const WATCHER: &str = r#"

@@ -53,6 +53,7 @@ impl Invalidator {
             .as_ref()
             .filter(|view| view.lower.tree == outcome.lower.tree && view.is_served())
             .filter(|view| view.declared.same_surroundings(&declared))
+            .filter(|view| view.suits(&self.shared, applied.project))
             .cloned();
         let wish = (!once && same_view.is_none()).then(|| PrepareView {
             origin,
@@ -192,9 +193,16 @@ impl Invalidator {
 }
 
 /// Tells why all services start anew in `now`, though its tree may be that of the view before.
-fn anew(before: &ServiceView, now: &ServiceView) -> Option<RestartCause> {
+fn anew(before: &Arc<ServiceView>, now: &Arc<ServiceView>) -> Option<RestartCause> {
+    if Arc::ptr_eq(before, now) {
+        return None;
+    }
     if !before.declared.same_surroundings(&now.declared) {
         return Some(RestartCause::Changed(vec!["environment".to_owned()]));
     }
-    (!before.is_served()).then_some(RestartCause::ViewLost)
+    if !before.is_served() {
+        return Some(RestartCause::ViewLost);
+    }
+    // An output has another place.
+    (before.lower.tree == now.lower.tree).then(|| RestartCause::View(Vec::new()))
 }

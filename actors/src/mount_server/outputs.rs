@@ -5,6 +5,8 @@
 //! directories that lie inside one of the project's, cannot be shown without hiding or writing
 //! the person's own files.
 
+use std::collections::BTreeSet;
+
 use hd_dag::{Kind, Rooted, TreeError, TreePath, Trees, get, subtree};
 
 /// Outputs at or below the working directory.
@@ -14,6 +16,24 @@ pub struct LiveOutputs {
     pub shown: Vec<TreePath>,
     /// What cannot be shown live, relative to the project, sorted.
     pub hidden: Vec<TreePath>,
+    /// Names in the project's own top directory at or below which there are outputs: what is said here holds
+    /// for as long as the project has them.
+    pub taken: BTreeSet<TreePath>,
+}
+
+impl LiveOutputs {
+    /// Tells whether the outputs of the same steps would be sorted like this over another project tree, too.
+    ///
+    /// That what is shown is still absent goes without saying: what lies there is a mount point, and hidden
+    /// from the scan.
+    pub fn stands(&self, trees: &dyn Trees, project: Rooted) -> Result<bool, TreeError> {
+        for name in &self.taken {
+            if get(trees, &project.tree, name)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }
 
 /// Sorts the outputs of a chain.
@@ -36,6 +56,13 @@ pub fn live_outputs(
     for change in changes {
         if change.new.is_none() || outputs.shown.iter().any(|dir| change.path.starts_with(dir)) {
             continue;
+        }
+        let top = change.path.names().next();
+        let top = top.map(|name| TreePath::root().join(&name));
+        if let Some(top) = top.filter(|top| !outputs.taken.contains(top))
+            && get(trees, &project.tree, &top)?.is_some()
+        {
+            outputs.taken.insert(top);
         }
         let is_dir = change
             .new
@@ -94,5 +121,11 @@ mod tests {
         let found = live_outputs(&trees, below, lower, project, &path("w")).unwrap();
         assert_eq!(found.shown, [path(".venv"), path("node_modules")]);
         assert_eq!(found.hidden, [path("built.txt"), path("src/gen")]);
+        assert!(found.stands(&trees, project).unwrap());
+        let more = tree(&trees, &["src/app.py", "built.txt"]);
+        assert!(found.stands(&trees, more).unwrap());
+        // Without a directory of its own, that output can be shown.
+        let less = tree(&trees, &["other/app.py"]);
+        assert!(!found.stands(&trees, less).unwrap());
     }
 }

@@ -79,6 +79,13 @@ impl ServiceView {
         self.session.is_alive()
     }
 
+    /// Tells whether a new view on a project tree would show the outputs at the same places; if that cannot be
+    /// told, it had better be made.
+    pub fn suits(&self, shared: &Shared, project: Rooted) -> bool {
+        let stands = self.outputs.stands(&*shared.trees, project);
+        stands.unwrap_or(false)
+    }
+
     /// Gives a command with the surroundings of a service: for its own process, probes and `exec`.
     pub fn command<T: Into<OsString>>(
         &self,
