@@ -317,3 +317,35 @@ fn a_running_up_keeps_the_limit_and_answers_edits_meanwhile() {
     up.wait_http(env.port(0), "/", "three");
     env.hd(["cas", "verify", "--read-data"]).finish().ok();
 }
+
+/// A limit gives away what was not used for long, kept directories too; then a step must find an empty one, not
+/// one whose files cannot be read.
+#[test]
+fn a_kept_directory_that_a_limit_gave_away_begins_empty() {
+    skip_unless!(needs::fuse());
+    let step =
+        "cat kept/* 2>/dev/null > out.txt; cat data.txt > kept/made; cat asked.txt; ls -l kept";
+    let env = Env::project(&[
+        (
+            "hd.toml",
+            &format!(
+                "[environment]\nname = \"kept\"\n\n[build]\nsteps = [\"{step}\"]\ncache = [\"kept\"]\n"
+            ),
+        ),
+        ("data.txt", &noise(7, 300_000)),
+        ("asked.txt", "1\n"),
+    ]);
+    env.once().ran(&["step-1"]);
+    // From another project, as the limit of the whole store is.
+    let other = Other::new(&env, "other", "", 8);
+    other.once();
+    other.hd(&["prune", "--max-size", "1KiB"]).finish().ok();
+    files::write(&env.path("asked.txt"), "2\n");
+    let build = env.hd(["build"]).finish().ok();
+    assert!(build.said().contains("begins empty"), "{}", build.said());
+    assert!(!build.said().contains("rror"), "{}", build.said());
+    files::write(&env.path("asked.txt"), "3\n");
+    let build = env.hd(["build"]).finish().ok();
+    assert!(!build.said().contains("begins empty"), "{}", build.said());
+    env.hd(["cas", "verify", "--read-data"]).finish().ok();
+}

@@ -23,7 +23,9 @@ pub fn pin(shared: &Shared, pin: &PinRoot) -> Result<(), BatchError> {
         trees.extend([outcome.view, outcome.lower]);
         trees.extend(outcome.outputs.iter().copied());
     }
-    trees.extend(KeptStates::load(paths).contents());
+    // One that is gone is nothing to keep.
+    let (kept, _) = KeptStates::whole(shared)?;
+    trees.extend(kept.contents());
     links.extend(trees.into_iter().flat_map(links_of));
     let record = RefRecord {
         links,

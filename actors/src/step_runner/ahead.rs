@@ -45,7 +45,7 @@ pub fn look_ahead(
     project: Rooted,
     wanted: &[Wanted],
 ) -> Result<Vec<Expected>, BatchError> {
-    let kept = KeptStates::load(&shared.settings.paths);
+    let (kept, _) = KeptStates::whole(shared)?;
     let starts = worlds.starts(shared, project)?;
     let mut standing = Standing::new(&*shared.trees, wanted, starts);
     let mut expected: Vec<Expected> = Vec::new();
@@ -84,7 +84,7 @@ pub(super) fn true_below(
     wanted: &[Wanted],
     index: usize,
 ) -> Result<Stand, BatchError> {
-    let kept = KeptStates::load(&shared.settings.paths);
+    let (kept, _) = KeptStates::whole(shared)?;
     let starts = worlds.starts(shared, project)?;
     let mut standing = Standing::new(&*shared.trees, wanted, starts);
     for below in all_below(wanted, index) {

@@ -110,7 +110,7 @@ pub fn make_true(
         chosen: vec![None; wanted.len()],
         epoch,
         cancelled: false,
-        kept: KeptStates::load(&shared.settings.paths),
+        kept: KeptStates::begin(shared)?,
         traces: StepTraces::load(&shared.settings.paths).begin(
             worlds.environment.plan.workdir_path.to_string(),
             wanted.iter().map(|step| &*step.name),
@@ -257,7 +257,7 @@ impl<'a> Chain<'a> {
         }
         let seen = self.standing.below(index)?.view;
         // Somebody may have wiped another one meanwhile (`hd cache rm`).
-        self.kept = KeptStates::load(&self.shared.settings.paths);
+        self.kept = KeptStates::begin(self.shared)?;
         for kept in kept {
             let state = KeptState {
                 upstream: kept.upstream,

@@ -6,12 +6,14 @@
 
 use std::collections::BTreeMap;
 
-use hd_dag::{Rooted, TreeError, TreePath, Trees, diff, empty_tree, raise_times};
+use hd_dag::{Rooted, StoreLinks, TreeError, TreePath, Trees, diff, empty_tree, raise_times};
 use hd_store::Id;
 use serde::{Deserialize, Serialize};
 
+use crate::events::Event;
 use crate::messages::BatchError;
 use crate::model::instance::InstancePaths;
+use crate::shared::Shared;
 
 /// State of one kept directory after a run of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +71,40 @@ impl KeptStates {
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .unwrap_or_default()
+    }
+
+    /// Reads the states whose contents are still there, and names the others: a limit of the store gives
+    /// away the roots that were not used for long, and these with them.
+    pub(crate) fn whole(shared: &Shared) -> Result<(Self, Vec<KeptName>), BatchError> {
+        let mut found = Self::load(&shared.settings.paths);
+        let mut lost = Vec::new();
+        for (name, state) in &found.states {
+            let roots = hd_dag::links_of(&state.content);
+            let whole = shared.store.is_whole(&StoreLinks, &roots);
+            if !whole.map_err(|e| BatchError::new("store", e))? {
+                lost.push(name.clone());
+            }
+        }
+        for name in &lost {
+            found.forget(name);
+        }
+        Ok((found, lost))
+    }
+
+    /// Reads the states whose contents are still there; the others are forgotten, and told.
+    pub(super) fn begin(shared: &Shared) -> Result<Self, BatchError> {
+        let (found, lost) = Self::whole(shared)?;
+        if !lost.is_empty() {
+            found.save(&shared.settings.paths)?;
+        }
+        for name in lost {
+            let note = format!(
+                "what was kept in {} was not used for long and gave its room in the store away: it begins empty",
+                name.called()
+            );
+            shared.events.tell(Event::Note(note));
+        }
+        Ok(found)
     }
 
     /// Writes the states.

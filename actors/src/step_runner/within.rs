@@ -61,7 +61,7 @@ pub fn within(
 ) -> Result<Within, BatchError> {
     let step = &wanted[index];
     let stand = true_below(shared, worlds, project, wanted, index)?;
-    let kept = KeptStates::load(&shared.settings.paths);
+    let (kept, _) = KeptStates::whole(shared)?;
     let job = Job::new(shared, worlds, step, project, stand, kept)?;
     let words = [
         "/bin/sh",
