@@ -1,6 +1,6 @@
 //! What a person is told about a batch: pure.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hd_config::Project;
@@ -39,6 +39,7 @@ pub fn line(
     steps: &[StepReport],
     restarting: Vec<String>,
 ) -> BatchLine {
+    let changes = merged(changes);
     // Directories change whenever something in them does; they say nothing of their own.
     let mut named: Vec<(char, String)> = changes
         .iter()
@@ -51,11 +52,6 @@ pub fn line(
             .map(|change| (sign(change), format!("{}/", change.path)))
             .collect();
     }
-    // Generations that were overtaken are told with the one after them: what changed last counts.
-    let mut last = BTreeSet::new();
-    named.reverse();
-    named.retain(|(_, path)| last.insert(path.clone()));
-    named.reverse();
     let more = named.len().saturating_sub(NAMED);
     named.truncate(NAMED);
     let of = |outcome: StepOutcome| steps.iter().filter(move |step| step.result == outcome);
@@ -69,6 +65,26 @@ pub fn line(
         restarting,
         failed: of(StepOutcome::Failed).map(|step| step.slug.clone()).next(),
     }
+}
+
+/// Gives each path once, as it was before the first change and is after the last: generations that were
+/// overtaken are told with the one after them, and some tools remove a file before they write it anew.
+fn merged(changes: &[Change]) -> Vec<Change> {
+    let mut merged: Vec<Change> = Vec::with_capacity(changes.len());
+    let mut at = BTreeMap::new();
+    for change in changes {
+        match at.get(&change.path) {
+            Some(&index) => {
+                let known: &mut Change = &mut merged[index];
+                known.new.clone_from(&change.new);
+            }
+            None => {
+                at.insert(&change.path, merged.len());
+                merged.push(change.clone());
+            }
+        }
+    }
+    merged
 }
 
 /// Tells whether it is about a directory, which is there before and after or neither.
@@ -94,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_of_several_generations_is_named_once_as_it_changed_last() {
+    fn a_path_of_several_generations_is_named_once_with_what_became_of_it() {
         let file = |text: &str| Some(Entry::regular(Meta::default(), Id::of(text.as_bytes()), 1));
         let change = |path: &str, old, new| Change {
             path: TreePath::new(path.as_bytes()).unwrap(),
@@ -105,10 +121,13 @@ mod tests {
             change("a", file("1"), file("2")),
             change("b", None, file("1")),
             change("a", file("2"), None),
+            change("c", file("1"), None),
+            change("c", None, file("2")),
         ];
         let root = Id::of(b"root");
         let line = line(&changes, root, Duration::ZERO, &[], Vec::new());
-        let expected = [('+', "b".to_owned()), ('-', "a".to_owned())];
+        let expected = [('-', "a"), ('+', "b"), ('~', "c")];
+        let expected = expected.map(|(sign, path)| (sign, path.to_owned()));
         assert_eq!((&*line.changed, line.more), (&expected[..], 0));
     }
 }
