@@ -21,13 +21,13 @@ use crate::control::answer::Desk;
 use crate::dag_engine::actor::DagEngine;
 use crate::finish::Finish;
 use crate::invalidator::actor::Invalidator;
-use crate::invalidator::knows::{Edges, Knows, Purpose};
+use crate::invalidator::knows::{Edges, LastView, Purpose};
 use crate::messages::{
     BatchError, FetchImage, LookAhead, PathsSettled, PathsTouched, Rebuild, ResumeRules, StepsDone,
     WatchAnew,
 };
 use crate::model::state::StateBoard;
-use crate::mount_server::actor::MountServer;
+use crate::mount_server::actor::{Kept, MountServer};
 use crate::mount_server::mount_points::MountPoints;
 use crate::mount_server::retire::OldViews;
 use crate::oci_fetcher::actor::OciFetcher;
@@ -281,6 +281,7 @@ impl Wiring {
     fn invalidator(&self, edges: &Edges, ends: &Ends, done: &Port<StepsDone>) -> ChildSpec {
         let (shared, edges, purpose) = (self.shared.clone(), edges.clone(), self.purpose);
         let (state, finish, rerun) = (self.state.clone(), self.finish.clone(), self.rerun.clone());
+        let last_view = LastView::default();
         let spec = ChildSpec::actor("invalidator", move |birth| Invalidator {
             shared: shared.clone(),
             edges: edges.clone(),
@@ -289,7 +290,8 @@ impl Wiring {
             state: state.clone(),
             finish: finish.clone(),
             status: birth.status.clone(),
-            knows: Knows::default(),
+            knows: last_view.knows(),
+            last_view: last_view.clone(),
         });
         spec.serves(&ends.settled)
             .serves(&ends.rebuild)
@@ -319,6 +321,7 @@ impl Wiring {
         let (shared, points, roots) =
             (self.shared.clone(), ends.points.clone(), edges.root.clone());
         let (pool, services) = (self.pool("mounts", 1, 8)?, services.clone());
+        let kept = Kept::default();
         let spec = ChildSpec::actor("mount_server", move |birth| MountServer {
             shared: shared.clone(),
             pool: pool.clone(),
@@ -326,12 +329,9 @@ impl Wiring {
             roots: roots.clone(),
             services: services.clone(),
             status: birth.status.clone(),
-            namespace: None,
-            view: None,
-            wish: None,
-            built: 0,
+            held: kept.get(),
+            kept: kept.clone(),
             building: 0,
-            project: None,
             old: OldViews::default(),
         });
         Ok(spec

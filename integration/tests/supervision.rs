@@ -47,6 +47,47 @@ fn survives_a_panic_of(actor: &str) {
     assert_eq!(env.added(), [""; 0]);
 }
 
+/// Services go on in the view they have, so who follows it for them must not forget it.
+#[track_caller]
+fn the_view_is_followed_after_a_panic_of(actor: &str) {
+    let mut env = samples::server();
+    files::replace(
+        &env.path("hd.toml"),
+        "[options]",
+        "[options]\nproject = \"projected\"",
+    );
+    // After what a start takes, at the first edit.
+    env.set("HD_FAULT", &format!("{actor}:3"));
+    let mut up = env.up();
+    up.wait_http(env.port(0), "/", "one");
+    files::write(&env.path("first.md"), "the edit that it falls over\n");
+    up.until("it was started anew", || {
+        (restarts(&env.status(), actor) == 1).then_some(())
+    });
+    files::write(&env.path("note.md"), "the one after");
+    up.until("the edit after it is seen", || {
+        let seen = env.hd(["exec", "cat", "note.md"]).finish();
+        (seen.stdout == "the one after").then_some(())
+    });
+    env.hd(["exec", "sh", "-c", "echo mine > made"])
+        .finish()
+        .ok();
+    let written = env.hd(["diff"]).finish().ok().stdout;
+    assert!(written.contains("made"), "{written}");
+}
+
+#[test]
+fn a_mount_server_started_anew_follows_the_view_of_its_predecessor() {
+    skip_unless!(needs::fuse(), needs::faults());
+    the_view_is_followed_after_a_panic_of("mount_server");
+}
+
+#[test]
+fn an_invalidator_started_anew_leaves_no_service_in_a_view_of_before() {
+    skip_unless!(needs::fuse(), needs::faults());
+    the_view_is_followed_after_a_panic_of("invalidator");
+}
+
 macro_rules! each_actor {
     ($($test:ident: $actor:literal),* $(,)?) => {
         $(#[test]

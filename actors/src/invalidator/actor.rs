@@ -16,7 +16,7 @@ use hd_supervision::actix::{
 };
 use hd_supervision::{AskError, Status};
 
-use super::knows::{Edges, Knows, Purpose, Succeeded};
+use super::knows::{Edges, Knows, LastView, Purpose, Succeeded};
 use super::{ask, batch, declare};
 use crate::events::Event;
 use crate::finish::{End, Finish};
@@ -46,8 +46,10 @@ pub struct Invalidator {
     pub finish: Finish,
     /// Where it says what it does.
     pub status: Status,
-    /// What it knows; nothing at first.
+    /// What it knows; at first only the view that services run in.
     pub knows: Knows,
+    /// Where that is kept over a restart.
+    pub last_view: LastView,
 }
 
 impl Actor for Invalidator {

@@ -1,6 +1,6 @@
 //! Whom the conductor speaks to, what for, and what it has learnt.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hd_dag::Change;
 use hd_supervision::{Coalesce, Latest, Port};
@@ -54,6 +54,28 @@ pub enum Purpose {
     Serve,
     /// End.
     Once,
+}
+
+/// The view services were started in last; clones are the same place, which outlives a restart of the conductor.
+#[derive(Clone, Debug, Default)]
+pub struct LastView(Arc<Mutex<Option<Arc<ServiceView>>>>);
+
+impl LastView {
+    /// Begins to know with it: who made another one would follow that, and services would stay in this.
+    pub fn knows(&self) -> Knows {
+        Knows {
+            view: self.lock().clone(),
+            ..Knows::default()
+        }
+    }
+
+    pub(super) fn set(&self, view: Arc<ServiceView>) {
+        *self.lock() = Some(view);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<ServiceView>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What the conductor has learnt.

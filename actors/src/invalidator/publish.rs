@@ -188,6 +188,8 @@ impl Invalidator {
                 });
             }
         }
+        // Only now: one who falls over before has restarted nobody, and the next one does.
+        self.last_view.set(view);
         names
     }
 }

@@ -4,9 +4,9 @@
 //! - **Receives** `PrepareView`, `RootAdvanced`, `MountPointLost`.
 //! - **Sends** `RestartFor` (a lost mount point, a lost view) to the services.
 //! - **When full** the Invalidator waits (*Await*); of roots only the newest counts (*Latest*).
-//! - **After restart** it makes a new namespace; services keep their old view until the next one.
+//! - **After restart** it goes on with the view it had: services still run in it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hd_dag::Rooted;
@@ -51,20 +51,44 @@ pub struct MountServer {
     pub services: Directory,
     /// Where it says what it does.
     pub status: Status,
-    /// The namespace, once a view was wanted.
-    pub namespace: Option<Arc<MountNamespace>>,
-    /// The newest view.
-    pub view: Option<Arc<ServiceView>>,
-    /// Those before it.
+    /// What it has made, and its predecessors before a restart.
+    pub held: Held,
+    /// Where that is kept over a restart.
+    pub kept: Kept,
+    /// Views before the newest.
     pub old: OldViews,
-    /// What it was made of.
-    pub wish: Option<PrepareView>,
-    /// Views built so far.
-    pub built: u64,
     /// Views that are being built.
     pub building: usize,
+}
+
+/// The newest view and what belongs to it.
+#[derive(Clone, Debug, Default)]
+pub struct Held {
+    /// The namespace, once a view was wanted.
+    namespace: Option<Arc<MountNamespace>>,
+    /// The newest view.
+    view: Option<Arc<ServiceView>>,
+    /// What it was made of.
+    wish: Option<PrepareView>,
+    /// Views begun so far.
+    begun: u64,
     /// The project as the newest root has it.
-    pub project: Option<Rooted>,
+    project: Option<Rooted>,
+}
+
+/// Keeps what a MountServer holds for the one after it; clones are the same place.
+#[derive(Clone, Debug, Default)]
+pub struct Kept(Arc<Mutex<Held>>);
+
+impl Kept {
+    /// Gives what was kept.
+    pub fn get(&self) -> Held {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Actor for MountServer {
@@ -82,9 +106,10 @@ impl Handler<RootAdvanced> for MountServer {
 
     fn handle(&mut self, advanced: RootAdvanced, ctx: &mut Self::Context) {
         self.status.idle(format!("root {}", advanced.root.short()));
-        self.project = Some(advanced.project);
+        self.held.project = Some(advanced.project);
+        self.keep();
         // A live project is the host's own directory, so a new root needs no new view.
-        let Some(view) = self.view.clone().filter(|view| view.is_projected()) else {
+        let Some(view) = self.held.view.clone().filter(|view| view.is_projected()) else {
             return;
         };
         view.aim(advanced.project);
@@ -104,10 +129,11 @@ impl Handler<PrepareView> for MountServer {
 
     fn handle(&mut self, wish: PrepareView, _: &mut Self::Context) -> Self::Result {
         let made_of = wish.clone();
-        self.built += 1;
+        self.held.begun += 1;
+        self.keep();
         self.building += 1;
         let (shared, pool, points) = (self.shared.clone(), self.pool.clone(), self.points.clone());
-        let (number, namespace) = (self.built, self.namespace.clone());
+        let (number, namespace) = (self.held.begun, self.held.namespace.clone());
         let built = async move {
             job(pool
                 .run(move || {
@@ -126,18 +152,19 @@ impl Handler<PrepareView> for MountServer {
         Box::pin(wrap_future::<_, Self>(built).map(move |built, this, _| {
             this.building -= 1;
             let (namespace, view) = built?;
-            if let Some(project) = this.project {
+            if let Some(project) = this.held.project {
                 // A root may have come meanwhile.
                 view.aim(project);
             }
-            this.namespace = Some(namespace);
-            if number < this.built {
+            this.held.namespace = Some(namespace);
+            if number < this.held.begun {
                 // Only what is made anew for a lost one is ever overtaken.
                 this.old.add(Some(view.clone()));
                 return Ok(view);
             }
-            this.old.add(this.view.replace(view.clone()));
-            this.wish = Some(made_of);
+            this.old.add(this.held.view.replace(view.clone()));
+            this.held.wish = Some(made_of);
+            this.keep();
             this.status
                 .idle(format!("view {}", view.lower.tree.short()));
             Ok(view)
@@ -197,7 +224,7 @@ impl Handler<MountPointLost> for MountServer {
     type Result = ();
 
     fn handle(&mut self, lost: MountPointLost, _: &mut Self::Context) {
-        let Some(view) = self.view.clone() else {
+        let Some(view) = self.held.view.clone() else {
             return;
         };
         if !self.points.contains(&lost.path) {
@@ -218,7 +245,7 @@ impl MountServer {
         &self,
         act: impl FnOnce(&Shared, &ServiceView) -> Result<T, BatchError> + Send + 'static,
     ) -> ResponseActFuture<Self, Result<T, BatchError>> {
-        match self.view {
+        match self.held.view {
             Some(_) => self.in_view(act),
             None => Box::pin(wrap_future(std::future::ready(Ok(T::default())))),
         }
@@ -229,7 +256,11 @@ impl MountServer {
         &self,
         act: impl FnOnce(&Shared, &ServiceView) -> Result<T, BatchError> + Send + 'static,
     ) -> ResponseActFuture<Self, Result<T, BatchError>> {
-        let (shared, pool, view) = (self.shared.clone(), self.pool.clone(), self.view.clone());
+        let (shared, pool, view) = (
+            self.shared.clone(),
+            self.pool.clone(),
+            self.held.view.clone(),
+        );
         Box::pin(wrap_future::<_, Self>(async move {
             let view = view.ok_or_else(|| {
                 BatchError::new("busy", "services have no view yet").hint("`hd status` says why")
@@ -238,8 +269,12 @@ impl MountServer {
         }))
     }
 
+    fn keep(&self) {
+        *self.kept.lock() = self.held.clone();
+    }
+
     fn is_held(&self, view: &Arc<ServiceView>) -> bool {
-        let held = self.view.as_ref();
+        let held = self.held.view.as_ref();
         held.is_some_and(|held| Arc::ptr_eq(held, view))
     }
 
@@ -276,12 +311,12 @@ impl MountServer {
 
     /// Makes the view anew when its FUSE connection has ended though nobody unmounted it.
     fn look_after_view(&mut self, ctx: &mut Context<Self>) {
-        if self.building > 0 || self.view.as_ref().is_none_or(|view| view.is_served()) {
+        if self.building > 0 || self.held.view.as_ref().is_none_or(|view| view.is_served()) {
             return;
         }
         // Looked at again only when there is a new view; the Invalidator keeps none that is lost.
-        self.old.add(self.view.take());
-        let Some(wish) = self.wish.clone() else {
+        self.old.add(self.held.view.take());
+        let Some(wish) = self.held.wish.clone() else {
             return;
         };
         let note = "the view of the services was lost (its FUSE connection ended); making it anew";
