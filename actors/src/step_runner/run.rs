@@ -12,6 +12,7 @@ use hd_projection::world::CompositeWorld;
 use hd_projection::{Composite, HostMemo, Recorder};
 use hd_sandbox::{Event as Start, Sandbox, Spec, Stdio, Terminal, TtySize};
 use hd_store::{Id, Writer};
+use rustix::io::Errno;
 
 use super::agent;
 use super::cancel::{Cancel, Running};
@@ -26,7 +27,7 @@ use super::spec::{kept_mounts, spec, whole_owner};
 use super::view::{KeptMount, LOWER, upper};
 use super::wanted::Wanted;
 use super::work_dir::WorkDir;
-use crate::base::Base;
+use crate::base::{Base, ROOT_STAGED};
 use crate::messages::BatchError;
 use crate::model::process_book::Entry;
 use crate::session::AtWork;
@@ -323,6 +324,27 @@ fn start(
 }
 
 fn not_started(step: &StepRun<'_>, failure: &hd_sandbox::Failure) -> BatchError {
+    let is_read_only = failure.errno == Errno::ROFS.raw_os_error();
+    // The failure carries no path of its own.
+    let at = |kept: &&Kept| {
+        failure
+            .message
+            .contains(&format!("{ROOT_STAGED}/{}:", kept.at))
+    };
+    if !step.base.is_image()
+        && is_read_only
+        && let Some(kept) = step.kept.iter().find(at)
+    {
+        let message = format!(
+            "the cache `{}` cannot be at /{}: without a base that is this machine's own, where hd makes no directory",
+            kept.name.called(),
+            kept.at
+        );
+        let hint = "a path below ~ or the project, or a `base`";
+        return BatchError::new("config", message)
+            .at(&*step.wanted.name)
+            .hint(hint);
+    }
     BatchError::new("sandbox", failure)
         .at(&*step.wanted.name)
         .hint("hd needs root or user namespaces, /dev/fuse and overlayfs to run steps")

@@ -2,6 +2,7 @@
 
 use crate::raw;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::path::PathBuf;
 
 /// Says where the source of a mount is found.
@@ -20,6 +21,15 @@ pub enum Place {
     },
     /// A staged path.
     Stage(#[serde(with = "raw::one")] PathBuf),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(path) | Self::Stage(path) => path.display().fmt(f),
+            Self::Beneath { directory, path } => directory.join(path).display().fmt(f),
+        }
+    }
 }
 
 /// One step of making a view. Every `at` is a staged path (relative to [`crate::Spec::stage`]).

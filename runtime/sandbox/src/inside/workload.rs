@@ -177,7 +177,7 @@ impl Program {
         let c_string = |text: &OsStr| {
             CString::new(text.as_bytes())
                 .map_err(io::Error::from)
-                .tried(Stage::Exec, format_args!("use {text:?}"))
+                .tried(Stage::Exec, format_args!("use {}", text.display()))
         };
         let name = command.argv.first().cloned().unwrap_or_default();
         let candidates = candidates(&name, &command.env);

@@ -274,7 +274,7 @@ impl Stage {
         read_only: bool,
         create: Create,
     ) -> Outcome<()> {
-        let what = || format!("bind {source:?} at {}", at.display());
+        let what = || format!("bind {source} at {}", at.display());
         let copy = |recursive| {
             Ok(match source {
                 Place::Host(path) => kernel::clone_host_tree(path, recursive),
@@ -320,7 +320,7 @@ impl Stage {
                 )
             }
         };
-        opened.tried(Phase::Mount, format_args!("open {place:?}"))
+        opened.tried(Phase::Mount, format_args!("open {place}"))
     }
 
     /// Opens a directory of an overlay that takes writes, making it when missing.
@@ -342,7 +342,7 @@ impl Stage {
                     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
                     Ok(target::open_directory(base.as_fd(), path, resolve)?)
                 };
-                open().tried(Phase::Mount, format_args!("open {place:?}"))
+                open().tried(Phase::Mount, format_args!("open {place}"))
             }
         }
     }
