@@ -173,7 +173,7 @@ fn a_published_port_that_is_taken_names_who_has_it() {
     let line = up.wait_line(0, &["web", "failed"]);
     let me = format!("(pid {})", std::process::id());
     assert!(
-        line.contains("is in use by") && line.contains(&me),
+        line.contains("is in use by") && line.contains(&me) && line.contains("another `port`"),
         "{line}"
     );
 }

@@ -154,7 +154,7 @@ fn a_socket_that_somebody_else_holds_is_named() {
     let me = format!("pid {}", std::process::id());
     let line = up.wait_line(0, &["web", "failed"]);
     assert!(
-        line.contains("is in use by") && line.contains(&me),
+        line.contains("is in use by") && line.contains(&me) && line.contains("another `port`"),
         "{line}"
     );
 }

@@ -74,12 +74,15 @@ impl Invalidator {
     ) {
         let failure = Failure::from(error);
         self.finish_generation(|state| state.error = Some(failure.clone()));
-        let note = format!("the steps could not run: {error}");
-        self.shared.events.tell(Event::Note(note));
         let was_up = self.state.get().view.is_some();
         if self.purpose == Purpose::Once || !was_up {
+            // Whoever ends says why.
             self.finish.end(End::Failed(failure));
-        } else if !matches!(error.code, "config" | "step") {
+            return;
+        }
+        let note = format!("the steps could not run: {error}");
+        self.shared.events.tell(Event::Note(note));
+        if !matches!(error.code, "config" | "step") {
             self.try_again(origin, ctx);
         }
     }

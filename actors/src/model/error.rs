@@ -1,5 +1,10 @@
 //! The error that actors answer each other with.
 
+/// How [`std::io::Error`] ends for ENOSPC, through whatever errors it was passed on.
+const DISK_FULL: &str = "No space left on device (os error 28)";
+const MAKE_ROOM: &str =
+    "`hd prune` gives room back, `hd cas df` says who takes it; HD_HOME names another disk";
+
 /// Why a batch did not get through; the sender keeps it and tries again where that helps.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
@@ -15,13 +20,15 @@ pub struct BatchError {
 }
 
 impl BatchError {
-    /// Makes an error of a kind from its cause.
+    /// Makes an error of a kind from its cause. A full disk is the one cause with a next step of its own.
     pub fn new(code: &'static str, cause: impl std::fmt::Display) -> Self {
+        let message = cause.to_string();
+        let is_full = matches!(code, "io" | "store") && message.contains(DISK_FULL);
         Self {
             code,
-            message: cause.to_string(),
+            message,
             place: String::new(),
-            hint: String::new(),
+            hint: if is_full { MAKE_ROOM } else { "" }.to_owned(),
         }
     }
 
@@ -37,5 +44,21 @@ impl BatchError {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_has_a_next_step() {
+        let cause = || std::io::Error::from_raw_os_error(28);
+        for (code, has_hint) in [("io", true), ("store", true), ("step", false)] {
+            let error = BatchError::new(code, format!("cannot write x: {}", cause()));
+            assert_eq!(error.hint.contains("`hd prune`"), has_hint, "{code}");
+        }
+        let other = std::io::Error::from_raw_os_error(5);
+        assert_eq!(BatchError::new("io", other).hint, "");
     }
 }

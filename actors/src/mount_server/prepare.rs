@@ -1,5 +1,6 @@
 //! Builds a view for services: outputs sorted, mount points made, the lower mounted once.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -150,7 +151,14 @@ pub fn make_points(
     let journal = journal(shared);
     points.set_others(journal.others());
     journal.make(wanted, owner).map_err(|e| {
-        BatchError::new("io", format!("making mount points: {e}")).at(project.display().to_string())
+        let error = BatchError::new("io", format!("making mount points: {e}"))
+            .at(project.display().to_string());
+        match e.kind() {
+            ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => error.hint(
+                "`[options] project = \"projected\"` shows what steps made without writing into the project",
+            ),
+            _ => error,
+        }
     })
 }
 

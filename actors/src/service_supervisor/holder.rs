@@ -38,7 +38,7 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Says who is in the way of a service that wants to listen on a port; nothing when it is free.
+/// Says who is in the way of a service that wants to listen on a port, and what to do; nothing when it is free.
 ///
 /// Connections that linger in `TIME_WAIT` are in nobody's way: only listening sockets count.
 pub(crate) fn in_use(reach: &Reach, port: u16) -> Option<String> {
@@ -52,7 +52,9 @@ pub(crate) fn in_use(reach: &Reach, port: u16) -> Option<String> {
         || format!("a process of user {}", first.uid),
         |holder| holder.to_string(),
     );
-    Some(format!("port {port} is in use by {who}"))
+    Some(format!(
+        "port {port} is in use by {who}: end that and restart the service, or set another `port` (\"auto\" is a free one)"
+    ))
 }
 
 /// Says whether a socket could listen on a port; false when it is not certain. Takes microseconds, where

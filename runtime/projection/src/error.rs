@@ -37,6 +37,9 @@ pub enum ProjectionError {
         /// The cause.
         source: io::Error,
     },
+    /// What was captured cannot be stored.
+    #[error("storing what was written: {0}")]
+    Store(#[from] hd_store::Error),
     /// A stored tree cannot be written out.
     #[error("writing {path}: {source}")]
     Checkout {
@@ -59,7 +62,7 @@ impl ProjectionError {
     /// Gives the errno a file-system client sees.
     pub fn errno(&self) -> i32 {
         match self {
-            Self::Content { .. } => libc::EIO,
+            Self::Content { .. } | Self::Store(_) => libc::EIO,
             Self::Host { source, .. }
             | Self::Capture { source, .. }
             | Self::Checkout { source, .. }

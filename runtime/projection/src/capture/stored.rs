@@ -95,8 +95,7 @@ pub(super) fn ingest(
         Err(error) => {
             first_error.get_or_insert((at, error));
         }
-    })
-    .map_err(|e| failed(&TreePath::root(), io::Error::other(e)))?;
+    })?;
     if let Some((at, error)) = first_error {
         return Err(failed(&walk.found[at].path, error));
     }
