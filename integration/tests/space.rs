@@ -136,6 +136,22 @@ fn df_says_who_takes_what_and_its_sum_is_that_of_du() {
     two.once();
     let after = self::df(&env);
     assert!(near(&after["unneeded"]), "{after:#}");
+    // And what a collection frees of it is what it frees.
+    let said = env.hd(["cas", "df"]).finish().ok().stdout;
+    let freed = |args: &[&str]| {
+        let done = env.hd(args).finish().ok().json();
+        number(&done["freed_bytes"])
+    };
+    let foretold = freed(&["cas", "gc", "--dry-run", "--json"]);
+    assert_eq!(number(&after["gc_frees"]), foretold);
+    freed(&["cas", "gc", "--json"]);
+    assert_eq!(
+        number(&self::df(&env)["gc_frees"]),
+        0,
+        "all is freed that is worth it"
+    );
+    let promises = said.contains("`hd cas gc` frees");
+    assert_eq!(promises, foretold > 0, "{said}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod gc;
 mod stats;
 mod verify;
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use hd_store::Store;
@@ -41,7 +42,12 @@ pub(super) fn failed(error: &hd_store::Error) -> CliError {
             "try again when the other command is done: it pulls an image or reads a project"
         }
         hd_store::Error::Damaged { .. } => "`hd cas verify` names all that is damaged",
-        hd_store::Error::Io { .. } => "HD_HOME names another place for all state",
+        hd_store::Error::Io { source, .. } if source.kind() == ErrorKind::StorageFull => {
+            "`hd prune` gives room back; HD_HOME names another disk"
+        }
+        hd_store::Error::Io { .. }
+        | hd_store::Error::NewerFormat { .. }
+        | hd_store::Error::BadFormat { .. } => "HD_HOME names another place for all state",
         _ => "",
     };
     CliError::new("store", exit::INTERNAL, error).hint(hint)

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use hd_actors::chunk_store::users::{self, Users};
+use hd_actors::model::instance::SNAPSHOT_PREFIX;
 use hd_dag::{StoreLinks, StoreTrees};
 use hd_store::{BadCopy, Damage, Repaired, Store, VerifyOptions, VerifyReport};
 use serde_json::{Value, json};
@@ -120,6 +121,36 @@ fn verify_json(report: &VerifyReport, users: &Users) -> Value {
     })
 }
 
+/// What to do about damage: what was made from a project or a registry is made again, a snapshot never is.
+fn remedy(report: &VerifyReport) -> String {
+    let again = "`hd build` makes what is missing again";
+    let mut snapshots = BTreeSet::new();
+    let mut others = false;
+    for damage in report.damages.iter().filter(|one| !one.has_good_copy) {
+        others |= damage.reached_by.is_empty();
+        for root in &damage.reached_by {
+            let snapshot = root.strip_prefix(SNAPSHOT_PREFIX);
+            others |= snapshot.is_none();
+            // Behind the project's id stands the name that was given.
+            snapshots.extend(snapshot.and_then(|name| name.rsplit('/').next()));
+        }
+    }
+    let names: Vec<&str> = snapshots.into_iter().collect();
+    let names = names.join(", ");
+    match (others, names.is_empty()) {
+        (false, true) => {
+            "a good copy of each is there, `--repair` takes the bad ones out of sight".to_owned()
+        }
+        (true, true) => again.to_owned(),
+        (false, false) => format!(
+            "nothing makes what the snapshots need again ({names}); `hd snapshot rm` drops them"
+        ),
+        (true, false) => format!(
+            "{again}, but nothing what the snapshots need ({names}); `hd snapshot rm` drops them"
+        ),
+    }
+}
+
 fn verify_text(report: &VerifyReport, users: &Users, style: Style) -> String {
     let mut text = String::new();
     for damage in &report.damages {
@@ -183,9 +214,7 @@ fn verify_text(report: &VerifyReport, users: &Users, style: Style) -> String {
         text.push_str(&format!("nothing is lost of {read}\n"));
     } else {
         let damages = plural(report.damages.len() as u64, "damage");
-        text.push_str(&format!(
-            "{damages} in {read}; `hd build` makes what is missing again\n"
-        ));
+        text.push_str(&format!("{damages} in {read}; {}\n", remedy(report)));
     }
     text
 }
@@ -224,5 +253,39 @@ mod tests {
         assert!(
             verify_text(&VerifyReport::default(), &users, Style::new(false)).starts_with("clean: ")
         );
+    }
+
+    #[test]
+    fn a_remedy_is_named_for_what_can_be_made_again_only() {
+        let damage = |roots: &[&str], has_good_copy| Damage {
+            id: None,
+            segment: String::new(),
+            offset: 0,
+            reason: String::new(),
+            reached_by: roots.iter().map(ToString::to_string).collect(),
+            has_good_copy,
+        };
+        let cases = [
+            (vec![damage(&["instance-a"], false)], (true, false)),
+            (vec![damage(&[], false)], (true, false)),
+            (vec![damage(&["snapshot/a-1/s1"], false)], (false, true)),
+            (
+                vec![damage(&["instance-a", "snapshot/a-1/s1"], false)],
+                (true, true),
+            ),
+            (vec![damage(&["instance-a"], true)], (false, false)),
+        ];
+        for (damages, (build, snapshot)) in cases {
+            let report = VerifyReport {
+                damages,
+                ..VerifyReport::default()
+            };
+            let text = remedy(&report);
+            let says = (
+                text.contains("`hd build`"),
+                text.contains("(s1); `hd snapshot rm`"),
+            );
+            assert_eq!(says, (build, snapshot), "{text}");
+        }
     }
 }

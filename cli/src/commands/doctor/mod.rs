@@ -7,6 +7,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use hd_store::Store;
 use serde_json::json;
 
 use crate::args::Place;
@@ -87,6 +88,12 @@ pub(crate) fn run(place: &Place, output: Output) -> Outcome {
             Grade::Poor,
             disk(&home),
             "free some space (hd cas gc), or set HD_HOME to another disk",
+        ),
+        finding(
+            "store",
+            Grade::Bad,
+            store(&home),
+            "use the hd that made it, or set HD_HOME to another directory",
         ),
         finding(
             "clock",
@@ -172,6 +179,20 @@ fn disk(home: &Path) -> Result<String, String> {
     } else {
         Ok(text)
     }
+}
+
+/// Opens the store, unless there is none yet: nothing is made here.
+fn store(home: &Path) -> Result<String, String> {
+    let cas = home.join("cas");
+    if !cas.join("FORMAT").exists() {
+        return Ok(format!("none yet at {}", home.display()));
+    }
+    let opened = Store::open(&cas).map_err(|e| e.to_string())?;
+    Ok(format!(
+        "{} at {}",
+        bytes(opened.file_bytes()),
+        cas.display()
+    ))
 }
 
 fn clock() -> Result<String, String> {
