@@ -31,10 +31,14 @@ struct Effect {
 
 /// Carries the verb out.
 pub(crate) fn run(args: &WatchArgs, outer: Place, output: Output) -> Outcome {
-    let located = project::locate(&args.place.clone().or(outer), None)?;
+    let place = args.place.clone().or(outer);
+    let located = project::locate(&place, None)?;
     match (args.action, &args.explain) {
         (Some(action), _) => hold(&located, action == Hold::Pause, output),
-        (None, Some(path)) => explain(&located, path, output),
+        (None, Some(path)) => {
+            let from = place.directory.unwrap_or_default();
+            explain(&located, &from.join(path), output)
+        }
         (None, None) => Err(CliError::new("usage", exit::USAGE, "nothing to do")),
     }
 }
@@ -121,22 +125,20 @@ fn readers(located: &Located, observers: Option<Vec<String>>) -> Result<String, 
 
 /// A path of the project, however it is written.
 fn inside(located: &Located, path: &Path) -> Result<TreePath, CliError> {
-    let outside = || {
-        let message = format!(
-            "{} is not in {}",
-            path.display(),
-            located.directory.display()
-        );
-        CliError::new("usage", exit::USAGE, message).hint("name a file of the project")
-    };
     let absolute = std::path::absolute(path).map_err(|e| CliError::io("find", path, &e))?;
+    let outside = || {
+        let (path, project) = (absolute.display(), located.directory.display());
+        let message = format!("{path} is no file or directory below the project {project}");
+        CliError::new("usage", exit::USAGE, message)
+            .hint("a relative path counts from the working directory, or from that of `-C`")
+    };
     // The directory may be reached by another way, and the file may not be there.
     let above = absolute
         .parent()
         .and_then(|above| above.canonicalize().ok());
     let real = match (above, absolute.file_name()) {
         (Some(above), Some(name)) => above.join(name),
-        _ => absolute,
+        _ => absolute.clone(),
     };
     let relative = real
         .strip_prefix(&located.directory)
