@@ -3,16 +3,20 @@
 pub(crate) mod ports;
 mod volumes;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hd_actors::model::instance::InstancePaths;
-use hd_config::expand::expand;
+use hd_config::expand::expand_telling;
 use hd_config::{Place as At, Project, Replica, Service};
 use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report};
 
 use crate::args::Place;
 use crate::error::{CliError, exit};
+use crate::output::Output;
+use crate::output::human::there_are;
+use crate::output::style::Tint;
 use crate::verbs::nearest;
 
 /// Name of the file that makes a directory a project.
@@ -40,6 +44,17 @@ pub(crate) struct Loaded {
     pub(crate) project: Project,
     /// `env_file` and `env` of the environment, expanded.
     pub(crate) declared_env: BTreeMap<String, String>,
+    /// Of each variable that became nothing because it is not set and has no default, a line that says where.
+    pub(crate) unset: Vec<String>,
+}
+
+impl Loaded {
+    /// Tells what became nothing unasked.
+    pub(crate) fn tell(&self, output: Output) {
+        for line in &self.unset {
+            output.talk(&format!("{} {line}", output.err.paint(Tint::Warn, "!")));
+        }
+    }
 }
 
 /// Finds the project: `-f` names the file, else it is looked for from `path`, `-C` or the working
@@ -222,14 +237,24 @@ impl Located {
             let known = host_env.get(name).or_else(|| ports.get(name));
             known.or_else(|| from_files.get(name)).cloned()
         };
-        let expanded_by = |project: &Project, key: String, value: &str, own: Option<&Replica>| {
+        let unset = RefCell::new(Vec::new());
+        let expanded_by = |project: &Project,
+                           key: String,
+                           value: &str,
+                           own: Option<&Replica>|
+         -> Result<String, CliError> {
             let number = own.map(|replica| replica.number.to_string());
             let lookup = |name: &str| match name {
                 Replica::VARIABLE if number.is_some() => number.clone(),
                 name => lookup(name),
             };
-            expand(value, &lookup)
-                .map_err(|e| at(project.place(&key), &text, &key, e.to_string(), ""))
+            let mut names = Vec::new();
+            let value = expand_telling(value, &lookup, &mut names)
+                .map_err(|e| at(project.place(&key), &text, &key, e.to_string(), ""))?;
+            let place = project.place(&key).map_or(key, ToString::to_string);
+            let told = names.iter().map(|name| nothing(&place, name));
+            unset.borrow_mut().extend(told);
+            Ok(value)
         };
         let expanded =
             |project: &Project, key: String, value: &str| expanded_by(project, key, value, None);
@@ -260,9 +285,13 @@ impl Located {
             }
             project.services[index].env = env;
         }
+        let mut unset = unset.into_inner();
+        // Replicas stand in one place.
+        unset.dedup();
         Ok(Loaded {
             project,
             declared_env: declared,
+            unset,
         })
     }
 
@@ -294,6 +323,13 @@ impl Located {
     }
 }
 
+/// Says that a variable became nothing.
+fn nothing(place: &str, name: &str) -> String {
+    format!(
+        "{place}: {name} is not set and has no default: it is empty here (`${{{name}:-}}` if that is meant)"
+    )
+}
+
 /// Makes the error of a file that is no UTF-8, at the first byte that is not.
 fn no_text(name: &str, error: &std::string::FromUtf8Error) -> CliError {
     let good = error.utf8_error().valid_up_to();
@@ -308,7 +344,7 @@ fn no_text(name: &str, error: &std::string::FromUtf8Error) -> CliError {
 fn no_profile(name: &str, project: &Project, file: &str) -> CliError {
     let hint = match project.profiles.as_slice() {
         [] => "no service has `profiles`, and there is no [profiles.NAME]".to_owned(),
-        known => format!("there are {}", known.join(", ")),
+        known => there_are(&known.iter().map(String::as_str).collect::<Vec<_>>()),
     };
     let message = format!("there is no profile `{name}`");
     CliError::new("usage", exit::USAGE, message)
@@ -322,7 +358,7 @@ fn no_service(name: &str, project: &Project) -> CliError {
     let hint = match nearest(name, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None if known.is_empty() => "the file has no services".to_owned(),
-        None => format!("there are {}", known.join(", ")),
+        None => there_are(&known),
     };
     let message = format!("there is no service `{name}` to have replicas");
     CliError::new("usage", exit::USAGE, message).hint(hint)

@@ -98,3 +98,29 @@ fn the_file_is_found_upward_or_named() {
     assert_eq!(from(place.path(), Some("none.toml")).unwrap_err().exit(), 2);
     assert_eq!(from(Path::new("/proc/self"), None).unwrap_err().exit(), 2);
 }
+
+#[test]
+fn a_variable_that_becomes_nothing_is_told_once_with_its_place() {
+    let toml = r#"
+[environment]
+name = "x"
+env = { A = "${NOPE}", B = "${NOPE:-}${SET}" }
+
+[services.web]
+command = "true"
+replicas = 2
+env = { URL = "http://$HOST_NAME/" }
+"#;
+    let (_place, located) = project(&[(FILE, toml)]);
+    let host = BTreeMap::from([("SET".to_owned(), "s".to_owned())]);
+    let loaded = located.load_with(host, &BTreeMap::new()).unwrap();
+    assert_eq!(loaded.declared_env["A"], "");
+    let [first, second] = loaded.unset.as_slice() else {
+        panic!("{:?}", loaded.unset);
+    };
+    assert!(first.contains("hd.toml:4:9: NOPE is not set"), "{first}");
+    assert!(
+        second.contains("hd.toml:9:9: HOST_NAME is not set"),
+        "{second}"
+    );
+}

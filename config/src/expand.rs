@@ -34,9 +34,23 @@ pub enum ExpandError {
 /// # Errors
 /// A malformed text, or a required variable that is absent.
 pub fn expand(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<String, ExpandError> {
+    expand_telling(text, lookup, &mut Vec::new())
+}
+
+/// Expands every variable in `text`, and adds those to `unset` that became nothing because they are not set
+/// and the text says nothing for that case.
+///
+/// # Errors
+/// As [`expand`].
+pub fn expand_telling(
+    text: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    unset: &mut Vec<String>,
+) -> Result<String, ExpandError> {
     let mut reader = Reader {
         rest: text,
         lookup,
+        unset,
         depth: 0,
     };
     reader.until(false, true)
@@ -54,6 +68,7 @@ pub fn check(text: &str) -> Result<(), ExpandError> {
 struct Reader<'a> {
     rest: &'a str,
     lookup: &'a dyn Fn(&str) -> Option<String>,
+    unset: &'a mut Vec<String>,
     depth: usize,
 }
 
@@ -74,7 +89,8 @@ impl Reader<'_> {
             } else if let Some(rest) = next.strip_prefix('$') {
                 self.rest = rest;
                 let name = self.name()?;
-                out.push_str(&(self.lookup)(&name).unwrap_or_default());
+                let value = (self.lookup)(&name);
+                out.push_str(&self.plain(name, value, taken));
             } else if in_braces {
                 let Some(rest) = next.strip_prefix('}') else {
                     return Err(syntax("`${` is not closed by `}`"));
@@ -85,6 +101,14 @@ impl Reader<'_> {
                 return Ok(out);
             }
         }
+    }
+
+    /// The value of a variable for which the text has nothing to say when it is not set.
+    fn plain(&mut self, name: String, value: Option<String>, taken: bool) -> String {
+        if taken && value.is_none() {
+            self.unset.push(name);
+        }
+        value.unwrap_or_default()
     }
 
     fn name(&mut self) -> Result<String, ExpandError> {
@@ -118,7 +142,7 @@ impl Reader<'_> {
         };
         self.rest = rest.get(operator.len_utf8()..).unwrap_or_default();
         let result = match operator {
-            '}' if !colon => value.unwrap_or_default(),
+            '}' if !colon => self.plain(name, value, taken),
             '-' => {
                 let default = self.until(true, taken && !there)?;
                 if there {
@@ -169,7 +193,7 @@ fn syntax(why: &str) -> ExpandError {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{check, expand};
+    use super::{check, expand, expand_telling};
 
     fn lookup(name: &str) -> Option<String> {
         match name {
@@ -206,6 +230,25 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(expand(text, &lookup).as_deref(), Ok(expected), "{text}");
             assert_eq!(check(text), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_becomes_nothing_unasked_is_told() {
+        let cases: [(&str, &[&str]); 8] = [
+            ("plain $SET ${SET} ${EMPTY} $$UNSET", &[]),
+            ("${UNSET}", &["UNSET"]),
+            ("$UNSET-x", &["UNSET"]),
+            ("${UNSET:-} ${UNSET-x} ${UNSET:+x}", &[]),
+            ("${UNSET:-$OTHER}", &["OTHER"]),
+            ("${SET:-$OTHER} ${SET-${OTHER}}", &[]),
+            ("${SET:+${OTHER}}", &["OTHER"]),
+            ("${UNSET+${OTHER}} ${SET?$OTHER}", &[]),
+        ];
+        for (text, expected) in cases {
+            let mut unset = Vec::new();
+            expand_telling(text, &lookup, &mut unset).unwrap();
+            assert_eq!(unset, expected, "{text}");
         }
     }
 

@@ -44,7 +44,7 @@ pub(crate) fn run(args: ExportArgs, output: Output, started: Instant) -> Outcome
         services: Vec::new(),
         started,
     };
-    let mut settings = foreground::settings(&plan)?;
+    let mut settings = foreground::settings(&plan, output)?;
     // An image in the project would be a part of the next one.
     settings
         .own

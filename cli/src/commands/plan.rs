@@ -26,7 +26,7 @@ pub(crate) fn run(args: PlanArgs, output: Output, started: Instant) -> Outcome {
         services: Vec::new(),
         started,
     };
-    let now = look(&plan)?;
+    let now = look(&plan, output)?;
     let steps = now.steps()?;
     if output.json {
         output.value(&value(&now, &steps))?;
@@ -36,9 +36,9 @@ pub(crate) fn run(args: PlanArgs, output: Output, started: Instant) -> Outcome {
     Ok(0)
 }
 
-/// Looks at a project as it is now, silently.
-pub(super) fn look(plan: &Plan) -> Result<Forecast, CliError> {
-    let settings = foreground::settings(plan)?;
+/// Looks at a project as it is now; nothing is said but what is odd about its hd.toml.
+pub(super) fn look(plan: &Plan, output: Output) -> Result<Forecast, CliError> {
+    let settings = foreground::settings(plan, output)?;
     Ok(forecast(settings, Events::new(Arc::new(Silence)))?)
 }
 

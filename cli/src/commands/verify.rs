@@ -37,7 +37,7 @@ pub(crate) fn run(args: VerifyArgs, output: Output, started: Instant) -> Outcome
         services: Vec::new(),
         started,
     };
-    let settings = foreground::settings(&plan)?;
+    let settings = foreground::settings(&plan, output)?;
     let printer = Printer::start(output, Vec::new(), Scope::Talk)
         .map_err(|e| CliError::new("io", exit::INTERNAL, format!("cannot start a thread: {e}")))?;
     let mode = Mode::Once { rerun: Vec::new() };

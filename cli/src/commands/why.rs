@@ -10,7 +10,7 @@ use super::state;
 use crate::args::Place;
 use crate::error::{CliError, Outcome, exit};
 use crate::output::Output;
-use crate::output::human::ms;
+use crate::output::human::{ms, there_are};
 use crate::output::lines::word;
 use crate::output::style::{Style, Tint};
 use crate::project;
@@ -74,7 +74,7 @@ fn known(project: &Project, name: &str) -> Result<(), CliError> {
     let hint = match nearest(name, names.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None if names.is_empty() => "there are no steps and no services in the file".to_owned(),
-        None => format!("there are {}", names.join(", ")),
+        None => there_are(&names),
     };
     Err(CliError::new(
         "usage",

@@ -67,6 +67,14 @@ pub(crate) fn plural(number: u64, noun: &str) -> String {
     )
 }
 
+/// Says which names there are, of at least one: `there is only web`, `there are web, db`.
+pub(crate) fn there_are(names: &[&str]) -> String {
+    match names {
+        [one] => format!("there is only {one}"),
+        several => format!("there are {}", several.join(", ")),
+    }
+}
+
 /// Shortens an id in hex: `3f9a…`.
 pub(crate) fn short(id: &str) -> String {
     match id.char_indices().nth(4) {
@@ -78,6 +86,12 @@ pub(crate) fn short(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_name_is_no_several() {
+        assert_eq!(there_are(&["web"]), "there is only web");
+        assert_eq!(there_are(&["web", "db"]), "there are web, db");
+    }
 
     #[test]
     fn durations() {

@@ -22,6 +22,7 @@ const SOURCES_AT: usize = 56;
 pub(crate) fn run(args: &ConfigArgs, outer: Place, output: Output) -> Outcome {
     let located = project::locate(&args.place.clone().or(outer), None)?;
     let mut loaded = located.load()?;
+    loaded.tell(output);
     let image = image::fill_in(&mut loaded, &located.directory)?;
     let mut all = entries(&loaded, image.as_ref().map(|image| &*image.defaults));
     if let Some(key) = &args.key {

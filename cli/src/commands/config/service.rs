@@ -203,6 +203,7 @@ mod tests {
         let loaded = Loaded {
             project,
             declared_env: Default::default(),
+            unset: Vec::new(),
         };
         let entries = entries(&loaded, None);
         let of = |key: &str| {

@@ -224,6 +224,7 @@ mod tests {
         let loaded = Loaded {
             project,
             declared_env: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
+            unset: Vec::new(),
         };
         let entries = entries(&loaded, None);
         let of = |key: &str| {

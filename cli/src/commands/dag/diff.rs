@@ -30,7 +30,7 @@ pub(crate) fn run(args: &DagDiffArgs, output: Output, started: Instant) -> Outco
         services: Vec::new(),
         started,
     };
-    let now = plan::look(&plan)?;
+    let now = plan::look(&plan, output)?;
     let to = match &args.to {
         Some(text) => root(text)?,
         None => now.root(),

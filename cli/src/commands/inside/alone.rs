@@ -22,7 +22,7 @@ pub(super) fn run(located: Located, wish: Wish, output: Output, started: Instant
         services: Vec::new(),
         started,
     };
-    let settings = foreground::settings(&plan)?;
+    let settings = foreground::settings(&plan, output)?;
     let names: Vec<String> = settings
         .first
         .project

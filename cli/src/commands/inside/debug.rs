@@ -34,7 +34,7 @@ pub(super) fn run(
         services: Vec::new(),
         started,
     };
-    let settings = foreground::settings(&plan)?;
+    let settings = foreground::settings(&plan, output)?;
     let conductor = Conductor::new()?;
     let printer = Printer::start(output, Vec::new(), Scope::Talk)
         .map_err(|e| CliError::new("io", exit::INTERNAL, format!("cannot start a thread: {e}")))?;

@@ -26,6 +26,7 @@ const TAIL: u64 = 4096;
 pub(super) fn start(plan: &Plan, wait: bool, output: Output) -> Outcome {
     // What is wrong with the file is said here, not in a log.
     let mut loaded = plan.located.load()?;
+    loaded.tell(output);
     targets::keep(&mut loaded.project, &plan.services, &plan.located.profiles)?;
     let (mut child, log) = spawn(plan)?;
     let client = answering(plan, &mut child, &log, output)?;

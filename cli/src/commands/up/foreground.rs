@@ -48,7 +48,7 @@ pub(in crate::commands) fn run_with<T>(
     scope: Scope,
     work: impl FnOnce(Running) -> T,
 ) -> Result<(T, Received), CliError> {
-    let settings = settings(plan)?;
+    let settings = settings(plan, output)?;
     let names = settings
         .first
         .project
@@ -69,10 +69,10 @@ pub(in crate::commands) fn run_with<T>(
     Ok((ended, signal))
 }
 
-pub(in crate::commands) fn settings(plan: &Plan) -> Result<Settings, CliError> {
+pub(in crate::commands) fn settings(plan: &Plan, output: Output) -> Result<Settings, CliError> {
     // What an earlier hd left was found from outside; nothing runs here yet that a thread is for.
     user::become_root_inside()?;
-    let (first, reader) = reader::begin(plan)?;
+    let (first, reader) = reader::begin(plan, output)?;
     let mut settings = Settings {
         host_env: reader.host_env().clone(),
         first,

@@ -9,6 +9,7 @@ use hd_actors::model::declared::{Declaration, Invalid, Reader};
 use super::{Plan, targets};
 use crate::client::pause;
 use crate::error::CliError;
+use crate::output::Output;
 use crate::project::{Loaded, Located, environment, ports};
 
 /// Pause before a file that is gone is looked for once more: some editors take it away for a moment.
@@ -29,8 +30,9 @@ pub(in crate::commands) struct HdToml {
 }
 
 /// Reads it for the first time; all that was asked for must be there.
-pub(super) fn begin(plan: &Plan) -> Result<(Declaration, HdToml), CliError> {
+pub(super) fn begin(plan: &Plan, output: Output) -> Result<(Declaration, HdToml), CliError> {
     let mut loaded = plan.located.load()?;
+    loaded.tell(output);
     targets::keep(&mut loaded.project, &plan.services, &plan.located.profiles)?;
     let reader = HdToml {
         located: plan.located.clone(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use hd_config::Project;
 
 use crate::error::{CliError, exit};
+use crate::output::human::there_are;
 use crate::project::FILE;
 use crate::verbs::nearest;
 
@@ -80,7 +81,7 @@ pub(in crate::commands) fn unknown<'a>(
     let hint = match nearest(name, names()) {
         Some(near) => format!("did you mean `{near}`?"),
         None if names().next().is_none() => "the file has no services; a path has a `/`".to_owned(),
-        None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
+        None => there_are(&names().collect::<Vec<_>>()),
     };
     CliError::new(
         "usage",
