@@ -91,6 +91,8 @@ pub struct Ends {
     pub forget: Port<crate::messages::DropWritten>,
     /// Into the MountServer.
     pub keep: Port<crate::messages::KeepWritten>,
+    /// Where what services wrote is kept and prepared: one job at a time, and no mount waits for it.
+    pub slow: Pool,
     /// Into the MountServer.
     pub bring: Port<crate::messages::BringBack>,
     /// Into the Watcher.
@@ -166,6 +168,8 @@ impl Wiring {
             forget: ends.forget.clone(),
             keep: ends.keep.clone(),
             bring: ends.bring.clone(),
+            slow: ends.slow.clone(),
+            changing: tokio::sync::Mutex::default(),
             resume: ends.resume.clone(),
             services: services.clone(),
         });
@@ -198,6 +202,7 @@ impl Wiring {
             forget: Port::new("mount_server.forget", 4, WhenFull::Await),
             keep: Port::new("mount_server.keep", 4, WhenFull::Await),
             bring: Port::new("mount_server.bring", 4, WhenFull::Await),
+            slow: self.pool("snapshots", 1, 8)?,
             anew: Latest::default(),
             resume: Latest::default(),
         };
@@ -322,9 +327,11 @@ impl Wiring {
             (self.shared.clone(), ends.points.clone(), edges.root.clone());
         let (pool, services) = (self.pool("mounts", 1, 8)?, services.clone());
         let kept = Kept::default();
+        let slow = ends.slow.clone();
         let spec = ChildSpec::actor("mount_server", move |birth| MountServer {
             shared: shared.clone(),
             pool: pool.clone(),
+            slow: slow.clone(),
             points: points.clone(),
             roots: roots.clone(),
             services: services.clone(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hd_supervision::{Latest, Port, Runtime, State as Doing};
+use hd_supervision::{Latest, Pool, Port, Runtime, State as Doing};
 
 use super::protocol::{Reply, Request, ServiceAction};
 use super::scale;
@@ -50,6 +50,10 @@ pub struct Desk {
     pub keep: Port<KeepWritten>,
     /// To the MountServer.
     pub bring: Port<BringBack>,
+    /// Where jobs run that may take long.
+    pub slow: Pool,
+    /// Held by who keeps, brings back or drops what services wrote, so that none sees half of another's work.
+    pub changing: tokio::sync::Mutex<()>,
     /// To the Invalidator.
     pub resume: Latest<ResumeRules>,
     /// To the services.
@@ -176,6 +180,7 @@ impl Desk {
     /// Drops what services wrote and starts them anew; one that does not run stays so.
     async fn reset(&self, names: Vec<String>) -> Result<(), Failure> {
         let services = self.meant(&names)?;
+        let _one = self.changing.lock().await;
         let mut running = self.board.reports();
         running.retain(|service| service.pid.is_some() && services.contains(&service.name));
         let asked = self.forget.ask(DropWritten { services }, WORK_WITHIN).await;

@@ -1,12 +1,17 @@
-//! Snapshots of what services wrote: services hold still while one is taken, and are stopped while one is
-//! brought back.
+//! Snapshots of what services wrote: services hold still while one is taken, and are stopped while one is put
+//! in place, after all of it that takes long is done.
+//!
+//! What has begun goes on to its end though the client may be gone: a connection is a task of its own that
+//! nobody drops, and nothing is read from it any more.
 
 use super::answer::{Desk, WORK_WITHIN};
 use super::protocol::{Reply, ServiceAction};
+use crate::chunk_store::actor::job;
 use crate::messages::{BatchError, BringBack, KeepWritten};
 use crate::model::snapshot::Snapshot;
 use crate::model::state::Failure;
-use crate::mount_server::snapshots::volumes_of;
+use crate::mount_server::snapshots::{prepare_volumes, settle_volumes, volumes_of};
+use crate::shared::Shared;
 
 /// The answer.
 pub(super) fn snapshot_of(done: Result<Snapshot, Failure>) -> Reply {
@@ -28,6 +33,7 @@ impl Desk {
         if !Snapshot::is_name(&name) {
             return Err(bad_name(&name));
         }
+        let _one = self.changing.lock().await;
         let together = self.sharing(&services);
         let running = self.board.reports().into_iter();
         let running = running.filter(|one| together.contains(&one.name));
@@ -47,30 +53,57 @@ impl Desk {
         names: Vec<String>,
     ) -> Result<Snapshot, Failure> {
         let (mut snapshot, services) = self.wanted(name, &names)?;
-        let affected = self.sharing(&services);
-        let running = self.board.reports().into_iter();
-        let running = running.filter(|one| one.pid.is_some() && affected.contains(&one.name));
-        let running: Vec<String> = running.map(|one| one.name).collect();
-        if !running.is_empty() {
-            self.services(ServiceAction::Stop, &running).await?;
-        }
-        let wish = BringBack {
-            snapshot: snapshot.clone(),
-            services: services.clone(),
-        };
-        let brought = self.bring.ask(wish, WORK_WITHIN).await;
-        // Whatever came of it, what ran runs again.
-        let started = match running.as_slice() {
-            [] => Ok(()),
-            running => self.services(ServiceAction::Start, running).await,
-        };
-        let brought = brought.map_err(|e| Failure::from(&BatchError::new("internal", e)))?;
-        brought.map_err(|e| Failure::from(&e))?;
-        started?;
+        let _one = self.changing.lock().await;
+        let (kept, meant, finish) = (snapshot.clone(), services.clone(), self.finish.clone());
+        self.aside(move |shared| {
+            prepare_volumes(shared, &kept, &meant, &|| finish.get().is_some())
+        })
+        .await?;
+        self.put_in_place(&snapshot, &services).await?;
+        let (kept, meant) = (snapshot.clone(), services.clone());
+        self.aside(move |shared| settle_volumes(shared, &kept, &meant))
+            .await?;
         let volumes = volumes_of(&self.shared.declared().project, &services);
         snapshot.services.retain(|one, _| services.contains(one));
         snapshot.volumes.retain(|one, _| volumes.contains(one));
         Ok(snapshot)
+    }
+
+    /// Stops what uses it meanwhile; whatever comes of it, what ran runs again.
+    async fn put_in_place(&self, snapshot: &Snapshot, services: &[String]) -> Result<(), Failure> {
+        let affected = self.sharing(services);
+        let running = self.board.reports().into_iter();
+        let running = running.filter(|one| one.pid.is_some() && affected.contains(&one.name));
+        let running: Vec<String> = running.map(|one| one.name).collect();
+        if running.is_empty() {
+            return self.bring_back(snapshot, services).await;
+        }
+        let done = match self.services(ServiceAction::Stop, &running).await {
+            Ok(()) => self.bring_back(snapshot, services).await,
+            Err(failure) => Err(failure),
+        };
+        let started = self.services(ServiceAction::Start, &running).await;
+        done.and(started)
+    }
+
+    async fn bring_back(&self, snapshot: &Snapshot, services: &[String]) -> Result<(), Failure> {
+        let wish = BringBack {
+            snapshot: snapshot.clone(),
+            services: services.to_vec(),
+        };
+        let brought = self.bring.ask(wish, WORK_WITHIN).await;
+        let brought = brought.map_err(|e| Failure::from(&BatchError::new("internal", e)))?;
+        brought.map_err(|e| Failure::from(&e))
+    }
+
+    /// Does what blocks where no mount, start or stop waits for it.
+    async fn aside(
+        &self,
+        act: impl FnOnce(&Shared) -> Result<(), BatchError> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let shared = self.shared.clone();
+        let done = job(self.slow.run(move || act(&shared)).await);
+        done.map_err(|e| Failure::from(&e))
     }
 
     /// Finds a snapshot, and which services of it are meant.

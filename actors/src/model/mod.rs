@@ -2,6 +2,7 @@
 
 pub mod back_end;
 pub mod declared;
+pub mod durable;
 pub mod error;
 pub mod files;
 pub mod frozen;

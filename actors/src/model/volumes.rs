@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{CWD, RenameFlags};
 
+use super::durable::sync_tree;
 use super::snapshot::Top;
 use crate::messages::BatchError;
 
@@ -62,24 +63,22 @@ impl Volumes {
         Ok(path)
     }
 
-    /// Puts another content in the place of a volume's. Whoever has it mounted keeps the old one. Blocks.
+    /// Writes another content of a volume beside the one in use, whole and on the disk; [`Volumes::put`] puts
+    /// it in its place. One at a time. Blocks.
     ///
-    /// `top` says whose it is then; where that is not known it stays whose it was. A killed runtime leaves
-    /// the old content or the new one, never a part.
+    /// `top` says whose it is then; where that is not known it stays whose the volume is.
     ///
     /// # Errors
-    /// Those of the disk, and of `fill`, which change nothing.
-    pub fn replace(
+    /// Those of the disk, and of `fill`; and [`io::ErrorKind::Interrupted`] once `is_over`.
+    pub fn prepare(
         &self,
         name: &str,
         top: Option<Top>,
         fill: impl FnOnce(&OwnedFd) -> Result<(), BatchError>,
+        is_over: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), BatchError> {
-        let path = self.path(name);
+        let (path, new) = (self.path(name), self.beside(name));
         let failed = |e: io::Error| BatchError::new("io", e).at(path.display().to_string());
-        let _one = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
-        // No volume has a dot in its name.
-        let new = self.dir.join(format!(".{name}.new"));
         let make = || -> io::Result<OwnedFd> {
             super::files::private_dir(&self.dir)?;
             remove(&new)?;
@@ -87,28 +86,62 @@ impl Volumes {
             Ok(fs::File::open(&new)?.into())
         };
         let dir = make().map_err(failed)?;
-        fill(&dir)?;
-        let change = || -> io::Result<()> {
+        let finish = || -> io::Result<()> {
             let was = || fs::metadata(&path).ok().map(|status| Top::of(&status));
             if let Some(Top { uid, gid, mode }) = top.or_else(was) {
                 std::os::unix::fs::fchown(&dir, Some(uid), Some(gid))?;
                 // After the owner, whose change takes bits away.
                 rustix::fs::fchmod(&dir, rustix::fs::Mode::from_raw_mode(mode))?;
             }
-            rustix::fs::syncfs(&dir)?;
+            sync_tree(&new, is_over)
+        };
+        let prepared = fill(&dir).and_then(|()| finish().map_err(failed));
+        if prepared.is_err() {
+            // What stays is removed by the next one.
+            let _ = remove(&new);
+        }
+        prepared
+    }
+
+    /// Puts a prepared content in the place of a volume's. Whoever has it mounted keeps the old one.
+    ///
+    /// A killed runtime leaves the old content or the new one, never a part. On the disk it is after
+    /// [`Volumes::settle`].
+    ///
+    /// # Errors
+    /// Those of the disk, which change nothing.
+    pub fn put(&self, name: &str) -> Result<(), BatchError> {
+        let (path, new) = (self.path(name), self.beside(name));
+        let _one = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        let change = || -> io::Result<()> {
             match rustix::fs::renameat_with(CWD, &path, CWD, &new, RenameFlags::EXCHANGE) {
                 Err(rustix::io::Errno::NOENT) => fs::rename(&new, &path)?,
                 exchanged => exchanged?,
             }
             // What was half filled before is whole now.
             match fs::remove_file(self.dir.join(format!(".{name}.unfinished"))) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
             }
-            remove(&new)?;
-            fs::File::open(&self.dir)?.sync_all()
         };
-        change().map_err(failed)
+        change().map_err(|e| BatchError::new("io", e).at(path.display().to_string()))
+    }
+
+    /// Has what was put in place survive a power cut, and removes what was there before. Blocks.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn settle(&self, name: &str) -> Result<(), BatchError> {
+        let settle = || {
+            fs::File::open(&self.dir)?.sync_all()?;
+            remove(&self.beside(name))
+        };
+        settle().map_err(|e| BatchError::new("io", e).at(self.path(name).display().to_string()))
+    }
+
+    /// Where the next content of a volume is made. No volume has a dot in its name.
+    fn beside(&self, name: &str) -> PathBuf {
+        self.dir.join(format!(".{name}.new"))
     }
 
     /// Lists the names of the volumes there are, sorted.
@@ -185,10 +218,19 @@ mod tests {
 
         assert_eq!(volumes.names().unwrap(), ["data", "half"]);
         let failing = |_: &OwnedFd| Err(BatchError::new("io", "no"));
-        volumes.replace("data", None, failing).unwrap_err();
+        let prepare =
+            |name: &str, fill: &dyn Fn(&OwnedFd) -> Result<(), BatchError>, over: bool| {
+                volumes.prepare(name, None, fill, &|| over)
+            };
+        prepare("data", &failing, false).unwrap_err();
+        prepare("data", &|_| Ok(()), true).unwrap_err();
+        volumes.put("data").unwrap_err();
         assert!(volumes.path("data").join("file").exists());
         for name in ["data", "more"] {
-            volumes.replace(name, None, |_| Ok(())).unwrap();
+            prepare(name, &|_| Ok(()), false).unwrap();
+            volumes.put(name).unwrap();
+            volumes.settle(name).unwrap();
+            assert!(!volumes.beside(name).exists());
             assert_eq!(fs::read_dir(volumes.path(name)).unwrap().count(), 0);
         }
         assert_eq!(volumes.names().unwrap(), ["data", "half", "more"]);
@@ -199,7 +241,9 @@ mod tests {
             fs::write(volumes.dir.join(".more.new").join("kept"), "")
                 .map_err(|e| BatchError::new("io", e))
         };
-        volumes.replace("more", None, brought_back).unwrap();
+        prepare("more", &brought_back, false).unwrap();
+        volumes.put("more").unwrap();
+        volumes.settle("more").unwrap();
         assert_eq!(filled(&volumes, "more"), None);
         assert!(volumes.path("more").join("kept").exists());
         volumes.remove("more").unwrap();

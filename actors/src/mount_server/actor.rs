@@ -43,6 +43,8 @@ pub struct MountServer {
     pub shared: Arc<Shared>,
     /// Where blocking jobs run.
     pub pool: Pool,
+    /// Where jobs run that may take long and that no mount has to wait for.
+    pub slow: Pool,
     /// Directories hd made in the project.
     pub points: MountPoints,
     /// The newest root.
@@ -206,7 +208,7 @@ impl Handler<KeepWritten> for MountServer {
     type Result = ResponseActFuture<Self, Result<Snapshot, BatchError>>;
 
     fn handle(&mut self, wish: KeepWritten, _: &mut Self::Context) -> Self::Result {
-        self.in_view(move |shared, view| {
+        self.in_view_on(&self.slow, move |shared, view| {
             view.keep_written(shared, &wish.name, &wish.services, &wish.running)
         })
     }
@@ -256,11 +258,15 @@ impl MountServer {
         &self,
         act: impl FnOnce(&Shared, &ServiceView) -> Result<T, BatchError> + Send + 'static,
     ) -> ResponseActFuture<Self, Result<T, BatchError>> {
-        let (shared, pool, view) = (
-            self.shared.clone(),
-            self.pool.clone(),
-            self.held.view.clone(),
-        );
+        self.in_view_on(&self.pool, act)
+    }
+
+    fn in_view_on<T: Send + 'static>(
+        &self,
+        pool: &Pool,
+        act: impl FnOnce(&Shared, &ServiceView) -> Result<T, BatchError> + Send + 'static,
+    ) -> ResponseActFuture<Self, Result<T, BatchError>> {
+        let (shared, pool, view) = (self.shared.clone(), pool.clone(), self.held.view.clone());
         Box::pin(wrap_future::<_, Self>(async move {
             let view = view.ok_or_else(|| {
                 BatchError::new("busy", "services have no view yet").hint("`hd status` says why")

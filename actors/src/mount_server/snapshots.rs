@@ -91,8 +91,8 @@ impl ServiceView {
         stored(shared, own)
     }
 
-    /// Puts what a snapshot has of these services in the place of what they wrote since, with their volumes.
-    /// They must not run. Blocks.
+    /// Puts what a snapshot has of these services in the place of what they wrote since, with their volumes,
+    /// which are prepared. They must not run. Blocks.
     pub(super) fn bring_back(
         &self,
         shared: &Shared,
@@ -110,15 +110,51 @@ impl ServiceView {
                 self.filled_overlay(shared, service, fill)?;
             }
         }
-        let known = volumes_of(&shared.declared().project, services);
-        let volumes = snapshot.volumes.iter();
-        for (name, layer) in volumes.filter(|(name, _)| known.contains(*name)) {
-            let fill = |dir: &OwnedFd| written_out(shared, &layer.content, Layout::Plain, dir);
-            let top = snapshot.tops.get(name).copied();
-            shared.volumes.replace(name, top, fill)?;
-        }
-        Ok(())
+        let mut volumes = snapshot_volumes(shared, snapshot, services).into_iter();
+        volumes.try_for_each(|(name, _)| shared.volumes.put(name))
     }
+}
+
+/// Writes the volumes a snapshot has of these services out beside those in use, until hd ends. Blocks.
+///
+/// # Errors
+/// Those of the disk and of the store, which change nothing.
+pub(crate) fn prepare_volumes(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    services: &[String],
+    is_over: &(dyn Fn() -> bool + Sync),
+) -> Result<(), BatchError> {
+    let _work = shared.session.work()?;
+    for (name, layer) in snapshot_volumes(shared, snapshot, services) {
+        let fill = |dir: &OwnedFd| written_out(shared, &layer.content, Layout::Plain, dir);
+        let top = snapshot.tops.get(name).copied();
+        shared.volumes.prepare(name, top, fill, is_over)?;
+    }
+    Ok(())
+}
+
+/// Has the volumes that were put in place survive a power cut. Blocks.
+///
+/// # Errors
+/// Those of the disk.
+pub(crate) fn settle_volumes(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    services: &[String],
+) -> Result<(), BatchError> {
+    let mut volumes = snapshot_volumes(shared, snapshot, services).into_iter();
+    volumes.try_for_each(|(name, _)| shared.volumes.settle(name))
+}
+
+fn snapshot_volumes<'a>(
+    shared: &Shared,
+    snapshot: &'a Snapshot,
+    services: &[String],
+) -> Vec<(&'a String, &'a Layer)> {
+    let known = volumes_of(&shared.declared().project, services);
+    let all = snapshot.volumes.iter();
+    all.filter(|(name, _)| known.contains(*name)).collect()
 }
 
 /// The named volumes that these services use.

@@ -1,0 +1,157 @@
+//! `hd restore` while disks are slow, clients go away and the power is cut.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use hd_integration::disk::Disk;
+use hd_integration::{Env, LONG, SHORT, Up, files, leftovers, needs, poll, skip_unless};
+
+/// Everything a service has in its volume; `other` is none of it.
+const TOML: &str = "[environment]\nname = \"v\"\n[volumes]\ndata = {}\n
+[services.db]\ncommand = \"sleep 1000\"\nvolumes = [\"data:/data\"]\n
+[services.other]\ncommand = \"sleep 1000\"\n";
+
+/// Services that run, one of which wrote something else since a snapshot.
+fn written(env: &Env) -> Up {
+    let mut up = env.up();
+    for service in ["db", "other"] {
+        up.wait_line(0, &[service, "ready"]);
+    }
+    let write = |text: &str| {
+        let script = format!("echo {text} > /data/file");
+        let args = ["exec", "-s", "db", "sh", "-c", &script];
+        env.hd(args).finish().ok();
+    };
+    write("kept");
+    env.hd(["snapshot", "x", "db"]).finish().ok();
+    write("later");
+    up
+}
+
+fn volume(env: &Env) -> PathBuf {
+    let listed = env.hd(["volume", "ls", "--json"]).finish().ok().json();
+    listed["volumes"][0]["path"]
+        .as_str()
+        .expect("a path")
+        .into()
+}
+
+/// Where the content of the volume is written before it is in its place.
+fn beside(volume: &Path) -> PathBuf {
+    volume.with_file_name(".data.new")
+}
+
+fn pid(env: &Env, service: &str) -> Option<u64> {
+    let status = env.status();
+    let service = status.service(service);
+    let is_ready = service["state"] == "ready";
+    service["pid"].as_u64().filter(|_| is_ready)
+}
+
+/// Has each `fsync` and `syncfs` of what is made beside a volume take minutes, longer than any deadline here.
+struct SlowSync(Child);
+
+impl SlowSync {
+    fn of(up: &Up, env: &Env, volume: &Path) -> Self {
+        let beside = beside(volume);
+        let child = Command::new("strace")
+            .args(["-f", "-qq", "-e", "trace=fsync,syncfs"])
+            .args(["-e", "inject=fsync,syncfs:delay_enter=600000000"])
+            .arg("-P")
+            .arg(&beside)
+            .arg("-P")
+            .arg(beside.join("file"))
+            .arg("-o")
+            .arg(env.mark().join("strace.log"))
+            .args(["-p", &up.pid().to_string()])
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("start strace");
+        let slow = Self(child);
+        let tasks = format!("/proc/{}/task", up.pid());
+        poll::until("all threads are traced", LONG, || {
+            let mut tasks = std::fs::read_dir(&tasks).ok()?.flatten();
+            let is_traced = |task: std::fs::DirEntry| {
+                let status = std::fs::read_to_string(task.path().join("status"));
+                status.is_ok_and(|status| !status.contains("TracerPid:\t0\n"))
+            };
+            tasks.all(is_traced).then_some(())
+        });
+        slow
+    }
+}
+
+impl Drop for SlowSync {
+    fn drop(&mut self) {
+        // Whom it traces goes on at once.
+        self.0.kill().expect("kill strace");
+        self.0.wait().expect("the end of strace");
+    }
+}
+
+/// Begins to restore, and kills the client when the content is being written.
+fn begun_and_left(env: &Env, volume: &Path) {
+    let mut command = env.hd(["restore", "x", "db"]).into_command();
+    let mut client = command.stdin(Stdio::null()).spawn().expect("a client");
+    poll::until("the content is made", LONG, || {
+        beside(volume).join("file").exists().then_some(())
+    });
+    client.kill().expect("kill the client");
+    client.wait().expect("reap the client");
+}
+
+#[test]
+fn services_start_while_a_disk_is_slow_and_what_was_begun_is_done_though_nobody_waits() {
+    skip_unless!(
+        needs::fuse(),
+        needs::root(),
+        needs::program("strace").map(drop)
+    );
+    let env = Env::project(&[("hd.toml", TOML)]);
+    let mut up = written(&env);
+    let volume = volume(&env);
+    let slow = SlowSync::of(&up, &env, &volume);
+    begun_and_left(&env, &volume);
+    for service in ["db", "other"] {
+        let old = pid(&env, service);
+        assert!(old.is_some(), "{service} runs until the content is ready");
+        env.hd(["restart", service]).finish().ok();
+        up.until("another process", || {
+            pid(&env, service).filter(|_| pid(&env, service) != old)
+        });
+    }
+    assert!(beside(&volume).exists(), "the disk is not done yet");
+    assert_eq!(files::read(&volume.join("file")), "later\n");
+    let old = pid(&env, "db");
+    drop(slow);
+    up.until("it is brought back, and runs", || {
+        let is_back = files::read(&volume.join("file")) == "kept\n";
+        pid(&env, "db").filter(|_| is_back && pid(&env, "db") != old)
+    });
+    up.until("nothing is left of what was there", || {
+        (!beside(&volume).exists()).then_some(())
+    });
+    up.interrupt();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
+fn what_was_brought_back_survives_a_cut_of_power() {
+    skip_unless!(
+        needs::fuse(),
+        needs::root(),
+        needs::program("mkfs.ext4").map(drop)
+    );
+    let env = Env::project(&[("hd.toml", TOML)]);
+    let disk = Disk::ext4(env.home(), "96m");
+    let mut up = written(&env);
+    let volume = volume(&env);
+    env.hd(["stop"]).finish().ok();
+    env.hd(["restore", "x", "db"]).finish().ok();
+    up.kill();
+    poll::until("its processes are gone", SHORT, || {
+        leftovers::processes(env.mark()).is_empty().then_some(())
+    });
+    disk.cut_power();
+    assert_eq!(files::read(&volume.join("file")), "kept\n");
+}
