@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use crate::error::{CliError, exit};
+use crate::peer::Peer;
 
 /// How long a runtime may take to accept a connection and to read the request.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
@@ -95,10 +96,10 @@ pub(crate) fn pause(time: Duration) {
 }
 
 impl Client {
-    /// Gives a handle on the process that listens, to wait for its end.
-    pub(crate) fn process(&self) -> Option<OwnedFd> {
+    /// Gives the process that listens.
+    pub(crate) fn process(&self) -> Option<Peer> {
         let peer = rustix::net::sockopt::socket_peercred(self.stream.get_ref()).ok()?;
-        rustix::process::pidfd_open(peer.pid, rustix::process::PidfdFlags::empty()).ok()
+        Peer::of(peer.pid)
     }
 
     /// Asks, and gives the one reply; no deadline waits as long as it takes.
@@ -131,9 +132,19 @@ impl Client {
     }
 
     /// Asks for something to be done; a runtime that ends on the way has done it when `or_gone`.
-    pub(crate) fn done(mut self, request: &Request, or_gone: bool) -> Result<(), CliError> {
+    pub(crate) fn done(self, request: &Request, or_gone: bool) -> Result<(), CliError> {
+        self.done_within(request, or_gone, None)
+    }
+
+    /// The same, with a deadline for the answer.
+    pub(crate) fn done_within(
+        mut self,
+        request: &Request,
+        or_gone: bool,
+        within: Option<Duration>,
+    ) -> Result<(), CliError> {
         self.send(request)?;
-        self.deadline(None)?;
+        self.deadline(within)?;
         match self.receive()? {
             // A report is what has come of it.
             Some(Reply::Done | Reply::Report { .. }) => Ok(()),

@@ -8,6 +8,7 @@ mod leftovers;
 mod logs;
 mod memory;
 mod output;
+mod peer;
 mod project;
 mod signals;
 mod terminal;

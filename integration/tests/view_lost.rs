@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use hd_integration::{LONG, Run, SHORT, leftovers, needs, samples, skip_unless};
+use hd_integration::{Env, LONG, Run, SHORT, leftovers, needs, samples, skip_unless};
 use rustix::process::Signal;
 
 /// The FUSE connections that a process serves, by the `fdinfo` of its descriptors (Linux 6.16).
@@ -145,4 +145,44 @@ fn a_server_that_stands_still_is_told_by_status_and_ended_by_the_next_command() 
     leftovers::expect_none(env.mark(), SHORT);
     let mut again = env.up();
     again.wait_http(env.port(0), "/", "one");
+}
+
+/// Says goodbye when it is asked to end.
+const POLITE: &str = "[environment]\nname = \"polite\"\n[services.web]\n\
+    command = [\"sh\", \"-c\", \"trap 'echo bye > bye; exit' TERM; echo up; while :; do sleep 0.05; done\"]\n\
+    healthcheck = { log = \"up\" }\n";
+
+#[test]
+fn down_lets_an_hd_that_was_stopped_go_on_and_its_services_end_in_peace() {
+    skip_unless!(needs::fuse());
+    let env = Env::project(&[("hd.toml", POLITE)]);
+    for (args, goodbye) in [(vec!["down"], true), (vec!["down", "--now"], false)] {
+        let mut up = env.up();
+        up.wait_line(0, &["web", "ready"]);
+        leftovers::signal(up.pid(), Signal::STOP);
+        let down = env.hd(args).deadline(SHORT).finish().ok();
+        assert!(down.stderr.contains("had been stopped"), "{}", down.said());
+        leftovers::expect_none(env.mark(), SHORT);
+        let said = fs::remove_file(env.path("bye")).is_ok();
+        assert_eq!(said, goodbye, "{}", up.said());
+    }
+}
+
+#[test]
+fn down_says_that_hd_does_not_answer_and_with_now_ends_it_all_the_same() {
+    skip_unless!(needs::fuse(), needs::faults());
+    let mut env = Env::project(&[("hd.toml", POLITE)]);
+    // The first request finds nobody for longer than any deadline here.
+    env.set("HD_FAULT", "control:1~600000");
+    let mut up = env.up();
+    up.wait_line(0, &["web", "ready"]);
+    let down = env.hd(["down"]).finish().expect_code(6);
+    assert!(
+        down.stderr.contains("`hd down --now` ends it"),
+        "{}",
+        down.said()
+    );
+    assert_eq!(up.ended(), None, "nothing is lost by asking");
+    env.hd(["down", "--now"]).finish().ok();
+    leftovers::expect_none(env.mark(), SHORT);
 }

@@ -1,17 +1,17 @@
 //! `hd down`.
 
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use hd_actors::control::protocol::Request;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 
 use super::volume;
 use crate::args::{DownArgs, Place};
+use crate::client::PROMPT;
 use crate::error::{CliError, Outcome, exit};
 use crate::leftovers::{self, wait_gone};
 use crate::output::Output;
+use crate::peer::Peer;
 use crate::project::{self, Located, shown};
 
 /// How long services and hd may take, beyond what a service's own grace allows.
@@ -25,18 +25,31 @@ const LINGERS: Duration = Duration::from_secs(5);
 /// Ends the runtime and waits until nothing of it is left.
 pub(crate) fn run(args: DownArgs, outer: Place, output: Output) -> Outcome {
     let located = project::locate(&args.place.or(outer), None)?;
-    let ran = end(&located, args.now)?;
+    let ran = end(&located, args.now, output)?;
     let removed = args.volumes.then(|| volume::remove_all(&located));
     told(&located, ran, removed.transpose()?, output)
 }
 
 /// Ends the runtime, if there is one, and answers whether there was.
-fn end(located: &Located, now: bool) -> Result<bool, CliError> {
+fn end(located: &Located, now: bool, output: Output) -> Result<bool, CliError> {
     let Some(client) = leftovers::find(located)? else {
         return Ok(false);
     };
     let process = client.process();
-    client.done(&Request::Down { now }, true)?;
+    if process.as_ref().is_some_and(Peer::wake) {
+        output.talk("hd had been stopped (SIGSTOP or Ctrl-Z): it goes on, to end its services");
+    }
+    match (
+        client.done_within(&Request::Down { now }, true, Some(PROMPT)),
+        &process,
+    ) {
+        (Err(error), Some(process)) if now && error.report().code == "timeout" => {
+            output.talk("hd does not answer: killed");
+            // Its guardian ends the services then.
+            process.kill();
+        }
+        (asked, _) => asked?,
+    }
     let within = if now { AT_ONCE } else { WITHIN };
     if !wait_gone(&located.paths, within)? {
         let message = format!("hd is still ending after {} s", within.as_secs());
@@ -44,18 +57,12 @@ fn end(located: &Located, now: bool) -> Result<bool, CliError> {
         return Err(error.hint("`hd down --now` kills the services"));
     }
     if let Some(process) = process {
-        gone(&process);
+        // One that lingers holds nothing, so this wait is a courtesy and has an end.
+        process.wait(LINGERS);
     }
     // Nothing is left by one that ended in peace; one that died on the way is cleaned up after.
     leftovers::sweep(&located.paths, &located.directory)?;
     Ok(true)
-}
-
-/// Waits for the end of a process that has let go of all it held.
-fn gone(process: &OwnedFd) {
-    let mut wanted = [PollFd::new(process, PollFlags::IN)];
-    // A process that lingers holds nothing, so this wait is a courtesy and has an end.
-    let _ = poll(&mut wanted, Timespec::try_from(LINGERS).ok().as_ref());
 }
 
 fn told(located: &Located, ran: bool, removed: Option<Vec<String>>, output: Output) -> Outcome {
