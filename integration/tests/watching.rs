@@ -197,6 +197,16 @@ fn auto_restarts_for_what_it_has_read_and_for_nothing_else() {
         explained.contains("restart, if web has read it"),
         "{explained}"
     );
+    // What is hidden is none of what it watches, and is not said to be.
+    files::write(&env.path(".gitignore"), "hidden\n");
+    files::write(&env.path("hidden/file"), "1\n");
+    let args = ["watch", "--explain", "hidden/file"];
+    let explained = env.hd(args).finish().ok().stdout;
+    assert!(
+        explained.contains("does not count: hidden by .gitignore:1"),
+        "{explained}"
+    );
+    assert!(!explained.contains("restart"), "{explained}");
 }
 
 #[test]

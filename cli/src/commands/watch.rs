@@ -19,7 +19,7 @@ use crate::leftovers;
 use crate::output::Output;
 use crate::output::style::Tint;
 use crate::output::table::{Cell, table};
-use crate::project::{self, Located, shown};
+use crate::project::{self, Located};
 
 /// What a service does about a path.
 struct Effect {
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &WatchArgs, outer: Place, output: Output) -> Outcome {
 
 /// Has the running instance hold edits back, or let them go.
 fn hold(located: &Located, paused: bool, output: Output) -> Outcome {
-    let client = leftovers::find(located)?.ok_or_else(|| not_running(&shown(&located.config)))?;
+    let client = leftovers::find(located)?.ok_or_else(|| not_running(&located.title()))?;
     let report = client.report(&Request::Watching { paused }, Some(PROMPT))?;
     if output.json {
         let waiting = report.watching.and_then(|watching| watching.waiting);
@@ -63,11 +63,11 @@ fn explain(located: &Located, path: &Path, output: Output) -> Outcome {
     let path = inside(located, path)?;
     let project = located.load()?.project;
     let hidden = hidden_by(&located.directory, &project.file_filter(), &path);
-    let mut effects: Vec<Effect> = project
-        .services
-        .iter()
-        .map(|one| effect(one, &path))
-        .collect();
+    let services = || project.services.iter();
+    // `auto` watches what counts, and makes nothing count that is hidden.
+    let watched = services().any(|one| one.watch.matched_by(path.as_bytes()).is_some());
+    let counts = hidden.is_none() || watched;
+    let mut effects: Vec<Effect> = services().map(|one| effect(one, &path, counts)).collect();
     // Replicas do the same.
     effects.dedup_by(|a, b| a.service == b.service);
     // In stages the project may lie elsewhere.
@@ -75,17 +75,16 @@ fn explain(located: &Located, path: &Path, output: Output) -> Outcome {
         true => observers(&located.paths, &path)?,
         false => None,
     };
-    let watched = effects.iter().any(|effect| effect.by.is_some());
     if output.json {
         let (by, show) = hidden.clone().unzip();
         output.value(&json!({
-            "schema": 1, "path": path.to_string(), "counts": hidden.is_none() || watched,
+            "schema": 1, "path": path.to_string(), "counts": counts,
             "hidden_by": by, "shown_by": show, "steps": observers,
             "services": effects.iter().map(object).collect::<Vec<_>>(),
         }))?;
         return Ok(0);
     }
-    let counts = match &hidden {
+    let verdict = match &hidden {
         None => {
             let readers = readers(located, observers)?;
             format!("counts as part of the project: {readers}")
@@ -95,7 +94,7 @@ fn explain(located: &Located, path: &Path, output: Output) -> Outcome {
         }
         Some((by, show)) => format!("does not count: hidden by {by} ({show})"),
     };
-    let mut text = format!("{path}  {counts}\n");
+    let mut text = format!("{path}  {verdict}\n");
     if !effects.is_empty() {
         let rows: Vec<Vec<Cell>> = effects.iter().map(row).collect();
         text.push_str(&table(&["SERVICE", "DOES", "BY"], &rows, output.out));
@@ -151,8 +150,8 @@ fn inside(located: &Located, path: &Path) -> Result<TreePath, CliError> {
     }
 }
 
-fn effect(service: &Service, path: &TreePath) -> Effect {
-    if service.watch.is_auto() {
+fn effect(service: &Service, path: &TreePath, counts: bool) -> Effect {
+    if service.watch.is_auto() && counts {
         return Effect {
             service: service.declared().to_owned(),
             does: format!("restart, if {} has read it", service.declared()),
