@@ -189,6 +189,14 @@ pub(crate) fn shown(path: &Path) -> String {
 }
 
 impl Located {
+    /// What people call the project: its name, or the file of one whose file says none.
+    pub(crate) fn title(&self) -> String {
+        let name = shown(&self.config);
+        let text = std::fs::read_to_string(&self.config).ok();
+        let project = text.and_then(|text| hd_config::parse(&text, &name).ok());
+        project.map_or(name, |project| project.name)
+    }
+
     /// Reads and checks hd.toml and what it refers to.
     pub(crate) fn load(&self) -> Result<Loaded, CliError> {
         self.load_with(environment(), &ports::last(&self.paths))

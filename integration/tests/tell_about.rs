@@ -113,7 +113,7 @@ fn files_are_copied_into_and_out_of_what_a_service_sees() {
         .finish()
         .expect_code(2);
     assert!(
-        not_up.stderr.contains("is not running"),
+        not_up.stderr.contains("hd: told is not running"),
         "{}",
         not_up.said()
     );

@@ -12,10 +12,10 @@ use crate::client::{Client, PROMPT, not_running};
 use crate::error::{CliError, Outcome, exit};
 use crate::leftovers;
 use crate::output::Output;
-use crate::project::{self, Located, shown};
+use crate::project::{self, Located};
 
 fn connect(located: &Located) -> Result<Client, CliError> {
-    leftovers::find(located)?.ok_or_else(|| not_running(&shown(&located.config)))
+    leftovers::find(located)?.ok_or_else(|| not_running(&located.title()))
 }
 
 pub(super) fn report(located: &Located) -> Result<Report, CliError> {

@@ -10,7 +10,7 @@ use crate::client::not_running;
 use crate::error::Outcome;
 use crate::leftovers;
 use crate::output::Output;
-use crate::project::{self, shown};
+use crate::project;
 
 /// Starts services that do not run.
 pub(crate) fn start(args: ServicesArgs, outer: Place, output: Output) -> Outcome {
@@ -30,7 +30,7 @@ pub(crate) fn restart(args: ServicesArgs, outer: Place, output: Output) -> Outco
 /// Runs so many replicas.
 pub(crate) fn scale(args: ScaleArgs, outer: Place, output: Output) -> Outcome {
     let located = project::locate(&args.place.or(outer), None)?;
-    let client = leftovers::find(&located)?.ok_or_else(|| not_running(&shown(&located.config)))?;
+    let client = leftovers::find(&located)?.ok_or_else(|| not_running(&located.title()))?;
     let services: BTreeMap<String, u32> = args.counts.into_iter().collect();
     let told = services
         .iter()
@@ -56,7 +56,7 @@ fn act(
     done: &str,
 ) -> Outcome {
     let located = project::locate(&args.place.or(outer), None)?;
-    let client = leftovers::find(&located)?.ok_or_else(|| not_running(&shown(&located.config)))?;
+    let client = leftovers::find(&located)?.ok_or_else(|| not_running(&located.title()))?;
     let names = args.services;
     client.done(
         &Request::Service {

@@ -12,7 +12,7 @@ use crate::leftovers;
 use crate::output::Output;
 use crate::output::human::{ago, bytes, plural};
 use crate::output::table::{Cell, table};
-use crate::project::{self, Located, shown};
+use crate::project::{self, Located};
 use crate::verbs::nearest;
 
 pub(crate) fn run(args: SnapshotArgs, outer: Place, output: Output) -> Outcome {
@@ -51,7 +51,7 @@ pub(crate) fn restore(args: RestoreArgs, outer: Place, output: Output) -> Outcom
 }
 
 fn ask(located: &Located, request: &Request) -> Result<Snapshot, CliError> {
-    let client = leftovers::find(located)?.ok_or_else(|| not_running(&shown(&located.config)))?;
+    let client = leftovers::find(located)?.ok_or_else(|| not_running(&located.title()))?;
     match client.ask(request, None)? {
         Reply::Snapshot { snapshot } => Ok(*snapshot),
         other => Err(unexpected(&other)),

@@ -10,12 +10,12 @@ use crate::error::Outcome;
 use crate::leftovers;
 use crate::output::Output;
 use crate::output::style::Tint;
-use crate::project::{self, shown};
+use crate::project;
 
 /// Lists what services wrote.
 pub(crate) fn diff(args: ServicesArgs, outer: Place, output: Output) -> Outcome {
     let located = project::locate(&args.place.or(outer), None)?;
-    let client = leftovers::find(&located)?.ok_or_else(|| not_running(&shown(&located.config)))?;
+    let client = leftovers::find(&located)?.ok_or_else(|| not_running(&located.title()))?;
     let names = args.services;
     let written = match client.ask(&Request::Written { names }, None)? {
         Reply::Written { written } => written,
@@ -48,7 +48,7 @@ fn line(written: &Written, output: Output) -> String {
 /// Drops what services wrote.
 pub(crate) fn reset(args: ServicesArgs, outer: Place, output: Output) -> Outcome {
     let located = project::locate(&args.place.or(outer), None)?;
-    let client = leftovers::find(&located)?.ok_or_else(|| not_running(&shown(&located.config)))?;
+    let client = leftovers::find(&located)?.ok_or_else(|| not_running(&located.title()))?;
     let names = args.services;
     let what = match names.as_slice() {
         [] => "all services".to_owned(),

@@ -14,7 +14,7 @@ use crate::client::{Client, PROMPT, not_running, pause};
 use crate::commands::up::{attach, targets};
 use crate::error::{CliError, Outcome};
 use crate::leftovers;
-use crate::project::{Located, shown};
+use crate::project::Located;
 
 /// The kernel has no room for one process more.
 const AGAIN: i32 = rustix::io::Errno::AGAIN.raw_os_error();
@@ -37,7 +37,7 @@ pub(super) fn run(client: Client, located: &Located, wish: Wish, build: bool) ->
 }
 
 fn connect(located: &Located) -> Result<Client, CliError> {
-    leftovers::find(located)?.ok_or_else(|| not_running(&shown(&located.config)))
+    leftovers::find(located)?.ok_or_else(|| not_running(&located.title()))
 }
 
 /// Enters the service that is meant, waiting for one that is just being started.

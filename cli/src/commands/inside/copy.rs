@@ -19,7 +19,7 @@ use crate::client::{PROMPT, not_running};
 use crate::error::{CliError, Outcome, exit};
 use crate::leftovers;
 use crate::output::Output;
-use crate::project::{self, Located, shown};
+use crate::project::{self, Located};
 
 /// Unpacks into a directory, or under another name beside it. Arguments: path, name in the stream.
 const UNPACK: &str = r#"
@@ -198,7 +198,7 @@ fn carry<T: Send + 'static>(
     stdout: Option<OwnedFd>,
     meanwhile: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, CliError> {
-    let client = leftovers::find(located)?.ok_or_else(|| not_running(&shown(&located.config)))?;
+    let client = leftovers::find(located)?.ok_or_else(|| not_running(&located.title()))?;
     let report = client.report(&Request::Brief, Some(PROMPT))?;
     let how = HowArgs {
         env: Vec::new(),

@@ -9,7 +9,6 @@ use crate::error::{CliError, Outcome, exit};
 use crate::leftovers;
 use crate::output::Output;
 use crate::output::style::tame;
-use crate::project::shown;
 
 /// Starts what is missing and prints what happens until the runtime ends or the reader goes.
 pub(super) fn follow(plan: &Plan, output: Output) -> Outcome {
@@ -100,5 +99,5 @@ pub(in crate::commands) fn same_base(
 }
 
 fn connect(plan: &Plan) -> Result<Client, CliError> {
-    leftovers::find(&plan.located)?.ok_or_else(|| not_running(&shown(&plan.located.config)))
+    leftovers::find(&plan.located)?.ok_or_else(|| not_running(&plan.located.title()))
 }
