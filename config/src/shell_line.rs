@@ -16,6 +16,9 @@ const BUILT_IN: [&str; 30] = [
     "source", "test", "trap", "true", "ulimit", "umask", "unset", "wait",
 ];
 
+/// What only a shell that stays can do: it acts after the last command, or on a signal.
+const TRAP: &str = "trap";
+
 /// Puts `exec` before the last command of a list of simple ones: `cd a && exec b`.
 pub(crate) fn executing(line: &str) -> String {
     let at = last_command(line).filter(|at| is_program(&line[*at..]));
@@ -46,7 +49,7 @@ fn last_command(line: &str) -> Option<usize> {
     let plain = first_words
         .rev()
         .skip(1)
-        .all(|word| !word.is_empty() && !GRAMMAR.contains(&word));
+        .all(|word| !word.is_empty() && !GRAMMAR.contains(&word) && word != TRAP);
     let begin = *scan.begins.last()?;
     (whole && plain).then(|| begin + assignments(&line[begin..]))
 }
@@ -208,6 +211,7 @@ mod tests {
             "{ web; }",
             "exec web",
             "web && cd x",
+            "trap 'rm -f pid' EXIT; web",
             "web \"$(cat x)\" && other `date`",
             "cat << END\nx\nEND",
             "A=1",
