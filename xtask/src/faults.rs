@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use serde_json::json;
 
 use crate::shell::{Doing, Failure, cargo, run as run_command, target_dir};
+use crate::test::kept;
 
 /// One suite: a name, where its tests are, and what sets its scale in full.
 struct Suite {
@@ -61,13 +62,22 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
         _ => return Err(Failure::new("usage: cargo xtask faults [--full]")),
     };
     let target = target_dir()?;
-    run_command(cargo().args(["build", "-p", "hd-cli", "--features", "fault"]))?;
+    // As the tests build it: another choice of packages would build all of its libraries once more.
+    let build = [
+        "build",
+        "--workspace",
+        "--bins",
+        "--features",
+        "hd-cli/fault",
+    ];
+    run_command(cargo().args(build))?;
+    let hd = kept(&target, "hd", "hd-faults")?;
     let mut results = Vec::new();
     let mut failed = 0;
     for suite in SUITES {
         let began = Instant::now();
         let mut tests = suite.command(full);
-        tests.env("HD_BIN", target.join("debug/hd"));
+        tests.env("HD_BIN", &hd);
         let passed = run_command(&mut tests).is_ok();
         failed += u32::from(!passed);
         let scale: Vec<String> = suite

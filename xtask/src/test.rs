@@ -120,7 +120,7 @@ fn build_hd(target: &Path, features: &[String], name: &str) -> Result<PathBuf, F
 }
 
 /// Copies a binary that was built to where no other build replaces it.
-fn kept(target: &Path, program: &str, name: &str) -> Result<PathBuf, Failure> {
+pub(crate) fn kept(target: &Path, program: &str, name: &str) -> Result<PathBuf, Failure> {
     let kept = target.join("test-bin").join(name);
     let built = target.join("debug").join(program);
     std::fs::create_dir_all(target.join("test-bin"))
