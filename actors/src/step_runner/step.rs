@@ -343,17 +343,11 @@ impl Job<'_> {
     /// Kept directories of `[build] cache` are part of the output: whole, in place of whatever was
     /// there.
     fn with_kept(&self, mut layer: Rooted, kept: &[Kept]) -> Result<Rooted, BatchError> {
+        let (trees, dir) = (&*self.shared.trees, Meta::default_dir());
         let outputs = kept.iter().filter(|kept| kept.is_output);
         for kept in outputs.filter(|kept| kept.content.tree != hd_dag::empty_tree()) {
-            layer = hd_dag::graft(
-                &*self.shared.trees,
-                &layer,
-                &kept.at,
-                &kept.content,
-                &Meta::default_dir(),
-                0,
-            )
-            .map_err(tree_error)?;
+            let grafted = hd_dag::graft(trees, &layer, &kept.at, &kept.content, &dir, 0);
+            layer = grafted.map_err(tree_error)?;
         }
         Ok(layer)
     }

@@ -31,14 +31,7 @@ pub(super) fn look(facts: &Facts<'_>, parts: &mut Parts) {
         path: path.to_owned(),
     };
     parts.caches.extend(CACHES.map(cache));
-    let words = [
-        "ListenAndServe",
-        "Addr:",
-        "Listen(",
-        ".Run(",
-        ".Start(",
-        "PORT",
-    ];
+    let words = ["ListenAndServe", "Listen(", ".Run(", ".Start(", "PORT"];
     // A new build is an output that the service sees: it is restarted without a watch.
     parts.serve(format!("{OUTPUT}/{name}"), port(&source, &words), &[]);
 }
