@@ -18,6 +18,7 @@ use hd_supervision::{
 use crate::chunk_store::actor::ChunkStore;
 use crate::control::actor::Control;
 use crate::control::answer::Desk;
+use crate::control::one_by_one::OneByOne;
 use crate::dag_engine::actor::DagEngine;
 use crate::finish::Finish;
 use crate::invalidator::actor::Invalidator;
@@ -169,7 +170,7 @@ impl Wiring {
             keep: ends.keep.clone(),
             bring: ends.bring.clone(),
             slow: ends.slow.clone(),
-            changing: tokio::sync::Mutex::default(),
+            changing: OneByOne::default(),
             resume: ends.resume.clone(),
             services: services.clone(),
         });

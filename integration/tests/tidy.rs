@@ -19,6 +19,10 @@ const SHELLS_BESIDE_ACTORS: &[(&str, &str)] = &[
         "a job of the pool: stamps refs with the time",
     ),
     (
+        "actors/src/control/one_by_one.rs",
+        "lets requests wait for each other",
+    ),
+    (
         "actors/src/control/scale.rs",
         "reads the hd.toml on a thread",
     ),

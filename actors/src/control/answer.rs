@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hd_supervision::{Latest, Pool, Port, Runtime, State as Doing};
 
+use super::one_by_one::OneByOne;
 use super::protocol::{Reply, Request, ServiceAction};
 use super::scale;
 use super::snapshot::snapshot_of;
@@ -53,7 +54,7 @@ pub struct Desk {
     /// Where jobs run that may take long.
     pub slow: Pool,
     /// Held by who keeps, brings back or drops what services wrote, so that none sees half of another's work.
-    pub changing: tokio::sync::Mutex<()>,
+    pub changing: OneByOne,
     /// To the Invalidator.
     pub resume: Latest<ResumeRules>,
     /// To the services.
@@ -180,7 +181,7 @@ impl Desk {
     /// Drops what services wrote and starts them anew; one that does not run stays so.
     async fn reset(&self, names: Vec<String>) -> Result<(), Failure> {
         let services = self.meant(&names)?;
-        let _one = self.changing.lock().await;
+        let _one = self.changing.turn().await;
         let mut running = self.board.reports();
         running.retain(|service| service.pid.is_some() && services.contains(&service.name));
         let asked = self.forget.ask(DropWritten { services }, WORK_WITHIN).await;

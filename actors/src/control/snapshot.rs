@@ -33,7 +33,7 @@ impl Desk {
         if !Snapshot::is_name(&name) {
             return Err(bad_name(&name));
         }
-        let _one = self.changing.lock().await;
+        let _one = self.changing.turn().await;
         let together = self.sharing(&services);
         let running = self.board.reports().into_iter();
         let running = running.filter(|one| together.contains(&one.name));
@@ -53,7 +53,7 @@ impl Desk {
         names: Vec<String>,
     ) -> Result<Snapshot, Failure> {
         let (mut snapshot, services) = self.wanted(name, &names)?;
-        let _one = self.changing.lock().await;
+        let _one = self.changing.turn().await;
         let (kept, meant, finish) = (snapshot.clone(), services.clone(), self.finish.clone());
         self.aside(move |shared| {
             prepare_volumes(shared, &kept, &meant, &|| finish.get().is_some())
