@@ -15,7 +15,7 @@
 //! A stat key is 64 bits over size, mtime, ctime, inode, device and mode. A cache of another version is
 //! none: everything is read again.
 //!
-//! Keys and blobs are hashes, which never shrink; names do, to a tenth where they are numbered.
+//! Keys and blobs are hashes, which never shrink; names do, to a fifth, and to far less where they are numbered.
 
 mod build;
 
