@@ -88,6 +88,8 @@ def sizes():
         sparse.seek(7 << 20)
         sparse.write(b"!")
         sparse.truncate(9 << 20)
+    # Overlayfs copies a MiB at a time.
+    assert os.stat(path("sparse")).st_blocks * 512 < 3 << 20, "a write took the holes away"
     with open(path("sparse"), "rb") as sparse:
         content = sparse.read()
     assert len(content) == 9 << 20 and content[4 << 20 :][:6] == b"island" and content[7 << 20] == ord("!")
@@ -99,6 +101,26 @@ def sizes():
         assert error.errno == 36, error
 
 
-for check in (maps, executes, locks, replaces, numbers, sizes):
+def holes():
+    """Before `sizes` writes to it: 8 MiB with a few bytes in the middle."""
+    few, at = 1 << 20, 4 << 20
+    assert os.stat(path("sparse")).st_blocks * 512 < few
+    with open(path("sparse"), "rb") as sparse:
+        data = os.lseek(sparse.fileno(), 0, os.SEEK_DATA)
+        assert at - few < data <= at, data
+        assert at < os.lseek(sparse.fileno(), at, os.SEEK_HOLE) < at + few
+        assert os.lseek(sparse.fileno(), 0, os.SEEK_HOLE) == 0
+        try:
+            os.lseek(sparse.fileno(), 6 << 20, os.SEEK_DATA)
+            raise SystemExit("data was found in a hole")
+        except OSError as error:
+            assert error.errno == 6, error
+    subprocess.check_call(["cp", path("sparse"), path("sparse copy")])
+    assert os.stat(path("sparse copy")).st_blocks * 512 < few, "the copy has no holes"
+    with open(path("sparse copy"), "rb") as copy, open(path("sparse"), "rb") as sparse:
+        assert copy.read() == sparse.read()
+
+
+for check in (maps, executes, locks, replaces, numbers, holes, sizes):
     check()
     print(check.__name__, "ok")

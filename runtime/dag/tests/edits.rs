@@ -244,3 +244,60 @@ fn raised_times_reach_changed_paths_only() {
     let expected = [("a", 500), ("b", 1), ("d", 2), ("d/f", 900)];
     assert_eq!(times, expected.map(|(p, t)| (path(p), t)));
 }
+
+#[test]
+fn what_is_as_it_was_seen_shows_the_time_it_showed() {
+    let trees = MemoryTrees::new();
+    let seen = tree(
+        &trees,
+        &[
+            ("a", file("1")),
+            ("d", dir()),
+            ("d/same", file("1")),
+            ("e", dir()),
+            ("e/gone", file("1")),
+            ("f", file("1")),
+            ("g", dir()),
+            ("g/below", file("1")),
+        ],
+    );
+    // Everything was touched, and something is another.
+    let touched = |p: &str, entry: Entry, mtime_ns| Edit::Put {
+        path: path(p),
+        entry,
+        mtime_ns,
+    };
+    let edits = [
+        touched("a", file("2"), 700),
+        touched("d", dir(), 700),
+        touched("d/same", file("1"), 700),
+        touched("d/new", file("3"), 900),
+        remove("e/gone"),
+        touched("f", dir(), 700),
+        touched("f/in", file("4"), 700),
+        touched("g", file("5"), 3),
+    ];
+    let (now, delta) = apply(&trees, &seen, edits).unwrap();
+    let shown = times_since(&trees, &seen, &now, &delta.changes, 800).unwrap();
+    assert_eq!(shown.tree, now.tree);
+    let before = to_model(&trees, &seen);
+    let was = |p: &str| before[&path(p)].1;
+    let expected = [
+        ("a", 800),
+        ("d", 800),
+        ("d/new", 900),
+        ("d/same", was("d/same")),
+        ("e", 800),
+        ("f", 800),
+        ("f/in", 800),
+        ("g", 800),
+    ];
+    let times: Vec<_> = to_model(&trees, &shown)
+        .into_iter()
+        .map(|(p, (_, t))| (p, t))
+        .collect();
+    assert_eq!(times, expected.map(|(p, t)| (path(p), t)));
+    // Nothing changed since: the same once more, whatever the clock and the files say.
+    let again = times_since(&trees, &shown, &now, &[], 5000).unwrap();
+    assert_eq!(again, shown);
+}

@@ -1,6 +1,6 @@
 //! Attributes a projected node shows to its readers.
 
-use hd_dag::Kind;
+use hd_dag::{Entry, Kind, Target};
 
 /// Gives the kind of a host file from its `st_mode`.
 pub(crate) fn kind_of_mode(mode: u32) -> Kind {
@@ -34,4 +34,34 @@ pub struct Attr {
     pub rdev: u64,
     /// Group of hard-linked files, which share an inode number.
     pub link_group: Option<u64>,
+}
+
+/// Gives the group of hard-linked files that an entry is of.
+pub(crate) fn link_group(entry: &Entry) -> Option<u64> {
+    match entry.target {
+        Target::Regular { link_group, .. } => link_group,
+        _ => None,
+    }
+}
+
+/// Gives what `stat` shows of an entry of a tree.
+pub(crate) fn attr_of(entry: &Entry, mtime_ns: i64) -> Attr {
+    let (size, rdev, link_group) = match &entry.target {
+        Target::Regular {
+            size, link_group, ..
+        } => (*size, 0, *link_group),
+        Target::Symlink { target } => (target.len() as u64, 0, None),
+        Target::Char { rdev } | Target::Block { rdev } => (0, *rdev, None),
+        Target::Dir { .. } | Target::Fifo | Target::Whiteout => (0, 0, None),
+    };
+    Attr {
+        kind: entry.kind(),
+        mode: entry.meta.mode & 0o7777,
+        uid: entry.meta.uid,
+        gid: entry.meta.gid,
+        size,
+        mtime_ns,
+        rdev,
+        link_group,
+    }
 }

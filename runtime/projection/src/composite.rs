@@ -1,6 +1,7 @@
 //! The one lower in use: a content-addressed tree with host directories grafted in.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use hd_store::Store;
 
 use hd_dag::Kind;
 
-use crate::attr::Attr;
+use crate::attr::{Attr, attr_of, link_group};
 use crate::error::ProjectionError;
 use crate::host::{self, COMPILED_PYTHON, OpenFiles, Status};
 use crate::ids::ShownIds;
@@ -305,6 +306,23 @@ impl Lower for Composite {
         }
     }
 
+    fn data_from(&self, file: &Node, from: u64) -> Result<Option<Range<u64>>, ProjectionError> {
+        let Source::Tree {
+            entry:
+                Entry {
+                    target: Target::Regular { blob, .. },
+                    ..
+                },
+            ..
+        } = &file.source
+        else {
+            let size = file.attr.size;
+            return Ok((from < size).then_some(0..size));
+        };
+        let found = self.store.data_from(blob, from);
+        found.map_err(|e| content(&file.path, e))
+    }
+
     fn read_link(&self, link: &Node) -> Result<Vec<u8>, ProjectionError> {
         match &link.source {
             Source::Host { path, .. } => host::read_link(path),
@@ -348,34 +366,6 @@ impl Lower for Composite {
         self.nodes
             .has_xattrs(&self.root.tree, stop)
             .map_err(|e| content(&TreePath::root(), e))
-    }
-}
-
-fn link_group(entry: &Entry) -> Option<u64> {
-    match entry.target {
-        Target::Regular { link_group, .. } => link_group,
-        _ => None,
-    }
-}
-
-fn attr_of(entry: &Entry, mtime_ns: i64) -> Attr {
-    let (size, rdev, link_group) = match &entry.target {
-        Target::Regular {
-            size, link_group, ..
-        } => (*size, 0, *link_group),
-        Target::Symlink { target } => (target.len() as u64, 0, None),
-        Target::Char { rdev } | Target::Block { rdev } => (0, *rdev, None),
-        Target::Dir { .. } | Target::Fifo | Target::Whiteout => (0, 0, None),
-    };
-    Attr {
-        kind: entry.kind(),
-        mode: entry.meta.mode & 0o7777,
-        uid: entry.meta.uid,
-        gid: entry.meta.gid,
-        size,
-        mtime_ns,
-        rdev,
-        link_group,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The small trait behind which every read-only lower stands.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -106,6 +107,11 @@ pub trait Lower: Send + Sync + 'static {
     fn list(&self, dir: &Node) -> Result<Vec<Listed>, ProjectionError>;
     /// Reads up to `len` bytes at `offset`; short at the end of the file.
     fn read(&self, file: &Node, offset: u64, len: usize) -> Result<Vec<u8>, ProjectionError>;
+    /// Gives the first piece of a file, in bytes, that ends after `from` and may hold more than zeros.
+    fn data_from(&self, file: &Node, from: u64) -> Result<Option<Range<u64>>, ProjectionError> {
+        let size = file.attr.size;
+        Ok((from < size).then_some(0..size))
+    }
     /// Reads the target of a symbolic link.
     fn read_link(&self, link: &Node) -> Result<Vec<u8>, ProjectionError>;
     /// Reads an extended attribute.

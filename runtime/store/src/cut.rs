@@ -47,6 +47,24 @@ impl CutSizes {
         }
         chunks
     }
+
+    /// Cuts a window of so many zeros that is not the last, into chunks of [`Self::len_of_zeros`].
+    pub(crate) fn cut_zeros(&self, window: usize, chunk: usize) -> Vec<Range<usize>> {
+        let starts = (0..window).step_by(chunk);
+        let is_full = |start: &usize| window - start >= self.max as usize;
+        starts
+            .take_while(is_full)
+            .map(|start| start..start + chunk)
+            .collect()
+    }
+
+    /// How long chunks of zeros are: all of them the same, since the hash that finds cut points begins
+    /// anew with each.
+    pub(crate) fn len_of_zeros(&self) -> usize {
+        let max = self.max as usize;
+        let first = self.cut(&vec![0; max], true).into_iter().next();
+        first.map_or(max, |chunk| chunk.end)
+    }
 }
 
 #[cfg(test)]
@@ -126,6 +144,25 @@ mod tests {
             [131_072, 262_144, 300_000]
         );
     }
+
+    #[test]
+    fn zeros_are_cut_as_if_they_were_looked_at() {
+        let small = |[min, avg, max]: [u32; 3]| CutSizes { min, avg, max };
+        for sizes in [
+            CutSizes::DEFAULT,
+            small([64, 1024, 2048]),
+            small([4096, 16_384, 65_536]),
+        ] {
+            let max = sizes.max as usize;
+            for len in [0, 1, max - 1, max, max + 1, 3 * max, 5 * max + 7] {
+                let window = vec![0; len];
+                let looked_at = sizes.cut(&window, false);
+                let not_looked_at = sizes.cut_zeros(len, sizes.len_of_zeros());
+                assert_eq!(not_looked_at, looked_at, "{sizes:?} {len}");
+            }
+        }
+    }
+
     const GOLDEN_8_32_128: [usize; 9] = [
         32_798, 69_277, 119_348, 149_670, 173_959, 185_714, 220_847, 256_693, 300_000,
     ];

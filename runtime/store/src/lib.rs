@@ -34,6 +34,7 @@ mod frame;
 mod gc;
 mod histories;
 mod hold;
+mod holes;
 mod id;
 mod idhash;
 mod index;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::cache::FrameCache;
 use crate::durable::make_private_dir;
@@ -37,6 +37,17 @@ pub(crate) struct Inner {
     pub(crate) damaged: Mutex<BTreeSet<Id>>,
     /// Uses of history that this process knows of; read when the first one is noted.
     pub(crate) used: Mutex<Option<Uses>>,
+    /// Asked for by [`Inner::chunk_of_zeros`].
+    zeros: OnceLock<Id>,
+}
+
+impl Inner {
+    /// The id of the chunks that a hole is cut into.
+    pub(crate) fn chunk_of_zeros(&self) -> &Id {
+        let cut = &self.format.cut;
+        self.zeros
+            .get_or_init(|| Id::of(&vec![0; cut.len_of_zeros()]))
+    }
 }
 
 impl Store {
@@ -71,6 +82,7 @@ impl Store {
             damages_met: AtomicU64::new(0),
             damaged: Mutex::default(),
             used: Mutex::default(),
+            zeros: OnceLock::new(),
         };
         Ok(Store {
             inner: Arc::new(inner),

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use common::{noise, text};
 use hd_store::{Id, Ingested, Source, Store, VerifyOptions, ingest_files};
@@ -152,4 +153,56 @@ fn what_the_writer_holds_already_is_not_stored_again() {
 /// Bytes of a chunk list with so many entries.
 fn list_bytes(chunks: u64) -> u64 {
     16 + 40 * chunks + 32
+}
+
+/// A file of holes costs what its data does, and is the file that it reads as.
+#[test]
+fn holes_are_not_read_and_change_nothing() {
+    const MIB: usize = 1 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    // Where data begins and ends within a window, at its borders, and in the last one.
+    let mut bytes = vec![0; 24 * MIB + 5];
+    for at in [0, 5 * MIB - 3, 6 * MIB, 16 * MIB, 24 * MIB] {
+        bytes[at..at + 5].copy_from_slice(b"bytes");
+    }
+    let paths = ["holes", "written"].map(|name| dir.path().join(name));
+    let holes = fs::File::create(&paths[0]).unwrap();
+    holes.set_len(bytes.len() as u64).unwrap();
+    for (number, block) in bytes.chunks(4096).enumerate() {
+        if block.iter().any(|byte| *byte != 0) {
+            holes.write_all_at(block, number as u64 * 4096).unwrap();
+        }
+    }
+    fs::write(&paths[1], &bytes).unwrap();
+    assert!(holes.metadata().unwrap().blocks() * 512 < MIB as u64);
+    let store = Store::open(&dir.path().join("cas")).unwrap();
+    let done = ingest(&store, vec![paths[0].clone()]);
+    let once = store.stats().unwrap().file_bytes;
+    let file = done[&0].as_ref().unwrap();
+    assert_eq!(
+        (file.id, file.size),
+        (Id::of(&bytes), bytes.len() as u64),
+        "{file:?}"
+    );
+    assert!(store.read_blob(&file.id).unwrap() == bytes);
+    ingest(&store, vec![paths[1].clone()]);
+    assert_eq!(store.stats().unwrap().file_bytes, once);
+
+    let large = dir.path().join("large");
+    fs::File::create(&large)
+        .unwrap()
+        .set_len(512 * MIB as u64)
+        .unwrap();
+    let before = bytes_read();
+    let done = ingest(&store, vec![large]);
+    assert_eq!(done[&0].as_ref().unwrap().size, 512 * MIB as u64);
+    let read = bytes_read() - before;
+    assert!(read < 128 * MIB as u64, "{read} bytes were read");
+}
+
+/// What this process has asked the kernel to read.
+fn bytes_read() -> u64 {
+    let io = fs::read_to_string("/proc/self/io").unwrap();
+    let chars = io.lines().find_map(|line| line.strip_prefix("rchar: "));
+    chars.unwrap().parse().unwrap()
 }

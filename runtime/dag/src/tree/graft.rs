@@ -1,4 +1,6 @@
-//! Putting a tree into another, and raising times.
+//! Putting a tree into another, and the times that kept caches may trust.
+
+use std::collections::BTreeSet;
 
 use super::apply::apply_silently;
 use super::diff::Change;
@@ -51,16 +53,58 @@ pub fn raise_times(
     apply_silently(trees, root, edits)
 }
 
-fn raised(path: &TreePath, (mut entry, stamp): (Entry, Stamp), at_ns: i64) -> Option<Edit> {
-    if stamp.mtime_ns >= at_ns {
-        return None;
+/// Gives `now` with the times that the tools of a kept cache may trust: what is as it was in `seen`
+/// shows the time it showed there, what `changes` (from `seen` to `now`) says to differ at least `at_ns`,
+/// and so does a directory whose names changed.
+///
+/// A run sees the same times again however often files were touched or written anew with what they
+/// held, and a time that was raised stays raised.
+pub fn times_since(
+    trees: &dyn Trees,
+    seen: &Rooted,
+    now: &Rooted,
+    changes: &[Change],
+    at_ns: i64,
+) -> Result<Rooted, TreeError> {
+    let mut dirs = BTreeSet::new();
+    let mut edits = Vec::new();
+    for change in changes {
+        if change.alters_listing() {
+            dirs.extend(change.path.parent().filter(|dir| !dir.is_root()));
+        }
+        let path = &change.path;
+        match get_stamped(trees, now, path)? {
+            Some((entry, stamp)) => edits.push(put(path, entry, stamp.mtime_ns.max(at_ns))),
+            None => edits.push(Edit::Remove { path: path.clone() }),
+        }
     }
+    for path in &dirs {
+        if let Some((entry, stamp)) = get_stamped(trees, now, path)?
+            && matches!(entry.target, Target::Dir { .. })
+        {
+            edits.push(put(path, entry, stamp.mtime_ns.max(at_ns)));
+        }
+    }
+    let shown = apply_silently(trees, seen, edits)?;
+    if shown.tree == now.tree {
+        return Ok(shown);
+    }
+    // Entries that no edit can make, whiteouts below an opaque directory for one, are no part of a view.
+    raise_times(trees, now, changes, at_ns)
+}
+
+fn raised(path: &TreePath, (entry, stamp): (Entry, Stamp), at_ns: i64) -> Option<Edit> {
+    (stamp.mtime_ns < at_ns).then(|| put(path, entry, at_ns))
+}
+
+fn put(path: &TreePath, mut entry: Entry, mtime_ns: i64) -> Edit {
     if let Target::Dir { tree, .. } = &mut entry.target {
         *tree = empty_tree();
     }
-    Some(Edit::Put {
-        path: path.clone(),
+    let path = path.clone();
+    Edit::Put {
+        path,
         entry,
-        mtime_ns: at_ns,
-    })
+        mtime_ns,
+    }
 }

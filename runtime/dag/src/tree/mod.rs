@@ -17,7 +17,7 @@ pub use build::build;
 pub use compose::compose;
 pub use diff::{Change, Diff, diff};
 pub use edits::Edit;
-pub use graft::{graft, raise_times};
+pub use graft::{graft, raise_times, times_since};
 pub use merge::{Layer, merge_layers};
 pub use read::{Entries, get, get_stamped, list, subtree};
 pub use walk::{Walk, WalkItem, walk};

@@ -46,6 +46,12 @@ pub(crate) fn file_attr(number: u64, attr: &Attr) -> FileAttr {
     }
 }
 
+/// Gives the same for a file of which only so many bytes are data.
+pub(crate) fn with_data(attr: FileAttr, bytes: u64) -> FileAttr {
+    let blocks = bytes.div_ceil(512);
+    FileAttr { blocks, ..attr }
+}
+
 /// Gives what stands for an absent name: an entry with inode 0, which the kernel remembers.
 pub(super) fn absent() -> FileAttr {
     file_attr(ROOT - 1, &nothing(Kind::Regular))

@@ -14,7 +14,7 @@ use super::inodes::{Inode, Listing};
 use super::push::{BYTES_MAX, FILE_MAX, FILES_MAX, Push};
 use super::scan::{Class, Scans, class};
 use super::view::View;
-use super::{FOREVER, ProjectedFs, to_errno};
+use super::{FOREVER, ProjectedFs, shown, to_errno};
 use crate::lower::Lower;
 use crate::world;
 
@@ -122,7 +122,7 @@ impl<L: Lower> ProjectedFs<L> {
         };
         if let Some(inode) = found {
             learn_size(showing.view, showing.process, dir.number, at, &inode);
-            let attr = file_attr(inode.number, &inode.node.attr);
+            let attr = shown(&inode);
             return Ok(add(reply, inode.number, next, &listed.name, FOREVER, &attr));
         }
         // Expired at once, so that the kernel asks, and with that the look-up is observed.

@@ -27,14 +27,14 @@ use std::time::Duration;
 
 use fuser::{
     Errno, FileAttr, FileHandle, Filesystem, Generation, INodeNo, InitFlags, KernelConfig,
-    LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectoryPlus, ReplyEntry, ReplyOpen,
-    ReplyStatfs, ReplyXattr, Request,
+    LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectoryPlus, ReplyEntry, ReplyLseek,
+    ReplyOpen, ReplyStatfs, ReplyXattr, Request,
 };
 
-use hd_dag::Target;
+use hd_dag::{Kind, Target};
 
 use answer::absent;
-pub(crate) use answer::{file_attr, nothing};
+pub(crate) use answer::{file_attr, nothing, with_data};
 use inodes::{Inode, Inodes, ROOT};
 pub use many::Many;
 use many::Names;
@@ -44,6 +44,7 @@ use view::View;
 use xattrs::Xattrs;
 
 use crate::error::ProjectionError;
+use crate::holes;
 use crate::lower::{Lower, Source};
 use crate::objects::Filler;
 use crate::recorder::Recorder;
@@ -122,7 +123,7 @@ impl<L: Lower> ProjectedFs<L> {
         if let Some(names) = self.many.as_ref().filter(|_| parent.0 == ROOT) {
             // Not to be remembered as absent: it may come.
             let root = names.get(name).ok_or(Errno::ENOENT)?;
-            return Ok(file_attr(root.number, &root.node.attr));
+            return Ok(shown(&root));
         }
         let dir = self.inode(parent)?;
         let found = self.find(&dir, name)?;
@@ -130,7 +131,7 @@ impl<L: Lower> ProjectedFs<L> {
         let Some(inode) = found else {
             return Ok(absent());
         };
-        Ok(file_attr(inode.number, &inode.node.attr))
+        Ok(shown(&inode))
     }
 
     /// Wishes for a raw copy of a file that is read or will be.
@@ -175,7 +176,7 @@ impl<L: Lower> Filesystem for ProjectedFs<L> {
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
         match guarded(|| self.inode(ino)) {
-            Ok(inode) => reply.attr(&FOREVER, &file_attr(ino.0, &inode.node.attr)),
+            Ok(inode) => reply.attr(&FOREVER, &shown(&inode)),
             Err(errno) => reply.error(errno),
         }
     }
@@ -253,6 +254,28 @@ impl<L: Lower> Filesystem for ProjectedFs<L> {
         }
     }
 
+    fn lseek(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        // Holes are content, which the look-up of the file has recorded.
+        let found = guarded(|| {
+            let inode = self.inode(ino)?;
+            let lower = inode.lower().ok_or(Errno::EISDIR)?;
+            let data_from = |from| lower.data_from(&inode.node, from).map_err(to_errno);
+            holes::seek(inode.node.attr.size, offset, whence, data_from)
+        });
+        match found {
+            Ok(found) => reply.offset(found),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
     fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
         reply.statfs(0, 0, 0, 0, 0, 4096, 255, 4096);
     }
@@ -282,6 +305,19 @@ impl<L: Lower> Filesystem for ProjectedFs<L> {
                 .collect())
         });
         reply_xattr(names, size, reply);
+    }
+}
+
+/// Gives what `stat` shows of an inode, its holes taken out.
+fn shown<L: Lower>(inode: &Inode<L>) -> FileAttr {
+    let node = &inode.node;
+    let attr = file_attr(inode.number, &node.attr);
+    match inode.lower() {
+        Some(lower) if node.attr.kind == Kind::Regular => {
+            let data_from = |from| lower.data_from(node, from).map_err(to_errno);
+            with_data(attr, holes::data_bytes(node.attr.size, data_from))
+        }
+        _ => attr,
     }
 }
 

@@ -8,20 +8,23 @@ mod filler;
 mod table;
 
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fuser::{
-    Errno, FileHandle, Filesystem, Generation, INodeNo, KernelConfig, LockOwner, OpenFlags,
-    ReplyAttr, ReplyData, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
+    Errno, FileAttr, FileHandle, Filesystem, Generation, INodeNo, KernelConfig, LockOwner,
+    OpenFlags, ReplyAttr, ReplyData, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyXattr,
+    Request,
 };
 use hd_dag::Kind;
 use hd_store::{Pool, Store};
 
 use crate::attr::Attr;
 use crate::error::ProjectionError;
-use crate::fuse::{FOREVER, file_attr, guarded, kernel};
+use crate::fuse::{FOREVER, file_attr, guarded, kernel, with_data};
+use crate::holes;
 pub(crate) use filler::{FillThread, Filler, pair};
 use table::{Object, Table, What};
 
@@ -67,29 +70,43 @@ impl Objects {
         (objects, thread)
     }
 
-    fn look_up(&self, parent: INodeNo, name: &[u8]) -> Result<(u64, Attr), Errno> {
+    fn look_up(&self, parent: INodeNo, name: &[u8]) -> Result<FileAttr, Errno> {
         self.counts.lookups.fetch_add(1, Ordering::Relaxed);
         let (number, what) = match self.table.name(parent.0, name).ok_or(Errno::ENOENT)? {
-            What::Dir(number) => return Ok((number, dir_attr())),
+            What::Dir(number) => return Ok(file_attr(number, &dir_attr())),
             What::Object(id) => {
                 let size = self.store.blob_len(&id).map_err(|e| failed(&e))?;
                 self.table.number(id, size.ok_or(Errno::ENOENT)?)
             }
         };
-        Ok((number, file_of(what.size)))
+        Ok(self.shown(number, &what))
     }
 
-    fn attr(&self, number: u64) -> Result<Attr, Errno> {
+    fn attr(&self, number: u64) -> Result<FileAttr, Errno> {
         if Table::is_dir(number) {
-            return Ok(dir_attr());
+            return Ok(file_attr(number, &dir_attr()));
         }
-        let object = self.table.object(number).ok_or(Errno::ESTALE)?;
-        Ok(file_of(object.size))
+        let object = self.object(number)?;
+        Ok(self.shown(number, &object))
+    }
+
+    fn object(&self, number: u64) -> Result<Arc<Object>, Errno> {
+        self.table.object(number).ok_or(Errno::ESTALE)
+    }
+
+    fn shown(&self, number: u64, object: &Object) -> FileAttr {
+        let data = holes::data_bytes(object.size, |from| self.data_from(object, from));
+        with_data(file_attr(number, &file_of(object.size)), data)
+    }
+
+    fn data_from(&self, object: &Object, from: u64) -> Result<Option<Range<u64>>, Errno> {
+        let found = self.store.data_from(&object.id, from);
+        found.map_err(|e| failed(&e))
     }
 
     fn read_object(&self, number: u64, offset: u64, size: u32) -> Result<Vec<u8>, Errno> {
         self.counts.reads.fetch_add(1, Ordering::Relaxed);
-        let object: Arc<Object> = self.table.object(number).ok_or(Errno::ESTALE)?;
+        let object = self.object(number)?;
         let read = self.store.read_blob_at(&object.id, offset, size as usize);
         let bytes = read.map_err(|e| failed(&e))?;
         if object.is_wanted_whole(bytes.len() as u64) {
@@ -127,16 +144,14 @@ impl Filesystem for Objects {
 
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         match guarded(|| self.look_up(parent, name.as_bytes())) {
-            Ok((number, attr)) => {
-                reply.entry(&FOREVER, &file_attr(number, &attr), Generation(0));
-            }
+            Ok(attr) => reply.entry(&FOREVER, &attr, Generation(0)),
             Err(errno) => reply.error(errno),
         }
     }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
         match guarded(|| self.attr(ino.0)) {
-            Ok(attr) => reply.attr(&FOREVER, &file_attr(ino.0, &attr)),
+            Ok(attr) => reply.attr(&FOREVER, &attr),
             Err(errno) => reply.error(errno),
         }
     }
@@ -162,6 +177,27 @@ impl Filesystem for Objects {
     ) {
         match guarded(|| self.read_object(ino.0, offset, size)) {
             Ok(bytes) => reply.data(&bytes),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn lseek(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        let found = guarded(|| {
+            let object = self.object(ino.0)?;
+            holes::seek(object.size, offset, whence, |from| {
+                self.data_from(&object, from)
+            })
+        });
+        match found {
+            Ok(found) => reply.offset(found),
             Err(errno) => reply.error(errno),
         }
     }

@@ -1,5 +1,6 @@
 //! Large files: one worker reads and cuts, all of them hash and compress.
 
+use std::cell::LazyCell;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -9,6 +10,7 @@ use std::os::unix::fs::FileExt;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::Message;
+use super::holes::Holes;
 use super::subtrees::{Hashed, SUBTREE, Subtrees, hash_window};
 use super::worker::{Stop, Worker};
 use crate::Id;
@@ -44,6 +46,8 @@ pub(crate) struct Window {
     len: usize,
     /// Where in the file the bytes start that were read.
     offset: u64,
+    /// All of it lies in a hole, what is left of the window before too.
+    zeros: bool,
 }
 
 impl<T> Worker<'_, T> {
@@ -51,13 +55,21 @@ impl<T> Worker<'_, T> {
     pub(super) fn large(&mut self, file: &File) -> Result<(Id, u64), Stop> {
         let cut = self.known.store.inner.format.cut;
         let (mut blob, mut hash) = (Assembler::default(), Subtrees::default());
+        let mut holes = Holes::of(file);
+        let chunk_of_zeros = LazyCell::new(|| cut.len_of_zeros());
         let mut under_way = VecDeque::new();
         let mut window = self.window_after(b"");
         let mut offset = 0;
         loop {
-            let last = window.fill_at(file, offset).map_err(Stop::File)?;
+            let last = match holes.cover(&(offset..offset + WINDOW as u64)) {
+                true => window.fill_with_zeros(offset),
+                false => window.fill_at(file, offset).map_err(Stop::File)?,
+            };
             offset = window.offset + window.read().len() as u64;
-            let chunks = cut.cut(window.all(), last);
+            let chunks = match window.zeros {
+                true => cut.cut_zeros(window.len, *chunk_of_zeros),
+                false => cut.cut(window.all(), last),
+            };
             let used = chunks.last().map_or(0, |chunk| chunk.end);
             let next = (!last).then(|| self.window_after(&window.all()[used..]));
             let (reply, answer) = bounded(1);
@@ -144,14 +156,14 @@ impl<T> Worker<'_, T> {
         } = task;
         let hashed = hash_window(window.offset, window.read());
         let mut chunks = Vec::with_capacity(ranges.len());
-        for range in ranges {
-            let bytes = &window.all()[range];
-            let id = Id::of(bytes);
-            if self.known.claim(&id, Want::Chunk).map_err(Stop::Store)? {
-                let full = self.pieces.push_piece(id, bytes);
-                self.send_record(full)?;
+        if let (true, Some(first)) = (window.zeros, ranges.first()) {
+            // All are one.
+            let chunk = self.piece(&window.all()[first.clone()])?;
+            chunks.resize(ranges.len(), chunk);
+        } else {
+            for range in ranges {
+                chunks.push(self.piece(&window.all()[range])?);
             }
-            chunks.push((id, bytes.len()));
         }
         // What is left in the frame is sent before this worker ends, and so before the list of any blob.
         let done = Done {
@@ -162,6 +174,16 @@ impl<T> Worker<'_, T> {
         // The one who asked may have stopped.
         reply.send(done).ok();
         Ok(())
+    }
+
+    /// Stores one chunk unless it is; answers its id and its length.
+    fn piece(&mut self, bytes: &[u8]) -> Result<(Id, usize), Stop> {
+        let id = Id::of(bytes);
+        if self.known.claim(&id, Want::Chunk).map_err(Stop::Store)? {
+            let full = self.pieces.push_piece(id, bytes);
+            self.send_record(full)?;
+        }
+        Ok((id, bytes.len()))
     }
 }
 
@@ -182,6 +204,7 @@ impl Window {
             left: 0,
             len: 0,
             offset: 0,
+            zeros: false,
         }
     }
 
@@ -190,9 +213,18 @@ impl Window {
         (self.left, self.len) = (left.len(), left.len());
     }
 
+    /// Takes zeros for what would be read from a hole; the file does not end there.
+    fn fill_with_zeros(&mut self, offset: u64) -> bool {
+        self.offset = offset;
+        self.zeros = self.all().iter().all(|byte| *byte == 0);
+        self.len = self.left + WINDOW;
+        self.bytes[self.left..self.len].fill(0);
+        false
+    }
+
     /// Reads from the file; answers whether it ended.
     fn fill_at(&mut self, file: &File, offset: u64) -> io::Result<bool> {
-        self.offset = offset;
+        (self.offset, self.zeros) = (offset, false);
         let room = self.left + WINDOW;
         while self.len < room {
             let at = offset + (self.len - self.left) as u64;

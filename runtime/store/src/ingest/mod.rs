@@ -5,6 +5,7 @@
 //! chunks below it, whichever worker wrote them. Parts of lists may come before: nobody gets to them
 //! but from the list of a file, and whoever finds one stored looks for its chunks all the same.
 
+mod holes;
 mod large;
 mod subtrees;
 mod worker;
