@@ -125,3 +125,70 @@ fn tsc_builds_what_the_sources_say() {
     };
     words.survive();
 }
+
+const MAKE_TOML: &str = "[environment]\nname = \"made\"\n\n[build]\nsteps = [\"sh gate.sh && make -s && mkdir -p bin && cp kept/* other.txt bin\"]\ncache = [\"kept\"]\n";
+
+/// A project whose one step is `make` in a kept directory, behind a script that may fail; `kept/log` has a
+/// line for each time that `make` made something.
+fn made(gate: &str) -> Env {
+    Env::project(&[
+        ("hd.toml", MAKE_TOML),
+        ("gate.sh", gate),
+        ("other.txt", "0\n"),
+        ("src.txt", "one\n"),
+        (
+            "Makefile",
+            "kept/out: src.txt\n\techo made >> kept/log\n\tcp src.txt kept/out\n",
+        ),
+        (".gitignore", "/kept/\n/bin/\n"),
+    ])
+}
+
+#[test]
+fn what_a_failed_run_saw_stays_newer_than_what_is_kept() {
+    skip_unless!(needs::fuse(), needs::program("make"));
+    let env = made("true\n");
+    let source = env.path("src.txt");
+    let words = Words {
+        env: &env,
+        path: "src.txt",
+        run: &["cat", "bin/out"],
+    };
+    let time = files::mtime(&source);
+    words.are_built("one");
+    // Put back from elsewhere with its time, and seen by a run that ends before `make` does.
+    words.edit("one", "two");
+    files::set_mtime(&source, time);
+    files::write(&env.path("gate.sh"), "exit 1\n");
+    env.once_fails(3);
+    files::write(&env.path("gate.sh"), "true\n");
+    words.are_built("two");
+}
+
+#[test]
+fn what_was_only_touched_is_not_made_again() {
+    skip_unless!(needs::fuse(), needs::program("make"));
+    let env = made("true\n");
+    let log = || {
+        let log = env.hd(["run", "cat", "bin/log"]).finish().ok().stdout;
+        log.lines().count()
+    };
+    let built = |other: &str| {
+        files::write(&env.path("other.txt"), other);
+        env.once().ran(&["step-1"]);
+    };
+    env.once();
+    assert_eq!(log(), 1);
+    files::touch(&env.path("src.txt"));
+    built("1\n");
+    assert_eq!(log(), 1, "a touch was taken for a change");
+    files::save_by_rename(&env.path("src.txt"), "one\n");
+    built("2\n");
+    assert_eq!(log(), 1, "an equal save was taken for a change");
+    files::save_by_rename(&env.path("src.txt"), "two\n");
+    env.once().ran(&["step-1"]);
+    assert_eq!(log(), 2);
+    files::touch(&env.path("src.txt"));
+    built("3\n");
+    assert_eq!(log(), 2, "a touch after a change was taken for another");
+}

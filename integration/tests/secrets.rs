@@ -9,6 +9,8 @@ use hd_integration::{Env, Finished, files, needs, skip_unless};
 
 const TOKEN: &str = "t0ken-7f3a9c51e2";
 const NOTE: &str = "correct horse battery";
+/// What base64 of `user:` and the token holds of the token.
+const ENCODED: &str = "0MGtlbi03ZjNhOWM1MWUy";
 
 const TOML: &str = r#"
 [environment]
@@ -22,7 +24,7 @@ file = "note.txt"
 
 [[build.step]]
 name = "fetch"
-run = "mkdir out && wc -c < /run/secrets/token > out/length && cat /run/secrets/token /run/secrets/note && echo && ls -l note.txt; id -u; touch /run/secrets/more; true"
+run = "mkdir out && wc -c < /run/secrets/token > out/length && cat /run/secrets/token /run/secrets/note && echo && (printf user:; cat /run/secrets/token) | base64 && ls -l note.txt; id -u; touch /run/secrets/more; true"
 secrets = ["token", "note"]
 
 [[build.step]]
@@ -51,7 +53,7 @@ fn holding(place: &Path, found: &mut Vec<String>) {
 }
 
 fn holds(bytes: &[u8]) -> bool {
-    [TOKEN, NOTE].iter().any(|value| {
+    [TOKEN, NOTE, ENCODED].iter().any(|value| {
         bytes
             .windows(value.len())
             .any(|window| window == value.as_bytes())
@@ -126,6 +128,7 @@ fn a_secret_is_read_by_its_step_and_found_nowhere_else() {
     kept_nowhere(&env);
     let struck = files::read(&log_of(&env, "step-1"));
     assert!(struck.contains("******"), "{struck}");
+    assert!(struck.contains("\ndXNlcjp***"), "{struck}");
     assert!(struck.contains("cannot access 'note.txt'"), "{struck}");
 }
 

@@ -23,10 +23,10 @@ pub fn pin(shared: &Shared, pin: &PinRoot) -> Result<(), BatchError> {
         trees.extend([outcome.view, outcome.lower]);
         trees.extend(outcome.outputs.iter().copied());
     }
+    links.extend(trees.into_iter().flat_map(links_of));
     // One that is gone is nothing to keep.
     let (kept, _) = KeptStates::whole(shared)?;
-    trees.extend(kept.contents());
-    links.extend(trees.into_iter().flat_map(links_of));
+    links.extend(kept.links());
     let record = RefRecord {
         links,
         project: shared.settings.project_dir.display().to_string(),

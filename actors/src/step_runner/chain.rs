@@ -239,6 +239,7 @@ impl<'a> Chain<'a> {
             output,
             trace,
             kept,
+            seen,
             chosen,
         } = done;
         self.reports[index] = Some(report);
@@ -255,7 +256,6 @@ impl<'a> Chain<'a> {
         if kept.is_empty() {
             return Ok(());
         }
-        let seen = self.standing.below(index)?.view;
         // Somebody may have wiped another one meanwhile (`hd cache rm`).
         self.kept = KeptStates::begin(self.shared)?;
         for kept in kept {

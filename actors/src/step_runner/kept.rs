@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use hd_dag::{Rooted, StoreLinks, TreeError, TreePath, Trees, diff, empty_tree, raise_times};
-use hd_store::Id;
+use hd_dag::{
+    Rooted, StoreLinks, TreeError, TreePath, Trees, diff, empty_tree, raise_times, times_since,
+};
+use hd_store::{Id, Link, NodeKind};
 use serde::{Deserialize, Serialize};
 
 use crate::events::Event;
@@ -22,7 +24,8 @@ pub struct KeptState {
     pub upstream: Option<Id>,
     /// What it holds.
     pub content: Rooted,
-    /// The view its writer saw: what differs from it must look newer than what is kept.
+    /// The view its writer saw, with the times it was shown: what differs from it must look newer than
+    /// what is kept, all else as it looked then.
     pub seen: Rooted,
 }
 
@@ -134,29 +137,37 @@ impl KeptStates {
         self.states.remove(name).is_some()
     }
 
-    /// Gives the view with later times where it differs from what the last writer of a kept
-    /// directory saw: tools that compare times must find a changed source newer than what they
-    /// kept.
-    pub fn raise(
+    /// Gives the view with the times that the tools of kept directories may trust: a changed source is newer
+    /// than what they kept, and one that is as their last writer saw it shows the time it showed then.
+    pub fn show(
         &self,
         trees: &dyn Trees,
         names: &[KeptName],
-        mut view: Rooted,
+        view: Rooted,
         now_unix_ms: u64,
     ) -> Result<Rooted, BatchError> {
         let failed = |e: TreeError| BatchError::new("store", e);
         let now_ns = i64::try_from(now_unix_ms)
             .unwrap_or(i64::MAX)
             .saturating_mul(1_000_000);
+        let mut shown = view;
         let states = names.iter().filter_map(|name| self.states.get(name));
-        for seen in states.map(|state| state.seen) {
-            // A tree that was collected meanwhile says nothing; then all must look new.
-            let changes = diff(trees, &seen.tree, &view.tree)
-                .or_else(|_| diff(trees, &empty_tree(), &view.tree))
-                .map_err(failed)?;
-            view = raise_times(trees, &view, &changes, now_ns).map_err(failed)?;
+        for (number, seen) in states.map(|state| state.seen).enumerate() {
+            let changes = diff(trees, &seen.tree, &view.tree);
+            shown = match changes {
+                Ok(changes) if number == 0 => {
+                    times_since(trees, &seen, &view, &changes, now_ns)
+                        // Times that were collected meanwhile say nothing.
+                        .or_else(|_| raise_times(trees, &view, &changes, now_ns))
+                }
+                Ok(changes) => raise_times(trees, &shown, &changes, now_ns),
+                // A tree that was collected meanwhile says nothing; then all must look new.
+                Err(_) => diff(trees, &empty_tree(), &view.tree)
+                    .and_then(|all| raise_times(trees, &shown, &all, now_ns)),
+            }
+            .map_err(failed)?;
         }
-        Ok(view)
+        Ok(shown)
     }
 
     /// Remembers what a step left.
@@ -170,9 +181,16 @@ impl KeptStates {
         states.map(|(name, state)| (name.0.as_str(), state.content))
     }
 
-    /// Gives all contents, which must not be collected.
-    pub fn contents(&self) -> impl Iterator<Item = Rooted> {
-        self.states.values().map(|state| state.content)
+    /// Gives what must not be collected: all contents, and of what their writers saw enough to compare it.
+    pub fn links(&self) -> impl Iterator<Item = Link> {
+        self.states.values().flat_map(|state| {
+            let seen = hd_dag::links_of(&state.seen);
+            let compared = seen.into_iter().map(|link| match link {
+                Link::Node(NodeKind::Tree, id) => Link::Skeleton(NodeKind::Tree, id),
+                link => link,
+            });
+            hd_dag::links_of(&state.content).into_iter().chain(compared)
+        })
     }
 }
 

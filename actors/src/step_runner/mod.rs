@@ -6,6 +6,7 @@ pub mod ahead;
 pub mod basis;
 pub mod cancel;
 pub mod chain;
+mod encoded;
 pub mod environment;
 mod harvest;
 pub mod hidden;

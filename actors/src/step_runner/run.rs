@@ -87,6 +87,8 @@ pub struct RunDone {
     pub layer: Rooted,
     /// Kept directories after it.
     pub kept: Vec<Kept>,
+    /// The view it ran in, with the times it was shown.
+    pub seen: Rooted,
     /// Whether what it saw of the host is still so.
     pub stable: bool,
     /// Holds the blobs of the layer until it is committed.
@@ -158,6 +160,7 @@ pub fn run(
         trace,
         layer,
         kept,
+        seen: step.lower,
         stable,
         writer,
     }))
@@ -178,6 +181,7 @@ fn dropped(
         trace,
         layer: Rooted::empty(),
         kept: step.kept.clone(),
+        seen: step.lower,
         stable: false,
         writer,
     }

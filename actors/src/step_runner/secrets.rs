@@ -8,6 +8,7 @@ use hd_config::{Secret, SecretSource};
 use hd_sandbox::MountOp;
 use memchr::memmem;
 
+use super::encoded;
 use super::wanted::Wanted;
 use crate::base::account::Account;
 use crate::base::mounts::inside;
@@ -34,6 +35,9 @@ pub(super) struct Secrets(Vec<Value>);
 struct Value {
     name: String,
     bytes: Vec<u8>,
+    /// What is struck and searched for: its lines, so that one that is passed on without the others is known
+    /// too, and what base64 makes of them.
+    parts: Vec<Vec<u8>>,
 }
 
 impl Secrets {
@@ -167,10 +171,17 @@ impl std::fmt::Debug for Secrets {
 }
 
 impl Value {
-    /// Its lines, so that one that is passed on without the others is known too.
+    fn new(name: String, bytes: Vec<u8>) -> Self {
+        let lines = bytes.split(|byte| matches!(byte, b'\n' | b'\r'));
+        let lines = lines.filter(|line| line.len() >= MIN);
+        let parts = lines
+            .flat_map(|line| std::iter::once(line.to_vec()).chain(encoded::forms(line)))
+            .collect();
+        Self { name, bytes, parts }
+    }
+
     fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        let lines = self.bytes.split(|byte| matches!(byte, b'\n' | b'\r'));
-        lines.filter(|line| line.len() >= MIN)
+        self.parts.iter().map(Vec::as_slice)
     }
 }
 
@@ -199,10 +210,7 @@ fn value(settings: &Settings, secret: &Secret) -> Result<Value, BatchError> {
             std::fs::read(&path).map_err(|e| refused(why(e), "make the file, or name another"))?
         }
     };
-    let value = Value {
-        name: name.clone(),
-        bytes,
-    };
+    let value = Value::new(name.clone(), bytes);
     if value.parts().next().is_none() || value.bytes.len() as u64 > ROOM / 8 {
         let why = format!("its value is not of {MIN} bytes to {} KiB", ROOM >> 13);
         return Err(refused(
@@ -232,9 +240,9 @@ mod tests {
     use super::*;
 
     fn secrets(values: &[&str]) -> Secrets {
-        let value = |bytes: &&str| Value {
-            name: format!("s-{}", bytes.len()),
-            bytes: bytes.as_bytes().to_vec(),
+        let value = |text: &&str| {
+            let name = format!("s-{}", text.len());
+            Value::new(name, text.as_bytes().to_vec())
         };
         Secrets(values.iter().map(value).collect())
     }
@@ -243,12 +251,13 @@ mod tests {
     fn output_is_struck_and_a_beginning_at_its_end_is_told() {
         let secrets = secrets(&["hunter2hunter", "line one\nline two\n\n"]);
         let cases = [
-            ("a hunter2hunter b", "a *** b", 0),
+            ("a hunter2hunter.", "a ***.", 0),
             ("hunter2hunterhunter2hunter", "******", 0),
-            ("only line two of it", "only *** of it", 0),
-            ("nothing", "nothing", 0),
+            ("only line two of it.", "only *** of it.", 0),
+            ("nothing.", "nothing.", 0),
             ("it is hunter2", "it is hunter2", 7),
             ("hunter2hun", "hunter2hun", 10),
+            ("Basic dTpodW50ZXIyaHVudGVy", "Basic dTp***", 0),
         ];
         for (text, expected, begun) in cases {
             let mut bytes = text.as_bytes().to_vec();

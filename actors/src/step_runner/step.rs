@@ -73,6 +73,8 @@ pub(super) struct Done {
     pub(super) trace: Option<Id>,
     /// Kept directories after a run; nothing when a result was valid.
     pub(super) kept: Vec<Kept>,
+    /// The view its command ran in, with the times it was shown.
+    pub(super) seen: Rooted,
     /// Where the output came from; nothing when it is not stored as a result.
     pub(super) chosen: Option<Chosen>,
 }
@@ -92,6 +94,7 @@ impl Job<'_> {
                     output: Some(result.output),
                     trace: Some(result.trace),
                     kept: Vec::new(),
+                    seen: self.stand.view,
                     chosen: Some(chosen),
                 }));
             }
@@ -105,7 +108,7 @@ impl Job<'_> {
         let names: Vec<KeptName> = run_of.kept.iter().map(|kept| kept.name.clone()).collect();
         let trees = &*self.shared.trees;
         let run_of = StepRun {
-            lower: self.kept.raise(trees, &names, self.stand.view, unix_ms())?,
+            lower: self.kept.show(trees, &names, self.stand.view, unix_ms())?,
             ..run_of
         };
         let _needed = self.name_needs(&run_of)?;
@@ -266,6 +269,7 @@ impl Job<'_> {
             trace,
             layer,
             kept,
+            seen,
             stable,
             mut writer,
             ..
@@ -280,6 +284,7 @@ impl Job<'_> {
                 output: None,
                 trace: None,
                 kept,
+                seen,
                 chosen: None,
             };
             return Ok(Made::Failed(done, failure));
@@ -287,9 +292,8 @@ impl Job<'_> {
         let output = self.with_kept(layer, &kept)?;
         let host = trace.on_host().next().is_some();
         let store = |e: hd_store::Error| BatchError::new("store", e);
-        let trace = writer
-            .put_node(NodeKind::Trace, &trace.encode())
-            .map_err(store)?;
+        let trace = writer.put_node(NodeKind::Trace, &trace.encode());
+        let trace = trace.map_err(store)?;
         let mut chosen = None;
         if stable {
             let result = StepResult {
@@ -318,6 +322,7 @@ impl Job<'_> {
             output: Some(output),
             trace: Some(trace),
             kept,
+            seen,
             chosen,
         }))
     }
