@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use hd_dag::Change;
 use hd_supervision::actix::fut::{ready, wrap_future};
 use hd_supervision::actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, WrapFuture,
@@ -24,7 +25,7 @@ use crate::messages::{
     Applied, BatchError, FetchImage, Origin, Paths, PathsSettled, Rebuild, RootAdvanced, RunSteps,
     Settled, StepsDone,
 };
-use crate::model::state::{Failure, StateBoard};
+use crate::model::state::{Failure, State, StateBoard};
 use crate::session::AtWork;
 use crate::shared::Shared;
 use crate::step_runner::chain::ChainOutcome;
@@ -187,8 +188,9 @@ impl Invalidator {
         if changed || ask {
             // Asked for once; an edit on the way loses none.
             let rerun = std::mem::take(&mut self.rerun);
-            self.knows.pending.extend(applied.changed.iter().cloned());
             self.ask_for_steps(origin, &applied, rerun, work);
+            let changed = applied.changed.iter().cloned();
+            self.knows.pending.add(self.knows.generation, changed);
             self.knows.applied = Some(applied);
         } else {
             self.knows.applied = Some(applied);
@@ -250,56 +252,64 @@ impl Invalidator {
         match done.outcome {
             Err(error) => {
                 self.pin_last_good(done.work);
-                self.steps_broken(done.origin, &error, ctx);
+                self.steps_broken(done.origin, done.generation, &error, ctx);
             }
             Ok(outcome) if outcome.failure.is_some() => {
                 self.pin_last_good(done.work);
-                self.step_failed(done.origin, &outcome);
+                self.step_failed(done.origin, done.generation, &outcome);
             }
             Ok(outcome) => {
-                let (origin, work) = (done.origin, done.work);
                 let done = Succeeded {
-                    origin,
+                    origin: done.origin,
+                    generation: done.generation,
+                    declared: self.asked(),
                     outcome,
-                    work,
+                    work: done.work,
                 };
                 self.steps_succeeded(done, ctx);
             }
         }
     }
 
-    fn step_failed(&mut self, origin: Origin, outcome: &ChainOutcome) {
+    fn step_failed(&mut self, origin: Origin, generation: u64, outcome: &ChainOutcome) {
         let Some(failed) = &outcome.failure else {
             return;
         };
         let error = failed.error();
         let failure = Failure::from(&error);
         let steps = outcome.steps.clone();
-        self.finish_generation(|state| {
+        self.finish_generation(generation, |state| {
             state.steps = steps;
             state.error = Some(failure.clone());
         });
         self.shared.events.tell(Event::StepFailed(failed.clone()));
-        self.tell_batch(origin, outcome, Vec::new());
+        let changes = self.knows.pending.seen_by(generation);
+        self.tell_batch(origin, &changes, outcome, Vec::new());
         if self.purpose == Purpose::Once {
             self.finish.end(End::Failed(failure));
         }
     }
 
+    /// Publishes what became of a generation, unless a newer one was answered already; tells which.
     pub(super) fn finish_generation(
         &mut self,
-        change: impl FnOnce(&mut crate::model::state::State),
-    ) {
-        let generation = self.knows.generation;
+        generation: u64,
+        change: impl FnOnce(&mut State),
+    ) -> bool {
+        let mut is_newest = false;
         self.state.update(|state| {
-            state.generations.1 = generation;
-            change(state);
+            is_newest = state.answered(generation);
+            if is_newest {
+                change(state);
+            }
         });
+        is_newest
     }
 
     pub(super) fn tell_batch(
         &mut self,
         origin: Origin,
+        changes: &[Change],
         outcome: &ChainOutcome,
         restarting: Vec<String>,
     ) {
@@ -307,7 +317,7 @@ impl Invalidator {
             return;
         };
         let (root, took) = (applied.root, origin.seen_at.elapsed());
-        let line = batch::line(&self.knows.pending, root, took, &outcome.steps, restarting);
+        let line = batch::line(changes, root, took, &outcome.steps, restarting);
         let before = self.knows.outcome.as_ref();
         let other_outputs = before.is_some_and(|before| before.outputs != outcome.outputs);
         let events = self

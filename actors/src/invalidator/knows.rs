@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hd_dag::Change;
 use hd_supervision::{Coalesce, Latest, Port};
 
 use super::loops::Loops;
+use super::pending::Pending;
 use super::repeats::Repeats;
 use crate::base::Bases;
 use crate::messages::{
@@ -92,10 +92,10 @@ pub struct Knows {
     /// What is wrong with the `hd.toml` as it is now; what was declared before holds.
     pub(super) invalid: Option<Failure>,
     /// Changes since the last generation whose outcome was acted on.
-    pub(super) pending: Vec<Change>,
+    pub(super) pending: Pending,
     /// Generations in a row whose steps could not run.
     pub(super) broken: u32,
-    /// The view services were started in last.
+    /// The view services were started in last, which is the one the MountServer follows.
     pub(super) view: Option<Arc<ServiceView>>,
     /// The batches told last.
     pub(super) repeats: Repeats,
@@ -118,11 +118,26 @@ pub struct Knows {
     pub(super) next: Option<Succeeded>,
 }
 
-/// An outcome to act on: every step is true.
+impl Knows {
+    /// Tells whether services were left in another view than the newest outcome makes.
+    pub(super) fn is_behind(&self) -> bool {
+        let view = self.view.as_ref().map(|view| view.lower.tree);
+        let newest = self.outcome.as_ref().map(|outcome| outcome.lower.tree);
+        view.zip(newest)
+            .is_some_and(|(view, newest)| view != newest)
+    }
+}
+
+/// An outcome to act on: every step is true. A newer generation may have been asked for meanwhile, or have
+/// failed.
 #[derive(Debug)]
 pub(super) struct Succeeded {
     /// The edit it comes from.
     pub(super) origin: Origin,
+    /// Its generation.
+    pub(super) generation: u64,
+    /// What was declared for it.
+    pub(super) declared: Arc<Declared>,
     /// What became of the steps.
     pub(super) outcome: Arc<ChainOutcome>,
     /// The work it was found in.

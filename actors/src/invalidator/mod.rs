@@ -8,6 +8,7 @@ pub mod impact;
 pub mod knows;
 mod loops;
 mod outcome;
+mod pending;
 mod publish;
 mod repeats;
 mod step_loops;

@@ -69,11 +69,12 @@ impl Invalidator {
     pub(super) fn steps_broken(
         &mut self,
         origin: Origin,
+        generation: u64,
         error: &BatchError,
         ctx: &mut Context<Self>,
     ) {
         let failure = Failure::from(error);
-        self.finish_generation(|state| state.error = Some(failure.clone()));
+        self.finish_generation(generation, |state| state.error = Some(failure.clone()));
         let was_up = self.state.get().view.is_some();
         if self.purpose == Purpose::Once || !was_up {
             // Whoever ends says why.
@@ -83,25 +84,30 @@ impl Invalidator {
         let note = format!("the steps could not run: {error}");
         self.shared.events.tell(Event::Note(note));
         if !matches!(error.code, "config" | "step") {
-            self.try_again(origin, ctx);
+            self.try_again(origin, generation, ctx);
         }
     }
 
-    fn try_again(&mut self, origin: Origin, ctx: &mut Context<Self>) {
+    fn try_again(&mut self, origin: Origin, generation: u64, ctx: &mut Context<Self>) {
         let after = TRY_AGAIN_AFTER.saturating_mul(1 << self.knows.broken.min(DOUBLINGS_MAX));
         self.knows.broken += 1;
-        let generation = self.knows.generation;
         ctx.run_later(after, move |this, ctx| {
-            if this.knows.generation != generation {
-                return;
+            // Else a newer one was asked for.
+            if this.knows.generation == generation {
+                this.ask_again(origin, Paths::Rescan, ctx);
             }
-            let again = this.advance(origin, Paths::Rescan, true);
-            ctx.spawn(again.map(move |outcome, this, ctx| {
-                if let Err(error) = outcome {
-                    this.steps_broken(origin, &error, ctx);
-                }
-            }));
         });
+    }
+
+    /// Asks for the steps though nobody edited anything.
+    pub(super) fn ask_again(&mut self, origin: Origin, paths: Paths, ctx: &mut Context<Self>) {
+        let generation = self.knows.generation;
+        let again = self.advance(origin, paths, true);
+        ctx.spawn(again.map(move |outcome, this, ctx| {
+            if let Err(error) = outcome {
+                this.steps_broken(origin, generation, &error, ctx);
+            }
+        }));
     }
 
     /// Gives what was declared when the steps were asked for last.

@@ -4,16 +4,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hd_dag::{Change, Rooted};
 use hd_supervision::actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 
 use super::actor::Invalidator;
 use super::knows::{Purpose, Succeeded};
 use super::{ask, impact};
 use crate::finish::End;
-use crate::messages::{BatchError, Origin, PinRoot, PrepareView, RestartCause, RestartFor};
+use crate::messages::{BatchError, PinRoot, PrepareView, RestartCause, RestartFor};
 use crate::model::project_tree::ProjectTree;
 use crate::mount_server::view::ServiceView;
-use crate::step_runner::chain::ChainOutcome;
 
 impl Invalidator {
     pub(super) fn steps_succeeded(&mut self, done: Succeeded, ctx: &mut Context<Self>) {
@@ -25,54 +25,43 @@ impl Invalidator {
     }
 
     fn act_on(&mut self, done: Succeeded, ctx: &mut Context<Self>) {
-        let Succeeded {
-            origin,
-            outcome,
-            work,
-        } = done;
         let (Some(base), Some(applied)) = (self.knows.base.clone(), self.knows.applied.clone())
         else {
             return;
         };
         let pin = PinRoot {
             root: applied.root,
-            outcome: Some(outcome.clone()),
+            outcome: Some(done.outcome.clone()),
             project: ProjectTree {
                 rooted: applied.project,
                 size: applied.size,
             },
             saved: applied.saved,
             base: base.clone(),
-            work: work.clone(),
+            work: done.work.clone(),
         };
-        let (edges, declared) = (self.edges.clone(), self.asked());
         let once = self.purpose == Purpose::Once;
-        let same_view = self
-            .knows
-            .view
-            .as_ref()
-            .filter(|view| view.lower.tree == outcome.lower.tree && view.is_served())
-            .filter(|view| view.declared.same_surroundings(&declared))
-            .filter(|view| view.suits(&self.shared, applied.project))
-            .cloned();
-        let wish = (!once && same_view.is_none()).then(|| PrepareView {
-            origin,
-            declared: declared.clone(),
+        // Before a view is wished for: who makes one follows it from then on.
+        let goes_on = self.goes_on(&done, applied.project);
+        let wish = (!once && goes_on.is_none()).then(|| PrepareView {
+            origin: done.origin,
+            declared: done.declared.clone(),
             base,
-            outcome: outcome.clone(),
+            outcome: done.outcome.clone(),
             project: applied.project,
         });
         let durable = once || wish.is_some();
+        let (edges, declared) = (self.edges.clone(), done.declared.clone());
         let prepared = async move {
             ask::pin(&edges, pin, durable).await?;
-            let view = match wish {
-                Some(wish) => Some(ask::view(&edges, wish).await?),
-                None => same_view,
+            let view = match (wish, goes_on) {
+                (Some(wish), _) => Some(Chosen::new(ask::view(&edges, wish).await?)),
+                (None, same) => same,
             };
             if let Some(roster) = &edges.roster {
                 roster.follow(&declared.project).await?;
             }
-            Ok((view, outcome))
+            Ok(view)
         };
         self.knows.acting = true;
         ctx.spawn(prepared.into_actor(self).map(
@@ -80,15 +69,14 @@ impl Invalidator {
                 this.knows.acting = false;
                 let next = this.knows.next.take();
                 match prepared {
-                    Ok((view, outcome)) => {
-                        this.publish(origin, &outcome, view);
+                    Ok(view) => {
+                        // The work is over with it: only then does the view say by itself what it needs.
+                        this.publish(done, view);
                         this.arm_lift(ctx);
-                        // Only now does the view say by itself what it needs.
-                        drop(work);
                     }
                     // What came meanwhile is found again.
                     Err(_) if this.heals(ctx) => return,
-                    Err(error) => this.steps_broken(origin, &error, ctx),
+                    Err(error) => this.steps_broken(done.origin, done.generation, &error, ctx),
                 }
                 if let Some(next) = next {
                     this.act_on(next, ctx);
@@ -97,79 +85,84 @@ impl Invalidator {
         ));
     }
 
-    fn publish(
-        &mut self,
-        origin: Origin,
-        outcome: &Arc<ChainOutcome>,
-        view: Option<Arc<ServiceView>>,
-    ) {
-        if let (Some(view), Some(applied)) = (&view, &self.knows.applied) {
-            // Before any restart: what starts now sees the newest project.
-            view.aim(applied.project);
+    /// Gives the view services have, if they are to go on in it: it shows the outcome, or the outcome is
+    /// another only for what they keep writing themselves.
+    fn goes_on(&mut self, done: &Succeeded, project: Rooted) -> Option<Chosen> {
+        let view = self
+            .knows
+            .view
+            .as_ref()
+            .filter(|view| view.is_served() && view.declared.same_surroundings(&done.declared))
+            .filter(|view| view.suits(&self.shared, project))
+            .cloned()?;
+        if view.lower.tree == done.outcome.lower.tree {
+            return Some(Chosen::new(view));
         }
-        let restarting = view
-            .map(|view| self.restart(origin, outcome, view))
+        let services = &done.declared.project.services;
+        let changes = self.knows.pending.seen_by(done.generation);
+        let stay = self.stay(services, &changes, &done.outcome.steps);
+        if stay {
+            self.show_suspended(services);
+        }
+        stay.then_some(Chosen { view, stay })
+    }
+
+    fn publish(&mut self, done: Succeeded, chosen: Option<Chosen>) {
+        let (origin, generation, outcome) = (done.origin, done.generation, &done.outcome);
+        if let (Some(chosen), Some(applied)) = (&chosen, &self.knows.applied) {
+            // Before any restart: what starts now sees the newest project.
+            chosen.view.aim(applied.project);
+        }
+        let changes = self.knows.pending.seen_by(generation);
+        let restarting = chosen
+            .map(|chosen| self.restart(&done, &changes, chosen))
             .unwrap_or_default();
         let (steps, tree) = (outcome.steps.clone(), outcome.view.tree);
         let invalid = self.knows.invalid.clone();
-        self.finish_generation(|state| {
+        self.state.update(|state| state.view = Some(tree));
+        let is_newest = self.finish_generation(generation, |state| {
             state.steps = steps;
-            state.view = Some(tree);
             state.error = invalid;
         });
-        self.tell_batch(origin, outcome, restarting);
+        self.tell_batch(origin, &changes, outcome, restarting);
         self.knows.broken = 0;
-        self.knows.pending.clear();
+        self.knows.pending.acted_on(generation);
         self.keep_for_a_view(origin, outcome);
         self.knows.outcome = Some(outcome.clone());
-        self.status
-            .idle(format!("generation {}", self.knows.generation));
+        if !is_newest {
+            // The newer one has failed, and kept what services ran on before.
+            self.pin_last_good(done.work);
+        }
+        self.status.idle(format!("generation {generation}"));
         if self.purpose == Purpose::Once {
             self.finish.end(End::Done);
         }
     }
 
     /// Restarts those concerned and names them.
-    fn restart(
-        &mut self,
-        origin: Origin,
-        outcome: &ChainOutcome,
-        view: Arc<ServiceView>,
-    ) -> Vec<String> {
+    fn restart(&mut self, done: &Succeeded, changes: &[Change], chosen: Chosen) -> Vec<String> {
+        let Chosen { view, stay } = chosen;
         let before = self.knows.view.replace(view.clone());
-        let declared = self.asked();
         let served = self
             .edges
             .roster
             .as_ref()
-            .and_then(|roster| roster.serve(declared.clone()));
+            .and_then(|roster| roster.serve(done.declared.clone()));
         let seen = impact::View {
             now: view.lower.tree,
             anew: before.as_ref().and_then(|before| anew(before, &view)),
             before: before.map(|view| view.lower.tree),
         };
-        let changed: Vec<_> = self
-            .knows
-            .pending
-            .iter()
-            .map(|change| change.path.clone())
-            .collect();
-        let services = &declared.project.services;
-        let is_new = seen.before.is_some_and(|before| before != seen.now) && seen.anew.is_none();
-        let stay = is_new && self.stay(services, &outcome.steps);
-        if stay {
-            self.show_suspended(services);
-        }
+        let services = &done.declared.project.services;
         // With a new view all start anew, whoever changed what.
-        let edits = if seen.before == Some(seen.now) && seen.anew.is_none() {
+        let edits = if !stay && seen.before == Some(seen.now) && seen.anew.is_none() {
+            let changed: Vec<_> = changes.iter().map(|change| change.path.clone()).collect();
             self.edits(services, &changed)
         } else {
             BTreeMap::new()
         };
-        let mut causes = match stay {
-            true => BTreeMap::new(),
-            false => impact::causes(services, &seen, &outcome.steps, &edits),
-        };
+        // Nothing concerns those who stay where they are.
+        let mut causes = impact::causes(services, &seen, &done.outcome.steps, &edits);
         if let Some(served) = served {
             impact::redeclared(&served.project.services, services, &mut causes);
         }
@@ -180,17 +173,31 @@ impl Invalidator {
         let names = restarts.map(|(name, _)| name.clone()).collect();
         for (name, cause) in causes {
             if let Some(port) = self.edges.services.restart(&name) {
-                let view = view.clone();
                 port.put(RestartFor {
-                    origin,
+                    origin: done.origin,
                     cause,
-                    view,
+                    view: view.clone(),
                 });
             }
         }
         // Only now: one who falls over before has restarted nobody, and the next one does.
         self.last_view.set(view);
         names
+    }
+}
+
+/// The view services are to be in.
+#[derive(Debug)]
+struct Chosen {
+    view: Arc<ServiceView>,
+    /// It is the one they have, though the outcome would make another.
+    stay: bool,
+}
+
+impl Chosen {
+    /// One that shows the outcome.
+    fn new(view: Arc<ServiceView>) -> Self {
+        Self { view, stay: false }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The step runs for what a service wrote, its output is another, so all services start anew in a new view,
 //! and the one writes again. After a few rounds services stay in the view they have until somebody else
-//! edits something.
+//! edits something: no other view is made meanwhile, so all go on to speak of that one, and whatever comes next
+//! finds it behind and moves all services.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +12,23 @@ use hd_dag::{Change, TreePath};
 
 use super::actor::Invalidator;
 use super::batch::is_plain_dir;
-use super::loops::{Verdict, Writer};
+use super::loops::{QUIET, Verdict, Writer};
 use super::suspend::now;
 use super::writers::Writers;
 use crate::events::Event;
 use crate::model::report::{StepOutcome, StepReport};
 
 impl Invalidator {
-    /// Tells whether services are to stay in the view they have, because the new one comes of nothing but
+    /// Tells whether services are to stay in the view they have, because another one would come of nothing but
     /// what they keep writing themselves.
-    pub(super) fn stay(&mut self, services: &[Service], steps: &[StepReport]) -> bool {
+    pub(super) fn stay(
+        &mut self,
+        services: &[Service],
+        changes: &[Change],
+        steps: &[StepReport],
+    ) -> bool {
         let files = |change: &&Change| !is_plain_dir(change);
-        let changed = self.knows.pending.iter().filter(files);
+        let changed = changes.iter().filter(files);
         let changed: Vec<TreePath> = changed.map(|change| change.path.clone()).collect();
         let mut writers = Writers::new(services, self.shared.clone());
         let (mut stay, mut news) = (!changed.is_empty(), None);
@@ -77,12 +83,18 @@ fn told(name: &str, files: &[(TreePath, bool)]) -> String {
     let paths: Vec<String> = files.iter().map(|(path, _)| path.to_string()).collect();
     let exclude: Vec<String> = paths.iter().map(|path| format!("\"/{path}\"")).collect();
     let (paths, exclude) = (paths.join(", "), exclude.join(", "));
-    let what = match files.iter().all(|(_, known)| *known) {
-        true => format!("{name} wrote {paths}, which a step reads"),
-        false => format!("{paths}, which a step reads, changes right after each start of {name}"),
+    let (what, quiet) = match files.iter().all(|(_, known)| *known) {
+        true => (
+            format!("{name} wrote {paths}, which a step reads"),
+            String::new(),
+        ),
+        false => (
+            format!("{paths}, which a step reads, changes right after each start of {name}"),
+            format!(" or it has been quiet for {} s", QUIET.as_secs()),
+        ),
     };
     format!(
-        "{what}; the step runs, but services stay in the view they have until somebody else edits something; \
+        "{what}; the step runs, but services stay in the view they have until somebody else edits something{quiet}; \
          [files] exclude = [{exclude}] leaves it out, or `hd watch resume` tries again"
     )
 }
@@ -103,6 +115,10 @@ mod tests {
         let text = told("web", &[(path, false)]);
         assert!(
             text.starts_with("data/stamp, which a step reads, changes right"),
+            "{text}"
+        );
+        assert!(
+            text.contains("something or it has been quiet for 10 s; "),
             "{text}"
         );
     }

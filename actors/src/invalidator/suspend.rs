@@ -11,7 +11,7 @@ use super::actor::Invalidator;
 use super::loops::{Lifted, QUIET, Verdict, Writer};
 use super::writers::Writers;
 use crate::events::Event;
-use crate::messages::{Origin, RestartCause, RestartFor, ResumeRules};
+use crate::messages::{Origin, Paths, RestartCause, RestartFor, ResumeRules};
 use crate::witness::Witness;
 
 impl Invalidator {
@@ -91,46 +91,63 @@ impl Invalidator {
         self.knows.lifting = true;
         ctx.run_later(due.saturating_duration_since(now()), |this, ctx| {
             this.knows.lifting = false;
-            let mut lifted = this.knows.loops.lift(now());
-            lifted.extend(this.knows.step_loops.lift(now()));
-            this.lifted(&lifted);
+            let watched = this.knows.loops.lift(now());
+            let of_steps = this.knows.step_loops.lift(now());
+            this.lifted(&watched, &of_steps);
+            if of_steps.iter().any(|rule| rule.may_be_stale) {
+                this.catch_up(ctx);
+            }
             this.arm_lift(ctx);
         });
     }
 
     /// Lets all rules hold again: a person asked, or the `hd.toml` was edited.
     pub(super) fn resume_rules(&mut self) {
-        let mut lifted = self.knows.loops.resume();
-        lifted.extend(self.knows.step_loops.resume());
-        self.lifted(&lifted);
+        let watched = self.knows.loops.resume();
+        let of_steps = self.knows.step_loops.resume();
+        self.lifted(&watched, &of_steps);
     }
 
-    fn lifted(&self, lifted: &[Lifted]) {
-        if lifted.is_empty() {
+    fn lifted(&self, watched: &[Lifted], of_steps: &[Lifted]) {
+        if watched.is_empty() && of_steps.is_empty() {
             return;
         }
         let declared = self.asked();
         self.show_suspended(&declared.project.services);
         // Who wrote is not known for certain: it might have been a person.
-        for rule in lifted.iter().filter(|rule| rule.may_be_stale) {
+        for rule in watched.iter().filter(|rule| rule.may_be_stale) {
             let port = self.edges.services.restart(&rule.service);
             if let Some((port, view)) = port.zip(self.knows.view.clone()) {
-                let (batch, seen_at) = (0, now());
                 port.put(RestartFor {
-                    origin: Origin { batch, seen_at },
+                    origin: by_itself(),
                     cause: RestartCause::Watched(vec![rule.path.clone()]),
                     view,
                 });
             }
         }
     }
+
+    /// Makes services that stayed in the view they had start in that of the newest outcome, all of them, the way
+    /// any outcome is acted on: no file changed for it, so nothing holds them back.
+    fn catch_up(&mut self, ctx: &mut Context<Self>) {
+        if self.knows.is_behind() {
+            self.ask_again(by_itself(), Paths::These(BTreeSet::new()), ctx);
+        }
+    }
+}
+
+/// Where a chain of messages begins that no batch of edits began.
+fn by_itself() -> Origin {
+    let (batch, seen_at) = (0, now());
+    Origin { batch, seen_at }
 }
 
 impl Handler<ResumeRules> for Invalidator {
     type Result = ();
 
-    fn handle(&mut self, _: ResumeRules, _: &mut Self::Context) {
+    fn handle(&mut self, _: ResumeRules, ctx: &mut Self::Context) {
         self.resume_rules();
+        self.catch_up(ctx);
     }
 }
 

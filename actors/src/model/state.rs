@@ -64,6 +64,14 @@ impl State {
     pub fn is_settled(&self) -> bool {
         self.generations.0 == self.generations.1 && self.generations.0 > 0
     }
+
+    /// Notes that a generation was answered, and tells whether it is the newest of those: one that was
+    /// overtaken has no word about what stands in the way now.
+    pub fn answered(&mut self, generation: u64) -> bool {
+        let is_newest = generation >= self.generations.1;
+        self.generations.1 = self.generations.1.max(generation);
+        is_newest
+    }
 }
 
 /// Shared holder of the [`State`]; clones are the same.
@@ -139,5 +147,22 @@ impl StateBoard {
             error: state.error.map(|failure| failure.error),
             ..Report::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_answer_settles_nothing_and_takes_no_newer_one_back() {
+        let mut state = State {
+            generations: (3, 1),
+            ..State::default()
+        };
+        assert!(state.answered(2) && !state.is_settled());
+        assert!(state.answered(3) && state.is_settled());
+        assert!(!state.answered(2) && state.is_settled());
+        assert!(state.answered(3), "a second word about the same one counts");
     }
 }
