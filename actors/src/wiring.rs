@@ -28,7 +28,8 @@ use crate::messages::{
     WatchAnew,
 };
 use crate::model::state::StateBoard;
-use crate::mount_server::actor::{Kept, MountServer};
+use crate::mount_server::actor::MountServer;
+use crate::mount_server::held::HeldOver;
 use crate::mount_server::mount_points::MountPoints;
 use crate::mount_server::retire::OldViews;
 use crate::oci_fetcher::actor::OciFetcher;
@@ -327,7 +328,7 @@ impl Wiring {
         let (shared, points, roots) =
             (self.shared.clone(), ends.points.clone(), edges.root.clone());
         let (pool, services) = (self.pool("mounts", 1, 8)?, services.clone());
-        let kept = Kept::default();
+        let held_over = HeldOver::default();
         let slow = ends.slow.clone();
         let spec = ChildSpec::actor("mount_server", move |birth| MountServer {
             shared: shared.clone(),
@@ -337,8 +338,8 @@ impl Wiring {
             roots: roots.clone(),
             services: services.clone(),
             status: birth.status.clone(),
-            held: kept.get(),
-            kept: kept.clone(),
+            held: held_over.get(),
+            held_over: held_over.clone(),
             building: 0,
             old: OldViews::default(),
         });

@@ -61,3 +61,32 @@ fn locks_direct_reads_lists_of_access_and_a_hundred_thousand_names() {
     env.once().ran(&["step-1", "step-2"]);
     env.once().ran(&[]);
 }
+
+const REMADE_TOML: &str = r#"
+[environment]
+name = "remade"
+
+[build]
+steps = [
+    "mkdir -p out/same out/other && echo 1 > out/a && echo 2 > out/b && echo 3 > out/same/c && echo 4 > out/other/d",
+    "rm -r out && mkdir -p out/same && echo 1 > out/a && echo 3 > out/same/c && echo 5 > out/new",
+    "test -f out/a && test -f out/same/c && test -f out/new && ! test -e out/b && ! test -e out/other",
+]
+"#;
+
+/// As `npm ci` after another, or a tool that cleans its output first.
+#[test]
+fn a_directory_that_is_removed_and_made_anew_keeps_what_is_as_before() {
+    skip_unless!(needs::fuse());
+    let env = Env::project(&[("hd.toml", REMADE_TOML)]);
+    env.once().ran(&["step-1", "step-2", "step-3"]);
+    let look = ["run", "sh", "-c", "find out -type f | sort; cat out/*"];
+    let found = env.hd(look).finish();
+    assert!(
+        found
+            .stdout
+            .starts_with("out/a\nout/new\nout/same/c\n1\n5\n"),
+        "{}",
+        found.said()
+    );
+}

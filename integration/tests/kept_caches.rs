@@ -192,3 +192,46 @@ fn what_was_only_touched_is_not_made_again() {
     built("3\n");
     assert_eq!(log(), 2, "a touch after a change was taken for another");
 }
+
+const MIXED_TOML: &str = "[environment]\nname = \"mixed\"\n\n[build]\nsteps = [\"cp src.txt public/bundle.txt\"]\ncache = [\"public\"]\n\n[options]\nproject = \"projected\"\n";
+
+/// As the `public` of many web projects: some of it is checked in, the rest is made.
+#[test]
+fn the_projects_own_files_in_a_kept_directory_are_what_the_project_says() {
+    skip_unless!(needs::fuse());
+    let env = Env::project(&[
+        ("hd.toml", MIXED_TOML),
+        ("src.txt", "one\n"),
+        ("public/index.html", "first\n"),
+        (".gitignore", "/public/bundle.txt\n"),
+    ]);
+    let public = || {
+        let look = ["run", "cat", "public/index.html", "public/bundle.txt"];
+        env.hd(look).finish().ok().stdout
+    };
+    env.once();
+    assert_eq!(public(), "first\none\n");
+    files::write(&env.path("public/index.html"), "second\n");
+    env.once().ran(&["step-1"]);
+    assert_eq!(public(), "second\none\n");
+    env.once().ran(&[]);
+}
+
+/// What a run saw that left no result is named by nothing else.
+#[test]
+fn a_collection_after_a_failed_run_costs_no_later_command() {
+    skip_unless!(needs::fuse(), needs::program("make"));
+    let env = made("true\n");
+    env.once();
+    files::write(&env.path("src.txt"), "two\n");
+    files::write(&env.path("gate.sh"), "exit 1\n");
+    env.once_fails(3);
+    env.hd(["cas", "gc"]).finish().ok();
+    files::write(&env.path("src.txt"), "one\n");
+    files::write(&env.path("gate.sh"), "true\n");
+    env.once();
+    files::write(&env.path("src.txt"), "three\n");
+    env.once();
+    let said = env.hd(["run", "cat", "bin/out"]).finish().ok().stdout;
+    assert_eq!(said, "three\n");
+}

@@ -7,7 +7,7 @@ use hd_integration::{Env, SHORT, Up, files, leftovers, needs, samples, skip_unle
 /// Everything a write layer can hold: new, changed and removed files, a directory in the place of another,
 /// links, a hole, a pipe.
 const WRITES: &str = "mkdir -p made/deep && echo x > made/deep/file && echo more >> serve.py && rm .gitignore \
-    && rm -r data && mkdir data && echo new > data/new && ln -s made link && ln made/deep/file made/second \
+    && rm -r data && mkdir data && echo old > data/old && echo new > data/new && ln -s made link && ln made/deep/file made/second \
     && truncate -s 9M made/hole && printf end >> made/hole && mkfifo made/pipe && chmod 2750 made/deep \
     && touch -d 2001-02-03T04:05:06.789 made/second";
 /// What of it is looked at afterwards.
@@ -20,6 +20,7 @@ fn projected() -> Env {
     let toml = env.path("hd.toml");
     files::replace(&toml, "[options]", "[options]\nproject = \"projected\"");
     files::write(&env.path("data/old"), "old\n");
+    files::write(&env.path("data/gone"), "gone\n");
     env
 }
 
@@ -60,6 +61,11 @@ fn is_brought_back(env: &Env) {
     inside(env, WRITES);
     let (before, listed) = (inside(env, LOOK), diff(env));
     assert!(before.contains("one\nsparse\n"), "{before}");
+    assert!(before.contains("new\nold\n"), "{before}");
+    assert!(
+        listed.contains("data/gone") && !listed.contains("data/old"),
+        "{listed}"
+    );
     ok(env, &["snapshot", "first"]);
     assert_eq!(
         (inside(env, LOOK), diff(env)),

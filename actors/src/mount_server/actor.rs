@@ -6,17 +6,16 @@
 //! - **When full** the Invalidator waits (*Await*); of roots only the newest counts (*Latest*).
 //! - **After restart** it goes on with the view it had: services still run in it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hd_dag::Rooted;
-use hd_sandbox::MountNamespace;
 use hd_supervision::actix::fut::wrap_future;
 use hd_supervision::actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture,
 };
 use hd_supervision::{Latest, Pool, Status};
 
+use super::held::{Held, HeldOver};
 use super::mount_points::MountPoints;
 use super::prepare;
 use super::retire::OldViews;
@@ -55,42 +54,12 @@ pub struct MountServer {
     pub status: Status,
     /// What it has made, and its predecessors before a restart.
     pub held: Held,
-    /// Where that is kept over a restart.
-    pub kept: Kept,
+    /// Where that outlives a restart.
+    pub held_over: HeldOver,
     /// Views before the newest.
     pub old: OldViews,
     /// Views that are being built.
     pub building: usize,
-}
-
-/// The newest view and what belongs to it.
-#[derive(Clone, Debug, Default)]
-pub struct Held {
-    /// The namespace, once a view was wanted.
-    namespace: Option<Arc<MountNamespace>>,
-    /// The newest view.
-    view: Option<Arc<ServiceView>>,
-    /// What it was made of.
-    wish: Option<PrepareView>,
-    /// Views begun so far.
-    begun: u64,
-    /// The project as the newest root has it.
-    project: Option<Rooted>,
-}
-
-/// Keeps what a MountServer holds for the one after it; clones are the same place.
-#[derive(Clone, Debug, Default)]
-pub struct Kept(Arc<Mutex<Held>>);
-
-impl Kept {
-    /// Gives what was kept.
-    pub fn get(&self) -> Held {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Actor for MountServer {
@@ -109,7 +78,7 @@ impl Handler<RootAdvanced> for MountServer {
     fn handle(&mut self, advanced: RootAdvanced, ctx: &mut Self::Context) {
         self.status.idle(format!("root {}", advanced.root.short()));
         self.held.project = Some(advanced.project);
-        self.keep();
+        self.hold_over();
         // A live project is the host's own directory, so a new root needs no new view.
         let Some(view) = self.held.view.clone().filter(|view| view.is_projected()) else {
             return;
@@ -132,7 +101,7 @@ impl Handler<PrepareView> for MountServer {
     fn handle(&mut self, wish: PrepareView, _: &mut Self::Context) -> Self::Result {
         let made_of = wish.clone();
         self.held.begun += 1;
-        self.keep();
+        self.hold_over();
         self.building += 1;
         let (shared, pool, points) = (self.shared.clone(), self.pool.clone(), self.points.clone());
         let (number, namespace) = (self.held.begun, self.held.namespace.clone());
@@ -166,7 +135,7 @@ impl Handler<PrepareView> for MountServer {
             }
             this.old.add(this.held.view.replace(view.clone()));
             this.held.wish = Some(made_of);
-            this.keep();
+            this.hold_over();
             this.status
                 .idle(format!("view {}", view.lower.tree.short()));
             Ok(view)
@@ -275,8 +244,8 @@ impl MountServer {
         }))
     }
 
-    fn keep(&self) {
-        *self.kept.lock() = self.held.clone();
+    fn hold_over(&self) {
+        self.held_over.set(self.held.clone());
     }
 
     fn is_held(&self, view: &Arc<ServiceView>) -> bool {

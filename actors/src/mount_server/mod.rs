@@ -2,6 +2,7 @@
 
 pub mod actor;
 mod follow;
+pub mod held;
 pub mod images;
 pub mod journal;
 pub mod launch;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use hd_config::{Project, VolumeSource};
 use hd_dag::{Entry, Kind, Rooted, Target, TreePath};
-use hd_projection::capture::{CaptureRules, Captured, capture};
+use hd_projection::capture::{CaptureRules, Captured, capture, hidden};
 use hd_projection::checkout::{Checkout, Layout, checkout};
 use hd_projection::{Composite, ProjectionError};
 use hd_sandbox::own_namespace;
@@ -79,9 +79,13 @@ impl ServiceView {
         let found = captured(shared, &descriptor(upper), &lower, writer)?;
         let targets = volume_targets(shared, service);
         let mut own = Vec::new();
-        for one in found {
+        let hidden = hidden(&found);
+        for (one, is_hidden) in found.into_iter().zip(hidden) {
             // What the host edited in a projected project was written through; that is none of the service's.
-            let below = self.below(shared, &one.path);
+            let below = match is_hidden {
+                true => Ok(None),
+                false => self.below(shared, &one.path),
+            };
             let below = below.map_err(|e| BatchError::new("store", e))?;
             let is_ours = below.is_none() && self.is_mount_point(&one.path, &targets);
             if !is_ours && !is_same(&one.entry, below.as_ref()) {

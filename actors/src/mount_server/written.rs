@@ -1,10 +1,11 @@
 //! What services wrote: their write layers beside what lies below.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use hd_dag::{Entry, Kind, Name, Target, TreeError, TreePath, get};
+use hd_dag::{Entry, Kind, Name, Target, TreeError, TreePath, get, list, subtree};
 use hd_store::Id;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, readlinkat, statat};
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,15 @@ pub struct Written {
     pub path: String,
 }
 
+/// A directory of a write layer.
+struct Top<'a> {
+    dir: &'a OwnedFd,
+    /// Where volumes are.
+    targets: &'a [PathBuf],
+    /// It stands in the place of what is below, all of which is gone.
+    hides: bool,
+}
+
 impl ServiceView {
     /// Lists what one service wrote, sorted by path; nothing when it never ran in this view. Blocks.
     pub(super) fn written(
@@ -38,7 +48,12 @@ impl ServiceView {
         let mut found = Vec::new();
         let root = TreePath::root();
         let targets = volume_targets(shared, service);
-        self.walk(shared, (&upper, &targets), &root, &mut |mark, path| {
+        let top = Top {
+            dir: &upper,
+            targets: &targets,
+            hides: false,
+        };
+        self.walk(shared, &top, &root, &mut |mark, path| {
             found.push(Written {
                 service: service.to_owned(),
                 mark,
@@ -52,19 +67,26 @@ impl ServiceView {
     fn walk(
         &self,
         shared: &Shared,
-        (dir, targets): (&OwnedFd, &[PathBuf]),
+        top: &Top<'_>,
         at: &TreePath,
         tell: &mut impl FnMut(char, String),
     ) -> Result<(), BatchError> {
+        let Top { dir, targets, .. } = *top;
         let io = |e: rustix::io::Errno| BatchError::new("io", e).at(format!("/{at}"));
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let listed = openat(dir, ".", flags, Mode::empty()).map_err(io)?;
+        let hides = top.hides || is_opaque(&listed);
+        let mut gone = match hides {
+            true => self.names_below(shared, at)?,
+            false => BTreeMap::new(),
+        };
         for entry in Dir::read_from(&listed).map_err(io)? {
             let entry = entry.map_err(io)?;
             let Ok(name) = Name::new(entry.file_name().to_bytes()) else {
                 continue;
             };
             let path = at.join(&name);
+            gone.remove(&name);
             let is_ours = self.is_mount_point(&path, targets);
             // The service goes on meanwhile: what is gone again was not written.
             let Ok(status) = statat(&listed, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else {
@@ -89,7 +111,12 @@ impl ServiceView {
                     let flags =
                         OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                     if let Ok(child) = openat(&listed, entry.file_name(), flags, Mode::empty()) {
-                        self.walk(shared, (&child, targets), &path, tell)?;
+                        let below = Top {
+                            dir: &child,
+                            targets,
+                            hides,
+                        };
+                        self.walk(shared, &below, &path, tell)?;
                     }
                 }
                 _ => {
@@ -102,7 +129,34 @@ impl ServiceView {
                 }
             }
         }
+        for (name, kind) in gone {
+            let slash = if kind == Kind::Dir { "/" } else { "" };
+            tell('-', format!("{}{slash}", at.join(&name)));
+        }
         Ok(())
+    }
+
+    /// The names that a service would see in a directory had it written nothing.
+    fn names_below(
+        &self,
+        shared: &Shared,
+        dir: &TreePath,
+    ) -> Result<BTreeMap<Name, Kind>, BatchError> {
+        let failed = |e: TreeError| BatchError::new("store", e);
+        let trees = &*shared.trees;
+        let made = subtree(trees, &self.lower, dir).map_err(failed)?;
+        let project = match (self.aimed(), dir.strip_prefix(&self.plan.workdir_path)) {
+            (Some(project), Some(dir)) => subtree(trees, &project, &dir).map_err(failed)?,
+            _ => None,
+        };
+        let mut names = BTreeMap::new();
+        for found in made.iter().chain(&project) {
+            for item in list(trees, &found.tree).map_err(failed)? {
+                let (name, entry) = item.map_err(failed)?;
+                names.insert(name, entry.kind());
+            }
+        }
+        Ok(names)
     }
 
     /// Tells whether something was made so that a directory of the host, or a volume, can be mounted there.
@@ -136,6 +190,14 @@ impl ServiceView {
             None => project,
         })
     }
+}
+
+fn is_opaque(dir: &OwnedFd) -> bool {
+    let names = ["trusted.overlay.opaque", "user.overlay.opaque"];
+    names.iter().any(|name| {
+        let mut value = [0; 1];
+        rustix::fs::fgetxattr(dir, *name, &mut value[..]).is_ok_and(|len| value[..len] == *b"y")
+    })
 }
 
 /// Where a service has its volumes, as absolute paths inside.

@@ -12,9 +12,10 @@ use hd_supervision::describe;
 use super::basis::{Basis, Chosen, inputs};
 use super::cancel::Cancel;
 use super::kept::{KeptState, KeptStates};
+use super::made::{Done, Made};
 use super::schedule::Schedule;
 use super::standing::Standing;
-use super::step::{Done, Job, Made};
+use super::step::Job;
 use super::traces::StepTraces;
 use super::wanted::Wanted;
 use super::world::Worlds;
@@ -247,8 +248,10 @@ impl<'a> Chain<'a> {
         self.chosen[index] = chosen;
         if let Some(output) = output {
             self.standing.add(index, output);
-            self.needed.push(self.shared.session.need(&[output]));
         }
+        let contents = kept.iter().map(|kept| kept.content);
+        let stays: Vec<Rooted> = contents.chain(output).chain([seen]).collect();
+        self.needed.push(self.shared.session.need(&stays));
         if let Some(trace) = trace {
             let name = self.wanted[index].name.clone();
             self.traces.traces.insert(name, trace);

@@ -4,10 +4,11 @@
 //! meanwhile put something else there: then what that one says wins, because the kept state was
 //! made from another one. A named cache (`[build.caches]`) is found as its last user left it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hd_dag::{
-    Rooted, StoreLinks, TreeError, TreePath, Trees, diff, empty_tree, raise_times, times_since,
+    Entry, Layer, Rooted, StoreLinks, TreeError, TreePath, Trees, diff, empty_tree, get,
+    merge_layers, raise_times, times_since,
 };
 use hd_store::{Id, Link, NodeKind};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,48 @@ pub struct KeptState {
     /// The view its writer saw, with the times it was shown: what differs from it must look newer than
     /// what is kept, all else as it looked then.
     pub seen: Rooted,
+}
+
+/// A view that kept directories are to be shown beside.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// The view.
+    pub view: Rooted,
+    /// The project's own tree, which is in it.
+    pub project: Rooted,
+    /// Where that is.
+    pub workdir: &'a TreePath,
+}
+
+impl Shown<'_> {
+    /// Gives the view with the times that may be trusted by who saw another.
+    fn since(&self, trees: &dyn Trees, seen: &Rooted, now_ns: i64) -> Result<Rooted, TreeError> {
+        // What steps and images made has a time of its own, which other files may know.
+        let is_made = |path: &TreePath, entry: &Entry| {
+            let Some(below) = path.strip_prefix(self.workdir) else {
+                return Ok(true);
+            };
+            Ok(match get(trees, &self.project.tree, &below)? {
+                Some(own) => own.differs_itself(entry),
+                None => !below.is_root(),
+            })
+        };
+        let changed = diff(trees, &seen.tree, &self.view.tree);
+        let since = changed
+            .and_then(|changes| times_since(trees, seen, &self.view, &changes, now_ns, &is_made));
+        // A tree that was collected meanwhile says nothing; then all must look new.
+        since.or_else(|_| {
+            let all = diff(trees, &empty_tree(), &self.view.tree)?;
+            raise_times(trees, &self.view, &all, now_ns)
+        })
+    }
+}
+
+fn layer(rooted: Rooted) -> Layer<'static> {
+    Layer {
+        name: "a view",
+        rooted,
+    }
 }
 
 /// Stands where a step does in the names of named caches.
@@ -77,15 +120,21 @@ impl KeptStates {
     }
 
     /// Reads the states whose contents are still there, and names the others: a limit of the store gives
-    /// away the roots that were not used for long, and these with them.
+    /// away the roots that were not used for long, and these with them. What a writer saw may be gone alone.
     pub(crate) fn whole(shared: &Shared) -> Result<(Self, Vec<KeptName>), BatchError> {
+        let failed = |e: hd_store::Error| BatchError::new("store", e);
         let mut found = Self::load(&shared.settings.paths);
         let mut lost = Vec::new();
-        for (name, state) in &found.states {
+        for (name, state) in &mut found.states {
             let roots = hd_dag::links_of(&state.content);
-            let whole = shared.store.is_whole(&StoreLinks, &roots);
-            if !whole.map_err(|e| BatchError::new("store", e))? {
+            if !shared.store.is_whole(&StoreLinks, &roots).map_err(failed)? {
                 lost.push(name.clone());
+            }
+            for link in hd_dag::links_of(&state.seen) {
+                if !shared.store.contains(&link.id()).map_err(failed)? {
+                    // Then all of the next view looks new.
+                    state.seen = Rooted::empty();
+                }
             }
         }
         for name in &lost {
@@ -138,36 +187,32 @@ impl KeptStates {
     }
 
     /// Gives the view with the times that the tools of kept directories may trust: a changed source is newer
-    /// than what they kept, and one that is as their last writer saw it shows the time it showed then.
+    /// than what they kept, and one that is as their last writer saw it shows the time it showed then. Of
+    /// several writers the one counts that saw a path last.
     pub fn show(
         &self,
         trees: &dyn Trees,
         names: &[KeptName],
-        view: Rooted,
+        of: &Shown<'_>,
         now_unix_ms: u64,
     ) -> Result<Rooted, BatchError> {
-        let failed = |e: TreeError| BatchError::new("store", e);
         let now_ns = i64::try_from(now_unix_ms)
             .unwrap_or(i64::MAX)
             .saturating_mul(1_000_000);
-        let mut shown = view;
         let states = names.iter().filter_map(|name| self.states.get(name));
-        for (number, seen) in states.map(|state| state.seen).enumerate() {
-            let changes = diff(trees, &seen.tree, &view.tree);
-            shown = match changes {
-                Ok(changes) if number == 0 => {
-                    times_since(trees, &seen, &view, &changes, now_ns)
-                        // Times that were collected meanwhile say nothing.
-                        .or_else(|_| raise_times(trees, &view, &changes, now_ns))
-                }
-                Ok(changes) => raise_times(trees, &shown, &changes, now_ns),
-                // A tree that was collected meanwhile says nothing; then all must look new.
-                Err(_) => diff(trees, &empty_tree(), &view.tree)
-                    .and_then(|all| raise_times(trees, &shown, &all, now_ns)),
-            }
-            .map_err(failed)?;
+        let seen: BTreeSet<(Id, Id)> = states
+            .map(|state| (state.seen.tree, state.seen.times))
+            .collect();
+        let mut shown: Option<Rooted> = None;
+        for (tree, times) in seen {
+            let since = of.since(trees, &Rooted { tree, times }, now_ns);
+            let both = since.and_then(|since| match &shown {
+                Some(shown) => merge_layers(trees, &layer(*shown), &layer(since)),
+                None => Ok(since),
+            });
+            shown = Some(both.map_err(|e| BatchError::new("store", e))?);
         }
-        Ok(shown)
+        Ok(shown.unwrap_or(of.view))
     }
 
     /// Remembers what a step left.
@@ -196,7 +241,89 @@ impl KeptStates {
 
 #[cfg(test)]
 mod tests {
+    use hd_dag::{MemoryTrees, Meta, build, get_stamped};
+
     use super::*;
+
+    /// A tree of files below `w`, each with a text and a time.
+    fn view(trees: &MemoryTrees, files: &[(&str, &str, i64)]) -> Rooted {
+        let entry = |(name, text, time): &(&str, &str, i64)| {
+            let path = TreePath::new(format!("w/{name}").as_bytes()).unwrap();
+            let id = Id::of(text.as_bytes());
+            let entry = Entry::regular(Meta::owned(0o644, 0, 0), id, text.len() as u64);
+            (path, entry, *time)
+        };
+        let mut entries: Vec<_> = files.iter().map(entry).collect();
+        entries.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+        build(trees, entries).unwrap()
+    }
+
+    #[test]
+    fn a_view_shows_the_times_that_every_writer_may_trust() {
+        let trees = MemoryTrees::new();
+        let workdir = TreePath::new(b"w").unwrap();
+        let project = [("same", "1", 70), ("raised", "1", 3), ("changed", "2", 4)];
+        let now = view(
+            &trees,
+            &[&project[..], &[("made", "1", 80), ("old", "1", 5)]].concat(),
+        );
+        let own = view(&trees, &project);
+        let project = hd_dag::subtree(&trees, &own, &workdir).unwrap().unwrap();
+        let common = [("changed", "1", 4), ("made", "1", 8), ("old", "1", 50)];
+        let first = view(
+            &trees,
+            &[&common[..], &[("same", "1", 7), ("raised", "1", 3)]].concat(),
+        );
+        let second = view(
+            &trees,
+            &[&common[..], &[("same", "1", 6), ("raised", "1", 60)]].concat(),
+        );
+        let names = ["a", "b", "c"].map(KeptName::of_cache);
+        let mut kept = KeptStates::default();
+        for (name, seen) in names.iter().zip([first, second, first]) {
+            let state = KeptState {
+                upstream: None,
+                content: Rooted::empty(),
+                seen,
+            };
+            kept.set(name.clone(), state);
+        }
+        let of = Shown {
+            view: now,
+            project,
+            workdir: &workdir,
+        };
+        let shown = kept.show(&trees, &names, &of, 1).unwrap();
+        assert_eq!(shown.tree, now.tree);
+        // Touched, but as it was; seen later by one; changed; an output made again; one with an old time.
+        let expected = [
+            ("same", 7),
+            ("raised", 60),
+            ("changed", 1_000_000),
+            ("made", 80),
+            ("old", 50),
+        ];
+        for (name, time) in expected {
+            let path = workdir.join_path(&TreePath::new(name.as_bytes()).unwrap());
+            let (_, stamp) = get_stamped(&trees, &shown, &path).unwrap().unwrap();
+            assert_eq!(stamp.mtime_ns, time, "{name}");
+        }
+        // Nobody has seen anything, or it is gone: all is as it is, or new.
+        assert_eq!(kept.show(&trees, &[], &of, 1).unwrap(), now);
+        let gone = KeptState {
+            upstream: None,
+            content: Rooted::empty(),
+            seen: Rooted {
+                tree: Id::of(b"gone"),
+                times: Id::of(b"gone"),
+            },
+        };
+        kept.set(names[0].clone(), gone);
+        let shown = kept.show(&trees, &names[..1], &of, 1).unwrap();
+        let same = workdir.join_path(&TreePath::new(b"same").unwrap());
+        let (_, stamp) = get_stamped(&trees, &shown, &same).unwrap().unwrap();
+        assert_eq!(stamp.mtime_ns, 1_000_000);
+    }
 
     #[test]
     fn a_kept_state_stands_only_on_what_it_was_made_from() {

@@ -16,6 +16,7 @@ mod inputs;
 pub mod kept;
 pub mod key;
 pub mod lowers;
+mod made;
 mod output;
 pub mod plan;
 pub mod prepare;

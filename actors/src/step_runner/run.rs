@@ -180,7 +180,7 @@ fn dropped(
         tail,
         trace,
         layer: Rooted::empty(),
-        kept: step.kept.clone(),
+        kept: Vec::new(),
         seen: step.lower,
         stable: false,
         writer,

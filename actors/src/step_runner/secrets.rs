@@ -4,9 +4,9 @@
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use hd_config::{Secret, SecretSource};
 use hd_sandbox::MountOp;
-use memchr::memmem;
 
 use super::encoded;
 use super::wanted::Wanted;
@@ -22,6 +22,8 @@ const PLACE: &str = "/run/secrets";
 const STRUCK: &[u8] = b"***";
 /// Shorter ones would be struck from, and found in, ordinary text.
 const MIN: usize = 4;
+/// Longest value of which the forms in base64 are known too, bytes.
+const ENCODED_MAX: usize = 16 << 10;
 /// Bytes of a file searched at a time.
 const WINDOW: usize = 256 << 10;
 /// Room for all of them in memory, bytes.
@@ -29,15 +31,19 @@ const ROOM: u64 = 4 << 20;
 
 /// What one run may read and nobody may keep.
 #[derive(Clone, Default)]
-pub(super) struct Secrets(Vec<Value>);
+pub(super) struct Secrets {
+    values: Vec<Value>,
+    /// What is struck and searched for: lines of values, so that one that is passed on without the others is
+    /// known too, and what base64 makes of them. With the number of the value.
+    parts: Vec<(Vec<u8>, usize)>,
+    /// Finds all of them at once; nothing where there are none.
+    finder: Option<AhoCorasick>,
+}
 
 #[derive(Clone)]
 struct Value {
     name: String,
     bytes: Vec<u8>,
-    /// What is struck and searched for: its lines, so that one that is passed on without the others is known
-    /// too, and what base64 makes of them.
-    parts: Vec<Vec<u8>>,
 }
 
 impl Secrets {
@@ -47,12 +53,33 @@ impl Secrets {
         let declared = declared.project.secrets.iter();
         let asked = declared.filter(|secret| step.options.secrets.contains(&secret.name));
         let values = asked.map(|secret| value(settings, secret).map_err(|e| e.at(&*step.name)));
-        values.collect::<Result<_, _>>().map(Self)
+        Self::new(values.collect::<Result<_, _>>()?)
+    }
+
+    fn new(values: Vec<Value>) -> Result<Self, BatchError> {
+        let mut parts = Vec::new();
+        for (number, value) in values.iter().enumerate() {
+            for line in value.lines() {
+                parts.push((line.to_vec(), number));
+                if value.bytes.len() <= ENCODED_MAX {
+                    parts.extend(encoded::forms(line).into_iter().map(|form| (form, number)));
+                }
+            }
+        }
+        let finder = AhoCorasickBuilder::new()
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(parts.iter().map(|(part, _)| part));
+        let finder = finder.map_err(|e| BatchError::new("config", format!("secrets: {e}")))?;
+        Ok(Self {
+            finder: (!parts.is_empty()).then_some(finder),
+            values,
+            parts,
+        })
     }
 
     /// Gives the mounts that show them, to this account only.
     pub(super) fn mounts(&self, account: &Account) -> Vec<MountOp> {
-        if self.0.is_empty() {
+        if self.is_empty() {
             return Vec::new();
         }
         let mut ops = vec![
@@ -67,7 +94,7 @@ impl Secrets {
                 owner: Some((account.uid, account.gid)),
             },
         ];
-        ops.extend(self.0.iter().map(|value| MountOp::WriteFile {
+        ops.extend(self.values.iter().map(|value| MountOp::WriteFile {
             at: inside(&format!("{PLACE}/{}", value.name)),
             bytes: value.bytes.clone(),
             mode: 0o444,
@@ -78,18 +105,15 @@ impl Secrets {
 
     /// Tells whether there are none.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.values.is_empty()
     }
 
     /// Strikes them from output; answers how many bytes at its end may be the beginning of one.
     pub(super) fn strike(&self, text: &mut Vec<u8>) -> usize {
-        for part in self.parts() {
-            let finder = memmem::Finder::new(part);
-            let mut from = 0;
-            while let Some(at) = finder.find(&text[from..]) {
-                text.splice(from + at..from + at + part.len(), STRUCK.iter().copied());
-                from += at + STRUCK.len();
-            }
+        if let Some(finder) = &self.finder
+            && finder.is_match(&*text)
+        {
+            *text = finder.replace_all_bytes(text, &vec![STRUCK; self.parts.len()]);
         }
         self.begun(text)
     }
@@ -99,12 +123,13 @@ impl Secrets {
             let most = (part.len() - 1).min(text.len());
             (1..=most).rev().find(|len| text.ends_with(&part[..*len]))
         };
-        self.parts().filter_map(begun).max().unwrap_or(0)
+        let parts = self.parts.iter();
+        parts.filter_map(|(part, _)| begun(part)).max().unwrap_or(0)
     }
 
     /// Searches the files below a write layer; answers the secret and the file that holds it.
     pub(super) fn found_in(&self, upper: &Path) -> std::io::Result<Option<(String, PathBuf)>> {
-        if self.0.is_empty() {
+        if self.is_empty() {
             return Ok(None);
         }
         let mut pending = vec![upper.to_path_buf()];
@@ -135,21 +160,20 @@ impl Secrets {
 
     /// Searches a stream, window by window, each with the end of the one before.
     pub(super) fn found_by(&self, stream: impl Read) -> std::io::Result<Option<String>> {
+        let Some(finder) = &self.finder else {
+            return Ok(None);
+        };
         let mut stream = BufReader::with_capacity(WINDOW, stream);
-        let overlap = self.parts().map(<[u8]>::len).max().unwrap_or(1) - 1;
+        let overlap = finder.max_pattern_len() - 1;
         let mut window = Vec::new();
         loop {
             let read = stream
                 .by_ref()
                 .take(WINDOW as u64)
                 .read_to_end(&mut window)?;
-            let holds = |value: &&Value| {
-                value
-                    .parts()
-                    .any(|part| memmem::find(&window, part).is_some())
-            };
-            if let Some(value) = self.0.iter().find(holds) {
-                return Ok(Some(value.name.clone()));
+            if let Some(found) = finder.find(&window) {
+                let (_, value) = self.parts[found.pattern().as_usize()];
+                return Ok(Some(self.values[value].name.clone()));
             }
             if read == 0 {
                 return Ok(None);
@@ -157,31 +181,19 @@ impl Secrets {
             window.drain(..window.len().saturating_sub(overlap));
         }
     }
-
-    fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.iter().flat_map(Value::parts)
-    }
 }
 
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names = self.0.iter().map(|value| &value.name);
+        let names = self.values.iter().map(|value| &value.name);
         f.debug_list().entries(names).finish()
     }
 }
 
 impl Value {
-    fn new(name: String, bytes: Vec<u8>) -> Self {
-        let lines = bytes.split(|byte| matches!(byte, b'\n' | b'\r'));
-        let lines = lines.filter(|line| line.len() >= MIN);
-        let parts = lines
-            .flat_map(|line| std::iter::once(line.to_vec()).chain(encoded::forms(line)))
-            .collect();
-        Self { name, bytes, parts }
-    }
-
-    fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        self.parts.iter().map(Vec::as_slice)
+    fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        let lines = self.bytes.split(|byte| matches!(byte, b'\n' | b'\r'));
+        lines.filter(|line| line.len() >= MIN)
     }
 }
 
@@ -210,8 +222,11 @@ fn value(settings: &Settings, secret: &Secret) -> Result<Value, BatchError> {
             std::fs::read(&path).map_err(|e| refused(why(e), "make the file, or name another"))?
         }
     };
-    let value = Value::new(name.clone(), bytes);
-    if value.parts().next().is_none() || value.bytes.len() as u64 > ROOM / 8 {
+    let value = Value {
+        name: name.clone(),
+        bytes,
+    };
+    if value.lines().next().is_none() || value.bytes.len() as u64 > ROOM / 8 {
         let why = format!("its value is not of {MIN} bytes to {} KiB", ROOM >> 13);
         return Err(refused(
             why,
@@ -240,11 +255,11 @@ mod tests {
     use super::*;
 
     fn secrets(values: &[&str]) -> Secrets {
-        let value = |text: &&str| {
-            let name = format!("s-{}", text.len());
-            Value::new(name, text.as_bytes().to_vec())
+        let value = |text: &&str| Value {
+            name: format!("s-{}", text.len()),
+            bytes: text.as_bytes().to_vec(),
         };
-        Secrets(values.iter().map(value).collect())
+        Secrets::new(values.iter().map(value).collect()).unwrap()
     }
 
     #[test]

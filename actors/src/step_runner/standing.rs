@@ -133,16 +133,12 @@ impl<'a> Standing<'a> {
     }
 }
 
-/// Gives the tree of a directory as the steps below left it; none before any step is done.
+/// Gives the tree of a directory as the project and the steps below left it; none where there is none.
 pub(super) fn left_in(
     trees: &dyn Trees,
-    step: &Wanted,
     stand: &Stand,
     at: &TreePath,
 ) -> Result<Option<Id>, BatchError> {
-    if step.upstream.is_empty() {
-        return Ok(None);
-    }
     let found = subtree(trees, &stand.view, at).map_err(tree_error)?;
     Ok(found.map(|content| content.tree))
 }

@@ -15,7 +15,8 @@ use super::basis::Chosen;
 use super::cancel::Cancel;
 use super::chain::StepFailure;
 use super::hit::{Search, search};
-use super::kept::{KeptName, KeptStates};
+use super::kept::{KeptName, KeptStates, Shown};
+use super::made::{Done, Made};
 use super::plan::Plan;
 use super::provider::version_in;
 use super::purge::Purge;
@@ -54,31 +55,6 @@ pub(super) struct Job<'a> {
     pub(super) kept: KeptStates,
 }
 
-/// What became of a step.
-pub(super) enum Made {
-    /// It is true.
-    Done(Done),
-    /// Its command failed.
-    Failed(Done, StepFailure),
-    /// It was killed for a newer chain.
-    Cancelled,
-}
-
-/// A step that came to its end.
-pub(super) struct Done {
-    pub(super) report: StepReport,
-    /// What it leaves; nothing when it failed.
-    pub(super) output: Option<Rooted>,
-    /// The stored trace of its result.
-    pub(super) trace: Option<Id>,
-    /// Kept directories after a run; nothing when a result was valid.
-    pub(super) kept: Vec<Kept>,
-    /// The view its command ran in, with the times it was shown.
-    pub(super) seen: Rooted,
-    /// Where the output came from; nothing when it is not stored as a result.
-    pub(super) chosen: Option<Chosen>,
-}
-
 impl Job<'_> {
     /// Makes the step true.
     pub(super) fn make(&self, cancel: &Cancel) -> Result<Made, BatchError> {
@@ -105,12 +81,7 @@ impl Job<'_> {
             command: self.step.command.clone(),
             reason: reason.clone(),
         });
-        let names: Vec<KeptName> = run_of.kept.iter().map(|kept| kept.name.clone()).collect();
-        let trees = &*self.shared.trees;
-        let run_of = StepRun {
-            lower: self.kept.show(trees, &names, self.stand.view, unix_ms())?,
-            ..run_of
-        };
+        let run_of = self.shown(run_of)?;
         let _needed = self.name_needs(&run_of)?;
         let done = run(self.shared, &run_of, &self.work, cancel)?;
         self.host.forget();
@@ -154,7 +125,7 @@ impl Job<'_> {
         tty: Option<TtySize>,
         stdio: Stdio,
     ) -> Result<(Started, WorkDir, Purge, Needed), BatchError> {
-        let run_of = self.run_of(self.kept()?);
+        let run_of = self.shown(self.run_of(self.kept()?))?;
         let needed = self.name_needs(&run_of)?;
         let (started, work, purge) = open(self.shared, &run_of, argv, tty, stdio)?;
         Ok((started, work, purge, needed))
@@ -196,6 +167,20 @@ impl Job<'_> {
         }
     }
 
+    /// The run in the view with the times that its kept directories need.
+    fn shown<'a>(&self, run_of: StepRun<'a>) -> Result<StepRun<'a>, BatchError> {
+        let names: Vec<KeptName> = run_of.kept.iter().map(|kept| kept.name.clone()).collect();
+        let of = Shown {
+            view: run_of.lower,
+            project: self.project,
+            workdir: &self.plan.workdir_path,
+        };
+        let lower = self
+            .kept
+            .show(&*self.shared.trees, &names, &of, unix_ms())?;
+        Ok(StepRun { lower, ..run_of })
+    }
+
     fn look(&self, key: &Id, run_of: &StepRun<'_>) -> Result<Look, BatchError> {
         if self.step.rerun {
             return Ok(Look::Run("asked to run again".to_owned()));
@@ -230,7 +215,7 @@ impl Job<'_> {
             let name = KeptName::of_dir(&self.step.name, dir);
             let at = self.plan.workdir_path.join_path(dir);
             let shown = hd_dag::subtree(trees, &self.stand.view, &at).map_err(tree_error)?;
-            let upstream = left_in(trees, self.step, &self.stand, &at)?;
+            let upstream = left_in(trees, &self.stand, &at)?;
             let content = self.kept.content(&name, upstream).or(shown);
             kept.push(Kept {
                 name,

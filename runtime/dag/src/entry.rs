@@ -251,7 +251,7 @@ impl Entry {
     }
 
     /// Says whether two entries differ otherwise than in what lies below a directory.
-    pub(crate) fn differs_itself(&self, other: &Self) -> bool {
+    pub fn differs_itself(&self, other: &Self) -> bool {
         match (&self.target, &other.target) {
             (Target::Dir { opaque: a, .. }, Target::Dir { opaque: b, .. }) => {
                 a != b || self.meta != other.meta

@@ -278,7 +278,7 @@ fn what_is_as_it_was_seen_shows_the_time_it_showed() {
         touched("g", file("5"), 3),
     ];
     let (now, delta) = apply(&trees, &seen, edits).unwrap();
-    let shown = times_since(&trees, &seen, &now, &delta.changes, 800).unwrap();
+    let shown = times_since(&trees, &seen, &now, &delta.changes, 800, &|_, _| Ok(false)).unwrap();
     assert_eq!(shown.tree, now.tree);
     let before = to_model(&trees, &seen);
     let was = |p: &str| before[&path(p)].1;
@@ -298,6 +298,12 @@ fn what_is_as_it_was_seen_shows_the_time_it_showed() {
         .collect();
     assert_eq!(times, expected.map(|(p, t)| (path(p), t)));
     // Nothing changed since: the same once more, whatever the clock and the files say.
-    let again = times_since(&trees, &shown, &now, &[], 5000).unwrap();
+    let again = times_since(&trees, &shown, &now, &[], 5000, &|_, _| Ok(false)).unwrap();
     assert_eq!(again, shown);
+    // An output of a step has its own time, where that is later.
+    let is_output = |p: &TreePath, _: &Entry| Ok(*p == path("d/same") || *p == path("g"));
+    let outputs = times_since(&trees, &shown, &now, &[], 5000, &is_output).unwrap();
+    let times = to_model(&trees, &outputs);
+    let time = |p: &str| times[&path(p)].1;
+    assert_eq!((time("d/same"), time("g"), time("a")), (700, 800, 800));
 }

@@ -271,10 +271,15 @@ fn without_unchanged(
     lower: &Composite,
 ) -> Result<Vec<Captured>, ProjectionError> {
     let mut kept: Vec<Captured> = Vec::with_capacity(entries.len());
+    let hidden = hidden(&entries);
     // Children come after their parents, so walking backwards knows whether a directory is needed.
     let mut needed: std::collections::HashSet<TreePath> = std::collections::HashSet::new();
-    for mut item in entries.into_iter().rev() {
-        let below = lower.resolve(&item.path)?;
+    for (mut item, is_hidden) in entries.into_iter().zip(hidden).rev() {
+        // What an opaque directory hides is gone, however like it what stands in its place is.
+        let below = match is_hidden {
+            true => None,
+            false => lower.resolve(&item.path)?,
+        };
         if let (Some(ids), Some(Source::Tree { entry, .. })) =
             (lower.ids(), below.as_ref().map(|node| &node.source))
         {
@@ -305,6 +310,20 @@ fn without_unchanged(
     }
     kept.reverse();
     Ok(kept)
+}
+
+/// Says of each entry, parents first, whether it lies below an opaque directory, which hides what the lower has.
+pub fn hidden(entries: &[Captured]) -> Vec<bool> {
+    let mut opaque: Option<&TreePath> = None;
+    let mut hidden = Vec::with_capacity(entries.len());
+    for Captured { path, entry, .. } in entries {
+        let is_hidden = opaque.is_some_and(|dir| path.starts_with(dir));
+        if !is_hidden && matches!(entry.target, Target::Dir { opaque: true, .. }) {
+            opaque = Some(path);
+        }
+        hidden.push(is_hidden);
+    }
+    hidden
 }
 
 fn failed(path: &TreePath, source: io::Error) -> ProjectionError {

@@ -1,7 +1,6 @@
 //! The one lower in use: a content-addressed tree with host directories grafted in.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -306,21 +305,8 @@ impl Lower for Composite {
         }
     }
 
-    fn data_from(&self, file: &Node, from: u64) -> Result<Option<Range<u64>>, ProjectionError> {
-        let Source::Tree {
-            entry:
-                Entry {
-                    target: Target::Regular { blob, .. },
-                    ..
-                },
-            ..
-        } = &file.source
-        else {
-            let size = file.attr.size;
-            return Ok((from < size).then_some(0..size));
-        };
-        let found = self.store.data_from(blob, from);
-        found.map_err(|e| content(&file.path, e))
+    fn store(&self) -> Option<&Store> {
+        Some(&self.store)
     }
 
     fn read_link(&self, link: &Node) -> Result<Vec<u8>, ProjectionError> {

@@ -1,53 +1,43 @@
-//! Holes of projected files: what `lseek` answers, and how many blocks `stat` shows (lseek(2), stat(2)).
-
-use std::ops::Range;
+//! Holes of projected files: what `lseek` answers, and how many bytes `stat` counts (lseek(2), stat(2)).
 
 use fuser::Errno;
+use hd_store::{Id, Store};
 
 /// Smallest file whose holes are looked for when its status is asked, bytes: a shorter one is hardly worth them.
 const LOOKED_AT: u64 = 1 << 20;
 
-/// Counts the bytes of a file that are data; `data_from` gives the first piece of data that ends after a place.
-pub(crate) fn data_bytes(
-    size: u64,
-    data_from: impl Fn(u64) -> Result<Option<Range<u64>>, Errno>,
-) -> u64 {
-    if size < LOOKED_AT {
-        return size;
-    }
-    let (mut at, mut data) = (0, 0);
-    loop {
-        match data_from(at) {
-            Ok(Some(piece)) => {
-                data += piece.end - piece.start;
-                at = piece.end;
-            }
-            Ok(None) => return data,
-            // The read that meets it says what is wrong.
-            Err(_) => return size,
-        }
+/// The content of a file where it is a blob of a store; anything else is all data.
+pub(crate) type Stored<'a> = Option<(&'a Store, &'a Id)>;
+
+/// Counts the bytes of a file that are data.
+pub(crate) fn data_bytes(stored: Stored<'_>, size: u64) -> u64 {
+    match stored {
+        // The read that meets a damage says what is wrong.
+        Some((store, blob)) if size >= LOOKED_AT => store.data_bytes(blob).unwrap_or(size),
+        _ => size,
     }
 }
 
 /// Answers `SEEK_DATA` and `SEEK_HOLE`; the end of a file is a hole.
-pub(crate) fn seek(
-    size: u64,
-    offset: i64,
-    whence: i32,
-    data_from: impl Fn(u64) -> Result<Option<Range<u64>>, Errno>,
-) -> Result<i64, Errno> {
+pub(crate) fn seek(stored: Stored<'_>, size: u64, offset: i64, whence: i32) -> Result<i64, Errno> {
     let from = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
     if from >= size {
         return Err(Errno::ENXIO);
     }
-    let data = data_from(from)?;
-    let found = match (whence, data) {
-        (libc::SEEK_DATA, Some(data)) => data.start.max(from),
-        (libc::SEEK_DATA, None) => return Err(Errno::ENXIO),
-        (libc::SEEK_HOLE, Some(data)) if data.start <= from => data.end.min(size),
-        (libc::SEEK_HOLE, _) => from,
+    let failed = |error: hd_store::Error| {
+        tracing::warn!(%error, "looking for the holes of a file failed");
+        Errno::EIO
+    };
+    let found = match (whence, stored) {
+        (libc::SEEK_DATA, None) => Some(from),
+        (libc::SEEK_DATA, Some((store, blob))) => store.data_from(blob, from).map_err(failed)?,
+        (libc::SEEK_HOLE, None) => Some(size),
+        (libc::SEEK_HOLE, Some((store, blob))) => {
+            Some(store.hole_from(blob, from).map_err(failed)?)
+        }
         _ => return Err(Errno::EINVAL),
     };
+    let found = found.ok_or(Errno::ENXIO)?;
     i64::try_from(found).map_err(|_| Errno::EOVERFLOW)
 }
 
@@ -55,46 +45,44 @@ pub(crate) fn seek(
 mod tests {
     use super::*;
 
-    const MIB: u64 = 1 << 20;
-    const DATA: [Range<u64>; 2] = [MIB..2 * MIB, 5 * MIB..6 * MIB];
-
-    fn data_from(from: u64) -> Result<Option<Range<u64>>, Errno> {
-        Ok(DATA.into_iter().find(|piece| piece.end > from))
-    }
+    const MIB: usize = 1 << 20;
 
     #[test]
     fn seeks_find_data_and_holes_as_lseek_says() {
-        let of =
-            |whence, offset| seek(9 * MIB, offset, whence, data_from).map_err(|errno| errno.code());
-        let mib = MIB as i64;
-        let table = [
-            (libc::SEEK_DATA, 0, Ok(mib)),
-            (libc::SEEK_DATA, mib + 5, Ok(mib + 5)),
-            (libc::SEEK_DATA, 2 * mib, Ok(5 * mib)),
-            (libc::SEEK_DATA, 6 * mib, Err(libc::ENXIO)),
-            (libc::SEEK_HOLE, 0, Ok(0)),
-            (libc::SEEK_HOLE, mib, Ok(2 * mib)),
-            (libc::SEEK_HOLE, 3 * mib, Ok(3 * mib)),
-            (libc::SEEK_HOLE, 7 * mib, Ok(7 * mib)),
-            (libc::SEEK_HOLE, 9 * mib, Err(libc::ENXIO)),
-            (libc::SEEK_DATA, -1, Err(libc::ENXIO)),
-            (libc::SEEK_SET, 0, Err(libc::EINVAL)),
-        ];
-        for (whence, offset, expected) in table {
-            assert_eq!(of(whence, offset), expected, "{whence} {offset}");
-        }
-        // The end of the file is a hole behind data that reaches it.
-        assert_eq!(
-            seek(6 * MIB, 5 * mib, libc::SEEK_HOLE, data_from),
-            Ok(6 * mib)
-        );
-    }
-
-    #[test]
-    fn only_data_counts_and_small_files_and_failures_are_all_data() {
-        assert_eq!(data_bytes(9 * MIB, data_from), 2 * MIB);
-        assert_eq!(data_bytes(9 * MIB, |_| Ok(None)), 0);
-        assert_eq!(data_bytes(9 * MIB, |_| Err(Errno::EIO)), 9 * MIB);
-        assert_eq!(data_bytes(MIB - 1, |_| Ok(None)), MIB - 1);
+        let place = tempfile::tempdir().unwrap();
+        let store = Store::open(place.path()).unwrap();
+        let mut bytes = vec![0; 9 * MIB];
+        bytes[2 * MIB..3 * MIB].fill(b'x');
+        bytes[5 * MIB] = b'y';
+        let mut writer = store.writer().unwrap();
+        let blob = writer.put_blob(&bytes).unwrap();
+        writer.commit().unwrap();
+        let size = bytes.len() as u64;
+        let of = |stored, whence, mib: usize| {
+            let found = seek(stored, size, (mib * MIB) as i64, whence);
+            found.map(|at| at as usize).map_err(|errno| errno.code())
+        };
+        // As far as a chunk of zeros is long, a hole begins later than its zeros, and ends sooner.
+        let chunk = 128 << 10;
+        let near = |found: Result<usize, i32>, mib: usize| {
+            found.is_ok_and(|at| at.abs_diff(mib * MIB) <= 2 * chunk)
+        };
+        let stored = Some((&store, &blob));
+        assert!(near(of(stored, libc::SEEK_DATA, 0), 2));
+        assert_eq!(of(stored, libc::SEEK_HOLE, 0), Ok(0));
+        assert!(near(of(stored, libc::SEEK_HOLE, 2), 3));
+        assert!(near(of(stored, libc::SEEK_DATA, 4), 5));
+        assert_eq!(of(stored, libc::SEEK_DATA, 6), Err(libc::ENXIO));
+        assert_eq!(of(stored, libc::SEEK_HOLE, 6), Ok(6 * MIB));
+        assert_eq!(of(stored, libc::SEEK_DATA, 9), Err(libc::ENXIO));
+        assert_eq!(of(stored, libc::SEEK_SET, 0), Err(libc::EINVAL));
+        assert_eq!(seek(stored, size, -1, libc::SEEK_DATA), Err(Errno::ENXIO));
+        let data = data_bytes(stored, size) as usize;
+        assert!((MIB..2 * MIB).contains(&data), "{data}");
+        // What is in no store, or small, is all data.
+        assert_eq!(of(None, libc::SEEK_DATA, 4), Ok(4 * MIB));
+        assert_eq!(of(None, libc::SEEK_HOLE, 4), Ok(9 * MIB));
+        assert_eq!(data_bytes(None, size), size);
+        assert_eq!(data_bytes(stored, LOOKED_AT - 1), LOOKED_AT - 1);
     }
 }

@@ -1,11 +1,10 @@
 //! The small trait behind which every read-only lower stands.
 
-use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use hd_dag::{Entry, TreePath};
-use hd_store::Id;
+use hd_store::{Id, Store};
 
 use hd_dag::Kind;
 
@@ -107,10 +106,9 @@ pub trait Lower: Send + Sync + 'static {
     fn list(&self, dir: &Node) -> Result<Vec<Listed>, ProjectionError>;
     /// Reads up to `len` bytes at `offset`; short at the end of the file.
     fn read(&self, file: &Node, offset: u64, len: usize) -> Result<Vec<u8>, ProjectionError>;
-    /// Gives the first piece of a file, in bytes, that ends after `from` and may hold more than zeros.
-    fn data_from(&self, file: &Node, from: u64) -> Result<Option<Range<u64>>, ProjectionError> {
-        let size = file.attr.size;
-        Ok((from < size).then_some(0..size))
+    /// Gives the store that has the contents of its trees, if one has.
+    fn store(&self) -> Option<&Store> {
+        None
     }
     /// Reads the target of a symbolic link.
     fn read_link(&self, link: &Node) -> Result<Vec<u8>, ProjectionError>;

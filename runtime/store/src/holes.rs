@@ -1,4 +1,7 @@
 //! Which parts of a stored blob are nothing but zeros: its holes, as far as they are worth a word.
+//!
+//! Chunks are looked at by their ids alone, and only the longest of zeros counts as a hole: a short run
+//! of zeros is data.
 
 use std::ops::{ControlFlow, Range};
 
@@ -10,52 +13,106 @@ use crate::shelf::Want;
 use crate::store::empty_blob;
 use crate::{Id, Result, Store};
 
-/// The piece with data that is looked for.
-struct Search {
-    zeros: Id,
-    from: u64,
-    found: Option<Range<u64>>,
+/// A piece of a blob.
+struct Piece {
+    bytes: Range<u64>,
+    is_hole: bool,
 }
 
 impl Store {
-    /// Gives the first piece of a blob, in bytes, that ends after `from` and holds data; nothing where
-    /// only zeros follow, or nothing does.
-    ///
-    /// Chunks are looked at by their ids alone, and only the longest of zeros counts as a hole: a short
-    /// run of zeros is data.
+    /// Gives the first place with data in a blob from an offset on, in bytes; nothing where only a hole
+    /// or the end follows.
     ///
     /// # Errors
     /// [`crate::Error::NotFound`], [`crate::Error::Damaged`] and I/O errors.
-    pub fn data_from(&self, blob: &Id, from: u64) -> Result<Option<Range<u64>>> {
+    pub fn data_from(&self, blob: &Id, offset: u64) -> Result<Option<u64>> {
+        let mut found = None;
+        self.each_piece(blob, offset, &mut |piece| match piece.is_hole {
+            true => ControlFlow::Continue(()),
+            false => {
+                found = Some(piece.bytes.start.max(offset));
+                ControlFlow::Break(())
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Gives the first place of a blob from an offset on that lies in a hole, in bytes, or its end.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotFound`], [`crate::Error::Damaged`] and I/O errors.
+    pub fn hole_from(&self, blob: &Id, offset: u64) -> Result<u64> {
+        let mut at = offset;
+        self.each_piece(blob, offset, &mut |piece| match piece.is_hole {
+            true => ControlFlow::Break(()),
+            false => {
+                at = piece.bytes.end;
+                ControlFlow::Continue(())
+            }
+        })?;
+        Ok(at)
+    }
+
+    /// Counts the bytes of a blob that lie in no hole.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotFound`], [`crate::Error::Damaged`] and I/O errors.
+    pub fn data_bytes(&self, blob: &Id) -> Result<u64> {
+        let mut bytes = 0;
+        self.each_piece(blob, 0, &mut |piece| {
+            if !piece.is_hole {
+                bytes += piece.bytes.end - piece.bytes.start;
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(bytes)
+    }
+
+    /// Visits the pieces of a blob that end after an offset, in order, until the visitor has enough.
+    fn each_piece(
+        &self,
+        blob: &Id,
+        offset: u64,
+        visit: &mut dyn FnMut(Piece) -> ControlFlow<()>,
+    ) -> Result<()> {
         if *blob == empty_blob() {
-            return Ok(None);
+            return Ok(());
         }
         let object = self.object(blob, Want::Blob)?;
-        if object.kind() != RecordKind::List {
-            let len = length_of(&object);
-            return Ok((from < len).then_some(0..len));
+        if object.kind() == RecordKind::List {
+            // Whether the visitor had enough says nothing more.
+            let _ = self.each_below(&object, 0, offset, visit)?;
+            return Ok(());
         }
-        let mut search = Search {
-            zeros: *self.inner.chunk_of_zeros(),
-            from,
-            found: None,
-        };
-        // Whether it was found or the blob ended says nothing more.
-        let _ = self.search(&object, 0, &mut search)?;
-        Ok(search.found)
+        let bytes = 0..length_of(&object);
+        if offset < bytes.end {
+            let is_hole = false;
+            let _ = visit(Piece { bytes, is_hole });
+        }
+        Ok(())
     }
 
     /// Goes through the chunks below a list, which begins at `base`.
-    fn search(&self, list: &Object, base: u64, search: &mut Search) -> Result<ControlFlow<()>> {
+    fn each_below(
+        &self,
+        list: &Object,
+        base: u64,
+        offset: u64,
+        visit: &mut dyn FnMut(Piece) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
         let list = ListView::new(list.bytes());
-        for number in list.piece_at(search.from.saturating_sub(base))..list.len() {
-            let piece = list.range(number);
-            let piece = base + piece.start..base + piece.end;
+        let zeros = self.inner.chunk_of_zeros();
+        for number in list.piece_at(offset.saturating_sub(base))..list.len() {
+            let (id, within) = (list.id(number), list.range(number));
+            let bytes = base + within.start..base + within.end;
             let flow = match list.level() {
-                Level::Chunks => search.meet(&list.id(number), piece),
+                Level::Chunks => {
+                    let is_hole = id == *zeros;
+                    visit(Piece { bytes, is_hole })
+                }
                 Level::Parts => {
-                    let part = self.object(&list.id(number), Want::ListPart)?;
-                    self.search(&part, piece.start, search)?
+                    let part = self.object(&id, Want::ListPart)?;
+                    self.each_below(&part, bytes.start, offset, visit)?
                 }
             };
             if flow.is_break() {
@@ -63,22 +120,5 @@ impl Store {
             }
         }
         Ok(ControlFlow::Continue(()))
-    }
-}
-
-impl Search {
-    fn meet(&mut self, chunk: &Id, piece: Range<u64>) -> ControlFlow<()> {
-        match (&mut self.found, *chunk == self.zeros) {
-            (None, true) => ControlFlow::Continue(()),
-            (Some(_), true) => ControlFlow::Break(()),
-            (Some(found), false) => {
-                found.end = piece.end;
-                ControlFlow::Continue(())
-            }
-            (None, false) => {
-                self.found = Some(piece);
-                ControlFlow::Continue(())
-            }
-        }
     }
 }

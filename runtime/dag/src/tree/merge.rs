@@ -41,6 +41,9 @@ fn decide(lower: Option<&Stamped>, (upper, stamp): Stamped) -> Option<Action> {
     let Some((entry, other)) = lower else {
         return Some(Action::Take((upper, stamp)));
     };
+    if (entry, other) == (&upper, &stamp) {
+        return Some(Action::Keep);
+    }
     let mtime_ns = stamp.mtime_ns.max(other.mtime_ns);
     match (below(entry, other), below(&upper, &stamp)) {
         (Some(lower), Some(content)) if !entry.differs_itself(&upper) => {

@@ -10,6 +10,7 @@ mod graft;
 mod merge;
 mod overlay;
 mod read;
+mod seen;
 mod walk;
 
 pub use apply::{Delta, apply};
@@ -17,7 +18,8 @@ pub use build::build;
 pub use compose::compose;
 pub use diff::{Change, Diff, diff};
 pub use edits::Edit;
-pub use graft::{graft, raise_times, times_since};
+pub use graft::graft;
 pub use merge::{Layer, merge_layers};
 pub use read::{Entries, get, get_stamped, list, subtree};
+pub use seen::{raise_times, times_since};
 pub use walk::{Walk, WalkItem, walk};

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockWriteGuard, Weak};
 
 use hd_dag::{Entry, Kind, Meta, TreePath};
 
@@ -26,6 +26,8 @@ pub(super) struct Inode<L> {
     pub(super) node: Node,
     /// How far its content has come to the kernel.
     pub(super) content: Progress,
+    /// How many bytes of it are data, once that was asked.
+    pub(super) data: OnceLock<u64>,
     found: RwLock<Found<L>>,
     dir: Option<Box<Dir<L>>>,
 }
@@ -127,6 +129,7 @@ impl<L> Inode<L> {
             number,
             node,
             content: Progress::default(),
+            data: OnceLock::new(),
             found: RwLock::new(Found { parent, lower }),
             dir,
         }
@@ -149,6 +152,7 @@ impl<L> Inode<L> {
                 observed: false,
             },
             content: Progress::default(),
+            data: OnceLock::new(),
             found: RwLock::new(Found {
                 parent: ROOT,
                 lower: None,

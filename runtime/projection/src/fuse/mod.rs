@@ -44,8 +44,8 @@ use view::View;
 use xattrs::Xattrs;
 
 use crate::error::ProjectionError;
-use crate::holes;
-use crate::lower::{Lower, Source};
+use crate::holes::{self, Stored};
+use crate::lower::{Lower, Node, Source};
 use crate::objects::Filler;
 use crate::recorder::Recorder;
 
@@ -267,8 +267,8 @@ impl<L: Lower> Filesystem for ProjectedFs<L> {
         let found = guarded(|| {
             let inode = self.inode(ino)?;
             let lower = inode.lower().ok_or(Errno::EISDIR)?;
-            let data_from = |from| lower.data_from(&inode.node, from).map_err(to_errno);
-            holes::seek(inode.node.attr.size, offset, whence, data_from)
+            let node = &inode.node;
+            holes::seek(stored(&*lower, node), node.attr.size, offset, whence)
         });
         match found {
             Ok(found) => reply.offset(found),
@@ -314,10 +314,20 @@ fn shown<L: Lower>(inode: &Inode<L>) -> FileAttr {
     let attr = file_attr(inode.number, &node.attr);
     match inode.lower() {
         Some(lower) if node.attr.kind == Kind::Regular => {
-            let data_from = |from| lower.data_from(node, from).map_err(to_errno);
-            with_data(attr, holes::data_bytes(node.attr.size, data_from))
+            let count = || holes::data_bytes(stored(&*lower, node), node.attr.size);
+            with_data(attr, *inode.data.get_or_init(count))
         }
         _ => attr,
+    }
+}
+
+fn stored<'a, L: Lower>(lower: &'a L, node: &'a Node) -> Stored<'a> {
+    match &node.source {
+        Source::Tree { entry, .. } => match &entry.target {
+            Target::Regular { blob, .. } => Some((lower.store()?, blob)),
+            _ => None,
+        },
+        Source::Host { .. } => None,
     }
 }
 

@@ -8,7 +8,6 @@ mod filler;
 mod table;
 
 use std::ffi::OsStr;
-use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,13 +94,9 @@ impl Objects {
     }
 
     fn shown(&self, number: u64, object: &Object) -> FileAttr {
-        let data = holes::data_bytes(object.size, |from| self.data_from(object, from));
+        let count = || holes::data_bytes(Some((&self.store, &object.id)), object.size);
+        let data = *object.data.get_or_init(count);
         with_data(file_attr(number, &file_of(object.size)), data)
-    }
-
-    fn data_from(&self, object: &Object, from: u64) -> Result<Option<Range<u64>>, Errno> {
-        let found = self.store.data_from(&object.id, from);
-        found.map_err(|e| failed(&e))
     }
 
     fn read_object(&self, number: u64, offset: u64, size: u32) -> Result<Vec<u8>, Errno> {
@@ -192,9 +187,8 @@ impl Filesystem for Objects {
     ) {
         let found = guarded(|| {
             let object = self.object(ino.0)?;
-            holes::seek(object.size, offset, whence, |from| {
-                self.data_from(&object, from)
-            })
+            let stored = Some((&self.store, &object.id));
+            holes::seek(stored, object.size, offset, whence)
         });
         match found {
             Ok(found) => reply.offset(found),

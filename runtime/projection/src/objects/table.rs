@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hd_store::Id;
 
@@ -28,6 +28,8 @@ pub(super) enum What {
 pub(super) struct Object {
     pub(super) id: Id,
     pub(super) size: u64,
+    /// How many bytes of it are data, once that was asked.
+    pub(super) data: OnceLock<u64>,
     read: AtomicU64,
     wanted: AtomicBool,
 }
@@ -89,6 +91,7 @@ impl Table {
         let object = Arc::new(Object {
             id,
             size,
+            data: OnceLock::new(),
             read: AtomicU64::new(0),
             wanted: AtomicBool::new(false),
         });
