@@ -40,7 +40,9 @@ fn leaving_one_out() -> (Env, Up) {
     env.hd(["wait"]).finish().ok();
     files::write(&env.path("hd.toml"), TOML);
     up.until("it is being stopped", || {
-        (state(&env, "stubborn")? == "stopping").then_some(())
+        let state = state(&env, "stubborn");
+        // On a slow machine it may be gone already.
+        state.is_none_or(|state| state == "stopping").then_some(())
     });
     (env, up)
 }

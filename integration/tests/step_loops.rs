@@ -1,7 +1,9 @@
 //! Services that stay in the view they have, because one of them writes what a step reads, or seems to: that
 //! view is the one `hd` speaks of, and the next edit by somebody else moves all of them.
 
-use hd_integration::poll::SHORT;
+use std::time::Duration;
+
+use hd_integration::poll::{self, SHORT};
 use hd_integration::{Env, Up, files, leftovers, needs, skip_unless};
 
 fn pid(env: &Env, name: &str) -> i64 {
@@ -51,6 +53,10 @@ fn the_view_services_stay_in_is_the_one_that_is_spoken_of() {
     });
     let kept = ok(&["snapshot", "one"]);
     assert!(kept.contains("web: 1 path,"), "{kept}");
+    let is_told = || env.status().service("gen")["suspended"].is_string();
+    poll::never("nobody says why", Duration::from_secs(13), || {
+        (!is_told()).then(|| up.said())
+    });
     let before = ["gen", "web"].map(|name| pid(&env, name));
     let stale = copy(&env, "web");
     let newer = |name: &str| {
@@ -73,6 +79,7 @@ fn the_view_services_stay_in_is_the_one_that_is_spoken_of() {
             (copy(&env, name) == files::read(&env.path("schema"))).then_some(())
         });
     }
+    up.until("nothing is left to be said", || (!is_told()).then_some(()));
     env.hd(["down"]).finish().ok();
     up.wait_exit(SHORT);
     leftovers::expect_none(env.mark(), SHORT);

@@ -116,9 +116,18 @@ impl Loops {
 
     /// Gives the suspended files by service.
     pub(super) fn suspended(&self) -> BTreeMap<String, Vec<(TreePath, bool)>> {
+        self.files(|course| course.suspended.is_some())
+    }
+
+    /// The same with those that would be suspended at once the next time.
+    pub(super) fn withheld(&self) -> BTreeMap<String, Vec<(TreePath, bool)>> {
+        self.files(|course| course.suspended.is_some() || course.known)
+    }
+
+    fn files(&self, is_meant: impl Fn(&Course) -> bool) -> BTreeMap<String, Vec<(TreePath, bool)>> {
         let mut found = BTreeMap::<String, Vec<(TreePath, bool)>>::new();
         for ((service, path), course) in &self.0 {
-            if course.suspended.is_some() {
+            if is_meant(course) {
                 let of = found.entry(service.clone()).or_default();
                 of.push((path.clone(), course.known));
             }
@@ -211,6 +220,7 @@ mod tests {
         assert!(!lifted[0].may_be_stale && lifted.len() == 1);
         assert!(loops.suspended().is_empty() && loops.due().is_none());
         // It is known by now.
+        assert_eq!(loops.withheld()["web"], [(path("db"), true)]);
         let later = now + QUIET * 2;
         assert_eq!(loops.judge("web", &path("db"), Itself, later), Withhold);
         assert_eq!(loops.judge("web", &path("a.py"), Itself, later), Follow);
@@ -235,7 +245,7 @@ mod tests {
             Verdict::Withhold,
             "who writes is not known"
         );
-        assert!(loops.lift(now + QUIET)[0].may_be_stale);
+        assert!(loops.lift(now + QUIET)[0].may_be_stale && loops.withheld().is_empty());
         row[GUESSED_MAX / 2].1 = Writer::Other;
         let (_, verdicts, _) = judged(&row);
         assert!(verdicts.iter().all(|one| *one == Verdict::Follow));

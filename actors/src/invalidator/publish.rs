@@ -113,6 +113,7 @@ impl Invalidator {
             // Before any restart: what starts now sees the newest project.
             chosen.view.aim(applied.project);
         }
+        let was_behind = self.knows.is_behind();
         let changes = self.knows.pending.seen_by(generation);
         let restarting = chosen
             .map(|chosen| self.restart(&done, &changes, chosen))
@@ -129,6 +130,9 @@ impl Invalidator {
         self.knows.pending.acted_on(generation);
         self.keep_for_a_view(origin, outcome);
         self.knows.outcome = Some(outcome.clone());
+        if was_behind && !self.knows.is_behind() {
+            self.show_suspended(&done.declared.project.services);
+        }
         if !is_newest {
             // The newer one has failed, and kept what services ran on before.
             self.pin_last_good(done.work);

@@ -61,8 +61,13 @@ impl Invalidator {
 
     /// What is to be said of services that write what steps read, by their names in the `hd.toml`.
     pub(super) fn step_loops(&self) -> BTreeMap<String, String> {
-        let suspended = self.knows.step_loops.suspended().into_iter();
-        let words = suspended.map(|(name, files)| {
+        let loops = &self.knows.step_loops;
+        // As long as services are left behind it is to be said why, though the rule may hold again.
+        let held = match self.knows.is_behind() {
+            true => loops.withheld(),
+            false => loops.suspended(),
+        };
+        let words = held.into_iter().map(|(name, files)| {
             let words = told(&name, &files);
             (name, words)
         });
