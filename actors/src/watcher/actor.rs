@@ -51,11 +51,11 @@ pub struct Watcher {
     session: Option<Arc<Session>>,
     todo: LookAt,
     is_at_work: bool,
-    /// The periodic look at everything, while not everything is watched.
+    /// The periodic look at everything, while not everything is watched or events were lost.
     rescans: Option<SpawnHandle>,
     overflows: Overflows,
-    /// An overflow waits for its turn.
-    begins_anew: bool,
+    /// Overflows follow each other: after this pause everything is watched anew, until then looked at.
+    pause: Option<Duration>,
     /// People were told of the limit, by whatever incarnation.
     noted: Arc<AtomicBool>,
     stop: StopJobs,
@@ -93,7 +93,7 @@ pub fn child(
         is_at_work: false,
         rescans: None,
         overflows: Overflows::default(),
-        begins_anew: false,
+        pause: None,
         noted: noted.clone(),
         stop: StopJobs(Arc::default()),
     })
@@ -147,9 +147,10 @@ impl Watcher {
         self.start_job(ctx);
     }
 
-    /// Watches everything anew: a directory that came may have gone unseen.
+    /// Watches everything anew: a directory that came may have gone unseen. Where that has to wait, everything is
+    /// looked at until then.
     fn overflowed(&mut self, ctx: &mut Context<Self>) {
-        if self.begins_anew {
+        if self.pause.is_some() {
             return;
         }
         let pause = self.overflows.enter(tokio::time::Instant::now().into_std());
@@ -159,11 +160,20 @@ impl Watcher {
             self.todo.merge(LookAt::all());
             return;
         }
-        self.begins_anew = true;
+        self.pause = Some(pause);
+        self.tell_pause(pause);
+        self.rescan_at_intervals(ctx);
         ctx.run_later(pause, |this, ctx| {
-            this.begins_anew = false;
+            this.pause = None;
             this.look_at_everything(ctx);
         });
+    }
+
+    fn tell_pause(&self, pause: Duration) {
+        let (every, pause) = (RESCAN_EVERY.as_secs(), pause.as_secs());
+        self.status.busy(format!(
+            "file events were lost again: looking at everything every {every} s, watching it anew after {pause} s"
+        ));
     }
 
     fn settle(&self, ctx: &mut Context<Self>) {
@@ -206,14 +216,18 @@ impl Watcher {
         self.is_at_work = false;
         self.session = done.session;
         match done.lack {
-            None => {
-                // A job on a part says nothing about the rest.
-                if all && let Some(rescans) = self.rescans.take() {
-                    ctx.cancel_future(rescans);
+            None => match self.pause {
+                // What was lost may have come after what this job did.
+                Some(pause) => self.tell_pause(pause),
+                None => {
+                    // A job on a part says nothing about the rest.
+                    if all && let Some(rescans) = self.rescans.take() {
+                        ctx.cancel_future(rescans);
+                    }
+                    self.status
+                        .idle(format!("watching {} directories", done.directories));
                 }
-                self.status
-                    .idle(format!("watching {} directories", done.directories));
-            }
+            },
             Some(Lack::Root) => {
                 self.status.busy("the project directory is gone");
                 ctx.run_later(ROOT_AGAIN, Self::look_at_everything);
@@ -244,6 +258,10 @@ impl Watcher {
                  `sysctl -w fs.inotify.max_user_watches=1048576` raises it"
             )));
         }
+        self.rescan_at_intervals(ctx);
+    }
+
+    fn rescan_at_intervals(&mut self, ctx: &mut Context<Self>) {
         if self.rescans.is_none() {
             self.rescan(ctx);
             self.rescans = Some(ctx.run_interval(RESCAN_EVERY, Self::rescan));
@@ -265,3 +283,7 @@ impl fmt::Debug for Watcher {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "actor_tests.rs"]
+mod tests;

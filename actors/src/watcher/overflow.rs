@@ -1,7 +1,8 @@
 //! How soon to begin anew after the kernel's event queue has overflowed: pure.
 //!
 //! Setting watches and scanning open every directory, which are events themselves. Where that alone
-//! overflows the queue, beginning anew at once would never end.
+//! overflows the queue, beginning anew at once would never end. During the pause everything is looked at every
+//! now and then instead: an edit that was lost, or in a directory that came unseen, is found by that.
 
 use std::time::{Duration, Instant};
 
