@@ -34,6 +34,34 @@ fn diff(env: &Env) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
+/// Writes before its start what it reads, and takes as long for it as the gate is closed.
+const PREPARED: &str = r#"
+[environment]
+name = "prepared"
+[services.web]
+command = ["sh", "-c", "cat made; exec sleep 1000"]
+pre_start = "echo made > made; echo x > /gate/begun; while test -e /gate/closed; do sleep 0.02; done"
+healthcheck = { log = "^made$" }
+volumes = ["./gate:/gate"]
+[options]
+project = "projected"
+"#;
+
+#[test]
+fn a_service_that_is_being_started_is_reset_too() {
+    skip_unless!(needs::fuse());
+    let env = Env::project(&[("hd.toml", PREPARED), ("gate/closed", "")]);
+    let mut up = env.up();
+    up.until("it prepares", || {
+        env.path("gate/begun").exists().then_some(())
+    });
+    env.hd(["reset", "web"]).finish().ok();
+    std::fs::remove_file(env.path("gate/closed")).expect("open the gate");
+    up.wait_line(0, &["web", "ready"]);
+    up.interrupt();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
 #[test]
 fn a_projected_service_is_told_and_reset() {
     skip_unless!(needs::fuse());

@@ -16,7 +16,7 @@ use crate::messages::{
     BatchError, BringBack, DropWritten, KeepWritten, ListWritten, Rebuild, ResumeRules,
     StartService, StopService,
 };
-use crate::model::report::{ActorReport, ActorState, Report};
+use crate::model::report::{ActorReport, ActorState, Report, ServiceState};
 use crate::model::state::{Failure, StateBoard};
 use crate::mount_server::written::Written;
 use crate::service_supervisor::board::Board;
@@ -182,11 +182,19 @@ impl Desk {
     async fn reset(&self, names: Vec<String>) -> Result<(), Failure> {
         let services = self.meant(&names)?;
         let _one = self.changing.turn().await;
-        let mut running = self.board.reports();
-        running.retain(|service| service.pid.is_some() && services.contains(&service.name));
-        let asked = self.forget.ask(DropWritten { services }, WORK_WITHIN).await;
+        let wish = DropWritten {
+            services: services.clone(),
+        };
+        let asked = self.forget.ask(wish, WORK_WITHIN).await;
         let done = asked.map_err(|e| Failure::from(&BatchError::new("internal", e)))?;
         done.map_err(|e| Failure::from(&e))?;
+        // Looked at only now: whatever began before in what is dropped is there, with a process or on its way
+        // to one. What starts after the look finds nothing anyway.
+        let mut running = self.board.reports();
+        running.retain(|one| {
+            matches!(one.state, ServiceState::Starting | ServiceState::Ready)
+                && services.contains(&one.name)
+        });
         if running.is_empty() {
             return Ok(());
         }
