@@ -19,6 +19,7 @@
 //! | [`WatchAnew`] | Invalidator → Watcher | event | 1 · *Latest* | – |
 //! | [`StopService`] | control, shutdown → ServiceSupervisor | command | 4 · *Await* | done |
 //! | [`StartService`] | control → ServiceSupervisor | command | 4 · *Await* | – |
+//! | [`HoldService`] | control → ServiceSupervisor | command | 4 · *Await* | done |
 //! | [`MountPointLost`] | Watcher → MountServer | event | 8 · *Rescan* | – |
 //! | [`ListWritten`] | control → MountServer | command | 4 · *Await* | what services wrote |
 //! | [`DropWritten`] | control → MountServer | command | 4 · *Await* | done |
@@ -43,7 +44,7 @@ use hd_store::Id;
 use hd_store::scan::{PathsReport, Scanned, Stamp};
 use hd_supervision::actix::Message;
 
-pub use self::control::{PauseChanged, Rebuild, ResumeRules};
+pub use self::control::{HoldService, PauseChanged, Rebuild, ResumeRules};
 pub use self::views::{
     BringBack, DropWritten, KeepWritten, ListWritten, MountPointLost, PrepareView,
 };
@@ -103,6 +104,7 @@ messages! {
     DependencyReady => (),
     StopService => (),
     StartService => (),
+    HoldService => (),
     MountPointLost => (),
     WatchAnew => (),
     PinRoot => Result<(), BatchError>,

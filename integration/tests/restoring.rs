@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use hd_integration::disk::Disk;
 use hd_integration::{Env, LONG, SHORT, Up, files, leftovers, needs, poll, skip_unless};
+use rustix::process::Signal;
 
 /// Everything a service has in its volume; `other` is none of it.
 const TOML: &str = "[environment]\nname = \"v\"\n[volumes]\ndata = {}\n
@@ -131,6 +132,95 @@ fn services_start_while_a_disk_is_slow_and_what_was_begun_is_done_though_nobody_
     up.until("nothing is left of what was there", || {
         (!beside(&volume).exists()).then_some(())
     });
+    up.interrupt();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+/// Both have the volume; `other` ends once there is no file `closed` any more.
+const SHARED: &str = r#"
+[environment]
+name = "v"
+[volumes]
+data = {}
+[services.db]
+command = "sleep 1000"
+restart_policy = "always"
+restart = { max = 1000, min_delay = "5s", max_delay = "5s" }
+watch = ["db.conf"]
+volumes = ["data:/data"]
+[services.other]
+command = ["sh", "-c", "trap 'while test -e closed; do sleep 0.02; done; exit 0' TERM; echo up; while :; do sleep 0.02; done"]
+healthcheck = { log = "^up$" }
+stop_grace = "1h"
+volumes = ["data:/data"]
+"#;
+
+fn state(env: &Env, service: &str) -> String {
+    let state = env.status().service(service)["state"].clone();
+    state.as_str().unwrap_or_default().to_owned()
+}
+
+/// Restores both services, with something done while one of them still ends.
+fn restored_while(env: &Env, up: &mut Up, act: impl FnOnce(&mut Up)) {
+    let mut command = env.hd(["restore", "x", "db"]).into_command();
+    let mut restore = command.stdin(Stdio::null()).spawn().expect("a client");
+    up.until("other is being stopped", || {
+        (state(env, "other") == "stopping").then_some(())
+    });
+    act(up);
+    std::fs::remove_file(env.path("closed")).expect("let it end");
+    let ended = poll::until("it is restored", LONG, || {
+        restore.try_wait().expect("look at the client")
+    });
+    assert!(ended.success(), "{ended:?}");
+}
+
+/// What a service has in its volume is what was brought back, and what it writes stays.
+fn has_what_was_brought_back(env: &Env, up: &mut Up) {
+    up.until("db runs", || pid(env, "db"));
+    let script = "cat /data/file && echo x > /data/after";
+    let args = ["exec", "-s", "db", "sh", "-c", script];
+    assert_eq!(env.hd(args).finish().ok().stdout, "kept\n");
+    assert_eq!(files::read(&volume(env).join("after")), "x\n");
+}
+
+#[test]
+fn a_service_whose_back_off_ends_meanwhile_starts_with_what_is_brought_back() {
+    skip_unless!(needs::fuse());
+    let env = Env::project(&[("hd.toml", SHARED), ("closed", "")]);
+    let mut up = written(&env);
+    let old = pid(&env, "db").and_then(|pid| i32::try_from(pid).ok());
+    leftovers::signal(old.expect("db runs"), Signal::KILL);
+    up.until("it is to start again", || {
+        (state(&env, "db") == "backoff").then_some(())
+    });
+    restored_while(&env, &mut up, |up| {
+        up.until("it waits, or it runs", || {
+            (state(&env, "db") != "backoff").then_some(())
+        });
+        up.until("it stays as it is", || {
+            matches!(state(&env, "db").as_str(), "waiting" | "ready").then_some(())
+        });
+    });
+    has_what_was_brought_back(&env, &mut up);
+    up.interrupt();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
+fn a_service_that_an_edit_restarts_meanwhile_starts_with_what_is_brought_back() {
+    skip_unless!(needs::fuse());
+    let env = Env::project(&[("hd.toml", SHARED), ("closed", "")]);
+    let mut up = written(&env);
+    restored_while(&env, &mut up, |up| {
+        up.until("db has ended", || {
+            env.status().service("db")["pid"].is_null().then_some(())
+        });
+        let from = up.so_far();
+        files::write(&env.path("db.conf"), "");
+        up.wait_line(from, &["db.conf"]);
+    });
+    has_what_was_brought_back(&env, &mut up);
     up.interrupt();
     leftovers::expect_none(env.mark(), SHORT);
 }

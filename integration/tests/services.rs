@@ -234,6 +234,64 @@ env = { LEVEL = "high" }
 }
 
 #[test]
+fn what_was_stopped_starts_when_asked_or_defined_anew_but_for_no_save() {
+    skip_unless!(needs::fuse());
+    let env = project(
+        r#"
+[services.web]
+command = "sleep 1000"
+env = { WORD = "one" }
+watch = ["*.txt"]
+[services.other]
+command = "sleep 1000"
+watch = ["*.txt"]
+[build]
+steps = ["mkdir -p out && cp source out/"]
+"#,
+        &[
+            ("a.txt", ""),
+            ("source", "one\n"),
+            (".gitignore", "/out/\n"),
+        ],
+    );
+    let mut up = env.up();
+    let ready = |service: &str| {
+        let status = env.status();
+        let service = status.service(service);
+        service["pid"]
+            .as_u64()
+            .filter(|_| service["state"] == "ready")
+    };
+    let stops = |up: &mut Up| {
+        up.until("both run", || ready("web").and(ready("other")));
+        env.hd(["stop", "web"]).finish().ok();
+    };
+    // Both are told of it at once.
+    let edit = |up: &mut Up, path: &str, text: &str| {
+        let before = ready("other");
+        std::fs::write(env.path(path), text).expect("edit");
+        up.until("other starts anew", || {
+            ready("other").filter(|now| Some(*now) != before)
+        });
+        let web = env.status().service("web").clone();
+        assert_eq!(
+            (&web["state"], &web["reason"]),
+            (&"exited".into(), &"stopped".into())
+        );
+    };
+    up.wait_line(0, &["web", "ready"]);
+    stops(&mut up);
+    edit(&mut up, "a.txt", "changed\n");
+    edit(&mut up, "source", "two\n");
+    let toml = read(&env, "hd.toml").replace("WORD = \"one\"", "WORD = \"two\"");
+    std::fs::write(env.path("hd.toml"), toml).expect("edit");
+    stops(&mut up);
+    edit(&mut up, "a.txt", "once more\n");
+    env.hd(["start", "web"]).finish().ok();
+    up.until("web runs", || ready("web"));
+}
+
+#[test]
 fn watch_rules_do_something_gentler_than_a_restart() {
     skip_unless!(needs::fuse());
     let env = project(

@@ -52,6 +52,7 @@ const SHELLS_BESIDE_ACTORS: &[(&str, &str)] = &[
         "actors/src/service_supervisor/held.rs",
         "asks a held socket",
     ),
+    ("actors/src/service_supervisor/hold.rs", "wakes who is held"),
     (
         "actors/src/service_supervisor/forward.rs",
         "relays published ports",

@@ -2,7 +2,7 @@
 //!
 //! - **Owns** the control socket.
 //! - **Receives** connections; each carries one request.
-//! - **Sends** `Rebuild`, `StopService`, `StartService`, `ResumeRules`; ends the runtime.
+//! - **Sends** `Rebuild`, `StopService`, `StartService`, `HoldService`, `ResumeRules`; ends the runtime.
 //! - **When full** the listening queue of the socket holds clients back.
 //! - **After restart** it binds the socket anew; a client that was cut off asks again.
 

@@ -1,17 +1,23 @@
-//! Snapshots of what services wrote: services hold still while one is taken, and are stopped while one is put
-//! in place, after all of it that takes long is done.
+//! Snapshots of what services wrote: services hold still while one is taken, and are held, so that none runs, while
+//! one is put in place, after all of it that takes long is done.
 //!
 //! What has begun goes on to its end though the client may be gone: a connection is a task of its own that
 //! nobody drops, and nothing is read from it any more.
 
+use futures_util::future::join_all;
+
 use super::answer::{Desk, WORK_WITHIN};
-use super::protocol::{Reply, ServiceAction};
+use super::protocol::Reply;
 use crate::chunk_store::actor::job;
-use crate::messages::{BatchError, BringBack, KeepWritten};
+use crate::messages::{BatchError, BringBack, HoldService, KeepWritten};
 use crate::model::snapshot::Snapshot;
 use crate::model::state::Failure;
 use crate::mount_server::snapshots::{prepare_volumes, settle_volumes, volumes_of};
+use crate::service_supervisor::hold::{Held, Hold};
 use crate::shared::Shared;
+
+/// What services wait for meanwhile.
+const RESTORE: &str = "`hd restore`";
 
 /// The answer.
 pub(super) fn snapshot_of(done: Result<Snapshot, Failure>) -> Reply {
@@ -69,21 +75,27 @@ impl Desk {
         Ok(snapshot)
     }
 
-    /// Stops what uses it meanwhile; whatever comes of it, what ran runs again.
+    /// Lets nothing run that uses it meanwhile; whatever comes of it, what ran runs again.
     async fn put_in_place(&self, snapshot: &Snapshot, services: &[String]) -> Result<(), Failure> {
-        let affected = self.sharing(services);
-        let running = self.board.reports().into_iter();
-        let running = running.filter(|one| one.pid.is_some() && affected.contains(&one.name));
-        let running: Vec<String> = running.map(|one| one.name).collect();
-        if running.is_empty() {
-            return self.bring_back(snapshot, services).await;
+        let _hold = self.hold(services).await?;
+        self.bring_back(snapshot, services).await
+    }
+
+    /// Ends all that uses what these services wrote, and keeps it from being started until the hold is dropped.
+    ///
+    /// What is asked to end is whatever is held by then, run or not: a start may be under way, or due.
+    async fn hold(&self, services: &[String]) -> Result<Hold, Failure> {
+        let hold = self.services.hold(Held {
+            services: services.iter().cloned().collect(),
+            volumes: volumes_of(&self.shared.declared().project, services),
+            by: RESTORE,
+        });
+        let held = self.services.held().into_iter();
+        let gone = held.map(|ports| async move { ports.hold.ask(HoldService, WORK_WITHIN).await });
+        for gone in join_all(gone).await {
+            gone.map_err(|e| Failure::from(&BatchError::new("internal", e)))?;
         }
-        let done = match self.services(ServiceAction::Stop, &running).await {
-            Ok(()) => self.bring_back(snapshot, services).await,
-            Err(failure) => Err(failure),
-        };
-        let started = self.services(ServiceAction::Start, &running).await;
-        done.and(started)
+        Ok(hold)
     }
 
     async fn bring_back(&self, snapshot: &Snapshot, services: &[String]) -> Result<(), Failure> {

@@ -11,6 +11,10 @@ pub struct Rebuild {
 #[derive(Clone, Copy, Debug)]
 pub struct ResumeRules;
 
+/// You are held: end what runs, to be started again when the hold is over; answered when it is gone.
+#[derive(Clone, Copy, Debug)]
+pub struct HoldService;
+
 /// Edits are held back from now on, or no longer.
 #[derive(Clone, Copy, Debug)]
 pub struct PauseChanged;

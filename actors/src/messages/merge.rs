@@ -38,6 +38,11 @@ impl Merge for RestartFor {
             }
             // A restart reads all anew: nothing gentler is left to do.
             (cause, RestartCause::Acted { .. }) => self.cause = cause,
+            // What it is now starts it though a person stopped it; an edit does not.
+            (
+                cause @ RestartCause::Changed(_),
+                RestartCause::Watched(_) | RestartCause::View(_),
+            ) => self.cause = cause,
             (RestartCause::Watched(mut paths), RestartCause::Watched(newer)) => {
                 paths.append(newer);
                 *newer = paths;

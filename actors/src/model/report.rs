@@ -97,6 +97,9 @@ pub struct StepReport {
     pub command: String,
 }
 
+/// Why a service has exited that a person stopped.
+pub const STOPPED: &str = "stopped";
+
 /// State of a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -114,7 +117,7 @@ pub enum ServiceState {
     Backoff,
     /// Crashed too often, or could not be started.
     Failed,
-    /// Ended by itself and stays so.
+    /// Ended by itself, or stopped by a person, and stays so.
     Exited,
 }
 

@@ -2,13 +2,14 @@
 //!
 //! - **Owns** the process of its service: when the actor goes, the process is killed.
 //! - **Receives** `RestartFor`, `ProcessExited`, `Probed`, `DependencyReady`, `StopService`,
-//!   `StartService`.
+//!   `StartService`, `HoldService`.
 //! - **Sends** `DependencyReady` to the supervisors of what depends on it; publishes on the board.
 //! - **When full** wishes are merged (*Coalesce*); threads wait (*Await*); a refused
 //!   `DependencyReady` is not needed: the one that waits leads to the same look at the board.
 //! - **After restart** it starts its service anew in the view it was last told, and counts that.
 
 mod beside;
+mod hold;
 mod start;
 mod turn;
 
@@ -27,7 +28,7 @@ use super::common::Turn;
 use super::dependencies;
 use super::hooks::Meanwhile;
 use super::lifecycle::{Action, Input, Lifecycle};
-use super::memory::{Wish, told};
+use super::memory::{Wish, starts_stopped, told};
 use super::ports::Parts;
 use super::publish::Publisher;
 use super::run::Run;
@@ -61,6 +62,8 @@ pub struct ServiceSupervisor {
     queued: Option<turn::Queued>,
     /// It has its turn, to replace this run: no other replica starts anew meanwhile.
     turn: Option<(Turn, u64)>,
+    /// It is held, and will look again when that changes.
+    awaits_release: bool,
     /// The tree stops it: not the service is done for, only this incarnation.
     leaving: bool,
 }
@@ -86,6 +89,7 @@ impl ServiceSupervisor {
             since: None,
             queued: None,
             turn: None,
+            awaits_release: false,
             leaving: false,
         }
     }
@@ -105,6 +109,11 @@ impl ServiceSupervisor {
         let (cause, seen_at) = (wish.cause.clone(), wish.origin.seen_at);
         tracing::debug!(batch = wish.origin.batch, since_event = ?seen_at.elapsed(), ?cause, "restart wished");
         self.parts.memory.wish(wish);
+        if self.life.is_stopped() && !starts_stopped(&cause) {
+            // It starts in the newest view when somebody asks for it.
+            return;
+        }
+        self.parts.memory.runs();
         if self.leaving {
             return;
         }
@@ -117,7 +126,8 @@ impl ServiceSupervisor {
     fn feed(&mut self, input: Input, ctx: &mut Context<Self>) {
         let now = now();
         self.life.rule(self.parts.rules());
-        self.life.depends(self.missing());
+        let missing = self.missing(ctx);
+        self.life.depends(missing);
         if let Some(action) = self.life.on(input, now) {
             self.act(action, now, ctx);
         }
@@ -146,7 +156,10 @@ impl ServiceSupervisor {
         }
     }
 
-    fn missing(&self) -> Option<String> {
+    fn missing(&mut self, ctx: &mut Context<Self>) -> Option<String> {
+        if let Some(by) = self.held(ctx) {
+            return Some(by.to_owned());
+        }
         if self.parts.memory.last_wish().is_none() {
             return Some("the steps".to_owned());
         }
@@ -185,13 +198,13 @@ impl ServiceSupervisor {
         );
         self.tell_queued(&mut standing);
         let after = self.since.map(|since| now.saturating_duration_since(since));
+        if !self.leaving {
+            self.parts.memory.stands(self.life.past());
+        }
         let Some(news) = self.publisher.publish(standing, after) else {
             return;
         };
         self.status.idle(news.status);
-        if !self.leaving {
-            self.parts.memory.stands(self.life.past());
-        }
         if let Some(remark) = news.remark {
             self.remark(remark, ctx);
         }
@@ -311,6 +324,7 @@ impl Handler<StopService> for ServiceSupervisor {
         let (gone, is_gone) = oneshot::channel();
         self.stops.push(gone);
         self.queued = None;
+        self.life.rest();
         self.feed(Input::Stop(message.now), ctx);
         Box::pin(async move {
             // Dropped unanswered, it went with its supervisor.

@@ -167,6 +167,44 @@ fn a_stop_is_answered_when_the_process_is_gone_and_holds() {
 }
 
 #[test]
+fn what_a_person_stopped_starts_when_he_asks_or_says_what_it_is_now() {
+    play(vec![web()], |play| async move {
+        let (fakes, ports) = (play.fakes("web"), play.ports("web"));
+        let rests = async |count: usize| {
+            let stop = StopService { now: false };
+            ports.stop.ask(stop, SOON).await.unwrap();
+            play.edit("web").await;
+            let view = RestartCause::View(Vec::new());
+            play.wish("web", view, Instant::now()).await;
+            let report = play.world.standing("web").report;
+            let stands = (report.state, report.reason.as_str(), fakes.count());
+            assert_eq!(stands, (S::Exited, "stopped", count));
+        };
+        play.boot("web").await;
+        play.world.reaches("web", S::Ready).await;
+        rests(1).await;
+        let changed = RestartCause::Changed(vec!["env".to_owned()]);
+        play.wish("web", changed, Instant::now()).await;
+        play.world.reaches("web", S::Ready).await;
+        rests(2).await;
+        let start = StartService { restart: false };
+        ports.start.ask(start, SOON).await.unwrap();
+        play.world.reaches("web", S::Ready).await;
+        play.edit("web").await;
+        fakes.started(4).await;
+        // Given up by itself, then stopped.
+        for run in 5..8 {
+            fakes.latest().end(Ended::Code(1));
+            fakes.started(run).await;
+        }
+        fakes.latest().end(Ended::Code(1));
+        play.world.reaches("web", S::Failed).await;
+        rests(7).await;
+        play.end().await;
+    });
+}
+
+#[test]
 fn a_stop_while_it_is_being_started_ends_what_is_started() {
     play(vec![web()], |play| async move {
         let (fakes, ports) = (play.fakes("web"), play.ports("web"));
@@ -308,6 +346,17 @@ fn a_panic_starts_nothing_that_was_done_or_stopped() {
             (standing.report.state, standing.succeeded, fakes.count()),
             (S::Exited, true, 1)
         );
+        let stop = StopService { now: false };
+        ports.stop.ask(stop, SOON).await.unwrap();
+        fault::arm(&actor_name("rests"), 1);
+        let start = StartService { restart: false };
+        assert!(ports.start.ask(start, SOON).await.is_err());
+        until("it answers once more", || {
+            play.world.context.runtime.restarts(&actor_name("rests")) == 2
+        })
+        .await;
+        play.edit("rests").await;
+        assert_eq!(fakes.count(), 1, "it was stopped though it was done");
         play.end().await;
     });
 }

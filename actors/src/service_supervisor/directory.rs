@@ -8,6 +8,7 @@ use hd_config::{Kind, Service};
 use hd_supervision::{Coalesce, Port};
 
 use super::common::Common;
+use super::hold::{Held, Hold, Holds};
 use super::lifecycle::Rules;
 use super::ports::{STOP_SLACK, ServicePorts};
 use crate::messages::{DependencyReady, RestartFor};
@@ -55,7 +56,10 @@ impl Definition {
 
 /// All services by name; clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Directory(Arc<RwLock<BTreeMap<String, Listed>>>);
+pub struct Directory {
+    listed: Arc<RwLock<BTreeMap<String, Listed>>>,
+    holds: Holds,
+}
 
 #[derive(Clone, Debug)]
 struct Listed {
@@ -138,6 +142,25 @@ impl Directory {
         all.get(name).map(|listed| listed.ports.restart.clone())
     }
 
+    /// Keeps services from being started until what is given is dropped; one at a time does.
+    pub fn hold(&self, held: Held) -> Hold {
+        self.holds.begin(held)
+    }
+
+    /// Gives the ports of those that are held.
+    pub fn held(&self) -> Vec<ServicePorts> {
+        let all = self.read();
+        let held = all.values().filter(|one| {
+            let service = one.definition.service();
+            self.holds.by(&service).is_some()
+        });
+        held.map(|one| one.ports.clone()).collect()
+    }
+
+    pub(crate) fn holds(&self) -> &Holds {
+        &self.holds
+    }
+
     pub(crate) fn definition(&self, name: &str) -> Option<Definition> {
         self.read()
             .get(name)
@@ -163,11 +186,11 @@ impl Directory {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<String, Listed>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.listed.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Listed>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.listed.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

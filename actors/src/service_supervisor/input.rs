@@ -43,6 +43,8 @@ pub enum Input {
     Ended(Ended),
     /// Stop it and keep it so; with `true` at once.
     Stop(bool),
+    /// It is held, and by what: end what runs, and start it again once nothing is missing.
+    Hold(String),
     /// A deadline has passed.
     Tick,
 }
@@ -67,6 +69,8 @@ pub struct Past {
     pub crash_restarts: u64,
     /// State, reason and success of a service that is to stay as it is.
     pub rests: Option<(ServiceState, String, bool)>,
+    /// A person stopped it.
+    pub is_stopped: bool,
 }
 
 /// Says an end.

@@ -3,13 +3,15 @@
 //! The shell around it ([`super::actor`]) owns processes, probes and timers. Every start has a
 //! number (*run*), so that an answer about an older process is void.
 
+mod rest;
+
 use std::time::{Duration, Instant};
 
 use hd_config::RestartPolicy;
 
 pub use super::input::{Action, Input, Past, Rules, describe};
 use crate::messages::Ended;
-use crate::model::report::ServiceState;
+use crate::model::report::{STOPPED, ServiceState};
 
 /// A service between `up` and `down`.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub struct Lifecycle {
     missing: Option<String>,
     unhealthy: bool,
     succeeded: bool,
+    /// A person stopped it: it is not to start by itself.
+    is_stopped: bool,
 }
 
 impl Lifecycle {
@@ -59,16 +63,7 @@ impl Lifecycle {
             missing: None,
             unhealthy: false,
             succeeded,
-        }
-    }
-
-    /// Gives what a later supervisor of the service has to know.
-    pub fn past(&self) -> Past {
-        let rests = matches!(self.state, ServiceState::Exited | ServiceState::Failed);
-        Past {
-            run: self.run,
-            crash_restarts: self.crash_restarts,
-            rests: rests.then(|| (self.state, self.reason.clone(), self.succeeded)),
+            is_stopped: past.is_stopped,
         }
     }
 
@@ -135,6 +130,7 @@ impl Lifecycle {
             Input::Unhealthy(why) => self.gave_up(why),
             Input::Ended(ended) => self.ended(ended, now),
             Input::Stop(at_once) => self.stop(at_once, now),
+            Input::Hold(by) => self.hold(by, now),
             Input::Tick => self.tick(now),
         }
     }
@@ -153,6 +149,7 @@ impl Lifecycle {
 
     fn start(&mut self, because: String, now: Instant) -> Option<Action> {
         self.wants_start = true;
+        self.is_stopped = false;
         self.after_crash = false;
         self.crashes = 0;
         self.succeeded = false;
@@ -297,7 +294,7 @@ impl Lifecycle {
         if self.wants_start {
             return self.spawn_if_possible(now);
         }
-        self.enter(ServiceState::Exited, "stopped");
+        self.enter(ServiceState::Exited, STOPPED);
         None
     }
 
@@ -325,23 +322,6 @@ impl Lifecycle {
         );
         self.deadline = Some(now + delay);
         None
-    }
-
-    fn stop(&mut self, at_once: bool, now: Instant) -> Option<Action> {
-        self.wants_start = false;
-        match self.state {
-            ServiceState::Starting | ServiceState::Ready if at_once => {
-                self.enter(ServiceState::Stopping, "being killed");
-                Some(Action::Kill)
-            }
-            ServiceState::Starting | ServiceState::Ready => self.begin_stop(now, "being stopped"),
-            ServiceState::Stopping => at_once.then_some(Action::Kill),
-            ServiceState::Waiting | ServiceState::Backoff => {
-                self.enter(ServiceState::Exited, "stopped");
-                None
-            }
-            ServiceState::Failed | ServiceState::Exited => None,
-        }
     }
 
     fn begin_stop(&mut self, now: Instant, why: &str) -> Option<Action> {

@@ -238,4 +238,12 @@ fn a_new_supervisor_starts_what_ran_and_leaves_what_rested() {
     let mut next = Lifecycle::new(rules(RestartPolicy::Always, false), life.past());
     assert_eq!(next.on(Input::Resume, now), None);
     assert_eq!((next.state(), next.reason()), (S::Exited, "stopped"));
+    let mut life = running(RestartPolicy::Always, false, now);
+    life.rest();
+    life.on(Input::Stop(false), now);
+    let mut next = Lifecycle::new(rules(RestartPolicy::Always, false), life.past());
+    assert_eq!(next.on(Input::Resume, now), None, "a stop was under way");
+    assert!(next.is_stopped() && next.state() == S::Exited);
+    assert_eq!(next.on(edit(), now), Some(Action::Spawn));
+    assert!(!next.is_stopped());
 }

@@ -34,11 +34,15 @@ struct Remembered {
 }
 
 impl Memory {
-    /// Remembers a wish, and that what rested is to run again.
+    /// Remembers a wish.
     pub(crate) fn wish(&self, wish: Wish) {
+        self.lock().wish = Some(wish);
+    }
+
+    /// Remembers that what rested is to run again.
+    pub(crate) fn runs(&self) {
         let mut held = self.lock();
-        held.wish = Some(wish);
-        held.past.rests = None;
+        (held.past.rests, held.past.is_stopped) = (None, false);
     }
 
     /// Gives the last wish.
@@ -81,6 +85,17 @@ impl Memory {
     }
 }
 
+/// Tells whether a service starts for this though a person stopped it: somebody asks for it, or says in the
+/// `hd.toml` what it is now.
+pub(crate) fn starts_stopped(cause: &RestartCause) -> bool {
+    match cause {
+        RestartCause::Asked => true,
+        // The environment is none of its own keys: it changes for all.
+        RestartCause::Changed(keys) => !matches!(keys.as_slice(), [key] if key == "environment"),
+        _ => false,
+    }
+}
+
 /// Says why a service is restarted; empty for its first start.
 pub(crate) fn told(cause: &RestartCause) -> String {
     match cause {
@@ -105,6 +120,21 @@ pub(crate) fn told(cause: &RestartCause) -> String {
 mod tests {
     use super::*;
     use hd_dag::TreePath;
+
+    #[test]
+    fn only_who_asks_or_defines_it_anew_starts_what_was_stopped() {
+        let changed = |key: &str| RestartCause::Changed(vec![key.to_owned()]);
+        let start = [RestartCause::Asked, changed("env")];
+        assert!(start.iter().all(starts_stopped));
+        let stay = [
+            RestartCause::Boot,
+            RestartCause::Watched(Vec::new()),
+            RestartCause::View(Vec::new()),
+            RestartCause::ViewLost,
+            changed("environment"),
+        ];
+        assert!(!stay.iter().any(starts_stopped));
+    }
 
     #[test]
     fn causes_in_words() {

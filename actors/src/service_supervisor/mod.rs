@@ -10,6 +10,7 @@ mod dependencies;
 pub mod directory;
 mod forward;
 mod held;
+pub mod hold;
 mod holder;
 mod hooks;
 mod input;
@@ -39,6 +40,8 @@ mod ahead_tests;
 mod dependency_tests;
 #[cfg(test)]
 mod fake_tests;
+#[cfg(test)]
+mod hold_tests;
 #[cfg(test)]
 mod lifecycle_tests;
 #[cfg(test)]

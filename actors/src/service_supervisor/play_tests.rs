@@ -77,7 +77,7 @@ impl Play {
             view: Id::of(b"view"),
             spawner,
         };
-        self.wishes[service].deliver(wish, SOON).await.unwrap();
+        self.wishes[service].ask(wish, SOON).await.unwrap();
     }
 
     pub(super) async fn boot(&self, service: &str) {

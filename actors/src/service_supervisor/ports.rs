@@ -17,7 +17,8 @@ use super::log::ServiceLog;
 use super::memory::Memory;
 use super::run::News;
 use crate::messages::{
-    BatchError, DependencyReady, Probed, ProcessExited, RestartFor, StartService, StopService,
+    BatchError, DependencyReady, HoldService, Probed, ProcessExited, RestartFor, StartService,
+    StopService,
 };
 use crate::model::process_book::ProcessBook;
 use crate::shared::Shared;
@@ -42,6 +43,8 @@ pub struct ServicePorts {
     pub stop: Port<StopService>,
     /// From control.
     pub start: Port<StartService>,
+    /// From control.
+    pub hold: Port<HoldService>,
 }
 
 impl ServicePorts {
@@ -55,6 +58,7 @@ impl ServicePorts {
             dependency: Port::new(&name("dependency"), 16, WhenFull::Await),
             stop: Port::new(&name("stop"), 4, WhenFull::Await),
             start: Port::new(&name("start"), 4, WhenFull::Await),
+            hold: Port::new(&name("hold"), 4, WhenFull::Await),
         }
     }
 }
@@ -176,6 +180,7 @@ pub(crate) fn spec(parts: Parts, lane: Lane) -> ActorSpec<ServiceSupervisor> {
     .serves(&ports.dependency)
     .serves(&ports.stop)
     .serves(&ports.start)
+    .serves(&ports.hold)
     .lane(lane)
     .grace(within)
 }

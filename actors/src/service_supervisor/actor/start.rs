@@ -52,7 +52,7 @@ impl ServiceSupervisor {
             .parts
             .memory
             .last_wish()
-            .filter(|_| self.life.restarts())
+            .filter(|_| self.life.restarts() && !self.is_held())
         else {
             return;
         };
