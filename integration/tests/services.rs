@@ -63,6 +63,7 @@ command = "while :; do echo round > rounds; sleep 1000; done"
     let mut up = env.up();
     holds(&env, &mut up, "order", "one\ntwo\n");
     holds(&env, &mut up, "rounds", "round\n");
+    up.wait_line(0, &["list", "ready"]);
     // The last command stands in the place of the shell, so signals and the exit code are its own.
     let pid = env.status().service("list")["pid"].clone();
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).expect("the command runs");
