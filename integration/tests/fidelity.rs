@@ -90,3 +90,24 @@ fn a_directory_that_is_removed_and_made_anew_keeps_what_is_as_before() {
         found.said()
     );
 }
+
+const LINKS_TOML: &str = r#"
+[environment]
+name = "links"
+
+[build]
+steps = [
+    "mkdir d && echo old > d/a && ln d/a d/b",
+    "rm d/a && echo new > d/a && ln d/a d/c",
+    "test $(cat d/b) = old && test $(cat d/a) = new && test $(cat d/c) = new && test d/a -ef d/c && ! test d/a -ef d/b",
+    "test $(cat d/c) = new && test $(cat d/b) = old",
+]
+"#;
+
+/// As cargo links a program anew, the old one still at hand under another name.
+#[test]
+fn hard_links_of_two_runs_with_one_name_in_common_are_two_files() {
+    skip_unless!(needs::fuse());
+    let env = Env::project(&[("hd.toml", LINKS_TOML)]);
+    env.once().ran(&["step-1", "step-2", "step-3", "step-4"]);
+}

@@ -72,6 +72,73 @@ fn each_kind_of_edit_is_written_through() {
     up.wait_http(env.port(0), "/", "three");
 }
 
+/// Who is told to read a file again finds the edit in it.
+#[test]
+fn a_signal_comes_after_the_edit() {
+    skip_unless!(needs::fuse());
+    let server =
+        "trap 'cat word.txt > seen.txt' HUP; echo up > seen.txt; while :; do sleep 0.02; done";
+    let toml = "[environment]\nname = \"told\"\n\n[services.web]\ncommand = \"sh server.sh\"\nwatch = [{ files = \"word.txt\", action = \"signal=HUP\" }]\n\n[options]\nproject = \"projected\"\n";
+    let env = Env::project(&[
+        ("hd.toml", toml),
+        ("server.sh", server),
+        ("word.txt", "0\n"),
+    ]);
+    let mut up = env.up();
+    up.wait_line(0, &["web ready"]);
+    let seen = |up: &mut Up, text: &str| {
+        up.until(text, || {
+            let seen = env.hd(["exec", "cat", "seen.txt"]).finish();
+            (seen.stdout == text).then_some(())
+        });
+    };
+    seen(&mut up, "up\n");
+    for number in 1..=8 {
+        let text = format!("{number}\n");
+        files::write(&env.path("word.txt"), &text);
+        seen(&mut up, &text);
+    }
+    up.interrupt();
+}
+
+#[test]
+fn what_a_service_put_in_the_way_stops_no_other_edit() {
+    skip_unless!(needs::fuse());
+    let (env, mut up) = serving();
+    inside(
+        &env,
+        "mkdir spot && echo own > spot/own && ln -s deep here && ln -s /tmp away",
+    );
+    files::write(&env.path("away/in"), "through a link of its own\n");
+    files::write(&env.path("spot"), "a file\n");
+    symlink("elsewhere", env.path("here")).expect("a symlink");
+    files::write(&env.path("answer.txt"), "two\n");
+    files::write(&env.path("zz.txt"), "after all\n");
+    up.wait_http(env.port(0), "/", "two");
+    let shows = |up: &mut Up, script: &str, expected: &str| {
+        let look = format!("{{ {script}; }} 2>/dev/null || true");
+        up.until(script, || (inside(&env, &look) == expected).then_some(()));
+    };
+    shows(
+        &mut up,
+        "cat zz.txt && readlink here && cat spot/own && readlink away",
+        "after all\nelsewhere\nown\n/tmp\n",
+    );
+    assert_eq!(
+        inside(&env, "ls /tmp/in 2>/dev/null || echo none"),
+        "none\n"
+    );
+    up.wait_line(0, &["web does not see the edit of spot"]);
+    // It starts again all the same, and sees what comes.
+    env.hd(["restart", "web"]).finish().ok();
+    files::write(&env.path("answer.txt"), "three\n");
+    up.wait_http(env.port(0), "/", "three");
+    // What stood in the way is gone.
+    inside(&env, "rm -r spot");
+    files::write(&env.path("zz.txt"), "again\n");
+    shows(&mut up, "cat zz.txt spot", "again\na file\n");
+}
+
 /// An edit that comes while the first view is made must not leave the service in a view that nobody follows.
 #[test]
 fn edits_while_hd_begins_reach_the_service() {

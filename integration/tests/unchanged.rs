@@ -259,3 +259,23 @@ fn a_look_is_enough_after_an_up() {
         files::write(&env.path("source.txt"), "one\n");
     }
 }
+
+/// What was not there when a step looked, and shows through once it is.
+#[test]
+fn a_directory_of_tools_that_comes_later_is_seen() {
+    skip_unless!(needs::fuse());
+    let toml =
+        "[environment]\nname = \"tools\"\n\n[build]\nsteps = [\"ls -d ~/.local/lib || true\"]\n";
+    let mut env = Env::project(&[("hd.toml", toml)]);
+    let person = env.mark().join("person");
+    std::fs::create_dir_all(person.join(".local/bin")).expect("make a directory");
+    let path = std::env::var("PATH").expect("a PATH");
+    let path = format!("{}/.local/bin:{path}", person.display());
+    env.set("HOME", &person.display().to_string());
+    env.set("PATH", &path);
+    env.once().ran(&["step-1"]);
+    env.once().ran(&[]);
+    std::fs::create_dir_all(person.join(".local/lib")).expect("make a directory");
+    env.once().ran(&["step-1"]);
+    env.once().ran(&[]);
+}

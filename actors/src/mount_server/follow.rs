@@ -2,16 +2,18 @@
 //!
 //! A lower must not change under a live overlay, so what the host edited is written into the merged
 //! view itself, in place, by a helper in the namespace of the view: there inotify tells of it as of
-//! any other write. Where host and service changed the same file, the host's edit is what stays.
+//! any other write. Where host and service changed the same file, the host's edit is what stays; where the
+//! service put a directory of its own files, or a link in the way, that stays, and is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hd_dag::{Change, Entry, Kind, Rooted, Target, TreePath, diff, get};
-use hd_sandbox::{MountOp, Place};
+use hd_dag::{Change, Entry, Kind, Meta, Rooted, Target, TreePath, diff, get};
+use hd_sandbox::{Failure, MountOp, Place, Stage};
 
-use super::view::{ServiceView, host_path, run_in};
+use super::view::{ServiceView, host_path, tried_in};
+use crate::events::Event;
 use crate::messages::BatchError;
 use crate::shared::Shared;
 
@@ -23,7 +25,15 @@ pub(super) struct Follow {
     /// What should be seen: set by actors, which never wait for a write.
     aim: Mutex<Rooted>,
     /// What is seen; held while it is written, because two must not write one view.
-    shown: Mutex<BTreeMap<String, Rooted>>,
+    shown: Mutex<BTreeMap<String, Shown>>,
+}
+
+/// What one service sees of the project.
+#[derive(Clone, Debug)]
+struct Shown {
+    project: Rooted,
+    /// Paths where something that the service made stands in the way: they are tried again.
+    undone: BTreeSet<TreePath>,
 }
 
 impl Follow {
@@ -34,6 +44,13 @@ impl Follow {
             shown: Mutex::default(),
         }
     }
+}
+
+/// An edit: of which path, where that is, and how it is made.
+struct Edit {
+    path: TreePath,
+    at: PathBuf,
+    op: MountOp,
 }
 
 /// Where an edit is written, and as whose.
@@ -69,11 +86,13 @@ impl ServiceView {
     }
 
     /// Writes what the host edited into the views of all services that have one. Blocks.
+    ///
+    /// # Errors
+    /// The first one; the other services see the edits all the same.
     pub fn catch_up_all(&self, shared: &Shared) -> Result<(), BatchError> {
         let layered = self.layered();
-        layered
-            .iter()
-            .try_for_each(|name| self.catch_up(shared, name))
+        let each = layered.iter().map(|name| self.catch_up(shared, name));
+        each.fold(Ok(()), Result::and)
     }
 
     /// Writes what the host edited into the view of one service. Blocks.
@@ -82,37 +101,105 @@ impl ServiceView {
             return Ok(());
         };
         let mut all = lock(&follow.shown);
-        let shown = *all.get(service).unwrap_or(&follow.begin);
+        let before = all.get(service).cloned().unwrap_or_else(|| Shown {
+            project: follow.begin,
+            undone: BTreeSet::new(),
+        });
         let aim = *lock(&follow.aim);
-        if shown.tree == aim.tree {
+        if before.project.tree == aim.tree && before.undone.is_empty() {
             return Ok(());
         }
-        let failed = |e| BatchError::new("store", e);
-        let mut changes = diff(&*shared.trees, &shown.tree, &aim.tree).map_err(failed)?;
-        // What a step made of a file of the project is what services see there.
-        let made = |path: &TreePath| {
-            let inside = self.plan.workdir_path.join_path(path);
-            get(&*shared.trees, &self.lower.tree, &inside)
-        };
-        let mut hidden = Vec::new();
-        for change in &changes {
-            let entry = made(&change.path).map_err(failed)?;
-            hidden.push(entry.is_some_and(|entry| entry.kind() != Kind::Dir));
-        }
-        let mut hidden = hidden.into_iter();
-        changes.retain(|_| !hidden.next().unwrap_or(false));
+        let changes = self.to_write(shared, &before, &aim)?;
         let place = Spot {
             project: &shared.settings.project_dir,
             merged: self.layer(service).join("merged"),
             owner: (self.account.uid, self.account.gid),
         };
-        let ops = place.ops(&self.plan.workdir_path, &changes);
-        if !ops.is_empty() {
-            let root = place.merged.clone();
-            run_in(shared, &self.namespace, &root, &ops, |_, _| Ok(()))?;
+        let edits = place.edits(&self.plan.workdir_path, &changes);
+        let mut undone = Vec::new();
+        if !edits.is_empty() {
+            self.write(shared, &place.merged, &edits, &mut undone)?;
         }
-        all.insert(service.to_owned(), aim);
+        for (path, failure) in &undone {
+            if !before.undone.contains(path) {
+                let why = std::io::Error::from_raw_os_error(failure.errno);
+                let note = format!(
+                    "{service} does not see the edit of {path}, for what it put there itself ({why}); `hd reset {service}` drops that"
+                );
+                shared.events.tell(Event::Note(note));
+            }
+        }
+        let shown = Shown {
+            project: aim,
+            undone: undone.into_iter().map(|(path, _)| path).collect(),
+        };
+        all.insert(service.to_owned(), shown);
         Ok(())
+    }
+
+    /// Gives the changes that a service has to be shown, what could not be written before among them.
+    fn to_write(
+        &self,
+        shared: &Shared,
+        before: &Shown,
+        aim: &Rooted,
+    ) -> Result<Vec<Change>, BatchError> {
+        let failed = |e| BatchError::new("store", e);
+        let trees = &*shared.trees;
+        let mut changes = diff(trees, &before.project.tree, &aim.tree).map_err(failed)?;
+        for path in &before.undone {
+            if changes.iter().all(|change| change.path != *path) {
+                changes.push(Change {
+                    path: path.clone(),
+                    // Whatever it is that stands there.
+                    old: Some(Entry::dir(Meta::default_dir())),
+                    new: get(trees, &aim.tree, path).map_err(failed)?,
+                });
+            }
+        }
+        changes.sort_by(|a, b| a.path.cmp(&b.path));
+        // What a step made of a file of the project is what services see there.
+        let mut shown = Vec::with_capacity(changes.len());
+        for change in changes {
+            let inside = self.plan.workdir_path.join_path(&change.path);
+            let made = get(trees, &self.lower.tree, &inside).map_err(failed)?;
+            if made.is_none_or(|entry| entry.kind() == Kind::Dir) {
+                shown.push(change);
+            }
+        }
+        Ok(shown)
+    }
+
+    /// Writes edits, and goes on beside those that cannot be.
+    fn write(
+        &self,
+        shared: &Shared,
+        root: &Path,
+        edits: &[Edit],
+        undone: &mut Vec<(TreePath, Failure)>,
+    ) -> Result<(), BatchError> {
+        let run =
+            |ops: &[MountOp]| match tried_in(shared, &self.namespace, root, ops, |_, _| Ok(())) {
+                Ok(Err(failure)) if failure.stage != Stage::Mount => {
+                    Err(BatchError::new("sandbox", failure))
+                }
+                other => other,
+            };
+        let all: Vec<MountOp> = edits.iter().map(|edit| edit.op.clone()).collect();
+        if run(&all)?.is_ok() {
+            return Ok(());
+        }
+        if let [Edit { path, at, op }] = edits {
+            // What the service made of it goes: the host's edit is what stays.
+            let instead = [MountOp::Remove { at: at.clone() }, op.clone()];
+            if let Err(failure) = run(&instead)? {
+                undone.push((path.clone(), failure));
+            }
+            return Ok(());
+        }
+        let (first, second) = edits.split_at(edits.len() / 2);
+        self.write(shared, root, first, undone)?;
+        self.write(shared, root, second, undone)
     }
 }
 
@@ -121,29 +208,33 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Spot<'_> {
-    /// Gives the operations that make the edits: what goes first, from the innermost out, then what
-    /// comes, from the outermost in.
-    fn ops(&self, workdir: &TreePath, changes: &[Change]) -> Vec<MountOp> {
-        let at = |path: &TreePath| self.merged.join(host_path(&workdir.join_path(path)));
+    /// Gives the edits as they are made: what goes first, from the innermost out, then what comes, from the
+    /// outermost in.
+    fn edits(&self, workdir: &TreePath, changes: &[Change]) -> Vec<Edit> {
+        let edit = |change: &Change, op: Option<MountOp>| {
+            let path = change.path.clone();
+            let at = self.at(workdir, &path);
+            op.map(|op| Edit { path, at, op })
+        };
         let goes = |change: &&Change| match (&change.old, &change.new) {
             (Some(_), None) => true,
             (Some(old), Some(new)) => old.kind() != new.kind() || new.kind() == Kind::Symlink,
             _ => false,
         };
-        let mut ops: Vec<MountOp> = changes
-            .iter()
-            .rev()
-            .filter(goes)
-            .map(|change| MountOp::Remove {
-                at: at(&change.path),
-            })
-            .collect();
-        let comes = changes.iter().filter_map(|change| {
-            let entry = change.new.as_ref()?;
-            self.made(&change.path, at(&change.path), entry)
+        let going = changes.iter().rev().filter(goes).map(|change| {
+            let at = self.at(workdir, &change.path);
+            edit(change, Some(MountOp::Remove { at }))
         });
-        ops.extend(comes);
-        ops
+        let coming = changes.iter().map(|change| {
+            let at = self.at(workdir, &change.path);
+            let made = |entry| self.made(&change.path, at, entry);
+            edit(change, change.new.as_ref().and_then(made))
+        });
+        going.chain(coming).flatten().collect()
+    }
+
+    fn at(&self, workdir: &TreePath, path: &TreePath) -> PathBuf {
+        self.merged.join(host_path(&workdir.join_path(path)))
     }
 
     fn made(&self, path: &TreePath, at: PathBuf, entry: &Entry) -> Option<MountOp> {
@@ -180,7 +271,7 @@ impl Spot<'_> {
 
 #[cfg(test)]
 mod tests {
-    use hd_dag::{Meta, empty_tree};
+    use hd_dag::empty_tree;
     use hd_store::Id;
 
     use super::*;
@@ -222,8 +313,8 @@ mod tests {
             merged: "v/web/merged".into(),
             owner: (7, 8),
         };
-        let ops = place.ops(&TreePath::new(b"w").unwrap(), &changes);
-        let said: Vec<String> = ops.iter().map(said).collect();
+        let edits = place.edits(&TreePath::new(b"w").unwrap(), &changes);
+        let said: Vec<String> = edits.iter().map(|edit| said(&edit.op)).collect();
         assert_eq!(
             said,
             [

@@ -12,7 +12,8 @@ use std::time::Duration;
 use hd_config::Service;
 use hd_dag::{Rooted, TreePath};
 use hd_sandbox::{
-    Command, Create, Event, Limits, MountNamespace, MountOp, Network, Place, Privileges, Spec,
+    Command, Create, Event, Failure, Limits, MountNamespace, MountOp, Network, Place, Privileges,
+    Spec,
 };
 
 use super::follow::Follow;
@@ -250,8 +251,19 @@ pub fn run_in(
     namespace: &MountNamespace,
     root: &Path,
     ops: &[MountOp],
-    mut given: impl FnMut(String, std::os::fd::OwnedFd) -> Result<(), BatchError>,
+    given: impl FnMut(String, std::os::fd::OwnedFd) -> Result<(), BatchError>,
 ) -> Result<(), BatchError> {
+    tried_in(shared, namespace, root, ops, given)?.map_err(|e| BatchError::new("sandbox", e))
+}
+
+/// The same, telling apart what one of the operations met: those before it were carried out.
+pub fn tried_in(
+    shared: &Shared,
+    namespace: &MountNamespace,
+    root: &Path,
+    ops: &[MountOp],
+    mut given: impl FnMut(String, std::os::fd::OwnedFd) -> Result<(), BatchError>,
+) -> Result<Result<(), Failure>, BatchError> {
     let broken = |e: hd_sandbox::SandboxError| BatchError::new("sandbox", e);
     let mut pending = shared
         .launcher()?
@@ -259,9 +271,9 @@ pub fn run_in(
         .map_err(broken)?;
     loop {
         match pending.next_event(START_WITHIN).map_err(broken)? {
-            Event::Done => return Ok(()),
+            Event::Done => return Ok(Ok(())),
             Event::Fuse { name, fd } | Event::Upper { name, fd } => given(name, fd)?,
-            Event::Failed(failure) => return Err(BatchError::new("sandbox", failure)),
+            Event::Failed(failure) => return Ok(Err(failure)),
             Event::Terminal(_) | Event::Mount { .. } | Event::Started(_) => {}
         }
     }

@@ -251,6 +251,24 @@ impl Handler<RestartFor> for ServiceSupervisor {
     type Result = ();
 
     fn handle(&mut self, message: RestartFor, ctx: &mut Self::Context) {
+        let acts = matches!(message.cause, RestartCause::Acted { .. });
+        if !acts || !message.view.is_projected() {
+            return self.restart_for(message, ctx);
+        }
+        // Who is told to read a file again must find the edit in it; a start sees to that itself.
+        let (shared, view) = (self.parts.shared.clone(), message.view.clone());
+        let pool = self.parts.pool.clone();
+        // What cannot be written is told by the one who writes for all.
+        let seen = async move { pool.run(move || view.catch_up_all(&shared)).await };
+        ctx.spawn(
+            seen.into_actor(self)
+                .map(|_, this, ctx| this.restart_for(message, ctx)),
+        );
+    }
+}
+
+impl ServiceSupervisor {
+    fn restart_for(&mut self, message: RestartFor, ctx: &mut Context<Self>) {
         let RestartFor {
             origin,
             cause,

@@ -32,6 +32,9 @@ pub struct StepKey {
     pub limits: String,
     /// Whether a base image was given; the host is another world.
     pub based: bool,
+    /// Places of the host that show through: one that comes is seen by what found nothing there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shown: Vec<String>,
     /// Machine architecture.
     pub architecture: String,
     /// [`TRACE_FORMAT`].
@@ -71,6 +74,7 @@ mod tests {
             network: "host".into(),
             limits: String::new(),
             based: false,
+            shown: Vec::new(),
             architecture: "x86_64".into(),
             trace_format: TRACE_FORMAT,
             outputs: Vec::new(),

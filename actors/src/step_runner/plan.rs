@@ -42,6 +42,8 @@ pub struct Plan {
     pub ca: Option<PathBuf>,
     /// Whether an image is the base.
     pub based: bool,
+    /// Places of the host that show through, as absolute paths.
+    pub shown: Vec<String>,
     /// Directories of `[build] cache`, relative to the working directory.
     pub cache: Vec<TreePath>,
     /// `[build.caches]`.
@@ -111,6 +113,7 @@ impl Plan {
             network: step.options.network.as_str().to_owned(),
             limits: String::new(),
             based: self.based,
+            shown: self.shown.clone(),
             architecture: std::env::consts::ARCH.to_owned(),
             trace_format: TRACE_FORMAT,
             outputs: step

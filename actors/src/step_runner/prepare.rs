@@ -137,6 +137,7 @@ fn common(
         passed: pass_through::variables(&settings.host_env, ca.is_some()),
         ca,
         based: base.is_image(),
+        shown: shown(base),
         cache: Vec::new(),
         caches: project.caches.clone(),
         jobs: jobs(settings, project),
@@ -145,6 +146,12 @@ fn common(
         account,
         workdir,
     })
+}
+
+/// The places of the host that steps may look at.
+fn shown(base: &Base) -> Vec<String> {
+    let observed = base.grafts().into_iter().filter(|graft| graft.observed);
+    observed.map(|graft| format!("/{}", graft.at)).collect()
 }
 
 /// How many steps may run at a time: as asked for, else as many as there are processors.

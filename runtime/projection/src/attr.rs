@@ -36,23 +36,26 @@ pub struct Attr {
     pub link_group: Option<u64>,
 }
 
-/// Gives the group of hard-linked files that an entry is of.
+/// Gives the group of hard-linked files that an entry is of: only names of one file are in one, whatever trees
+/// that older versions stored say.
 pub(crate) fn link_group(entry: &Entry) -> Option<u64> {
-    match entry.target {
-        Target::Regular { link_group, .. } => link_group,
-        _ => None,
-    }
+    let Target::Regular { link_group, .. } = entry.target else {
+        return None;
+    };
+    let mut half = [0; 8];
+    link_group.map(|group| {
+        half.copy_from_slice(&entry.id().as_bytes()[..8]);
+        group ^ u64::from_le_bytes(half)
+    })
 }
 
 /// Gives what `stat` shows of an entry of a tree.
 pub(crate) fn attr_of(entry: &Entry, mtime_ns: i64) -> Attr {
-    let (size, rdev, link_group) = match &entry.target {
-        Target::Regular {
-            size, link_group, ..
-        } => (*size, 0, *link_group),
-        Target::Symlink { target } => (target.len() as u64, 0, None),
-        Target::Char { rdev } | Target::Block { rdev } => (0, *rdev, None),
-        Target::Dir { .. } | Target::Fifo | Target::Whiteout => (0, 0, None),
+    let (size, rdev) = match &entry.target {
+        Target::Regular { size, .. } => (*size, 0),
+        Target::Symlink { target } => (target.len() as u64, 0),
+        Target::Char { rdev } | Target::Block { rdev } => (0, *rdev),
+        Target::Dir { .. } | Target::Fifo | Target::Whiteout => (0, 0),
     };
     Attr {
         kind: entry.kind(),
@@ -62,6 +65,6 @@ pub(crate) fn attr_of(entry: &Entry, mtime_ns: i64) -> Attr {
         size,
         mtime_ns,
         rdev,
-        link_group,
+        link_group: link_group(entry),
     }
 }

@@ -81,9 +81,9 @@ pub fn capture(
 ) -> Result<Vec<Captured>, ProjectionError> {
     let mut found = ingest(store, writer, Walk::new(upper, rules))?;
     found.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
-    let groups = link_groups(found.iter().map(|(item, _)| item));
+    let groups = link_groups(&found);
     let entries = found.into_iter().map(|(item, blob)| Captured {
-        entry: entry_of(&item, blob.as_ref(), &groups),
+        entry: entry_of(&item, blob.as_ref(), item.group(&groups)),
         path: item.path,
         mtime_ns: item.mtime_ns,
     });
@@ -229,19 +229,33 @@ fn read_xattrs(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
     Ok(xattrs)
 }
 
-fn link_groups<'f>(found: impl Iterator<Item = &'f Found>) -> HashMap<(u64, u64), u64> {
-    let mut groups: HashMap<(u64, u64), u64> = HashMap::new();
-    for item in found {
+type Groups = HashMap<(u64, u64), u64>;
+
+/// Numbers the groups of hard links by what they are and their first names: a group of another run that lies
+/// below must be another one, unless it is the same file.
+fn link_groups(found: &[(Found, Option<Blob>)]) -> Groups {
+    let mut groups = Groups::new();
+    for (item, blob) in found {
         if let What::File { inode: Some(inode) } = item.what {
-            groups
-                .entry(inode)
-                .or_insert_with(|| hd_dag::link_group(b"upper", &item.path));
+            groups.entry(inode).or_insert_with(|| {
+                let file = entry_of(item, blob.as_ref(), None).id();
+                hd_dag::link_group(file.as_bytes(), &item.path)
+            });
         }
     }
     groups
 }
 
-fn entry_of(item: &Found, blob: Option<&Blob>, groups: &HashMap<(u64, u64), u64>) -> Entry {
+impl Found {
+    fn group(&self, groups: &Groups) -> Option<u64> {
+        match self.what {
+            What::File { inode } => inode.and_then(|inode| groups.get(&inode).copied()),
+            What::Entry(_) | What::Dir { .. } => None,
+        }
+    }
+}
+
+fn entry_of(item: &Found, blob: Option<&Blob>, link_group: Option<u64>) -> Entry {
     match &item.what {
         What::Entry(target) => Entry {
             meta: item.meta.clone(),
@@ -249,9 +263,8 @@ fn entry_of(item: &Found, blob: Option<&Blob>, groups: &HashMap<(u64, u64), u64>
         },
         What::Dir { opaque: true } => Entry::opaque_dir(item.meta.clone()),
         What::Dir { opaque: false } => Entry::dir(item.meta.clone()),
-        What::File { inode } => {
+        What::File { .. } => {
             let (id, size) = blob.copied().unwrap_or((hd_store::Id::of(b""), 0));
-            let link_group = inode.and_then(|inode| groups.get(&inode).copied());
             Entry {
                 meta: item.meta.clone(),
                 target: Target::Regular {

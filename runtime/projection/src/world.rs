@@ -154,7 +154,13 @@ impl World for CompositeWorld<'_> {
             Source::Host { path, .. } => self.host.listing(path, look),
             Source::Tree { .. } => look(),
         };
-        digest.map(Some).map_err(|e| unseen(path, e))
+        match digest {
+            // It went a moment ago, or may no longer be read: what listed it would see that.
+            Err(error) if matches!(error.errno(), libc::EACCES | libc::ENOENT | libc::ENOTDIR) => {
+                Ok(None)
+            }
+            digest => digest.map(Some).map_err(|e| unseen(path, e)),
+        }
     }
 }
 

@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 
 use rustix::io::Errno;
 
-use super::cache::{StatKey, is_racy};
+use super::cache::StatKey;
 use super::dirs::{Attributes, Door, user_attributes};
 use super::paths::split;
+use super::racy::is_racy;
 use super::types::{Note, NoteReason, ScanCounts, Scanned, ScannedKind};
 use super::walk::display_path;
 use crate::{Error, Ingested, Result, Source, Store, Writer, ingest_files};

@@ -14,6 +14,7 @@ mod fill;
 mod note;
 mod paths;
 mod queue;
+mod racy;
 mod save;
 mod types;
 mod visit;

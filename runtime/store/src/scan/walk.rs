@@ -9,11 +9,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::cache::{RowKind, StatCache, StatKey, is_racy};
+use super::cache::{RowKind, StatCache, StatKey};
 use super::dirs::{
     Attributes, decode_attributes, open_below, read_ignore_file, readable, user_attributes,
 };
 use super::queue::Queue;
+use super::racy::is_racy;
 use super::types::{Filter, Note, NoteReason, Scanned, ScannedKind};
 use super::visit::Visit;
 use crate::segment::lock;

@@ -32,8 +32,6 @@ const MAGIC: [u8; 8] = *b"hdscan03";
 const HEADER: usize = 84;
 const DIR: usize = 24;
 const ROW: usize = 26;
-/// An object whose ctime is this close to the scan may have changed again within the same tick.
-const RACY_NS: i64 = 20_000_000;
 
 /// What the cache holds of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -243,11 +241,6 @@ impl<'a> Iterator for Rows<'a> {
     }
 }
 
-/// Says whether an object may have changed after a scan saw it without its times showing it.
-pub(super) fn is_racy(stat: &FileStat, scan_start_ns: i64) -> bool {
-    stat.ctime_ns >= scan_start_ns.saturating_sub(RACY_NS)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -382,19 +375,5 @@ mod tests {
             let halves: HashSet<u32> = keys.iter().map(|key| (key >> half) as u32).collect();
             assert!(halves.len() > keys.len() - 10, "{half}: {}", halves.len());
         }
-    }
-
-    #[test]
-    fn a_change_in_the_tick_of_the_scan_is_racy() {
-        let at = |ctime_ns| FileStat {
-            ctime_ns,
-            ..FileStat::default()
-        };
-        assert!(is_racy(&at(1_000_000_000), 1_010_000_000));
-        assert!(
-            is_racy(&at(2_000_000_000), 1_000_000_000),
-            "a clock that was set back"
-        );
-        assert!(!is_racy(&at(1_000_000_000), 1_020_000_001));
     }
 }

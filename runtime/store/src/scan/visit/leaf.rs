@@ -6,8 +6,9 @@ use std::os::fd::AsFd;
 use rustix::io::Errno;
 
 use super::{Known, Visit};
-use crate::scan::cache::{HalfId, RowKind, StatKey, is_racy};
+use crate::scan::cache::{HalfId, RowKind, StatKey};
 use crate::scan::dirs::{decode_attributes, read_link};
+use crate::scan::racy::is_racy;
 use crate::scan::types::{NoteReason, ScannedKind};
 use crate::scan::walk::{FoundRow, join, leaf_kind, scanned};
 use crate::stat::FileStat;
