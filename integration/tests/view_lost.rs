@@ -156,15 +156,16 @@ const POLITE: &str = "[environment]\nname = \"polite\"\n[services.web]\n\
 fn down_lets_an_hd_that_was_stopped_go_on_and_its_services_end_in_peace() {
     skip_unless!(needs::fuse());
     let env = Env::project(&[("hd.toml", POLITE)]);
-    for (args, goodbye) in [(vec!["down"], true), (vec!["down", "--now"], false)] {
+    for (args, in_peace) in [(vec!["down"], true), (vec!["down", "--now"], false)] {
         let mut up = env.up();
         up.wait_line(0, &["web", "ready"]);
         leftovers::signal(up.pid(), Signal::STOP);
         let down = env.hd(args).deadline(SHORT).finish().ok();
         assert!(down.stderr.contains("had been stopped"), "{}", down.said());
         leftovers::expect_none(env.mark(), SHORT);
+        // With `--now` nobody waits for it, which is not to say that it may not be in time.
         let said = fs::remove_file(env.path("bye")).is_ok();
-        assert_eq!(said, goodbye, "{}", up.said());
+        assert!(said || !in_peace, "{}", up.said());
     }
 }
 
