@@ -215,6 +215,11 @@ fn carry<T: Send + 'static>(
     let beside = thread::spawn(meanwhile);
     let code = conductor.conduct(Inside::Entered(entered), None)?;
     let done = beside.join();
+    // 128 and the number of the signal.
+    if code > 128 {
+        return Err(CliError::new("copy", code, "the copy was interrupted")
+            .hint("what was copied so far may be left beside its target, as .hd-cp-…"));
+    }
     if code != 0 {
         let message = format!("the copy failed inside, with exit code {code}");
         return Err(CliError::new("copy", exit::INTERNAL, message)
