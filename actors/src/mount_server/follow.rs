@@ -17,6 +17,15 @@ use crate::events::Event;
 use crate::messages::BatchError;
 use crate::shared::Shared;
 
+/// What the kernel says where a service put something else, or runs it; a full disk for one is another matter.
+const IN_THE_WAY: [i32; 5] = [
+    libc::EEXIST,
+    libc::ENOTDIR,
+    libc::EISDIR,
+    libc::ELOOP,
+    libc::ETXTBSY,
+];
+
 /// Which project tree each service sees, and which one it should.
 #[derive(Debug)]
 pub(super) struct Follow {
@@ -186,10 +195,13 @@ impl ServiceView {
                 other => other,
             };
         let all: Vec<MountOp> = edits.iter().map(|edit| edit.op.clone()).collect();
-        if run(&all)?.is_ok() {
+        let Err(failure) = run(&all)? else {
             return Ok(());
-        }
+        };
         if let [Edit { path, at, op }] = edits {
+            if !IN_THE_WAY.contains(&failure.errno) {
+                return Err(BatchError::new("sandbox", failure));
+            }
             // What the service made of it goes: the host's edit is what stays.
             let instead = [MountOp::Remove { at: at.clone() }, op.clone()];
             if let Err(failure) = run(&instead)? {

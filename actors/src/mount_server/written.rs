@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use hd_dag::{Entry, Kind, Name, Target, TreeError, TreePath, get, list, subtree};
+use hd_projection::capture::OPAQUE;
 use hd_store::Id;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, readlinkat, statat};
 use serde::{Deserialize, Serialize};
@@ -193,8 +194,7 @@ impl ServiceView {
 }
 
 fn is_opaque(dir: &OwnedFd) -> bool {
-    let names = ["trusted.overlay.opaque", "user.overlay.opaque"];
-    names.iter().any(|name| {
+    OPAQUE.iter().any(|name| {
         let mut value = [0; 1];
         rustix::fs::fgetxattr(dir, *name, &mut value[..]).is_ok_and(|len| value[..len] == *b"y")
     })

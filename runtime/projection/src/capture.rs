@@ -70,6 +70,10 @@ enum What {
     Dir { opaque: bool },
 }
 
+/// Attributes of an opaque directory of a write layer, of root's overlays and of users'; the value is `y` (kernel
+/// documentation, overlayfs.rst).
+pub const OPAQUE: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
+
 /// Captures an upper directory: the changes against the lower, sorted by path, parents first.
 ///
 /// File contents go into the store through `writer`; nothing is committed.
@@ -134,9 +138,11 @@ fn inspect(
 ) -> Result<Option<Found>, ProjectionError> {
     let status = fs::symlink_metadata(&host).map_err(|e| failed(&path, e))?;
     let mut xattrs = read_xattrs(&host).map_err(|e| failed(&path, e))?;
-    let opaque = [&b"trusted.overlay.opaque"[..], b"user.overlay.opaque"]
-        .iter()
-        .any(|name| xattrs.get(*name).is_some_and(|value| value == b"y"));
+    let opaque = OPAQUE.iter().any(|name| {
+        xattrs
+            .get(name.as_bytes())
+            .is_some_and(|value| value == b"y")
+    });
     xattrs.retain(|name, _| is_captured_xattr(name));
     let what = match kind_of_mode(status.mode()) {
         Kind::Char if status.rdev() == 0 => What::Entry(Target::Whiteout),

@@ -18,6 +18,7 @@ use rustix::fs::{
     symlinkat, utimensat,
 };
 
+use crate::capture::OPAQUE;
 use crate::error::ProjectionError;
 
 /// Read at once from the store, bytes.
@@ -171,8 +172,7 @@ impl Task<'_> {
     /// Marks a directory that hides what lies below it.
     fn mark(&self, dir: &OwnedFd, is_opaque: bool) -> io::Result<()> {
         let name = match self.from.layout {
-            Layout::Upper { user } if is_opaque && user => "user.overlay.opaque",
-            Layout::Upper { .. } if is_opaque => "trusted.overlay.opaque",
+            Layout::Upper { user } if is_opaque => OPAQUE[usize::from(user)],
             _ => return Ok(()),
         };
         Ok(fsetxattr(dir, name, b"y", XattrFlags::empty())?)

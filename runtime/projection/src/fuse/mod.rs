@@ -270,10 +270,7 @@ impl<L: Lower> Filesystem for ProjectedFs<L> {
             let node = &inode.node;
             holes::seek(stored(&*lower, node), node.attr.size, offset, whence)
         });
-        match found {
-            Ok(found) => reply.offset(found),
-            Err(errno) => reply.error(errno),
-        }
+        reply_lseek(found, reply);
     }
 
     fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
@@ -336,6 +333,13 @@ fn reply_xattr(value: Result<Vec<u8>, Errno>, size: u32, reply: ReplyXattr) {
         Ok(value) if size == 0 => reply.size(u32::try_from(value.len()).unwrap_or(u32::MAX)),
         Ok(value) if value.len() > size as usize => reply.error(Errno::ERANGE),
         Ok(value) => reply.data(&value),
+        Err(errno) => reply.error(errno),
+    }
+}
+
+pub(crate) fn reply_lseek(found: Result<i64, Errno>, reply: ReplyLseek) {
+    match found {
+        Ok(found) => reply.offset(found),
         Err(errno) => reply.error(errno),
     }
 }

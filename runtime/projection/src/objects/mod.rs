@@ -22,7 +22,7 @@ use hd_store::{Pool, Store};
 
 use crate::attr::Attr;
 use crate::error::ProjectionError;
-use crate::fuse::{FOREVER, file_attr, guarded, kernel, with_data};
+use crate::fuse::{FOREVER, file_attr, guarded, kernel, reply_lseek, with_data};
 use crate::holes;
 pub(crate) use filler::{FillThread, Filler, pair};
 use table::{Object, Table, What};
@@ -190,10 +190,7 @@ impl Filesystem for Objects {
             let stored = Some((&self.store, &object.id));
             holes::seek(stored, object.size, offset, whence)
         });
-        match found {
-            Ok(found) => reply.offset(found),
-            Err(errno) => reply.error(errno),
-        }
+        reply_lseek(found, reply);
     }
 
     fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
