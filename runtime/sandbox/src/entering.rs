@@ -97,16 +97,30 @@ impl Launcher {
     }
 }
 
+/// How long a sandbox that has begun to end may take: pid 1 waits until all others in it are dead.
+const ENDING: Timespec = Timespec {
+    tv_sec: 5,
+    tv_nsec: 0,
+};
+
 /// Tells whether a sandbox could not be entered because it ended meanwhile.
 fn is_its_end(error: &SandboxError, pidfd: BorrowedFd<'_>) -> bool {
-    // So fork fails once pid 1 has begun to end: pid_namespaces(7). It ends only after all others.
-    let begun = matches!(error, SandboxError::Failed(failure) if failure.errno == Errno::NOMEM.raw_os_error());
-    let patience = Timespec {
-        tv_sec: i64::from(begun),
-        tv_nsec: 0,
+    let patience = if has_begun_to_end(error) {
+        ENDING
+    } else {
+        Timespec::default()
     };
     let mut ended = [PollFd::new(&pidfd, PollFlags::IN)];
     poll(&mut ended, Some(&patience)).is_ok_and(|ready| ready > 0)
+}
+
+/// Tells whether the kernel refused because pid 1 of the sandbox is exiting, though its pidfd does not say so yet.
+///
+/// It lays its namespaces down first (`setns` then fails with ESRCH), kills and awaits all others (`fork` into the
+/// namespace then fails with ENOMEM, pid_namespaces(7)), and only then counts as ended.
+fn has_begun_to_end(error: &SandboxError) -> bool {
+    let refusals = [Errno::SRCH, Errno::NOMEM].map(Errno::raw_os_error);
+    matches!(error, SandboxError::Failed(failure) if refusals.contains(&failure.errno))
 }
 
 /// Tells whether a process lives in another user namespace than this one.

@@ -5,9 +5,12 @@ use crate::support::{Running, SOON, launcher, pipe, processes_in, readable, shel
 use hd_sandbox::{
     Command, End, Entered, Event, MountOp, Record, Result, SandboxError, Stdio, Terminal, TtySize,
 };
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 pub(crate) const TESTS: &[Test] = &[
     (
@@ -25,6 +28,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "a_sandbox_is_entered_by_its_record",
         a_sandbox_is_entered_by_its_record,
+    ),
+    (
+        "one_that_is_ending_is_not_an_error",
+        one_that_is_ending_is_not_an_error,
     ),
     (
         "a_mount_is_reported_before_the_command_runs",
@@ -119,21 +126,22 @@ fn it_gets_signals_and_ends_when_dropped() {
     assert!(!processes_in(&namespace).contains(&workload.to_string()));
 }
 
+fn enter_recorded(record: &Record, text: &str) -> Option<(Entered, std::fs::File)> {
+    let (read, write) = pipe();
+    let stdio = Stdio {
+        stdout: Some(write),
+        ..Stdio::default()
+    };
+    let spec = shell("").spec;
+    let rights = (spec.privileges, spec.limits, spec.network);
+    let entered = launcher().enter_recorded(record, rights, &[], &script(text), stdio);
+    entered.unwrap().map(|entered| (entered, read))
+}
+
 fn a_sandbox_is_entered_by_its_record() {
     let running = idle();
     let record = running.sandbox.record().unwrap();
-    let spec = shell("").spec;
-    let rights = (spec.privileges, spec.limits, spec.network);
-    let inside = |record: &Record| {
-        let (read, write) = pipe();
-        let stdio = Stdio {
-            stdout: Some(write),
-            ..Stdio::default()
-        };
-        let command = script("readlink /proc/self/ns/pid; exit 6");
-        let entered = launcher().enter_recorded(record, rights, &[], &command, stdio);
-        entered.unwrap().map(|entered| (entered, read))
-    };
+    let inside = |record: &Record| enter_recorded(record, "readlink /proc/self/ns/pid; exit 6");
     let (entered, mut out) = inside(&record).unwrap();
     assert_eq!(crate::support::read_line(&mut out), record.pid_namespace);
     assert_eq!(entered.wait(Some(SOON)).unwrap().unwrap().end, End::Code(6));
@@ -145,6 +153,41 @@ fn a_sandbox_is_entered_by_its_record() {
     running.sandbox.kill().unwrap();
     running.sandbox.wait(Some(SOON)).unwrap();
     assert!(inside(&record).is_none());
+}
+
+fn one_that_is_ending_is_not_an_error() {
+    let running = idle();
+    let record = running.sandbox.record().unwrap();
+    let (entered, _out) = enter(&running, &script("exec sleep 1000")).unwrap();
+    // Pid 1 ends after all others, and this one stays a zombie while its parent outside does not look.
+    let parent = parent_of(entered.workload_pid().unwrap());
+    kill(parent, Signal::SIGSTOP).unwrap();
+    running.sandbox.kill().unwrap();
+    until(|| std::fs::read_link(format!("/proc/{}/ns/mnt", record.pid)).is_err());
+    let found = std::thread::scope(|scope| {
+        let late = scope.spawn(|| enter_recorded(&record, "true"));
+        // Long enough for it to be refused; it may go on when the sandbox has ended.
+        let patience = Instant::now() + Duration::from_millis(300);
+        until(|| late.is_finished() || Instant::now() > patience);
+        kill(parent, Signal::SIGCONT).unwrap();
+        late.join()
+    });
+    assert!(found.expect("no error").is_none());
+    running.sandbox.wait(Some(SOON)).unwrap().unwrap();
+}
+
+fn parent_of(pid: u32) -> Pid {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    Pid::from_raw(parent.unwrap().trim().parse().unwrap())
+}
+
+fn until(mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !done() {
+        assert!(Instant::now() < deadline, "not in time");
+        std::thread::yield_now();
+    }
 }
 
 fn a_mount_is_reported_before_the_command_runs() {
