@@ -5,15 +5,15 @@
 use std::ffi::CString;
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hd_dag::{Entry, Meta, NodeCache, StoreTrees, TreePath};
 use hd_projection::{
-    Composite, Listed, Lower, Many, Node, ProjectionError, Recorder, Served, serve_many,
+    Composite, Graft, Listed, Lower, Many, Node, ProjectionError, Recorder, Served, serve_many,
 };
 use hd_store::Store;
 use rustix::mount::{
@@ -115,7 +115,25 @@ impl Mounted {
         recorder
     }
 
+    /// Shows a file of the host as `at`.
+    fn show_host(&self, name: &str, at: &str, host: &Path) -> Arc<Recorder> {
+        let recorder = Arc::new(Recorder::default());
+        let graft = Graft {
+            at: TreePath::new(at.as_bytes()).unwrap(),
+            host: host.to_owned(),
+            observed: true,
+        };
+        let lower = self.grafted(&[], Meta::new(0o644), vec![graft]);
+        let shown = self.many.show(name, lower, Some(recorder.clone()));
+        assert!(shown.unwrap());
+        recorder
+    }
+
     fn lower(&self, files: &[(&str, &str, i64)], meta: Meta) -> Counted {
+        self.grafted(files, meta, Vec::new())
+    }
+
+    fn grafted(&self, files: &[(&str, &str, i64)], meta: Meta, grafts: Vec<Graft>) -> Counted {
         let mut writer = self.store.writer().unwrap();
         let mut entries = Vec::new();
         for (path, text, mtime) in files {
@@ -129,7 +147,7 @@ impl Mounted {
         let nodes = StoreTrees::read_only(self.store.clone(), NODE_BYTES);
         let nodes = Arc::new(NodeCache::new(Arc::new(nodes), NODE_BYTES));
         Counted {
-            tree: Composite::new(self.store.clone(), nodes, rooted, Vec::new()),
+            tree: Composite::new(self.store.clone(), nodes, rooted, grafts),
             reads: self.reads.clone(),
         }
     }
@@ -187,6 +205,38 @@ fn what_one_view_has_read_the_next_reads_from_memory_and_is_observed_all_the_sam
     assert!(!mounted.path("third/tool/lib").exists());
     assert_eq!(looked_up(&third), ["tool", "tool/bin", "tool/lib"]);
     assert!(mounted.path("second/tool/lib").exists());
+}
+
+#[test]
+fn a_host_file_that_changed_between_its_listing_and_its_reading_is_read_as_it_is_now() {
+    let Some(mounted) = Mounted::new() else {
+        return;
+    };
+    // Files that nobody has changed for a while, as those of a host mostly are.
+    let place = tempfile::tempdir().unwrap();
+    let host = place.path().join("module");
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let new = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
+    std::os::unix::fs::symlink(&old, &host).unwrap();
+    mounted.show_host("first", "lib/module", &host);
+    let read = |view: &str| {
+        let path = mounted.path(&format!("{view}/lib/module"));
+        let number = fs::symlink_metadata(&path).unwrap().ino();
+        (fs::read_to_string(&path).unwrap(), number)
+    };
+    let (text, number) = read("first");
+    assert_eq!(text, fs::read_to_string(&old).unwrap());
+
+    let second = mounted.show_host("second", "lib/module", &host);
+    let listed = fs::read_dir(mounted.path("second/lib")).unwrap();
+    let numbers: Vec<u64> = listed.map(|entry| entry.unwrap().ino()).collect();
+    assert_eq!(numbers, [number], "as yet it is the same file");
+    assert_eq!(looked_up(&second), ["lib"]);
+    fs::remove_file(&host).unwrap();
+    std::os::unix::fs::symlink(&new, &host).unwrap();
+    let (text, other) = read("second");
+    assert_eq!(text, fs::read_to_string(&new).unwrap());
+    assert_ne!(other, number);
 }
 
 #[test]

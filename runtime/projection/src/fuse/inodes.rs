@@ -3,12 +3,13 @@
 //! number in both, so that its pages in the kernel serve both.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockWriteGuard, Weak};
 
 use hd_dag::{Entry, Kind, Meta, TreePath};
 
 use super::answer::nothing;
+use super::progress::Progress;
 use super::view::View;
 use crate::attr::Attr;
 use crate::error::ProjectionError;
@@ -39,49 +40,6 @@ struct Found<L> {
     lower: Option<Arc<L>>,
 }
 
-const UNTOUCHED: u8 = 0;
-const QUEUED: u8 = 1;
-const GIVEN: u8 = 2;
-
-/// How far the content of a file has come to the kernel: from untouched over queued (to be pushed) to given (being
-/// pushed, or asked for), never back from there.
-#[derive(Debug, Default)]
-pub(super) struct Progress(AtomicU8);
-
-impl Progress {
-    /// Tells whether nobody has thought of it yet.
-    pub(super) fn is_untouched(&self) -> bool {
-        self.0.load(Ordering::Acquire) == UNTOUCHED
-    }
-
-    /// Queues an untouched file; false for any other.
-    pub(super) fn queue(&self) -> bool {
-        self.moved(UNTOUCHED, QUEUED)
-    }
-
-    /// Leaves a queued file to be asked for.
-    pub(super) fn leave(&self) {
-        self.moved(QUEUED, UNTOUCHED);
-    }
-
-    /// Takes a queued file to push it now; false when the kernel has asked for it meanwhile.
-    pub(super) fn take(&self) -> bool {
-        self.moved(QUEUED, GIVEN)
-    }
-
-    /// Notes that the kernel asks for it, so that nobody pushes it from now on; says whether it was untouched.
-    pub(super) fn asked(&self) -> bool {
-        self.0.swap(GIVEN, Ordering::AcqRel) == UNTOUCHED
-    }
-
-    fn moved(&self, from: u8, to: u8) -> bool {
-        let moved = self
-            .0
-            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
-        moved.is_ok()
-    }
-}
-
 /// What a directory knows of the names in it.
 #[derive(Debug)]
 struct Dir<L> {
@@ -98,6 +56,21 @@ type Children<L> = HashMap<Box<[u8]>, Child<L>>;
 struct Child<L> {
     number: u64,
     inode: Option<Arc<Inode<L>>>,
+    /// The file of another view whose number it has.
+    elsewhere: Option<Weak<Inode<L>>>,
+}
+
+impl<L> Child<L> {
+    /// Tells whether its number is that of another file than what was found now: a listing gave it out, and the
+    /// host has changed since.
+    fn is_of_another(&self, node: &Node) -> bool {
+        let Some(elsewhere) = &self.elsewhere else {
+            return false;
+        };
+        !elsewhere
+            .upgrade()
+            .is_some_and(|inode| inode.node.is_same(node))
+    }
 }
 
 /// The names of a directory as they were when it was listed first.
@@ -300,6 +273,9 @@ impl<L: Lower> Inodes<L> {
         if let Some(inode) = &child.inode {
             return Some(inode.clone());
         }
+        if child.is_of_another(&node) {
+            child.number = self.fresh();
+        }
         let inode = self.resolve(child.number, node, dir.number, view);
         child.inode = Some(inode.clone());
         Some(inode)
@@ -321,16 +297,19 @@ impl<L: Lower> Inodes<L> {
         node: &Node,
     ) -> &'a mut Child<L> {
         children.entry(Box::from(name)).or_insert_with(|| {
-            let number = match node.attr.link_group {
-                Some(group) => *lock(&view.groups)
+            let elsewhere = self.shown_elsewhere(node);
+            let number = match (node.attr.link_group, &elsewhere) {
+                (Some(group), _) => *lock(&view.groups)
                     .entry(group)
                     .or_insert_with(|| self.fresh()),
-                None => self
-                    .shown_elsewhere(node)
-                    .map_or_else(|| self.fresh(), |inode| inode.number),
+                (None, Some(inode)) => inode.number,
+                (None, None) => self.fresh(),
             };
-            let inode = None;
-            Child { number, inode }
+            Child {
+                number,
+                inode: None,
+                elsewhere: elsewhere.as_ref().map(Arc::downgrade),
+            }
         })
     }
 
@@ -363,26 +342,5 @@ impl<L: Lower> Inodes<L> {
     /// Gives a number that nothing has.
     pub(super) fn fresh(&self) -> u64 {
         self.last.fetch_add(1, Ordering::Relaxed) + 1
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_kernel_asks_for_is_pushed_no_more() {
-        let file = Progress::default();
-        assert!(file.queue() && !file.queue(), "queued once");
-        file.leave();
-        assert!(file.is_untouched() && file.queue());
-        assert!(!file.asked(), "it was queued");
-        assert!(!file.take() && !file.queue(), "the kernel has asked");
-        let file = Progress::default();
-        assert!(file.asked() && !file.asked(), "untouched once");
-        let file = Progress::default();
-        assert!(file.queue() && file.take() && !file.take());
-        file.leave();
-        assert!(!file.is_untouched(), "it was given");
     }
 }

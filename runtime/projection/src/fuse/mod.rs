@@ -14,6 +14,7 @@ mod inodes;
 pub(crate) mod kernel;
 mod listing;
 mod many;
+mod progress;
 mod push;
 mod scan;
 mod view;
