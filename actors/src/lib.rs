@@ -12,6 +12,7 @@ pub mod events;
 pub mod export;
 pub mod finish;
 pub mod forecast;
+pub mod hold;
 pub mod invalidator;
 pub mod messages;
 pub mod model;

@@ -1,19 +1,19 @@
 //! The runtime from start to end: lock, leftovers, actors, shutdown, clean-up.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hd_sandbox::Record;
 use hd_supervision::{Root, RootExit, Runtime, block_on};
-use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Resource, getrlimit};
 
 use crate::Settings;
 use crate::chunk_store::{collect, users};
 use crate::events::{Event, Events};
 use crate::finish::{End, Finish};
+use crate::hold::Hold;
 use crate::invalidator::knows::Purpose;
 use crate::messages::BatchError;
 use crate::model::limits;
@@ -49,7 +49,7 @@ pub struct Running {
     shared: Arc<Shared>,
     mode: Mode,
     finish: Finish,
-    _lock: File,
+    _hold: Hold,
 }
 
 /// How a runtime ended.
@@ -72,17 +72,21 @@ impl Stopper {
     }
 }
 
-/// Takes the instance, clears what a killed runtime left, and opens the store.
-pub fn start(settings: Settings, mode: Mode, events: Events) -> Result<Running, BatchError> {
+/// Clears what a killed runtime of the instance left, and opens the store.
+pub fn start(
+    settings: Settings,
+    mode: Mode,
+    events: Events,
+    hold: Hold,
+) -> Result<Running, BatchError> {
     check_descriptors()?;
-    let lock = take(&settings, &mode, &events)?;
     clear_leftovers(&settings)?;
     let shared = Arc::new(Shared::new(settings, events)?);
     Ok(Running {
         shared,
         mode,
         finish: Finish::default(),
-        _lock: lock,
+        _hold: hold,
     })
 }
 
@@ -98,40 +102,6 @@ fn check_descriptors() -> Result<(), BatchError> {
             ),
         )
         .hint("`ulimit -n 1024` allows more")),
-    }
-}
-
-fn take(settings: &Settings, mode: &Mode, events: &Events) -> Result<File, BatchError> {
-    let paths = &settings.paths;
-    let place = paths.lock();
-    let io = |e: std::io::Error| {
-        BatchError::new("io", e)
-            .at(place.display().to_string())
-            .hint("HD_HOME names another place for all state")
-    };
-    crate::model::files::private_dir(&paths.dir()).map_err(io)?;
-    let lock = File::create(&place).map_err(io)?;
-    let mut taken = flock(&lock, FlockOperation::NonBlockingLockExclusive);
-    if taken == Err(rustix::io::Errno::WOULDBLOCK) && *mode != Mode::Serve {
-        // Another build of the same project ends by itself, a command when it likes.
-        let note = "waiting for another hd that builds or runs a command in this project";
-        events.tell(Event::Note(note.to_owned()));
-        taken = flock(&lock, FlockOperation::LockExclusive);
-    }
-    match taken {
-        Ok(()) => {
-            let place = settings.project_dir.as_os_str().as_encoded_bytes();
-            if fs::read(paths.project()).ok().as_deref() != Some(place) {
-                crate::model::files::replace(&paths.project(), place).map_err(io)?;
-            }
-            Ok(lock)
-        }
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            Err(BatchError::new("running", "another hd runs this project")
-                .at(settings.project_dir.display().to_string())
-                .hint("`hd status` shows it, `hd down` ends it"))
-        }
-        Err(error) => Err(io(error.into())),
     }
 }
 

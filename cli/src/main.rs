@@ -12,6 +12,7 @@ mod peer;
 mod project;
 mod signals;
 mod terminal;
+mod turn;
 mod verbs;
 
 use std::ffi::OsStr;

@@ -193,7 +193,7 @@ fn an_edit_of_the_volumes_restarts_those_that_have_them() {
 }
 
 #[test]
-fn what_is_old_goes_but_its_volumes_and_what_is_gone_goes_whole() {
+fn what_is_old_or_gone_goes_but_its_volumes() {
     skip_unless!(needs::fuse());
     let env = env(&[service("web", "true", "[\"data:/a\"]")], &[]);
     ready(&env, &[], &["web"]).interrupt();
@@ -206,7 +206,21 @@ fn what_is_old_goes_but_its_volumes_and_what_is_gone_goes_whole() {
     assert_eq!(volumes(&env), 1);
     let place = env.mark().join("moved");
     std::fs::rename(env.path(""), &place).unwrap();
-    env.hd(["prune"]).dir(&place).finish().ok();
+    let pruned = env.hd(["prune"]).dir(&place).finish().ok();
+    assert_eq!(volumes(&env), 1, "it may be moved, or not mounted");
+    assert!(
+        pruned.stderr.contains("it has volumes"),
+        "{}",
+        pruned.said()
+    );
+    // The hint of that line.
+    let gone = env.path("");
+    let gone = gone
+        .to_str()
+        .expect("a name in UTF-8")
+        .trim_end_matches('/');
+    let asked = ["prune", "--project", gone];
+    env.hd(asked).dir(&place).finish().ok();
     assert_eq!(volumes(&env), 0);
     std::fs::rename(&place, env.path("")).unwrap();
 }

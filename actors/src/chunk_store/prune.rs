@@ -8,6 +8,7 @@ use hd_store::{Budget, GcOptions, GcReport, Store, Unwanted};
 
 use super::collect::{self, collect};
 use super::owners::Steps;
+use crate::hold::Hold;
 use crate::messages::BatchError;
 use crate::model::instance::InstancePaths;
 use crate::model::instances::Instance;
@@ -37,18 +38,21 @@ pub struct Pruned {
     pub gc: GcReport,
 }
 
-/// Finds the instances whose project directory is gone.
+/// Finds the instances whose project directory is gone: those that can be forgotten, and those that can not.
+///
+/// One with volumes or snapshots is kept: the directory may be moved or not mounted, and they hold data that nothing
+/// can make again.
 ///
 /// # Errors
 /// When the instances cannot be listed.
-pub fn gone(home: &Path) -> std::io::Result<Vec<Instance>> {
+pub fn gone(home: &Path) -> std::io::Result<(Vec<Instance>, Vec<Instance>)> {
     let mut gone = Instance::all(home)?;
     let is_gone = |path: &Path| {
         let looked = path.symlink_metadata();
         looked.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
     };
     gone.retain(|one| is_gone(&one.project) && !one.is_running());
-    Ok(gone)
+    Ok(gone.into_iter().partition(|one| !one.is_precious()))
 }
 
 /// Takes what is wished, then collects. Blocks.
@@ -72,7 +76,7 @@ pub fn prune(store: &Store, home: &Path, wish: Wish) -> Result<Pruned, BatchErro
                 .at(project.project.display().to_string())
                 .hint("`hd down` ends it")
         };
-        held.push(project.hold().map_err(io)?.ok_or_else(running)?);
+        held.push(Hold::of(&project.paths).map_err(io)?.ok_or_else(running)?);
     }
     let instances = Instance::all(home).map_err(io)?;
     let histories = store.histories().map_err(failed)?;
@@ -108,8 +112,7 @@ fn place(instance: &Instance) -> String {
     instance.project.display().to_string()
 }
 
-/// The instances that neither run nor were used for so long. One with volumes or snapshots is none: they
-/// hold data that nothing can make again.
+/// The instances that neither run nor were used for so long, but for those with volumes or snapshots.
 fn unused(store: &Store, home: &Path, time: Duration) -> Result<Vec<Instance>, BatchError> {
     let refs = store.refs().map_err(|e| BatchError::new("store", e))?;
     let used: BTreeMap<String, u64> = refs
@@ -125,7 +128,7 @@ fn unused(store: &Store, home: &Path, time: Duration) -> Result<Vec<Instance>, B
     old.retain(|one| {
         let at = last_use(&one.paths, one.state_at_unix_ms());
         let is_old = Duration::from_millis(now.saturating_sub(at)) > time;
-        is_old && !one.is_running() && !one.has_volumes() && !one.has_snapshots()
+        is_old && !one.is_running() && !one.is_precious()
     });
     Ok(old)
 }

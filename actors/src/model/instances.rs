@@ -55,24 +55,19 @@ impl Instance {
     }
 
     /// Says whether it has named volumes; where that cannot be told, it has.
-    pub fn has_volumes(&self) -> bool {
+    fn has_volumes(&self) -> bool {
         let names = Volumes::new(self.paths.volumes()).names();
         names.map_or(true, |names| !names.is_empty())
     }
 
     /// Says whether it has snapshots; where that cannot be told, it has.
-    pub fn has_snapshots(&self) -> bool {
+    fn has_snapshots(&self) -> bool {
         Snapshot::all(&self.paths).map_or(true, |all| !all.is_empty())
     }
 
-    /// Keeps runtimes out; `None` while one holds it.
-    pub fn hold(&self) -> io::Result<Option<File>> {
-        let lock = File::create(self.paths.lock())?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(lock)),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    /// Says whether it holds what nothing can make again.
+    pub fn is_precious(&self) -> bool {
+        self.has_volumes() || self.has_snapshots()
     }
 
     /// When its state was written last, in milliseconds since the epoch; 0 when it never was.
@@ -118,6 +113,7 @@ fn remove(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hold::Hold;
 
     #[test]
     fn an_instance_is_listed_until_it_is_forgotten() {
@@ -138,8 +134,8 @@ mod tests {
             (one.project.as_path(), one.is_running()),
             (Path::new("/p"), false)
         );
-        let held = one.hold().unwrap();
-        assert!(held.is_some() && one.is_running() && one.hold().unwrap().is_none());
+        let held = Hold::of(&one.paths).unwrap();
+        assert!(held.is_some() && one.is_running());
         one.forget().unwrap();
         assert!(paths.lock().exists() && !paths.scan().exists());
         assert_eq!(fs::read_dir(paths.dir()).unwrap().count(), 1);

@@ -11,10 +11,10 @@ use serde_json::json;
 use super::up::{self, Plan, foreground};
 use crate::args::BuildArgs;
 use crate::error::{CliError, Outcome, exit};
-use crate::leftovers;
 use crate::output::human::{bytes, plural};
 use crate::output::{Output, Scope};
 use crate::project;
+use crate::turn;
 
 /// Kept paths that are named; of more only the number is told.
 const NAMED: usize = 10;
@@ -38,16 +38,10 @@ pub(crate) fn run(args: BuildArgs, output: Output, started: Instant) -> Outcome 
 fn export(plan: &Plan, rerun: Vec<String>, paths: &[String], output: Output) -> Outcome {
     let wanted = paths.iter().map(|path| relative(path));
     let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
-    if leftovers::find(&plan.located)?.is_some() {
-        return Err(
-            CliError::new("running", exit::USAGE, "another hd runs this project")
-                .at(plan.located.directory.display().to_string())
-                .hint("`hd down` ends it; then export"),
-        );
-    }
+    let hold = turn::take_alone(&plan.located, output, "`hd down` ends it; then export")?;
     let mode = Mode::Once { rerun };
     let work = |running| write_out(running, &wanted);
-    let (done, signal) = foreground::run_with(plan, mode, output, Scope::All, work)?;
+    let (done, signal) = foreground::run_with(plan, hold, mode, output, Scope::All, work)?;
     match done {
         Ok((written, _)) => tell(&written, output),
         Err(ended) => foreground::conclude(ended.report, ended.exit, signal.exit(), output),

@@ -16,23 +16,21 @@ use serde_json::{Value, json};
 use super::up::{Plan, foreground};
 use crate::args::{ExportArgs, LayerCompression};
 use crate::error::{CliError, Outcome, exit};
-use crate::leftovers;
 use crate::output::human::bytes;
 use crate::output::{Output, Printer, Scope};
 use crate::project::{self, Located};
 use crate::signals;
+use crate::turn;
 
 /// Makes the steps true, then the image.
 pub(crate) fn run(args: ExportArgs, output: Output, started: Instant) -> Outcome {
     let wish = wish(&args)?;
     let located = project::locate(&args.place, args.path.as_deref())?;
-    if leftovers::find(&located)?.is_some() {
-        return Err(
-            CliError::new("running", exit::USAGE, "another hd runs this project")
-                .at(located.directory.display().to_string())
-                .hint("`hd -p beside export TARGET` does it beside that one; `hd down` ends it"),
-        );
-    }
+    let hold = turn::take_alone(
+        &located,
+        output,
+        "`hd -p beside export TARGET` does it beside that one; `hd down` ends it",
+    )?;
     let wish = Wish {
         own_env: own_env(&located)?,
         ..wish
@@ -60,7 +58,12 @@ pub(crate) fn run(args: ExportArgs, output: Output, started: Instant) -> Outcome
     })?;
     let printer = Printer::start(output, Vec::new(), Scope::Talk)
         .map_err(|e| CliError::new("io", exit::INTERNAL, format!("cannot start a thread: {e}")))?;
-    let running = runtime::start(settings, Mode::Once { rerun: Vec::new() }, printer.events())?;
+    let running = runtime::start(
+        settings,
+        Mode::Once { rerun: Vec::new() },
+        printer.events(),
+        hold,
+    )?;
     let _ = stopper.set(running.stopper());
     let (events, name) = (printer.events(), wish.target.to_string());
     let told: hd_oci::OnExport = Arc::new(move |received, total| {

@@ -24,16 +24,20 @@ pub(crate) fn run(args: &PruneArgs, output: Output) -> Outcome {
     for word in &args.projects {
         wish.projects.extend(named(&all, word)?);
     }
+    let mut kept = Vec::new();
     if args.projects.is_empty() {
-        wish.projects.extend(gone(&home).map_err(listed)?);
+        let (free, precious) = gone(&home).map_err(listed)?;
+        wish.projects.extend(free);
+        kept = precious;
     }
     // Steps of an image may have left files of its other users in their caches.
     user::become_root_inside()?;
     let pruned = prune(&cas::open()?, &home, wish)?;
     if output.json {
-        output.value(&object(&pruned, args.dry_run))?;
+        output.value(&object(&pruned, &kept, args.dry_run))?;
     } else {
         output.data(&text(&pruned, args.dry_run, output))?;
+        kept.iter().for_each(|one| output.talk(&spared(one)));
     }
     Ok(0)
 }
@@ -91,10 +95,20 @@ fn place(one: &Instance) -> String {
     Path::new(&one.project).display().to_string()
 }
 
-fn object(pruned: &Pruned, dry_run: bool) -> serde_json::Value {
+/// Says of a project that is gone why it is kept: it may only be moved, or not mounted.
+fn spared(one: &Instance) -> String {
+    let place = place(one);
+    format!(
+        "kept {place}, which is gone: it has volumes or snapshots; `hd prune --project {place}` takes them"
+    )
+}
+
+fn object(pruned: &Pruned, kept: &[Instance], dry_run: bool) -> serde_json::Value {
     let projects: Vec<String> = pruned.projects.iter().map(place).collect();
+    let kept: Vec<String> = kept.iter().map(place).collect();
     let mut value = cas::gc_json(&pruned.gc, dry_run);
     value["projects"] = json!(projects);
+    value["kept"] = json!(kept);
     value["refs_dropped"] = json!(pruned.gc.refs_dropped);
     value
 }

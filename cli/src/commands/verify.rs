@@ -14,7 +14,7 @@ use crate::error::{CliError, Outcome, exit};
 use crate::output::human::plural;
 use crate::output::style::{Style, Tint, tame};
 use crate::output::{Output, Printer, Scope};
-use crate::{leftovers, project};
+use crate::{project, turn};
 
 /// Exit code when the two outputs differ.
 const DIFFERENT: i32 = 1;
@@ -24,12 +24,11 @@ const NAMED: usize = 20;
 /// Runs the step twice and says where its outputs differ.
 pub(crate) fn run(args: VerifyArgs, output: Output, started: Instant) -> Outcome {
     let located = project::locate(&args.place, None)?;
-    if leftovers::find(&located)?.is_some() {
-        return Err(
-            CliError::new("running", exit::USAGE, "another hd runs this project")
-                .hint("`hd -p beside verify STEP` does it beside that one; `hd down` ends it"),
-        );
-    }
+    let hold = turn::take_alone(
+        &located,
+        output,
+        "`hd -p beside verify STEP` does it beside that one; `hd down` ends it",
+    )?;
     let plan = Plan {
         located,
         base: args.base,
@@ -41,7 +40,7 @@ pub(crate) fn run(args: VerifyArgs, output: Output, started: Instant) -> Outcome
     let printer = Printer::start(output, Vec::new(), Scope::Talk)
         .map_err(|e| CliError::new("io", exit::INTERNAL, format!("cannot start a thread: {e}")))?;
     let mode = Mode::Once { rerun: Vec::new() };
-    let running = runtime::start(settings, mode, printer.events())?;
+    let running = runtime::start(settings, mode, printer.events(), hold)?;
     let outcome = recheck(running, &args.step);
     // What was told of the steps is printed before the result.
     drop(printer);

@@ -1,7 +1,7 @@
 //! `hd volume ls` and `hd volume rm`; and what `hd down -v` removes.
 
+use hd_actors::hold::Hold;
 use hd_actors::model::instance::InstancePaths;
-use hd_actors::model::instances::Instance;
 use hd_actors::model::volumes::Volumes;
 use hd_config::Project;
 use serde_json::json;
@@ -114,11 +114,7 @@ fn remove(located: &Located, wanted: &[String]) -> Result<Vec<String>, CliError>
     }
     // Services of an image may have left files of its other users in them.
     user::become_root_inside()?;
-    let instance = Instance {
-        paths: located.paths.clone(),
-        project: located.directory.clone(),
-    };
-    let held = instance.hold();
+    let held = Hold::of(&located.paths);
     let held = held.map_err(|e| CliError::io("lock", &located.paths.lock(), &e))?;
     let _held = held.ok_or_else(|| running(located))?;
     let volumes = Volumes::new(located.paths.volumes());

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use hd_actors::hold::Hold;
 use hd_actors::mount_server::launch::NotStarted;
 use hd_actors::one_off::{self, OneOff};
 use hd_actors::runtime::{self, Mode};
@@ -14,7 +15,13 @@ use crate::output::{Output, Printer, Scope};
 use crate::project::Located;
 
 /// Runs the command as the service named, else as the first.
-pub(super) fn run(located: Located, wish: Wish, output: Output, started: Instant) -> Outcome {
+pub(super) fn run(
+    located: Located,
+    hold: Hold,
+    wish: Wish,
+    output: Output,
+    started: Instant,
+) -> Outcome {
     let plan = Plan {
         located,
         base: wish.base.clone(),
@@ -41,7 +48,7 @@ pub(super) fn run(located: Located, wish: Wish, output: Output, started: Instant
     let printer = Printer::start(output, names, Scope::Talk)
         .map_err(|e| CliError::new("io", exit::INTERNAL, format!("cannot start a thread: {e}")))?;
     let mode = Mode::Once { rerun: Vec::new() };
-    let running = runtime::start(settings, mode, printer.events())?;
+    let running = runtime::start(settings, mode, printer.events(), hold)?;
     conductor.building(running.stopper());
     let prepared = one_off::prepare(running);
     // What was told of the steps is printed before the command begins.

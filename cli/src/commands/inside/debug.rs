@@ -10,9 +10,9 @@ use super::command::Wish;
 use super::conduct::{Conductor, Inside};
 use crate::commands::up::{Plan, foreground};
 use crate::error::{CliError, Outcome, exit};
-use crate::leftovers;
 use crate::output::{Output, Printer, Scope};
 use crate::project::Located;
+use crate::turn;
 
 /// Makes the steps below true, runs the step's command and then a shell in what it left.
 pub(super) fn run(
@@ -22,11 +22,11 @@ pub(super) fn run(
     output: Output,
     started: Instant,
 ) -> Outcome {
-    if leftovers::find(&located)?.is_some() {
-        let message = "another hd runs this project";
-        return Err(CliError::new("running", exit::USAGE, message)
-            .hint("`hd -p beside debug STEP` does it beside that one; `hd shell` looks at what its services see"));
-    }
+    let hold = turn::take_alone(
+        &located,
+        output,
+        "`hd -p beside debug STEP` does it beside that one; `hd shell` looks at what its services see",
+    )?;
     let plan = Plan {
         located,
         base: wish.base.clone(),
@@ -38,7 +38,12 @@ pub(super) fn run(
     let conductor = Conductor::new()?;
     let printer = Printer::start(output, Vec::new(), Scope::Talk)
         .map_err(|e| CliError::new("io", exit::INTERNAL, format!("cannot start a thread: {e}")))?;
-    let running = runtime::start(settings, Mode::Once { rerun: Vec::new() }, printer.events())?;
+    let running = runtime::start(
+        settings,
+        Mode::Once { rerun: Vec::new() },
+        printer.events(),
+        hold,
+    )?;
     conductor.building(running.stopper());
     let opened = inspect(running, step, wish.tty, wish.stdio()?);
     // What was told of the steps is printed before the shell speaks.

@@ -13,9 +13,9 @@ use std::time::Instant;
 use self::command::Wish;
 use crate::args::{CopyArgs, DebugArgs, ExecArgs, Place, RunArgs, ShellArgs};
 use crate::error::Outcome;
-use crate::leftovers;
 use crate::output::Output;
 use crate::project;
+use crate::turn::{self, Turn};
 
 /// Runs bash where there is one, else the shell that every environment has.
 const SHELL: &str = "if [ -x /bin/bash ]; then exec /bin/bash; fi; exec /bin/sh";
@@ -53,8 +53,8 @@ pub(super) fn debug(args: DebugArgs, outer: Place, output: Output, started: Inst
 
 fn carry_out(place: &Place, wish: Wish, build: bool, output: Output, started: Instant) -> Outcome {
     let located = project::locate(place, None)?;
-    match leftovers::find(&located)? {
-        Some(client) => beside::run(client, &located, wish, build),
-        None => alone::run(located, wish, output, started),
+    match turn::take(&located, output)? {
+        Turn::Theirs(client) => beside::run(client, &located, wish, build),
+        Turn::Ours(hold) => alone::run(located, hold, wish, output, started),
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use hd_actors::Settings;
+use hd_actors::hold::Hold;
 use hd_actors::model::report::Report;
 use hd_actors::runtime::{self, Ended, Mode, Running, Stopper};
 
@@ -10,16 +11,17 @@ use super::{Plan, own, reader, user};
 use crate::error::{CliError, Outcome, exit};
 use crate::output::{Output, Printer, Scope, lines};
 use crate::signals::{self, Received};
+use crate::turn;
 
 /// Builds without starting services.
-pub(super) fn once(plan: &Plan, rerun: Vec<String>, output: Output) -> Outcome {
-    let (ended, signal) = run(plan, Mode::Once { rerun }, output, Scope::All)?;
+pub(super) fn once(plan: &Plan, hold: Hold, rerun: Vec<String>, output: Output) -> Outcome {
+    let (ended, signal) = run(plan, hold, Mode::Once { rerun }, output, Scope::All)?;
     conclude(ended.report, ended.exit, signal.exit(), output)
 }
 
 /// Runs until the end of the runtime, printing what happens.
-pub(super) fn serve(plan: &Plan, output: Output) -> Outcome {
-    let (ended, signal) = run(plan, Mode::Serve, output, Scope::All)?;
+pub(super) fn serve(plan: &Plan, hold: Hold, output: Output) -> Outcome {
+    let (ended, signal) = run(plan, hold, Mode::Serve, output, Scope::All)?;
     conclude(ended.report, ended.exit, signal.exit(), output)
 }
 
@@ -27,22 +29,26 @@ pub(super) fn serve(plan: &Plan, output: Output) -> Outcome {
 pub(super) fn serve_in_background(plan: &Plan, output: Output) -> Outcome {
     // It fails only for the leader of a group, who has no terminal to lose.
     let _ = rustix::process::setsid();
-    let (ended, signal) = run(plan, Mode::Serve, output, Scope::Talk)?;
+    let hint = "`hd status` shows it, `hd down` ends it";
+    let hold = turn::take_alone(&plan.located, output, hint)?;
+    let (ended, signal) = run(plan, hold, Mode::Serve, output, Scope::Talk)?;
     conclude(ended.report, ended.exit, signal.exit(), output)
 }
 
 fn run(
     plan: &Plan,
+    hold: Hold,
     mode: Mode,
     output: Output,
     scope: Scope,
 ) -> Result<(Ended, Received), CliError> {
-    run_with(plan, mode, output, scope, Running::wait)
+    run_with(plan, hold, mode, output, scope, Running::wait)
 }
 
 /// Starts the runtime, prints what happens, and lets `work` bring it to its end.
 pub(in crate::commands) fn run_with<T>(
     plan: &Plan,
+    hold: Hold,
     mode: Mode,
     output: Output,
     scope: Scope,
@@ -60,7 +66,7 @@ pub(in crate::commands) fn run_with<T>(
     let signal = signals::handle(stop_by(Arc::clone(&stopper), output))?;
     let printer = Printer::start(output, names, scope)
         .map_err(|e| CliError::new("io", exit::INTERNAL, format!("cannot start a thread: {e}")))?;
-    let running = runtime::start(settings, mode, printer.events())?;
+    let running = runtime::start(settings, mode, printer.events(), hold)?;
     // Nobody else sets it.
     let _ = stopper.set(running.stopper());
     let ended = work(running);

@@ -13,9 +13,9 @@ use std::time::Instant;
 
 use crate::args::UpArgs;
 use crate::error::Outcome;
-use crate::leftovers;
 use crate::output::Output;
 use crate::project::{self, Located};
+use crate::turn::{self, Turn};
 
 /// What is to be brought up.
 #[derive(Debug)]
@@ -50,19 +50,23 @@ pub(crate) fn run(args: &UpArgs, output: Output, started: Instant) -> Outcome {
     if args.background {
         return foreground::serve_in_background(&plan, output);
     }
-    let running = leftovers::find(&plan.located)?;
-    match (running, args.detach || args.wait) {
-        (Some(_), false) => attach::follow(&plan, output),
-        (Some(_), true) => attach::start(&plan, args.wait, output),
-        (None, false) => foreground::serve(&plan, output),
-        (None, true) => background::start(&plan, args.wait, output),
+    let turn = turn::take(&plan.located, output)?;
+    match (turn, args.detach || args.wait) {
+        (Turn::Theirs(_), false) => attach::follow(&plan, output),
+        (Turn::Theirs(_), true) => attach::start(&plan, args.wait, output),
+        (Turn::Ours(hold), false) => foreground::serve(&plan, hold, output),
+        (Turn::Ours(hold), true) => {
+            // The process that will run takes it.
+            drop(hold);
+            background::start(&plan, args.wait, output)
+        }
     }
 }
 
 /// Builds and exits; beside a running instance, asks that one.
 pub(crate) fn once(plan: &Plan, rerun: Vec<String>, output: Output) -> Outcome {
-    match leftovers::find(&plan.located)? {
-        Some(client) => attach::build(client, plan, rerun, output),
-        None => foreground::once(plan, rerun, output),
+    match turn::take(&plan.located, output)? {
+        Turn::Theirs(client) => attach::build(client, plan, rerun, output),
+        Turn::Ours(hold) => foreground::once(plan, hold, rerun, output),
     }
 }
