@@ -150,6 +150,47 @@ async fn credentials_do_not_follow_to_another_host() {
 }
 
 #[tokio::test]
+async fn a_host_redirected_to_does_not_say_where_the_password_goes() {
+    let third = Server::start(|_| Reply::new(200, "application/json", r#"{"token":"t"}"#));
+    let challenge = format!(r#"Bearer realm="http://{}/token""#, third.host());
+    let elsewhere = Server::start(move |_| Reply::status(401).with("www-authenticate", &challenge));
+    for guarded in [true, false] {
+        let (fake, target) = (Fake::noisy(), elsewhere.host());
+        let server = Server::start(move |request| {
+            if guarded && request.header("authorization").is_none() {
+                return Reply::status(401).with("www-authenticate", "Basic realm=x");
+            }
+            match fake.is_layer(request) {
+                true => Reply::redirect(&format!("http://{target}{}", request.path)),
+                false => fake.answer(request),
+            }
+        });
+        let bench = Bench::with(|options| options.credentials = credentials(&server));
+        let error = bench.pull(&server).await.expect_err("refused");
+        let by = format!("401 by {}", elsewhere.host());
+        assert!(error.to_string().contains(&by), "{error}");
+        assert_eq!(third.requests().len(), 0, "guarded: {guarded}");
+    }
+    let shown = |request: &server::Request| request.header("authorization").is_some();
+    assert!(!elsewhere.requests().iter().any(shown));
+}
+
+/// Port 80 is for the privileged on most machines; without it there is nothing to be seen.
+#[tokio::test]
+async fn a_port_that_goes_without_saying_is_the_registrys_own() {
+    let fake = Fake::noisy();
+    let handler = move |request: &server::Request| match request.header("authorization") {
+        Some(value) if value == format!("Basic {BASIC}") => fake.answer(request),
+        _ => Reply::status(401).with("www-authenticate", "Basic realm=x"),
+    };
+    let Some(server) = Server::start_at("127.83.19.80:80", handler) else {
+        return;
+    };
+    let bench = Bench::with(|options| options.credentials = credentials(&server));
+    bench.pull(&server).await.expect("let in");
+}
+
+#[tokio::test]
 async fn a_redirect_within_the_host_keeps_them() {
     let fake = Fake::noisy();
     let server = Server::start(move |request| {

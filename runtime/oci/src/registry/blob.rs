@@ -5,7 +5,7 @@ use std::time::Instant;
 use reqwest::header::CONTENT_RANGE;
 use reqwest::{Method, Response, StatusCode};
 
-use super::http::Ask;
+use super::ask::Ask;
 use super::retry::Pace;
 use super::{Registry, RegistryError, content_type};
 use crate::manifest::Descriptor;

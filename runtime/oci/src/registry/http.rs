@@ -1,85 +1,20 @@
-//! HTTP clients: TLS by rustls with ring, names by hickory-dns, redirects followed by hand.
+//! Requests on their way: the client for each host, redirects followed by hand, nothing in plain text over a network.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
+use reqwest::header::{ACCEPT, LOCATION, RANGE};
 use reqwest::{Method, Response, StatusCode, Url};
 
+use super::ask::{Ask, Failure};
 use super::auth::Authorization;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-
+use super::connect::{certificates, far, near, roots, setup};
 use super::error::{RegistryError, classify};
-use super::proxies;
 use super::settings::RegistrySettings;
 
 const MAX_REDIRECTS: usize = 10;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Is one request, without what lets it in.
-#[derive(Debug, Clone)]
-pub(super) struct Ask {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) accept: Option<&'static str>,
-    /// First byte wanted, when not all are.
-    pub(super) from: u64,
-    /// What is sent along.
-    pub(super) body: Option<Payload>,
-    /// For messages: the host of the registry, and what is asked for.
-    pub(super) host: String,
-    pub(super) what: String,
-}
-
-/// Is what a request brings.
-#[derive(Clone)]
-pub(super) struct Payload {
-    pub(super) media_type: String,
-    /// First and last byte of the whole, when this is a part.
-    pub(super) range: Option<(u64, u64)>,
-    pub(super) bytes: Vec<u8>,
-}
-
-impl std::fmt::Debug for Payload {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Payload({} bytes)", self.bytes.len())
-    }
-}
-
-impl Payload {
-    fn apply(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
-        let request = request.header(CONTENT_TYPE, &self.media_type);
-        let request = match self.range {
-            // Not HTTP's own form: without a unit, as the distribution specification has it.
-            Some((first, last)) => request.header(CONTENT_RANGE, format!("{first}-{last}")),
-            None => request,
-        };
-        request.body(self.bytes.clone())
-    }
-}
-
-impl Ask {
-    /// Says whether it changes something there, which needs another right.
-    pub(super) fn writes(&self) -> bool {
-        !matches!(self.method, Method::GET | Method::HEAD)
-    }
-}
-
-/// Tells whether a failed request may be tried again.
-pub(super) enum Failure {
-    Final(RegistryError),
-    /// The cause, in words.
-    Passing(String),
-}
-
-impl From<RegistryError> for Failure {
-    fn from(error: RegistryError) -> Failure {
-        Failure::Final(error)
-    }
-}
 
 /// Sends requests. Redirects are followed here and not by reqwest, so that no credential leaves its host and no
 /// connection falls back to plain text.
@@ -121,6 +56,13 @@ impl Http {
         }
     }
 
+    /// Says whether an address leads to a registry itself and not to another host. As addresses are compared, so a
+    /// port may be written out that is the scheme's own.
+    pub(super) fn is_home(&self, host: &str, url: &Url) -> bool {
+        let home = Url::parse(&format!("{}://{host}/", self.scheme(host)));
+        home.is_ok_and(|home| home.origin() == url.origin())
+    }
+
     fn may_be_plain(&self, host: &str) -> bool {
         is_loopback(host_name(host))
             || self.plain.iter().any(|plain| plain == host)
@@ -136,7 +78,7 @@ impl Http {
         if let Some(client) = special.get(&host) {
             return Ok(client.clone());
         }
-        let own = self.settings.authorities(&host);
+        let own = self.authorities(url);
         if !own.is_empty() {
             let mut roots = roots();
             for certificate in own.iter().flat_map(|pem| certificates(pem)) {
@@ -152,12 +94,21 @@ impl Http {
         Ok(self.far.get_or_init(|| built).clone())
     }
 
+    /// Reads the authorities of a host, which are kept under its name with or without the port.
+    fn authorities(&self, url: &Url) -> Vec<Vec<u8>> {
+        let mut names = vec![authority(url)];
+        names.extend(with_port(url).filter(|name| *name != names[0]));
+        let found = names.iter().map(|name| self.settings.authorities(name));
+        found.flatten().collect()
+    }
+
     /// Refuses an address that would carry credentials or content in plain text over a network.
     pub(super) fn check_plain(&self, url: &Url) -> Result<(), String> {
         let host = authority(url);
         match url.scheme() {
             "https" => Ok(()),
             "http" if self.may_be_plain(&host) => Ok(()),
+            "http" if with_port(url).is_some_and(|host| self.may_be_plain(&host)) => Ok(()),
             "http" => Err(format!("to plain HTTP on {host}")),
             other => Err(format!("to the unknown scheme `{other}`")),
         }
@@ -183,7 +134,7 @@ impl Http {
             what: ask.what.clone(),
             problem,
         };
-        let origin = (ask.url.scheme().to_owned(), authority(&ask.url));
+        let origin = ask.url.origin();
         let mut url = ask.url.clone();
         let mut same_host = true;
         for _ in 0..MAX_REDIRECTS {
@@ -228,16 +179,11 @@ impl Http {
             }
             self.check_plain(&next).map_err(redirect)?;
             // Once left, a host that comes back in the chain was named by a stranger.
-            same_host &= (next.scheme().to_owned(), authority(&next)) == origin;
+            same_host &= next.origin() == origin;
             url = next;
         }
         Err(redirect(format!("over {MAX_REDIRECTS} times")).into())
     }
-}
-
-/// Reads the certificates of a PEM file; what is none is left out.
-fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
-    CertificateDer::pem_slice_iter(pem).flatten().collect()
 }
 
 /// Returns `host[:port]` of an address.
@@ -247,6 +193,12 @@ pub(super) fn authority(url: &Url) -> String {
         Some(port) => format!("{host}:{port}"),
         None => host.to_owned(),
     }
+}
+
+/// Returns `host:port` of an address, also where the port is the scheme's own, which [`authority`] leaves out.
+fn with_port(url: &Url) -> Option<String> {
+    let port = url.port_or_known_default()?;
+    Some(format!("{}:{port}", url.host_str()?))
 }
 
 fn host_name(authority: &str) -> &str {
@@ -264,64 +216,59 @@ fn is_loopback(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-fn setup(error: impl std::fmt::Display) -> RegistryError {
-    let cause = error.to_string();
-    RegistryError::Setup { cause }
-}
-
-fn builder(
-    silence: Duration,
-    roots: rustls::RootCertStore,
-) -> Result<reqwest::ClientBuilder, RegistryError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(setup)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(silence)
-        .user_agent(concat!("hd/", env!("CARGO_PKG_VERSION"))))
-}
-
-/// Makes a client for other machines, by the proxies of the environment.
-fn far(silence: Duration, roots: rustls::RootCertStore) -> Result<reqwest::Client, RegistryError> {
-    let read = |name: &str| std::env::var(name).ok();
-    let builder = proxies::set(builder(silence, roots)?, read)?;
-    builder.build().map_err(setup)
-}
-
-/// Prepares a client for this machine only: no proxy, no authorities.
-pub(crate) fn near(silence: Duration) -> Result<reqwest::ClientBuilder, RegistryError> {
-    Ok(builder(silence, rustls::RootCertStore::empty())?.no_proxy())
-}
-
-/// Loads the authorities of the machine (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), or Mozilla's list where
-/// there are none, as in a bare root directory.
-fn roots() -> rustls::RootCertStore {
-    let mut store = rustls::RootCertStore::empty();
-    store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if store.is_empty() {
-        store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    store
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
+
+    fn http(certificates: Vec<PathBuf>) -> Http {
+        let settings = RegistrySettings {
+            certificates,
+            ..RegistrySettings::default()
+        };
+        let plain = vec!["plain.example:80".to_owned()];
+        Http::new(Duration::from_secs(1), plain, settings).expect("client")
+    }
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).expect("address")
+    }
+
+    #[test]
+    fn a_port_that_is_the_schemes_own_leads_to_the_same_host() {
+        let dir = tempfile::tempdir().expect("directory");
+        std::fs::create_dir(dir.path().join("reg.example:443")).expect("directory");
+        std::fs::write(dir.path().join("reg.example:443/own.crt"), "x").expect("file");
+        let http = http(vec![dir.path().to_owned()]);
+        let table = [
+            ("reg.example:443", "https://reg.example/x", true),
+            ("reg.example", "https://reg.example:443/x", true),
+            ("plain.example:80", "http://plain.example/x", true),
+            ("127.0.0.1", "http://127.0.0.1:80/x", true),
+            ("[::1]:80", "http://[::1]/x", true),
+            ("reg.example:443", "https://reg.example:444/x", false),
+            ("reg.example:443", "http://reg.example:443/x", false),
+            ("reg.example", "https://other.example/x", false),
+            ("plain.example:80", "https://plain.example/x", false),
+        ];
+        for (host, address, wanted) in table {
+            assert_eq!(
+                http.is_home(host, &url(address)),
+                wanted,
+                "{host} {address}"
+            );
+        }
+        assert!(http.check_plain(&url("http://plain.example/x")).is_ok());
+        assert!(http.check_plain(&url("http://plain.example:81/x")).is_err());
+        let own = |address| http.authorities(&url(address)).len();
+        assert_eq!(own("https://reg.example/x"), 1);
+        assert_eq!(own("https://reg.example:444/x"), 0);
+    }
 
     #[test]
     fn only_this_machine_is_spoken_to_in_plain_text() {
-        let http = Http::new(
-            Duration::from_secs(1),
-            vec!["plain.example:80".to_owned()],
-            RegistrySettings::default(),
-        )
-        .expect("client");
+        let http = http(Vec::new());
         let table = [
             ("127.0.0.1:5055", "http"),
             ("127.9.9.9", "http"),
@@ -338,7 +285,6 @@ mod tests {
         for (host, wanted) in table {
             assert_eq!(http.scheme(host), wanted, "{host}");
         }
-        let url = |text: &str| Url::parse(text).expect("address");
         assert!(http.check_plain(&url("http://169.254.169.254/x")).is_err());
         assert!(http.check_plain(&url("file:///etc/passwd")).is_err());
         assert!(http.check_plain(&url("https://cdn.example/x")).is_ok());

@@ -1,9 +1,11 @@
 //! A client of registries that speak the OCI distribution specification: manifests and blobs, in and out.
 
+mod ask;
 mod auth;
 mod base64;
 mod blob;
 mod body;
+mod connect;
 mod credentials;
 mod error;
 mod http;
@@ -20,13 +22,14 @@ use std::sync::{Mutex, PoisonError};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
 
+use ask::{Ask, Failure};
 use auth::Authorization;
-use http::{Ask, Failure, Http, authority};
+use http::{Http, authority};
 
 pub(crate) use blob::Sink;
+pub(crate) use connect::near;
 pub use credentials::{CredentialError, Credentials};
 pub use error::RegistryError;
-pub(crate) use http::near;
 pub use retry::Retry;
 pub use settings::{Mirror, RegistrySettings, Rule, SettingsError};
 
@@ -208,7 +211,7 @@ impl Registry {
         let (host, repository) = (image.api_host(), image.repository());
         let key = (host.to_owned(), repository.to_owned(), ask.writes());
         // Where an upload goes on may be another host, which is shown nothing.
-        let at_home = authority(&ask.url) == host;
+        let at_home = self.http.is_home(host, &ask.url);
         let (mut tries, mut limited, mut let_in) = (0, 0, false);
         loop {
             let known = self
@@ -236,7 +239,10 @@ impl Registry {
                 return Ok(response);
             }
             match status {
-                StatusCode::UNAUTHORIZED if !let_in && at_home => {
+                // Where a redirect led may be a stranger's, who is not to say where a password is sent.
+                StatusCode::UNAUTHORIZED
+                    if !let_in && at_home && self.http.is_home(host, response.url()) =>
+                {
                     let_in = true;
                     let way = self.let_in(image, ask, response).await?;
                     self.ways_in
@@ -262,7 +268,8 @@ impl Registry {
                 _ => {
                     tries += 1;
                     if !status.is_server_error() || tries >= self.retry.tries {
-                        return Err(refusal(ask, response, known.is_some(), tries).await);
+                        let given = known.is_some();
+                        return Err(self.refusal(ask, response, given, tries).await);
                     }
                     tokio::time::sleep(self.retry.wait(tries)).await;
                 }
@@ -280,32 +287,42 @@ impl Registry {
         let given = credential.is_some();
         match token::authorize(&self.http, (image, ask.writes()), &refused, credential).await? {
             Some(way) => Ok(way),
-            None => Err(refusal(ask, refused, given, 1).await),
+            None => Err(self.refusal(ask, refused, given, 1).await),
         }
     }
-}
 
-/// Turns an answer that is no success into an error.
-async fn refusal(ask: &Ask, response: Response, given: bool, tries: u32) -> RegistryError {
-    let status = response.status().as_u16();
-    let detail = body::error_detail(response).await;
-    let (host, what) = (ask.host.clone(), ask.what.clone());
-    match status {
-        401 => RegistryError::Unauthorized {
-            host,
-            what,
-            given,
-            detail,
-        },
-        403 => RegistryError::Forbidden { host, what, detail },
-        404 => RegistryError::NotFound { host, what, detail },
-        _ => RegistryError::Status {
-            host,
-            what,
-            status,
-            detail,
-            tries,
-        },
+    /// Turns an answer that is no success into an error.
+    async fn refusal(
+        &self,
+        ask: &Ask,
+        response: Response,
+        given: bool,
+        tries: u32,
+    ) -> RegistryError {
+        let status = response.status().as_u16();
+        let by = match self.http.is_home(&ask.host, response.url()) {
+            true => String::new(),
+            false => format!(" by {}", authority(response.url())),
+        };
+        let detail = by + &body::error_detail(response).await;
+        let (host, what) = (ask.host.clone(), ask.what.clone());
+        match status {
+            401 => RegistryError::Unauthorized {
+                host,
+                what,
+                given,
+                detail,
+            },
+            403 => RegistryError::Forbidden { host, what, detail },
+            404 => RegistryError::NotFound { host, what, detail },
+            _ => RegistryError::Status {
+                host,
+                what,
+                status,
+                detail,
+                tries,
+            },
+        }
     }
 }
 

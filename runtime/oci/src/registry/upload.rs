@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use reqwest::header::LOCATION;
 use reqwest::{Method, Response, StatusCode, Url};
 
-use super::http::{Ask, Payload};
+use super::ask::{Ask, Payload};
 use super::{Registry, RegistryError, media};
 use crate::digest::Digest;
 use crate::manifest::Descriptor;

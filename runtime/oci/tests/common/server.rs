@@ -94,7 +94,15 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Server::start_at("127.0.0.1:0", handler).expect("a free port")
+    }
+
+    /// Starts at an address, if it is to be had.
+    pub(crate) fn start_at(
+        address: &str,
+        handler: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Option<Server> {
+        let listener = TcpListener::bind(address).ok()?;
         let address = listener.local_addr().expect("an address");
         let handler: Arc<Handler> = Arc::new(handler);
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -112,12 +120,12 @@ impl Server {
                 });
             }
         });
-        Server {
+        Some(Server {
             address,
             log,
             stop,
             accepting: Some(accepting),
-        }
+        })
     }
 
     pub(crate) fn host(&self) -> String {
