@@ -55,9 +55,9 @@ pub(crate) fn each(
     Ok(())
 }
 
-/// Starts the thread: `act` is told how many signals have come, from 1. The third ends the
-/// process at once; the guardian ends what it started.
-pub(crate) fn handle(mut act: impl FnMut(u32) + Send + 'static) -> Result<Received, CliError> {
+/// Starts the thread: `act` is told how many signals have come, from 1, and the exit code of a process that this one
+/// ended. The third ends the process at once; the guardian ends what it started.
+pub(crate) fn handle(mut act: impl FnMut(u32, i32) + Send + 'static) -> Result<Received, CliError> {
     let received = Received::default();
     let (first, mut count) = (received.clone(), 0);
     each(&[SIGINT, SIGTERM, SIGHUP], move |signal| {
@@ -66,7 +66,7 @@ pub(crate) fn handle(mut act: impl FnMut(u32) + Send + 'static) -> Result<Receiv
         if count > 2 {
             std::process::exit(128 + signal);
         }
-        act(count);
+        act(count, 128 + signal);
     })?;
     Ok(received)
 }

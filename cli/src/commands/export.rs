@@ -49,11 +49,11 @@ pub(crate) fn run(args: ExportArgs, output: Output, started: Instant) -> Outcome
         .extend(within(&plan.located.directory, &wish.target));
     let (stopper, interrupt) = (Arc::<OnceLock<Stopper>>::default(), Interrupt::default());
     let (stops, interrupts) = (Arc::clone(&stopper), interrupt.clone());
-    let signal = signals::handle(move |count| {
+    let signal = signals::handle(move |count, code| {
         interrupts.stop();
         match stops.get() {
             Some(stopper) => stopper.stop(count > 1),
-            None => std::process::exit(130),
+            None => std::process::exit(code),
         }
     })?;
     let printer = Printer::start(output, Vec::new(), Scope::Talk)

@@ -87,7 +87,7 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> Outcome {
     }
     let watch = Watch::default();
     let interrupted = watch.clone();
-    let signal = signals::handle(move |_| interrupted.interrupt())?;
+    let signal = signals::handle(move |_, _| interrupted.interrupt())?;
     let directory = temporary()?;
     let run = Run {
         subject: &subject,

@@ -104,9 +104,11 @@ impl Conductor {
         self.enter(Phase::Starting(None));
     }
 
-    /// Nothing was started.
+    /// Nothing was started: a signal that was kept for it ends this process.
     pub(super) fn idle(&self) {
-        self.enter(Phase::Idle);
+        if let Phase::Starting(Some(signal)) = self.replace(Phase::Idle) {
+            std::process::exit(128 + signal);
+        }
     }
 
     /// Gives the exit code of a process ended by the signal that came while the steps ran.

@@ -35,7 +35,7 @@ pub(crate) fn run(place: &Place, output: Output) -> Outcome {
     }
     let over = Arc::new(AtomicBool::new(false));
     let told = over.clone();
-    let signal = signals::handle(move |_| told.store(true, Ordering::Relaxed))?;
+    let signal = signals::handle(move |_, _| told.store(true, Ordering::Relaxed))?;
     let feed = Feed::start(&located)?;
     let terminal = ratatui::try_init().map_err(broken)?;
     let done = show(terminal, &located, &feed, &over, output);

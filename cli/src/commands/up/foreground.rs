@@ -107,8 +107,11 @@ fn from_here(base: &str) -> String {
 }
 
 /// The first signal stops in peace, the second at once.
-fn stop_by(stopper: Arc<OnceLock<Stopper>>, output: Output) -> impl FnMut(u32) + Send + 'static {
-    move |count| match stopper.get() {
+fn stop_by(
+    stopper: Arc<OnceLock<Stopper>>,
+    output: Output,
+) -> impl FnMut(u32, i32) + Send + 'static {
+    move |count, code| match stopper.get() {
         Some(stopper) => {
             if count == 1 {
                 output.talk("stopping; once more: at once");
@@ -116,7 +119,7 @@ fn stop_by(stopper: Arc<OnceLock<Stopper>>, output: Output) -> impl FnMut(u32) +
             stopper.stop(count > 1);
         }
         // Nothing runs yet that could be stopped in peace; what was begun, the guardian ends.
-        None => std::process::exit(130),
+        None => std::process::exit(code),
     }
 }
 
