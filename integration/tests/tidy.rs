@@ -23,7 +23,7 @@ const SHELLS_BESIDE_ACTORS: &[(&str, &str)] = &[
         "lets requests wait for each other",
     ),
     (
-        "actors/src/control/scale.rs",
+        "actors/src/control/want.rs",
         "reads the hd.toml on a thread",
     ),
     ("actors/src/control/serve.rs", "talks to one connection"),

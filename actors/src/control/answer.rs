@@ -1,6 +1,5 @@
 //! What the control socket answers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +7,6 @@ use hd_supervision::{Latest, Pool, Port, Runtime, State as Doing};
 
 use super::one_by_one::OneByOne;
 use super::protocol::{Reply, Request, ServiceAction};
-use super::scale;
 use super::snapshot::snapshot_of;
 use crate::events::Event;
 use crate::finish::{End, Finish};
@@ -16,6 +14,7 @@ use crate::messages::{
     BatchError, BringBack, DropWritten, KeepWritten, ListWritten, Rebuild, ResumeRules,
     StartService, StopService,
 };
+use crate::model::asked::Asked;
 use crate::model::report::{ActorReport, ActorState, Report, ServiceState};
 use crate::model::state::{Failure, StateBoard};
 use crate::mount_server::written::Written;
@@ -112,6 +111,11 @@ impl Desk {
             Request::Build { rerun } => self.build(rerun).await,
             Request::Service { action, names } => self.services(action, &names).await,
             Request::Scale { services } => self.scale(services).await,
+            Request::Up {
+                services,
+                profiles,
+                scale,
+            } => self.up(Asked::by_up(services, profiles, scale)).await,
             Request::Watching { paused } => {
                 self.watching(paused);
                 Ok(())
@@ -148,13 +152,7 @@ impl Desk {
         }
     }
 
-    /// Runs so many replicas; what cannot be is refused and changes nothing.
-    async fn scale(&self, services: BTreeMap<String, u32>) -> Result<(), Failure> {
-        scale::read_anew(&self.shared, services).await?;
-        self.build(Vec::new()).await
-    }
-
-    async fn build(&self, rerun: Vec<String>) -> Result<(), Failure> {
+    pub(super) async fn build(&self, rerun: Vec<String>) -> Result<(), Failure> {
         let asked = self.state.get().generations.0;
         let wish = self.rebuild.ask(Rebuild { rerun }, WORK_WITHIN).await;
         wish.map_err(|e| Failure::from(&BatchError::new("internal", e)))?

@@ -4,7 +4,7 @@ pub mod actor;
 pub mod answer;
 pub mod one_by_one;
 pub mod protocol;
-mod scale;
 mod serve;
 mod snapshot;
 pub mod socket;
+mod want;

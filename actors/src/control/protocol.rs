@@ -45,6 +45,16 @@ pub enum Request {
         /// Numbers by service.
         services: BTreeMap<String, u32>,
     },
+    /// What another `hd up` wants: read the `hd.toml` with that too until the runtime ends, start what is
+    /// missing.
+    Up {
+        /// Which services; all that profiles leave in when none is named.
+        services: Vec<String>,
+        /// Profiles, beside those asked for before.
+        profiles: Vec<String>,
+        /// Numbers of replicas by service.
+        scale: BTreeMap<String, u32>,
+    },
     /// Wait until services are ready (one-shots: done), or one of them has failed; all when none is
     /// named.
     WaitReady {

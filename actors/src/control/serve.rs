@@ -33,11 +33,12 @@ async fn converse(stream: &mut UnixStream, desk: &Desk) -> io::Result<()> {
     let request = match serde_json::from_slice::<Request>(&line) {
         Ok(request) => request,
         Err(error) => {
-            return write(
-                stream,
-                &refused(&format!("the request is not understood: {error}")),
-            )
-            .await;
+            let mut reply = refused(&format!("the request is not understood: {error}"));
+            if let Reply::Error { error, .. } = &mut reply {
+                error.hint =
+                    "this hd may be of another version: `hd down`, then `hd up`".to_owned();
+            }
+            return write(stream, &reply).await;
         }
     };
     let events = &desk.shared.events;

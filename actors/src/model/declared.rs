@@ -12,6 +12,7 @@ use hd_config::step::stage_image;
 use hd_config::{ImageDefaults, Project, SecretSource, Stage, WatchSet};
 use hd_dag::TreePath;
 
+use super::asked::{Asked, Change};
 use super::report::ErrorReport;
 use super::settings::Settings;
 use crate::base::{Base, Images};
@@ -61,9 +62,12 @@ pub trait Reader: fmt::Debug + Send + Sync {
     /// Reads it. Blocks.
     fn read(&self) -> Result<Declaration, Invalid>;
 
-    /// Has it read with so many replicas of services from now on; a reading that this makes invalid is
-    /// the error, and nothing changes. Blocks.
-    fn scale(&self, replicas: BTreeMap<String, u32>) -> Result<(), Invalid>;
+    /// Has it read with a wish too from now on, and gives what that changes, if anything; a reading that
+    /// this makes invalid is the error, and nothing changes. Blocks.
+    fn want(&self, wish: Asked) -> Result<Option<Change>, Invalid>;
+
+    /// Takes a change back, if nothing was asked for since.
+    fn back(&self, change: Change);
 }
 
 /// A declaration with what follows from it.

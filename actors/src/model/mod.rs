@@ -1,5 +1,6 @@
 //! Nouns that several actors share.
 
+pub mod asked;
 pub mod back_end;
 pub mod declared;
 pub mod durable;

@@ -131,6 +131,23 @@ impl Directory {
         all.values().map(|one| one.definition.service()).collect()
     }
 
+    /// Gives what services depend on, directly or not, beside themselves.
+    pub fn needs(&self, names: &[String]) -> Vec<String> {
+        let all = self.read();
+        let mut found = names.to_vec();
+        let mut at = 0;
+        while let Some(listed) = found.get(at).map(|name| all.get(name)) {
+            let needs = listed.map(|one| one.definition.service().depends_on.clone());
+            for need in needs.unwrap_or_default() {
+                if !found.contains(&need.service) {
+                    found.push(need.service);
+                }
+            }
+            at += 1;
+        }
+        found.split_off(names.len())
+    }
+
     /// Gives the ports of a service.
     pub fn ports(&self, name: &str) -> Option<ServicePorts> {
         self.read().get(name).map(|listed| listed.ports.clone())
@@ -244,6 +261,25 @@ mod tests {
         let graces = ["db", "job", "web"].map(|name| directory.dependants_grace(name).as_secs());
         // Each has its own grace and two seconds more.
         assert_eq!(graces, [3 + 11, 3, 0]);
+    }
+
+    #[test]
+    fn what_services_need_is_found_through_others_and_once() {
+        let all = [
+            service("web", &["api", "db"]),
+            service("api", &["db", "cache"]),
+            service("db", &[]),
+            service("cache", &[]),
+            service("job", &["db"]),
+        ];
+        let directory = Directory::new(&all, Duration::ZERO);
+        let needs = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            directory.needs(&names)
+        };
+        assert_eq!(needs(&["web"]), ["api", "db", "cache"]);
+        assert_eq!(needs(&["web", "db"]), ["api", "cache"]);
+        assert_eq!(needs(&["cache", "gone"]), [""; 0]);
     }
 
     #[test]

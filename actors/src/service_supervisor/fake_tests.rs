@@ -20,6 +20,7 @@ use super::spawner::{Process, Spawner, Waiting};
 use crate::Settings;
 use crate::events::{Event, Events, Listener};
 use crate::messages::{BatchError, Ended};
+use crate::model::asked::{Asked, Change};
 use crate::model::declared::{Declaration, Invalid, Reader};
 use crate::model::instance::InstancePaths;
 use crate::model::process_book::ProcessBook;
@@ -312,9 +313,11 @@ impl Reader for Unread {
         Err(Invalid::from(&BatchError::new("config", "not read")))
     }
 
-    fn scale(&self, _: BTreeMap<String, u32>) -> Result<(), Invalid> {
+    fn want(&self, _: Asked) -> Result<Option<Change>, Invalid> {
         Err(Invalid::from(&BatchError::new("config", "not read")))
     }
+
+    fn back(&self, _: Change) {}
 }
 
 impl World {

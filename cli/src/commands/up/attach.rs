@@ -1,6 +1,6 @@
 //! `hd up` where an instance runs already.
 
-use hd_actors::control::protocol::{Request, ServiceAction};
+use hd_actors::control::protocol::Request;
 use hd_actors::model::report::Report;
 
 use super::{Plan, background, foreground};
@@ -63,18 +63,12 @@ pub(super) fn build(client: Client, plan: &Plan, rerun: Vec<String>, output: Out
 fn start_missing(plan: &Plan) -> Result<Report, CliError> {
     let report = connect(plan)?.report(&Request::Status, Some(PROMPT))?;
     same_base(plan.base.as_deref(), &report)?;
-    if !plan.located.scale.is_empty() {
-        let services = plan.located.scale.clone();
-        connect(plan)?.done(&Request::Scale { services }, false)?;
-    }
-    let names = plan.services.clone();
-    connect(plan)?.done(
-        &Request::Service {
-            action: ServiceAction::Start,
-            names,
-        },
-        false,
-    )?;
+    let request = Request::Up {
+        services: plan.services.clone(),
+        profiles: plan.located.profiles.clone(),
+        scale: plan.located.scale.clone(),
+    };
+    connect(plan)?.done(&request, false)?;
     Ok(report)
 }
 

@@ -11,6 +11,8 @@ pub(super) mod user;
 use std::num::NonZeroUsize;
 use std::time::Instant;
 
+use hd_actors::model::asked::Asked;
+
 use crate::args::UpArgs;
 use crate::error::Outcome;
 use crate::output::Output;
@@ -30,6 +32,15 @@ pub(crate) struct Plan {
     pub(crate) services: Vec<String>,
     /// When the command started.
     pub(crate) started: Instant,
+}
+
+impl Plan {
+    /// What it asks for beside what the file says.
+    fn asked(&self) -> Asked {
+        let located = &self.located;
+        let (profiles, scale) = (located.profiles.clone(), located.scale.clone());
+        Asked::by_up(self.services.clone(), profiles, scale)
+    }
 }
 
 /// Brings a project up.

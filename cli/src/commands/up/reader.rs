@@ -1,9 +1,10 @@
 //! Reads the hd.toml, at the start and whenever it was edited.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hd_actors::model::asked::{Asked, Change};
 use hd_actors::model::declared::{Declaration, Invalid, Reader};
 
 use super::{Plan, targets};
@@ -17,13 +18,12 @@ const AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// Columns of what is shown of an invalid file.
 const WIDTH: usize = 100;
 
-/// Reads as the command that started the runtime did: same file, profiles, services, variables.
+/// Reads as the command that started the runtime did: same file and variables, and what it asked for.
 #[derive(Debug)]
 pub(in crate::commands) struct HdToml {
     located: Located,
-    services: Vec<String>,
-    /// Replicas asked for while it runs, and at its start.
-    scale: Mutex<BTreeMap<String, u32>>,
+    /// What was asked for at its start, and while it runs.
+    asked: Mutex<Asked>,
     host_env: BTreeMap<String, String>,
     /// Ports given to services that take any: they keep them.
     ports: Mutex<BTreeMap<String, u16>>,
@@ -36,8 +36,7 @@ pub(super) fn begin(plan: &Plan, output: Output) -> Result<(Declaration, HdToml)
     targets::keep(&mut loaded.project, &plan.services, &plan.located.profiles)?;
     let reader = HdToml {
         located: plan.located.clone(),
-        services: plan.services.clone(),
-        scale: Mutex::new(plan.located.scale.clone()),
+        asked: Mutex::new(plan.asked()),
         host_env: environment(),
         ports: Mutex::new(ports::assigned(&loaded.project)),
     };
@@ -57,40 +56,56 @@ impl HdToml {
         &self.host_env
     }
 
-    fn again(&self, scale: BTreeMap<String, u32>) -> Result<Declaration, CliError> {
+    /// Reads it with what is asked for; services that are newly asked for must be there.
+    fn again(&self, asked: &Asked, new: &[String]) -> Result<Declaration, CliError> {
         if !self.located.config.exists() {
             pause(AGAIN_AFTER);
         }
         let mut known = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
         let mut located = self.located.clone();
-        located.scale = scale;
+        located.scale = asked.scale.clone();
+        located.profiles = asked.profiles.clone();
         let mut loaded = located.load_with(self.host_env.clone(), &known)?;
         known.extend(ports::assigned(&loaded.project));
-        let mut wanted = self.services.clone();
-        // One that was asked for may be gone now, which is as good an edit as any.
-        wanted.retain(|name| loaded.project.named(name).next().is_some());
-        if wanted.is_empty() && !self.services.is_empty() {
-            loaded.project.services.clear();
-        } else {
-            targets::keep(&mut loaded.project, &wanted, &self.located.profiles)?;
+        let project = &mut loaded.project;
+        let mut wanted = asked.services.clone();
+        // One that was asked for earlier may be gone now, which is as good an edit as any.
+        wanted.retain(|name| new.contains(name) || project.named(name).next().is_some());
+        if asked.all {
+            wanted.extend(targets::enabled(project, &asked.profiles));
         }
+        targets::keep_these(project, wanted)?;
         Ok(declaration(loaded))
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Reader for HdToml {
     fn read(&self) -> Result<Declaration, Invalid> {
-        let scale = self.scale.lock().unwrap_or_else(PoisonError::into_inner);
-        self.again(scale.clone()).map_err(invalid)
+        let asked = self.asked();
+        self.again(&asked, &[]).map_err(invalid)
     }
 
-    fn scale(&self, replicas: BTreeMap<String, u32>) -> Result<(), Invalid> {
-        let mut held = self.scale.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut wanted = held.clone();
-        wanted.extend(replicas);
-        self.again(wanted.clone()).map_err(invalid)?;
-        *held = wanted;
-        Ok(())
+    fn want(&self, wish: Asked) -> Result<Option<Change>, Invalid> {
+        let mut held = self.asked();
+        let new = wish.services.clone();
+        let now = held.united(wish);
+        if now == *held {
+            return Ok(None);
+        }
+        self.again(&now, &new).map_err(invalid)?;
+        let before = std::mem::replace(&mut *held, now.clone());
+        Ok(Some(Change { before, now }))
+    }
+
+    fn back(&self, change: Change) {
+        let mut held = self.asked();
+        if *held == change.now {
+            *held = change.before;
+        }
     }
 }
 

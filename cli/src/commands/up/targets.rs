@@ -44,15 +44,22 @@ pub(super) fn keep(
     names: &[String],
     profiles: &[String],
 ) -> Result<(), CliError> {
-    let mut kept: Vec<String> = Vec::new();
-    let mut rest: Vec<String> = names.to_vec();
-    if names.is_empty() {
-        let enabled = project
-            .services
-            .iter()
-            .filter(|one| one.is_enabled(profiles));
-        rest = enabled.map(|service| service.name.clone()).collect();
+    match names.is_empty() {
+        true => keep_these(project, enabled(project, profiles)),
+        false => keep_these(project, names.to_vec()),
     }
+}
+
+/// Gives the services that start by themselves with these profiles.
+pub(super) fn enabled(project: &Project, profiles: &[String]) -> Vec<String> {
+    let all = project.services.iter();
+    let enabled = all.filter(|one| one.is_enabled(profiles));
+    enabled.map(|service| service.name.clone()).collect()
+}
+
+/// Keeps the services named and what they depend on.
+pub(super) fn keep_these(project: &mut Project, mut rest: Vec<String>) -> Result<(), CliError> {
+    let mut kept: Vec<String> = Vec::new();
     while let Some(name) = rest.pop() {
         if project.named(&name).next().is_none() {
             let known = project.services.iter().map(|service| service.name.as_str());

@@ -1,0 +1,155 @@
+//! Another `hd up` while an instance runs: it starts what is missing, whatever the first one asked for.
+
+use std::collections::BTreeMap;
+
+use hd_integration::{Env, Report, SHORT, files, leftovers, needs, skip_unless, until};
+
+const TOML: &str = r#"[environment]
+name = "twice"
+[build]
+steps = ["cat source.txt > made.txt"]
+[services.web]
+command = "exec sleep 1000"
+[services.worker]
+command = "exec sleep 1000"
+depends_on = ["db"]
+[services.db]
+command = "exec sleep 1000"
+[services.debug]
+command = "exec sleep 1000"
+profiles = ["debug"]
+"#;
+
+fn project() -> Env {
+    Env::project(&[("hd.toml", TOML), ("source.txt", "one\n")])
+}
+
+/// Names and process ids of all services, 0 of what does not run.
+fn pids(report: &Report) -> BTreeMap<String, i64> {
+    let all = report.value()["services"].as_array();
+    let all = all.expect("a list of services").iter();
+    let one = |one: &serde_json::Value| {
+        let name = one["name"].as_str().expect("a name");
+        (name.to_owned(), one["pid"].as_i64().unwrap_or_default())
+    };
+    all.map(one).collect()
+}
+
+/// What `hd up ARGS --wait --json` says runs then.
+#[track_caller]
+fn up(env: &Env, args: &[&str]) -> BTreeMap<String, i64> {
+    let up = env.hd(args.iter().chain(&["--wait", "--json"]));
+    let pids = pids(&up.finish().ok().report());
+    assert!(pids.values().all(|pid| *pid > 0), "{pids:?}");
+    pids
+}
+
+fn names(pids: &BTreeMap<String, i64>) -> Vec<&str> {
+    pids.keys().map(String::as_str).collect()
+}
+
+#[test]
+fn services_that_the_first_did_not_name_start_with_what_they_depend_on() {
+    skip_unless!(needs::fuse());
+    let env = project();
+    let first = up(&env, &["up", "web"]);
+    assert_eq!(names(&first), ["web"]);
+    let second = up(&env, &["up", "worker"]);
+    assert_eq!(names(&second), ["db", "web", "worker"]);
+    assert_eq!(second["web"], first["web"], "what runs goes on");
+
+    for (args, why) in [
+        (["up", "-d", "wroker"], "did you mean `worker`?"),
+        (
+            ["up", "-d", "--profile=debgu"],
+            "there is no profile `debgu`",
+        ),
+    ] {
+        let refused = env.hd(args).finish().expect_code(2);
+        assert!(refused.stderr.contains(why), "{}", refused.said());
+        assert_eq!(pids(&env.status()), second, "nothing changes");
+    }
+    // What was refused is not in the way of what comes later, nor are edits.
+    let edited = TOML.replace(
+        "[services.worker]",
+        "env = { NEW = \"1\" }\n[services.worker]",
+    );
+    files::save_by_rename(&env.path("hd.toml"), &edited);
+    until("web follows the edit, and all stay", SHORT, || {
+        let now = pids(&env.status());
+        (now["web"] > 0 && now["web"] != second["web"] && now["worker"] == second["worker"])
+            .then_some(())
+    });
+    assert_eq!(env.status().value()["error"], serde_json::Value::Null);
+
+    // What was stopped is missing too, also when another needs it.
+    env.hd(["stop", "db", "worker"]).finish().ok();
+    let third = up(&env, &["up", "worker"]);
+    assert_eq!(names(&third), ["db", "web", "worker"]);
+
+    // Who names none wants all; the one of a profile is not among them until it is asked for.
+    let mut attached = env.up_with(&["debug"]);
+    attached.wait_line(0, &["runs already: attached"]);
+    assert_eq!(
+        names(&pids(&env.status())),
+        ["db", "debug", "web", "worker"]
+    );
+    attached.interrupt();
+    env.hd(["down"]).finish().ok();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
+fn profiles_that_the_first_did_not_have_hold_too() {
+    skip_unless!(needs::fuse());
+    let env = project();
+    let first = up(&env, &["up"]);
+    assert_eq!(names(&first), ["db", "web", "worker"]);
+    let mut second = up(&env, &["--profile", "debug", "up"]);
+    assert_eq!(names(&second), ["db", "debug", "web", "worker"]);
+    // A third one without it takes nothing back.
+    assert_eq!(up(&env, &["up"]), second);
+    let debug = second.remove("debug");
+    assert_eq!(second, first, "what runs goes on");
+    assert!(debug.is_some());
+    env.hd(["down"]).finish().ok();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
+fn a_one_shot_that_only_now_is_asked_for_runs_once() {
+    skip_unless!(needs::fuse());
+    let job = "[services.job]\ncommand = \"echo ran >> ran.txt\"\nkind = \"oneshot\"\n\
+               [services.after]\ncommand = \"exec sleep 1000\"\n\
+               depends_on = { job = { condition = \"completed\" } }\n";
+    let env = Env::project(&[
+        ("hd.toml", &format!("{TOML}{job}")),
+        ("source.txt", "one\n"),
+    ]);
+    up(&env, &["up", "web"]);
+    env.hd(["up", "--wait", "job"]).finish().ok();
+    env.hd(["up", "--wait", "after"]).finish().ok();
+    assert_eq!(files::read(&env.path("ran.txt")), "ran\n");
+    env.hd(["down"]).finish().ok();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
+fn a_wish_that_cannot_be_is_forgotten() {
+    skip_unless!(needs::fuse());
+    let lay = "[profiles.other.environment]\nbase = \"oci:nowhere\"\n";
+    let env = Env::project(&[
+        ("hd.toml", &format!("{TOML}{lay}")),
+        ("source.txt", "one\n"),
+    ]);
+    let first = up(&env, &["up", "web"]);
+    let args = ["--profile=other", "up", "-d", "--json"];
+    let refused = env.hd(args).finish();
+    assert_ne!(refused.code(), 0, "{}", refused.said());
+    assert!(refused.stdout.contains("nowhere"), "{}", refused.said());
+    let status = env.status();
+    assert_eq!(status.value()["error"], serde_json::Value::Null);
+    assert_eq!(pids(&status), first);
+    env.hd(["down"]).finish().ok();
+    leftovers::expect_none(env.mark(), SHORT);
+}
