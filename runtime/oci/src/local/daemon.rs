@@ -90,7 +90,8 @@ async fn get(name: &str, what: &str) -> Result<Response, LocalError> {
 fn client(name: &str) -> Result<(reqwest::Client, String), LocalError> {
     let host = std::env::var("DOCKER_HOST").unwrap_or_default();
     // An engine may take its time before it begins to save a large image.
-    let builder = near(SILENCE).map_err(|error| fail(name, &error.to_string()))?;
+    let builder = near().map_err(|error| fail(name, &error.to_string()))?;
+    let builder = builder.read_timeout(SILENCE);
     let (builder, root) = match host.split_once("://") {
         None if host.is_empty() => (builder.unix_socket(SOCKET), "http://docker".to_owned()),
         Some(("unix", path)) => (builder.unix_socket(path), "http://docker".to_owned()),

@@ -7,7 +7,7 @@ use reqwest::{Method, Response, StatusCode};
 
 use super::ask::Ask;
 use super::retry::Pace;
-use super::{Registry, RegistryError, content_type};
+use super::{Registry, RegistryError, body, content_type};
 use crate::manifest::Descriptor;
 use crate::reference::Reference;
 
@@ -156,13 +156,11 @@ impl Transfer {
     ) -> Result<End, RegistryError> {
         loop {
             let asked = Instant::now();
-            let chunk = match response.chunk().await {
+            let chunk = match body::chunk(&mut response, registry.retry.silence).await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) if self.done == self.size => return Ok(End::Complete),
                 Ok(None) => return Ok(End::Broken("ends early".to_owned())),
-                Err(error) => {
-                    return Ok(End::Broken(format!("breaks off ({})", error.without_url())));
-                }
+                Err(cause) => return Ok(End::Broken(format!("breaks off ({cause})"))),
             };
             let waited = asked.elapsed();
             let known = skip.min(chunk.len() as u64);

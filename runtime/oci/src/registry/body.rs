@@ -1,5 +1,8 @@
 //! Bodies of answers: read with a bound, and what of an error is fit to be shown.
 
+use std::ops::Deref;
+use std::time::Duration;
+
 use reqwest::Response;
 use serde::Deserialize;
 
@@ -19,24 +22,39 @@ struct ErrorItem {
     message: String,
 }
 
+/// Reads the next bytes of a body; the error says how it breaks off, which silence counts as, too.
+pub(super) async fn chunk(
+    response: &mut Response,
+    silence: Duration,
+) -> Result<Option<impl Deref<Target = [u8]> + Send + use<>>, String> {
+    match tokio::time::timeout(silence, response.chunk()).await {
+        Ok(chunk) => chunk.map_err(|error| error.without_url().to_string()),
+        Err(_) => Err(format!("nothing comes for {} s", silence.as_secs_f32())),
+    }
+}
+
 /// Reads a body of at most `limit` bytes; the error says what is wrong.
-pub(super) async fn read_bounded(mut response: Response, limit: usize) -> Result<Vec<u8>, String> {
+pub(super) async fn read_bounded(
+    mut response: Response,
+    limit: usize,
+    silence: Duration,
+) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
     loop {
-        match response.chunk().await {
+        match chunk(&mut response, silence).await {
             Ok(None) => return Ok(body),
             Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
                 return Err(format!("it is longer than {limit} bytes"));
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Err(error) => return Err(format!("it breaks off: {}", error.without_url())),
+            Err(cause) => return Err(format!("it breaks off: {cause}")),
         }
     }
 }
 
 /// Reads what a registry says about an error, as `: CODE message`; empty when it says nothing readable.
-pub(super) async fn error_detail(response: Response) -> String {
-    let Ok(body) = read_bounded(response, 1 << 16).await else {
+pub(super) async fn error_detail(response: Response, silence: Duration) -> String {
+    let Ok(body) = read_bounded(response, 1 << 16, silence).await else {
         return String::new();
     };
     detail(&body)

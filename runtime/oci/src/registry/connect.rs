@@ -16,10 +16,7 @@ pub(super) fn setup(error: impl std::fmt::Display) -> RegistryError {
     RegistryError::Setup { cause }
 }
 
-fn builder(
-    silence: Duration,
-    roots: rustls::RootCertStore,
-) -> Result<reqwest::ClientBuilder, RegistryError> {
+fn builder(roots: rustls::RootCertStore) -> Result<reqwest::ClientBuilder, RegistryError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -30,23 +27,20 @@ fn builder(
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(silence)
         .user_agent(concat!("hd/", env!("CARGO_PKG_VERSION"))))
 }
 
 /// Makes a client for other machines, by the proxies of the environment.
-pub(super) fn far(
-    silence: Duration,
-    roots: rustls::RootCertStore,
-) -> Result<reqwest::Client, RegistryError> {
+pub(super) fn far(roots: rustls::RootCertStore) -> Result<reqwest::Client, RegistryError> {
     let read = |name: &str| std::env::var(name).ok();
-    let builder = proxies::set(builder(silence, roots)?, read)?;
+    let builder = proxies::set(builder(roots)?, read)?;
     builder.build().map_err(setup)
 }
 
-/// Prepares a client for this machine only: no proxy, no authorities.
-pub(crate) fn near(silence: Duration) -> Result<reqwest::ClientBuilder, RegistryError> {
-    Ok(builder(silence, rustls::RootCertStore::empty())?.no_proxy())
+/// Prepares a client for this machine only: no proxy, no authorities. Silence is for the caller to bound: a timeout of
+/// the client's own would run while a body is sent, too.
+pub(crate) fn near() -> Result<reqwest::ClientBuilder, RegistryError> {
+    Ok(builder(rustls::RootCertStore::empty())?.no_proxy())
 }
 
 /// Loads the authorities of the machine (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), or Mozilla's list where

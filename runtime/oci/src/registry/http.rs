@@ -12,6 +12,7 @@ use super::ask::{Ask, Failure};
 use super::auth::Authorization;
 use super::connect::{certificates, far, near, roots, setup};
 use super::error::{RegistryError, classify};
+use super::retry::Retry;
 use super::settings::RegistrySettings;
 
 const MAX_REDIRECTS: usize = 10;
@@ -25,7 +26,7 @@ pub(super) struct Http {
     far: OnceLock<reqwest::Client>,
     /// For hosts with authorities of their own.
     special: Mutex<HashMap<String, reqwest::Client>>,
-    silence: Duration,
+    retry: Retry,
     /// Hosts that may be spoken to without TLS.
     plain: Vec<String>,
     settings: RegistrySettings,
@@ -33,15 +34,15 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) fn new(
-        silence: Duration,
+        retry: Retry,
         plain: Vec<String>,
         settings: RegistrySettings,
     ) -> Result<Http, RegistryError> {
         Ok(Http {
-            near: near(silence)?.build().map_err(setup)?,
+            near: near()?.build().map_err(setup)?,
             far: OnceLock::new(),
             special: Mutex::default(),
-            silence,
+            retry,
             plain,
             settings,
         })
@@ -84,13 +85,13 @@ impl Http {
             for certificate in own.iter().flat_map(|pem| certificates(pem)) {
                 roots.add(certificate).map_err(setup)?;
             }
-            let built = far(self.silence, roots)?;
+            let built = far(roots)?;
             return Ok(special.entry(host).or_insert(built).clone());
         }
         if let Some(client) = self.far.get() {
             return Ok(client.clone());
         }
-        let built = far(self.silence, roots())?;
+        let built = far(roots())?;
         Ok(self.far.get_or_init(|| built).clone())
     }
 
@@ -123,6 +124,31 @@ impl Http {
         Ok(self.client(&url)?.request(method, url))
     }
 
+    /// Sends a request that brings `sent` bytes, and waits for the head of the answer.
+    pub(super) async fn answer(
+        &self,
+        url: &Url,
+        request: reqwest::RequestBuilder,
+        sent: u64,
+    ) -> Result<Response, Failure> {
+        let patience = self.retry.answer_within(sent);
+        match tokio::time::timeout(patience, request.send()).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => {
+                Err(classify(&authority(url), error).map_or_else(Failure::Final, Failure::Passing))
+            }
+            Err(_) => {
+                let cause = format!("no answer within {} s", patience.as_secs_f32());
+                Err(Failure::Passing(cause))
+            }
+        }
+    }
+
+    /// Returns how long a connection may say nothing.
+    pub(super) fn silence(&self) -> Duration {
+        self.retry.silence
+    }
+
     /// Sends a request once and follows its redirects; the authorization stays with the first host.
     pub(super) async fn send_once(
         &self,
@@ -151,13 +177,8 @@ impl Http {
             if let Some(authorization) = authorization.filter(|_| same_host) {
                 request = authorization.apply(request);
             }
-            let response = match request.send().await {
-                Ok(response) => response,
-                Err(error) => {
-                    return Err(classify(&authority(&url), error)
-                        .map_or_else(Failure::Final, Failure::Passing));
-                }
-            };
+            let sent = ask.body.as_ref().map_or(0, |body| body.bytes.len());
+            let response = self.answer(&url, request, sent as u64).await?;
             let follows =
                 response.status().is_redirection() && response.status() != StatusCode::NOT_MODIFIED;
             if !follows {
@@ -228,7 +249,7 @@ mod tests {
             ..RegistrySettings::default()
         };
         let plain = vec!["plain.example:80".to_owned()];
-        Http::new(Duration::from_secs(1), plain, settings).expect("client")
+        Http::new(Retry::default(), plain, settings).expect("client")
     }
 
     fn url(text: &str) -> Url {

@@ -67,7 +67,7 @@ impl Registry {
         (plain, settings): (Vec<String>, RegistrySettings),
     ) -> Result<Registry, RegistryError> {
         Ok(Registry {
-            http: Http::new(retry.silence, plain, settings.clone())?,
+            http: Http::new(retry.clone(), plain, settings.clone())?,
             settings,
             credentials,
             retry,
@@ -118,7 +118,7 @@ impl Registry {
             .parse::<Digest>()
             .ok()
             .or_else(|| served_digest(&response));
-        let bytes = body::read_bounded(response, MAX_MANIFEST as usize).await;
+        let bytes = body::read_bounded(response, MAX_MANIFEST as usize, self.retry.silence).await;
         let bytes = bytes.map_err(|problem| RegistryError::Incomplete {
             host: ask.host.clone(),
             what: ask.what.clone(),
@@ -304,7 +304,7 @@ impl Registry {
             true => String::new(),
             false => format!(" by {}", authority(response.url())),
         };
-        let detail = by + &body::error_detail(response).await;
+        let detail = by + &body::error_detail(response, self.retry.silence).await;
         let (host, what) = (ask.host.clone(), ask.what.clone());
         match status {
             401 => RegistryError::Unauthorized {

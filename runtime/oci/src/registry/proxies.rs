@@ -49,7 +49,7 @@ mod tests {
             let found = variables.iter().find(|(one, _)| *one == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        let tls = super::super::connect::near(std::time::Duration::from_secs(1))?;
+        let tls = super::super::connect::near()?;
         Ok(format!("{:?}", set(tls, read)?))
     }
 

@@ -3,6 +3,11 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
+/// Slowest upload that is waited for, in bytes a second.
+const SLOWEST: u64 = 32 << 10;
+/// How many silences a registry may take to put away what was sent to it; some check or copy it first.
+const COMMIT: u32 = 20;
+
 /// Bounds what is done about answers and connections that fail for the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
@@ -45,6 +50,15 @@ impl Retry {
             .saturating_mul(1 << failed.saturating_sub(1).min(10));
         let half = doubled.min(self.max_wait) / 2;
         half + half.mul_f64((dice % 1024) as f64 / 1024.0)
+    }
+
+    /// Returns how long an answer may take to a request that brings `sent` bytes. The whole sending counts, for nothing
+    /// tells how far it is.
+    pub fn answer_within(&self, sent: u64) -> Duration {
+        match sent {
+            0 => self.silence,
+            sent => self.silence.saturating_mul(1 + COMMIT) + Duration::from_secs(sent / SLOWEST),
+        }
     }
 
     /// Returns the wait that `Retry-After: seconds` asks for; a date or nothing counts as an ordinary failure.
@@ -99,6 +113,17 @@ mod tests {
         assert_eq!(retry.wait_as_told(Some("86400"), 1), retry.max_wait);
         assert!(
             retry.wait_as_told(Some("Wed, 21 Oct 2026 07:28:00 GMT"), 1) <= Duration::from_secs(2)
+        );
+    }
+
+    #[test]
+    fn who_sends_much_may_wait_long() {
+        let retry = Retry::default();
+        assert_eq!(retry.answer_within(0), retry.silence);
+        assert_eq!(retry.answer_within(1), Duration::from_secs(630));
+        assert_eq!(
+            retry.answer_within(16 << 20),
+            Duration::from_secs(630 + 512)
         );
     }
 

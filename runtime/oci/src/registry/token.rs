@@ -1,12 +1,15 @@
 //! Getting in: basic authentication and the token scheme of the distribution project ("token.md", "oauth.md").
 
+use std::time::Duration;
+
 use reqwest::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use reqwest::{Method, Response, Url};
 use serde::Deserialize;
 
+use super::ask::Failure;
 use super::auth::{Authorization, Challenge, Secret, best_challenge};
 use super::credentials::Credential;
-use super::error::{RegistryError, classify};
+use super::error::RegistryError;
 use super::http::{Http, authority};
 use crate::reference::Reference;
 
@@ -107,14 +110,12 @@ impl TokenRequest<'_> {
                 }
             }
         };
-        let response = match request.send().await {
+        let response = match http.answer(&url, request, 0).await {
             Ok(response) => response,
-            Err(error) => {
-                let cause = classify(&authority(&url), error)?;
-                return Err(self.error(&url, cause));
-            }
+            Err(Failure::Final(error)) => return Err(error),
+            Err(Failure::Passing(cause)) => return Err(self.error(&url, cause)),
         };
-        self.read(&url, response, given).await
+        self.read(&url, response, (given, http.silence())).await
     }
 
     fn refresh_form(&self, token: &Secret) -> String {
@@ -135,7 +136,7 @@ impl TokenRequest<'_> {
         &self,
         url: &Url,
         response: Response,
-        given: bool,
+        (given, silence): (bool, Duration),
     ) -> Result<Authorization, RegistryError> {
         let status = response.status();
         if matches!(status.as_u16(), 400 | 401 | 403) {
@@ -149,7 +150,7 @@ impl TokenRequest<'_> {
         if !status.is_success() {
             return Err(self.error(url, format!("status {}", status.as_u16())));
         }
-        let body = super::body::read_bounded(response, MAX_ANSWER).await;
+        let body = super::body::read_bounded(response, MAX_ANSWER, silence).await;
         let body = body.map_err(|problem| self.error(url, problem))?;
         // The reader's own message could quote the token.
         let answer: TokenAnswer = serde_json::from_slice(&body)

@@ -51,14 +51,27 @@ impl Registry {
         file: &File,
         came: &(dyn Fn(u64) + Sync),
     ) -> Result<(), RegistryError> {
-        let mut tries = 0;
+        let (mut tries, mut told) = (0, 0);
         loop {
             tries += 1;
-            match self.try_push(image, blob, file, came).await {
-                // The upload was lost on the other side: from the start.
-                Err(RegistryError::Status { status: 416, .. } | RegistryError::NotFound { .. })
-                    if tries < self.retry.tries => {}
+            let mut sent_so_far = |sent: u64| {
+                came(sent.saturating_sub(told));
+                told = told.max(sent);
+            };
+            let lost = match self.try_push(image, blob, file, &mut sent_so_far).await {
+                Err(
+                    error @ (RegistryError::Status { status: 416, .. }
+                    | RegistryError::NotFound { .. }),
+                ) => error,
                 done => return done,
+            };
+            // An upload the other side knows nothing of was lost there, or ended there while its answer was lost.
+            if self.has_blob(image, &blob.digest).await? {
+                came(blob.size.saturating_sub(told));
+                return Ok(());
+            }
+            if tries >= self.retry.tries {
+                return Err(lost);
             }
         }
     }
@@ -68,7 +81,7 @@ impl Registry {
         image: &Reference,
         blob: &Descriptor,
         file: &File,
-        came: &(dyn Fn(u64) + Sync),
+        sent_so_far: &mut (dyn FnMut(u64) + Send),
     ) -> Result<(), RegistryError> {
         let mut ask = self.begin(image, &blob.digest, None)?;
         let begun = self.call(image, &ask).await?;
@@ -85,7 +98,7 @@ impl Registry {
             let response = self.call(image, &ask).await?;
             ask.url = self.next(&ask, &response)?;
             sent += PIECE;
-            came(PIECE);
+            sent_so_far(sent);
         }
         let (rest, last) = (blob.size - sent, blob.size.max(1) - 1);
         ask.method = Method::PUT;
@@ -98,7 +111,7 @@ impl Registry {
             .query_pairs_mut()
             .append_pair("digest", &blob.digest.to_string());
         self.call(image, &ask).await?;
-        came(rest);
+        sent_so_far(blob.size);
         Ok(())
     }
 
@@ -168,5 +181,102 @@ impl Registry {
             what: ask.what.clone(),
             cause: error.to_string(),
         })
+    }
+}
+
+#[cfg(test)]
+#[path = "../../tests/common/server.rs"]
+mod server;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::super::{Credentials, RegistrySettings, Retry};
+    use super::server::{Reply, Request, Server};
+    use super::*;
+
+    const CONTENT: &[u8] = b"a small blob";
+
+    /// Answers as a registry does until an upload is closed; then as `close` has it.
+    fn registry(close: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Server {
+        let closed = AtomicUsize::new(0);
+        Server::start(move |request: &Request| match request.method.as_str() {
+            "POST" => Reply::status(202).with("location", "/v2/a/b/blobs/uploads/1"),
+            "PUT" => close(closed.fetch_add(1, Ordering::SeqCst)),
+            _ if closed.load(Ordering::SeqCst) > 0 => Reply::status(200),
+            _ => Reply::status(404),
+        })
+    }
+
+    /// Pushes a blob; a silence of 300 ms is a failure. Returns what `came` was told altogether.
+    async fn push(server: &Server) -> Result<u64, RegistryError> {
+        let retry = Retry {
+            base: Duration::from_millis(1),
+            silence: Duration::from_millis(300),
+            ..Retry::default()
+        };
+        let settings = (Vec::new(), RegistrySettings::default());
+        let registry = Registry::new(Credentials::none(), retry, settings).expect("client");
+        let image = format!("{}/a/b:1", server.host()).parse();
+        let blob = Descriptor {
+            media_type: OCTETS.to_owned(),
+            digest: Digest::of(CONTENT),
+            size: CONTENT.len() as u64,
+            platform: None,
+        };
+        let mut file = tempfile::tempfile().expect("file");
+        file.write_all(CONTENT).expect("written");
+        let told = Arc::new(AtomicU64::new(0));
+        let came = |bytes| {
+            told.fetch_add(bytes, Ordering::SeqCst);
+        };
+        let image: Reference = image.expect("reference");
+        registry.push_blob(&image, &blob, &file, &came).await?;
+        Ok(told.load(Ordering::SeqCst))
+    }
+
+    fn methods(server: &Server) -> Vec<String> {
+        let requests = server.requests().into_iter();
+        requests.map(|request| request.method).collect()
+    }
+
+    #[tokio::test]
+    async fn a_registry_may_take_its_time_to_put_a_blob_away() {
+        let (never, silence) = mpsc::channel::<()>();
+        let silence = std::sync::Mutex::new(silence);
+        let server = registry(move |_| {
+            let waiting = silence.lock().expect("only here");
+            let _ = waiting.recv_timeout(Duration::from_millis(900));
+            Reply::status(201)
+        });
+        assert_eq!(push(&server).await.expect("sent"), CONTENT.len() as u64);
+        assert_eq!(methods(&server), ["POST", "PUT"]);
+        drop(never);
+    }
+
+    #[tokio::test]
+    async fn a_blob_that_came_while_the_answer_was_lost_is_not_sent_again() {
+        let server = registry(|closed| match closed {
+            0 => Reply::none(),
+            _ => Reply::status(404),
+        });
+        assert_eq!(push(&server).await.expect("sent"), CONTENT.len() as u64);
+        assert_eq!(methods(&server), ["POST", "PUT", "PUT", "HEAD"]);
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_is_lost_begins_again_and_not_for_ever() {
+        let server = Server::start(|request: &Request| match request.method.as_str() {
+            "POST" => Reply::status(202).with("location", "/v2/a/b/blobs/uploads/1"),
+            _ => Reply::status(404),
+        });
+        let error = push(&server).await.expect_err("refused");
+        assert!(matches!(error, RegistryError::NotFound { .. }), "{error}");
+        assert_eq!(methods(&server), ["POST", "PUT", "HEAD"].repeat(3));
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Reply {
     pub(crate) length: Option<usize>,
     /// After the body, wait until the client hangs up.
     pub(crate) stall: bool,
+    /// Hang up without a word.
+    pub(crate) none: bool,
 }
 
 impl Reply {
@@ -56,12 +58,20 @@ impl Reply {
             body: body.into(),
             length: None,
             stall: false,
+            none: false,
         }
         .with("content-type", content_type)
     }
 
     pub(crate) fn status(status: u16) -> Reply {
         Reply::new(status, "application/json", "")
+    }
+
+    pub(crate) fn none() -> Reply {
+        Reply {
+            none: true,
+            ..Reply::status(500)
+        }
     }
 
     pub(crate) fn html() -> Reply {
@@ -194,6 +204,9 @@ fn serve(
     reader.by_ref().take(length).read_to_end(&mut Vec::new())?;
     log.lock().expect("log").push(request.clone());
     let reply = handler(&request);
+    if reply.none {
+        return Ok(());
+    }
     let mut head = format!("HTTP/1.1 {} x\r\nconnection: close\r\n", reply.status);
     for (name, value) in &reply.headers {
         head += &format!("{name}: {value}\r\n");
