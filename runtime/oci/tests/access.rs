@@ -9,6 +9,7 @@ mod server;
 #[path = "common/tarball.rs"]
 mod tarball;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use fake::{Bench, Fake};
@@ -223,6 +224,67 @@ async fn bad_redirects_are_refused() {
         );
         assert!(error.to_string().contains(word), "{error}");
         assert!(server.requests().len() <= 10);
+    }
+}
+
+/// Pulls where the token server answers its n-th request by `token(n)`; says how it went and how often it was asked.
+async fn with_tokens(
+    token: impl Fn(usize) -> Reply + Send + Sync + 'static,
+) -> (Result<(), PullError>, usize) {
+    let seen = AtomicUsize::new(0);
+    let tokens = Server::start(move |_| token(seen.fetch_add(1, Ordering::SeqCst)));
+    let challenge = format!(r#"Bearer realm="http://{}/token""#, tokens.host());
+    let fake = Fake::noisy();
+    let server = Server::start(move |request| match request.header("authorization") {
+        Some("Bearer t") => fake.answer(request),
+        _ => Reply::status(401).with("www-authenticate", &challenge),
+    });
+    let pulled = Bench::new().pull(&server).await.map(drop);
+    (pulled, tokens.requests().len())
+}
+
+fn good_token() -> Reply {
+    Reply::new(200, "application/json", r#"{"token":"t"}"#)
+}
+
+#[tokio::test]
+async fn a_token_server_that_fails_for_the_moment_is_asked_again() {
+    let half = || Reply {
+        length: Some(1000),
+        ..good_token()
+    };
+    let limit = || Reply::status(429).with("retry-after", "1");
+    type Answer = fn() -> Reply;
+    let faults: [(&str, Answer); 4] = [
+        ("503", || Reply::status(503)),
+        ("429", limit),
+        ("hangs up", Reply::none),
+        ("breaks off", half),
+    ];
+    for (name, fault) in faults {
+        let (pulled, asked) = with_tokens(move |number| match number {
+            0 => fault(),
+            _ => good_token(),
+        })
+        .await;
+        pulled.expect(name);
+        assert_eq!(asked, 2, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_server_is_not_asked_for_ever() {
+    let table: [(u16, usize, &str); 4] = [
+        (503, 3, "status 503, in 3 tries"),
+        (429, 5, "429"),
+        (404, 1, "status 404"),
+        (401, 1, "401 by"),
+    ];
+    for (status, tries, words) in table {
+        let (pulled, asked) = with_tokens(move |_| Reply::status(status)).await;
+        let error = pulled.expect_err("refused").to_string();
+        assert!(error.contains(words), "{error}");
+        assert_eq!(asked, tries, "{error}");
     }
 }
 

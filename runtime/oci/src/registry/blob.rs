@@ -160,6 +160,8 @@ impl Transfer {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) if self.done == self.size => return Ok(End::Complete),
                 Ok(None) => return Ok(End::Broken("ends early".to_owned())),
+                // All is there but the end, and there is no range to ask for; the digest tells whether it is right.
+                Err(_) if self.done == self.size => return Ok(End::Complete),
                 Err(cause) => return Ok(End::Broken(format!("breaks off ({cause})"))),
             };
             let waited = asked.elapsed();
@@ -191,7 +193,33 @@ fn range_start(header: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::server::{Reply, Server};
+    use super::super::{Credentials, RegistrySettings, Retry};
     use super::*;
+    use crate::digest::Digest;
+
+    #[tokio::test]
+    async fn a_missing_end_is_no_missing_byte() {
+        for content in [&b""[..], b"content"] {
+            let server = Server::start(move |_| Reply {
+                endless: true,
+                ..Reply::new(200, "application/octet-stream", content)
+            });
+            let settings = (Vec::new(), RegistrySettings::default());
+            let registry = Registry::new(Credentials::none(), Retry::default(), settings);
+            let image = format!("{}/a/b:1", server.host()).parse();
+            let blob = Descriptor {
+                media_type: "application/octet-stream".to_owned(),
+                digest: Digest::of(content),
+                size: content.len() as u64,
+                platform: None,
+            };
+            let registry = registry.expect("client");
+            let found = registry.small_blob(&image.expect("reference"), &blob).await;
+            assert_eq!(found.expect("whole"), content);
+            assert_eq!(server.requests().len(), 1);
+        }
+    }
 
     #[test]
     fn ranges_are_read() {

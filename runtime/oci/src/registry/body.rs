@@ -33,21 +33,30 @@ pub(super) async fn chunk(
     }
 }
 
-/// Reads a body of at most `limit` bytes; the error says what is wrong.
+/// Says why a body could not be read.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// It has more bytes than these.
+    TooLong(usize),
+    /// It breaks off, which may pass; the cause, in words.
+    Broken(String),
+}
+
+/// Reads a body of at most `limit` bytes.
 pub(super) async fn read_bounded(
     mut response: Response,
     limit: usize,
     silence: Duration,
-) -> Result<Vec<u8>, String> {
+) -> Result<Vec<u8>, Unread> {
     let mut body = Vec::new();
     loop {
         match chunk(&mut response, silence).await {
             Ok(None) => return Ok(body),
             Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
-                return Err(format!("it is longer than {limit} bytes"));
+                return Err(Unread::TooLong(limit));
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Err(cause) => return Err(format!("it breaks off: {cause}")),
+            Err(cause) => return Err(Unread::Broken(cause)),
         }
     }
 }

@@ -168,6 +168,16 @@ pub enum RegistryError {
         /// Bytes wanted.
         wanted: u64,
     },
+    /// A manifest is longer than any should be.
+    #[error("{what} from registry {host} is longer than {limit} bytes; nothing was stored")]
+    TooLong {
+        /// The registry.
+        host: String,
+        /// What was transferred.
+        what: String,
+        /// Most bytes that are taken.
+        limit: usize,
+    },
     /// What is to be sent cannot be read.
     #[error("{what} cannot go on: the file cannot be read: {cause}")]
     Unsent {

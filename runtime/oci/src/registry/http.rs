@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use reqwest::header::{ACCEPT, LOCATION, RANGE};
 use reqwest::{Method, Response, StatusCode, Url};
@@ -144,9 +143,8 @@ impl Http {
         }
     }
 
-    /// Returns how long a connection may say nothing.
-    pub(super) fn silence(&self) -> Duration {
-        self.retry.silence
+    pub(super) fn retry(&self) -> &Retry {
+        &self.retry
     }
 
     /// Sends a request once and follows its redirects; the authorization stays with the first host.

@@ -9,27 +9,31 @@ mod connect;
 mod credentials;
 mod error;
 mod http;
+mod manifests;
 mod mirror;
 mod proxies;
 mod retry;
 mod settings;
 mod token;
+mod tries;
 mod upload;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Response, StatusCode, Url};
 
 use ask::{Ask, Failure};
 use auth::Authorization;
 use http::{Http, authority};
+use tries::Tries;
 
 pub(crate) use blob::Sink;
 pub(crate) use connect::near;
 pub use credentials::{CredentialError, Credentials};
 pub use error::RegistryError;
+pub(crate) use manifests::Served;
 pub use retry::Retry;
 pub use settings::{Mirror, RegistrySettings, Rule, SettingsError};
 
@@ -52,14 +56,6 @@ pub(crate) struct Registry {
     ways_in: Mutex<HashMap<(String, String, bool), Authorization>>,
 }
 
-/// Is a manifest or index as it was served.
-#[derive(Debug)]
-pub(crate) struct Served {
-    pub(crate) media_type: String,
-    pub(crate) digest: Digest,
-    pub(crate) bytes: Vec<u8>,
-}
-
 impl Registry {
     pub(crate) fn new(
         credentials: Credentials,
@@ -72,76 +68,6 @@ impl Registry {
             credentials,
             retry,
             ways_in: Mutex::new(HashMap::new()),
-        })
-    }
-
-    async fn resolve_at(&self, image: &Reference) -> Result<Digest, RegistryError> {
-        let ask = self.ask(
-            image,
-            Method::HEAD,
-            &format!("manifests/{}", image.manifest_name()),
-            "image",
-        )?;
-        let ask = Ask {
-            accept: Some(media::ACCEPT),
-            what: image.to_string(),
-            ..ask
-        };
-        let answered = match self.call(image, &ask).await {
-            Ok(response) => served_digest(&response),
-            // Not every server knows HEAD.
-            Err(RegistryError::Status {
-                status: 405 | 501, ..
-            }) => None,
-            Err(error) => return Err(error),
-        };
-        match answered {
-            Some(digest) => Ok(digest),
-            None => Ok(self
-                .manifest_at(image, &image.manifest_name())
-                .await?
-                .digest),
-        }
-    }
-
-    async fn manifest_at(&self, image: &Reference, name: &str) -> Result<Served, RegistryError> {
-        let ask = self.ask(image, Method::GET, &format!("manifests/{name}"), "image")?;
-        let what = format!("the manifest {name} of {image}");
-        let ask = Ask {
-            accept: Some(media::ACCEPT),
-            what,
-            ..ask
-        };
-        let response = self.call(image, &ask).await?;
-        let media_type = check_manifest_type(&ask, &response)?;
-        let promised = name
-            .parse::<Digest>()
-            .ok()
-            .or_else(|| served_digest(&response));
-        let bytes = body::read_bounded(response, MAX_MANIFEST as usize, self.retry.silence).await;
-        let bytes = bytes.map_err(|problem| RegistryError::Incomplete {
-            host: ask.host.clone(),
-            what: ask.what.clone(),
-            problem,
-            got: 0,
-            size: 0,
-        })?;
-        let digest = match promised {
-            Some(wanted) if wanted.matches(&bytes) => wanted,
-            Some(wanted) => {
-                return Err(RegistryError::WrongDigest {
-                    host: ask.host,
-                    what: ask.what,
-                    found: Digest::of(&bytes),
-                    wanted,
-                });
-            }
-            None => Digest::of(&bytes),
-        };
-        Ok(Served {
-            media_type,
-            digest,
-            bytes,
         })
     }
 
@@ -212,7 +138,7 @@ impl Registry {
         let key = (host.to_owned(), repository.to_owned(), ask.writes());
         // Where an upload goes on may be another host, which is shown nothing.
         let at_home = self.http.is_home(host, &ask.url);
-        let (mut tries, mut limited, mut let_in) = (0, 0, false);
+        let (mut tries, mut let_in) = (Tries::new(&self.retry), false);
         loop {
             let known = self
                 .ways_in
@@ -225,13 +151,11 @@ impl Registry {
                 Ok(response) => response,
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Passing(cause)) => {
-                    tries += 1;
-                    if tries >= self.retry.tries {
-                        let host = ask.host.clone();
-                        return Err(RegistryError::Connection { host, cause, tries });
+                    if tries.again().await {
+                        continue;
                     }
-                    tokio::time::sleep(self.retry.wait(tries)).await;
-                    continue;
+                    let (host, tries) = (ask.host.clone(), tries.failed);
+                    return Err(RegistryError::Connection { host, cause, tries });
                 }
             };
             let status = response.status();
@@ -251,27 +175,17 @@ impl Registry {
                         .insert(key.clone(), way);
                 }
                 StatusCode::TOO_MANY_REQUESTS => {
-                    limited += 1;
-                    if limited >= self.retry.rate_limited_tries {
-                        let host = ask.host.clone();
-                        return Err(RegistryError::RateLimited {
-                            host,
-                            tries: limited,
-                        });
+                    if !tries.again_as_told(tries::told(&response)).await {
+                        let (host, tries) = (ask.host.clone(), tries.limited);
+                        return Err(RegistryError::RateLimited { host, tries });
                     }
-                    let told = response
-                        .headers()
-                        .get(RETRY_AFTER)
-                        .and_then(|value| value.to_str().ok());
-                    tokio::time::sleep(self.retry.wait_as_told(told, limited)).await;
                 }
                 _ => {
-                    tries += 1;
-                    if !status.is_server_error() || tries >= self.retry.tries {
+                    let made = tries.failed + 1;
+                    if !status.is_server_error() || !tries.again().await {
                         let given = known.is_some();
-                        return Err(self.refusal(ask, response, given, tries).await);
+                        return Err(self.refusal(ask, response, given, made).await);
                     }
-                    tokio::time::sleep(self.retry.wait(tries)).await;
                 }
             }
         }
@@ -326,11 +240,6 @@ impl Registry {
     }
 }
 
-fn served_digest(response: &Response) -> Option<Digest> {
-    let value = response.headers().get("docker-content-digest")?;
-    value.to_str().ok()?.parse().ok()
-}
-
 fn content_type(response: &Response) -> String {
     let value = response.headers().get(CONTENT_TYPE);
     media::essence(
@@ -340,17 +249,6 @@ fn content_type(response: &Response) -> String {
     )
 }
 
-/// Returns the media type; a page of a proxy or a login is not mistaken for a manifest.
-fn check_manifest_type(ask: &Ask, response: &Response) -> Result<String, RegistryError> {
-    let content_type = content_type(response);
-    let is_document = content_type.ends_with("+json") || content_type.ends_with("+prettyjws");
-    if is_document || content_type == "application/json" {
-        return Ok(content_type);
-    }
-    let (host, what) = (ask.host.clone(), ask.what.clone());
-    Err(RegistryError::NotARegistry {
-        host,
-        what,
-        content_type,
-    })
-}
+#[cfg(test)]
+#[path = "../../tests/common/server.rs"]
+mod server;

@@ -185,10 +185,6 @@ impl Registry {
 }
 
 #[cfg(test)]
-#[path = "../../tests/common/server.rs"]
-mod server;
-
-#[cfg(test)]
 mod tests {
     use std::io::Write;
     use std::sync::Arc;
@@ -196,8 +192,8 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
+    use super::super::server::{Reply, Request, Server};
     use super::super::{Credentials, RegistrySettings, Retry};
-    use super::server::{Reply, Request, Server};
     use super::*;
 
     const CONTENT: &[u8] = b"a small blob";

@@ -46,6 +46,8 @@ pub(crate) struct Reply {
     pub(crate) length: Option<usize>,
     /// After the body, wait until the client hangs up.
     pub(crate) stall: bool,
+    /// Sent in chunks of which the last, empty one is missing.
+    pub(crate) endless: bool,
     /// Hang up without a word.
     pub(crate) none: bool,
 }
@@ -58,6 +60,7 @@ impl Reply {
             body: body.into(),
             length: None,
             stall: false,
+            endless: false,
             none: false,
         }
         .with("content-type", content_type)
@@ -211,10 +214,16 @@ fn serve(
     for (name, value) in &reply.headers {
         head += &format!("{name}: {value}\r\n");
     }
-    head += &format!(
-        "content-length: {}\r\n\r\n",
-        reply.length.unwrap_or(reply.body.len())
-    );
+    if reply.endless {
+        let length = reply.body.len();
+        head += "transfer-encoding: chunked\r\n\r\n";
+        if length > 0 {
+            head += &format!("{length:x}\r\n");
+        }
+    } else {
+        let length = reply.length.unwrap_or(reply.body.len());
+        head += &format!("content-length: {length}\r\n\r\n");
+    }
     stream.write_all(head.as_bytes())?;
     if request.method != "HEAD" {
         stream.write_all(&reply.body)?;
