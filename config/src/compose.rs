@@ -6,6 +6,7 @@
 mod handed;
 mod limits;
 mod network;
+mod reach;
 mod service;
 mod values;
 mod volumes;
@@ -21,6 +22,8 @@ use crate::ingest::report::{Book, Line};
 use crate::ingest::{Imported, Surroundings};
 use crate::service::Command;
 use crate::source::Source;
+
+pub use reach::confined;
 
 use yaml::{Data, Key, Node};
 

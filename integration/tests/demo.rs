@@ -1,11 +1,12 @@
 //! `hd demo` measures the real binary and says what it could not measure.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
 use hd_integration::poll::let_pass;
-use hd_integration::{Env, LONG, SHORT, leftovers, needs, skip_unless, until};
+use hd_integration::{Env, LONG, SHORT, files, leftovers, needs, skip_unless, until};
 
 /// An engine that is nowhere: the half of the demo that needs one is missing for sure.
 const NO_ENGINE: (&str, &str) = ("DOCKER_HOST", "unix:///nonexistent/docker.sock");
@@ -110,6 +111,64 @@ fn an_interrupted_demo_leaves_nothing() {
         demo.try_wait().expect("wait for hd")
     });
     assert_eq!(status.code(), Some(130));
+    expect_no_directories(&env);
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+/// Says yes to everything, builds nothing, and writes down what it was asked; what is in BuildKit's
+/// cache it can tell only from the second time on.
+const FAKE_DOCKER: &str = r#"#!/bin/sh
+echo "$*" >> "$FAKE_LOG"
+case "$*" in
+    *" up "*) exit 1 ;;
+    "system df"*) test -e "$FAKE_LOG.asked" && echo cached-by-the-user || { touch "$FAKE_LOG.asked"; exit 1; } ;;
+esac
+"#;
+
+const SERVED: &str = r#"
+[environment]
+name = "shares"
+base = "BASE"
+[services.web]
+command = "python3 -I -m http.server --bind 127.0.0.1 5000"
+port = 5000
+"#;
+
+#[test]
+fn nothing_that_the_user_has_in_an_engine_is_touched() {
+    skip_unless!(needs::fuse(), needs::registry());
+    let base = format!("{}/python:3.11-slim", needs::registry().expect("checked"));
+    let compose = "services:\n  web:\n    build: .\n    volumes: ['db:/data']\n\
+                   volumes:\n  db:\n    name: the-users-own\n";
+    let mut env = Env::project(&[
+        ("hd.toml", &SERVED.replace("BASE", &base)),
+        ("Dockerfile", "ARG BASE=x\nFROM ${BASE}\n"),
+        ("compose.yaml", compose),
+    ]);
+    let (programs, log) = (env.mark().join("bin"), env.mark().join("asked"));
+    let docker = programs.join("docker");
+    files::write(&docker, FAKE_DOCKER);
+    std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).expect("chmod");
+    let path = std::env::var("PATH").expect("a PATH");
+    let mark = env.mark().display().to_string();
+    env.set("PATH", &format!("{}:{path}", programs.display()))
+        .set("FAKE_LOG", &log.display().to_string())
+        .set(NO_ENGINE.0, NO_ENGINE.1)
+        .set("TMPDIR", &mark);
+    let report = env.hd(DEMO).finish().ok().json();
+    let missing = report["missing"].as_array().expect("missing sides");
+    let compose = missing.iter().find(|one| one["side"] == "compose");
+    let reason = compose.expect("compose cannot run")["reason"].to_string();
+    let asked = files::read(&log);
+    assert!(
+        reason.contains("compose.yaml:7:5") && reason.contains("the-users-own"),
+        "{reason}"
+    );
+    // The fake was taken for an engine.
+    assert!(asked.contains("image inspect"), "{asked}");
+    for harm in [" down ", " up ", "prune", "pull"] {
+        assert!(!asked.contains(harm), "{harm:?} in {asked}");
+    }
     expect_no_directories(&env);
     leftovers::expect_none(env.mark(), SHORT);
 }

@@ -107,6 +107,14 @@ pub(crate) fn load(source: &Source, text: &str) -> Result<Node, ConfigError> {
     }
 }
 
+/// Counts the documents; of those after an error nothing is known.
+pub(crate) fn documents(text: &str) -> usize {
+    let events = Parser::new_from_str(text).map_while(Result::ok);
+    events
+        .filter(|(event, _)| matches!(event, Event::DocumentStart(_)))
+        .count()
+}
+
 struct Loader<'a> {
     source: &'a Source,
     /// Byte offset of each character: the parser counts characters.

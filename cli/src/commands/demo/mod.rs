@@ -11,6 +11,7 @@ mod hd;
 mod html;
 mod http;
 mod machine;
+mod outside;
 mod plot;
 mod process;
 mod pull;
@@ -290,14 +291,8 @@ fn compare(
     for (name, pulled) in &rivals.pulls {
         let program = name.program();
         if pulled.was_here {
-            let note = "had the base image already: its pull was not measured";
+            let note = "had the base image already, perhaps an older one: it was not pulled";
             report.notes.push(format!("{program} {note}"));
-        }
-        if pulled.stale {
-            let note = "could not be compared with the registry's";
-            report
-                .notes
-                .push(format!("{program}'s {} {note}", rivals.base));
         }
     }
     run.output

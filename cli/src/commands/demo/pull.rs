@@ -14,8 +14,6 @@ pub(super) struct Pulled {
     pub(super) phase: Option<Phase>,
     /// Whether it was there before.
     pub(super) was_here: bool,
-    /// Whether the registry could not be asked for a newer one.
-    pub(super) stale: bool,
 }
 
 /// Makes the base available to an engine; the inner error says why it cannot be.
@@ -25,7 +23,13 @@ pub(super) fn pull(
     image: &str,
 ) -> Result<Result<Pulled, String>, CliError> {
     let mut inspect = engine.command(&["image", "inspect", "-f", "{{.Id}}", image]);
-    let here = finish(&run.watch, &mut inspect, LONG)?.good;
+    if finish(&run.watch, &mut inspect, LONG)?.good {
+        // A pull would give its name to what the registry has now.
+        return Ok(Ok(Pulled {
+            phase: None,
+            was_here: true,
+        }));
+    }
     let mut pull = engine.command(&["pull"]);
     // Docker speaks plain HTTP to this machine's own registries unasked.
     if engine.builder.engine() == EngineName::Podman && is_loopback(image) {
@@ -33,19 +37,16 @@ pub(super) fn pull(
     }
     pull.arg(image);
     let pulled = finish(&run.watch, &mut pull, LONG)?;
-    if !pulled.good && !here {
+    if !pulled.good {
         let words = pulled.last_words();
         return Ok(Err(format!("it cannot get the image {image}: {words}")));
     }
     let mut series = Series::new(What::Base);
-    if !here {
-        series.add(pulled.took, vec![shown(&pull)]);
-        run.tell(engine.builder.engine().program(), What::Base, pulled.took);
-    }
+    series.add(pulled.took, vec![shown(&pull)]);
+    run.tell(engine.builder.engine().program(), What::Base, pulled.took);
     Ok(Ok(Pulled {
         phase: series.phase(),
-        was_here: here,
-        stale: !pulled.good,
+        was_here: false,
     }))
 }
 

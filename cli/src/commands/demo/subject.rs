@@ -11,6 +11,7 @@ use hd_config::{DirFilter, Project, Service};
 
 use super::dependency::Dependency;
 use super::edit::{VersionLine, version_line, with_comment, with_ports};
+use super::outside;
 use super::rival::COMPOSE;
 use crate::error::{CliError, exit};
 use crate::project::{FILE, Located};
@@ -69,6 +70,7 @@ impl Subject {
                 .at(crate::project::shown(&located.config))
                 .hint("give the service that answers over HTTP its `port`"));
         };
+        outside::refuse(&project, &located.directory)?;
         let mut files = Vec::new();
         let filter = project.file_filter();
         let root = &located.directory;
@@ -87,6 +89,12 @@ impl Subject {
             .collect::<BTreeSet<_>>()
             .into_iter()
             .collect();
+        // What is edited in a copy is a file there: behind a link may be one of the user's own.
+        let plain: Vec<PathBuf> = files
+            .iter()
+            .filter(|file| !root.join(file).is_symlink())
+            .cloned()
+            .collect();
         Ok(Self {
             name: project.name.clone(),
             directory: root.clone(),
@@ -94,9 +102,9 @@ impl Subject {
             port,
             steps: project.steps.iter().map(|step| step.run.clone()).collect(),
             base: project.base.clone(),
-            versions: versions(root, &files, service),
-            watched: watched(root, &files, service),
-            dependency: Dependency::find(&files),
+            versions: versions(root, &plain, service),
+            watched: watched(root, &plain, service),
+            dependency: Dependency::find(&plain),
             config: read(&located.config)?,
             ports: project.services.iter().filter_map(|s| s.port).collect(),
             files,
@@ -114,11 +122,11 @@ impl Subject {
             moved.push((*old, free_port(&taken)?));
         }
         fs::create_dir_all(to).map_err(|e| CliError::io("make", to, &e))?;
-        write(&to.join(FILE), &with_ports(&self.config, &moved))?;
+        replace(&to.join(FILE), &with_ports(&self.config, &moved))?;
         // Both name the same ports.
         for name in COMPOSE.iter().filter(|name| to.join(name).is_file()) {
             let file = to.join(name);
-            write(&file, &with_ports(&read(&file)?, &moved))?;
+            replace(&file, &with_ports(&read(&file)?, &moved))?;
         }
         let own = moved.iter().find(|(old, _)| *old == self.port);
         Ok(Copy {
@@ -147,7 +155,7 @@ fn versions(root: &Path, files: &[PathBuf], service: &Service) -> Vec<(PathBuf, 
     let searched = files.iter().filter(|file| {
         let extension = file.extension().and_then(|extension| extension.to_str());
         extension.is_some_and(|extension| !DESCRIPTIONS.contains(&extension))
-            && fs::symlink_metadata(root.join(file))
+            && fs::metadata(root.join(file))
                 .is_ok_and(|meta| meta.is_file() && meta.len() <= LONGEST)
     });
     let found = searched.filter_map(|file| {
@@ -205,6 +213,10 @@ fn collect(
 }
 
 fn copy_one(from: &Path, to: &Path) -> Result<(), CliError> {
+    // Below a link to a directory it is there already, and may be the very same file.
+    if to.exists() {
+        return Ok(());
+    }
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent).map_err(|e| CliError::io("make", parent, &e))?;
     }
@@ -223,6 +235,14 @@ pub(super) fn read(path: &Path) -> Result<String, CliError> {
 /// Writes a text file in place, as an editor does.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), CliError> {
     fs::write(path, text).map_err(|e| CliError::io("write", path, &e))
+}
+
+/// Writes a text file in place of a link: what that leads to is not part of a copy.
+fn replace(path: &Path, text: &str) -> Result<(), CliError> {
+    if path.is_symlink() {
+        fs::remove_file(path).map_err(|e| CliError::io("remove", path, &e))?;
+    }
+    write(path, text)
 }
 
 /// Gives a port that is free now and not among `taken`.
@@ -267,15 +287,19 @@ depends_on = ["worker"]
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
+        let subject = read_subject(place.path().join("from"));
+        (place, subject)
+    }
+
+    fn read_subject(directory: PathBuf) -> Subject {
         let at = Place {
-            directory: Some(place.path().join("from")),
+            directory: Some(directory),
             file: None,
             instance: None,
             profile: Vec::new(),
         };
         let located = crate::project::locate(&at, None).unwrap();
-        let subject = Subject::read(&located).unwrap();
-        (place, subject)
+        Subject::read(&located).unwrap()
     }
 
     #[test]
@@ -317,6 +341,37 @@ depends_on = ["worker"]
             .map(|(file, _)| file.as_path())
             .collect();
         assert_eq!(names, [Path::new("z.py"), Path::new("a.ts")]);
+    }
+
+    #[test]
+    fn a_copy_never_writes_to_what_links_of_the_project_lead_to() {
+        let place = tempfile::tempdir().unwrap();
+        let (from, own) = (place.path().join("from"), place.path().join("own"));
+        let compose = "services: { web: { build: ., ports: ['8000:8000'] } }\n";
+        let texts = [
+            (FILE, TOML),
+            ("compose.yaml", compose),
+            ("app.py", "VERSION = '1'\n"),
+            ("requirements.txt", "flask\n"),
+        ];
+        for directory in [&from, &own] {
+            fs::create_dir(directory).unwrap();
+        }
+        for (name, text) in texts {
+            fs::write(own.join(name), text).unwrap();
+            symlink(own.join(name), from.join(name)).unwrap();
+        }
+        let subject = read_subject(from);
+        assert_eq!((&subject.watched, &subject.dependency), (&None, &None));
+        assert!(subject.versions.is_empty());
+        let copy = subject.copy(&place.path().join("to")).unwrap();
+        for (name, text) in texts {
+            assert_eq!(read(&own.join(name)).unwrap(), text);
+        }
+        for name in [FILE, "compose.yaml"] {
+            let text = read(&copy.directory.join(name)).unwrap();
+            assert!(text.contains(&copy.port.to_string()), "{text}");
+        }
     }
 
     #[test]

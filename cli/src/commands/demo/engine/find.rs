@@ -1,6 +1,5 @@
 //! Finding engines that answer and can really build.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -83,10 +82,10 @@ fn able(
             version: version.clone(),
             builder,
             root: None,
-            cached_before: BTreeSet::new(),
+            cached_before: None,
         };
         if builder == Builder::BuildKit {
-            engine.cached_before = engine.cached().unwrap_or_default();
+            engine.cached_before = engine.cached();
         }
         match try_build(&engine, watch, place)? {
             Ok(()) => {

@@ -54,11 +54,15 @@ impl Litter {
     }
 
     /// Removes what came into BuildKit's cache meanwhile. What somebody else built at the same
-    /// time cannot be told apart: it would be built once more.
+    /// time cannot be told apart: it would be built once more. Where it is not known what was there
+    /// before, all of it stays.
     fn sweep_cache(&self) {
+        let Some(before) = &self.engine.cached_before else {
+            return;
+        };
         let mut left = usize::MAX;
         while let Some(now) = self.engine.cached() {
-            let new: Vec<&String> = now.difference(&self.engine.cached_before).collect();
+            let new: Vec<&String> = now.difference(before).collect();
             // What others are made from goes only after them: in rounds, as long as it helps.
             if new.is_empty() || new.len() >= left {
                 return;

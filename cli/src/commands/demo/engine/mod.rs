@@ -69,8 +69,8 @@ pub(super) struct Engine {
     pub(super) builder: Builder,
     /// Where it keeps images and containers, if that is on this machine.
     pub(super) root: Option<PathBuf>,
-    /// What was in BuildKit's cache before anything was built.
-    cached_before: BTreeSet<String>,
+    /// What was in BuildKit's cache before anything was built; none where that is not known.
+    cached_before: Option<BTreeSet<String>>,
 }
 
 impl fmt::Display for Engine {

@@ -67,7 +67,8 @@ impl Compose {
         &self.engine
     }
 
-    /// Gives what removes all that it made, whether or not the copies are still there.
+    /// Gives what removes all that it made, whether or not the copies are still there. Images go by
+    /// their names: what was built from a cache may be an image that has a name of the user's too.
     pub(super) fn undo(&self) -> Vec<Command> {
         let words = [self.slug(), format!("{}-second", self.slug())];
         let remove = |word: &String| {
@@ -77,7 +78,8 @@ impl Compose {
                 "for c in $(docker ps -aq --filter {filter}); do docker rm -f -v $c; done; \
                  docker volume ls -q --filter {filter} | xargs -r docker volume rm; \
                  docker network ls -q --filter {filter} | xargs -r docker network rm; \
-                 docker image ls -q '{project}*' | sort -u | xargs -r docker image rm -f"
+                 docker image ls --format '{{{{.Repository}}}}:{{{{.Tag}}}}' '{project}*' | grep -v '<none>' \
+                 | xargs -r docker image rm -f"
             );
             sh(&script)
         };

@@ -63,6 +63,28 @@ impl Files {
         }
     }
 
+    /// Tells why Compose must not start a copy of the project, if there is a reason: what it would make
+    /// or remove could be in use elsewhere.
+    pub(in super::super) fn refusal(project: &Path, compose: &str) -> Option<String> {
+        let text = match std::fs::read_to_string(project.join(compose)) {
+            Ok(text) => text,
+            Err(error) => return Some(format!("cannot read {compose}: {error}")),
+        };
+        let mounted = match hd_config::compose::confined(compose, &text) {
+            Ok(mounted) => mounted,
+            Err(why) => return Some(format!("it would not keep to itself: {why}")),
+        };
+        let leads_out = |path: &&String| {
+            let real = project.join(path).canonicalize();
+            let own = project.canonicalize();
+            real.is_ok_and(|real| own.is_ok_and(|own| !real.starts_with(own)))
+        };
+        let path = mounted.iter().find(leads_out)?;
+        Some(format!(
+            "it would not keep to itself: {compose} mounts {path}, a link out of the project"
+        ))
+    }
+
     /// Gives the image that a Dockerfile names when nobody else does.
     pub(in super::super) fn default_base(&self) -> Option<String> {
         self.images.iter().find_map(|file| file.default.clone())
@@ -146,5 +168,27 @@ mod tests {
         let found = Files::read(place.path()).unwrap();
         assert_eq!(found.compose.as_deref(), Some("compose.yml"));
         assert_eq!(found.dev.unwrap().kind, "bind");
+    }
+
+    #[test]
+    fn a_compose_file_that_shares_something_is_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let project = place.path().join("project");
+        std::fs::create_dir_all(project.join("own")).unwrap();
+        std::os::unix::fs::symlink(place.path(), project.join("out")).unwrap();
+        let refusal = |text: &str| {
+            std::fs::write(project.join("compose.yaml"), text).unwrap();
+            Files::refusal(&project, "compose.yaml")
+        };
+        let mounts = |path: &str| {
+            format!("services:\n  web:\n    build: .\n    volumes: ['{path}:/data']\n")
+        };
+        assert_eq!(refusal(&mounts("./own")), None);
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/two-services");
+        assert_eq!(Files::refusal(&example, "compose.yaml"), None);
+        let why = refusal(&mounts("./out")).unwrap();
+        assert!(why.contains("mounts ./out"), "{why}");
+        let why = refusal("services: {}\nvolumes: { db: { name: a } }\n").unwrap();
+        assert!(why.contains("compose.yaml:2:"), "{why}");
     }
 }

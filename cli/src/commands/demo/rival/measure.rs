@@ -77,8 +77,11 @@ impl Rounds<'_> {
 
     fn cold(&mut self, at: &At<'_>) -> Result<Series, CliError> {
         let mut series = Series::new(What::Cold);
-        for _ in 0..self.run.cold_runs {
-            self.quietly(&mut self.way.remove(at))?;
+        for round in 0..self.run.cold_runs {
+            // Before the first there is nothing of this run to remove.
+            if round > 0 {
+                self.quietly(&mut self.way.remove(at))?;
+            }
             let commands = self.way.cold(at);
             self.round(at, Change::Source, commands, &mut series)?;
         }

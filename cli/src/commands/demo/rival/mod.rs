@@ -94,7 +94,11 @@ impl Ways {
             }
         }
         if let Some(file) = &files.compose {
-            match compose::Compose::find(run, engines, file, base)? {
+            let found = match Files::refusal(&run.subject.directory, file) {
+                Some(reason) => Err(reason),
+                None => compose::Compose::find(run, engines, file, base)?,
+            };
+            match found {
                 Ok(compose) => {
                     if let Some(litter) = litters.first_mut() {
                         litter.undo.extend(compose.undo());
