@@ -192,3 +192,20 @@ fn a_service_without_network_has_a_loopback_device_only() {
         .stdout;
     assert_eq!(devices.trim(), "lo");
 }
+
+#[test]
+fn an_ordinary_user_listens_on_a_port_of_root_where_it_is_isolated() {
+    skip_unless!(needs::fuse(), needs::root(), needs::program("python3"));
+    let mut env = env(&format!("{WEB}port= 80\n"));
+    env.as_user(false);
+    let mut up = ready(&env, &[], "web");
+    up.wait_http(published(&env, &[], "web"), "/", "one");
+    env.hd(["down"]).finish().ok();
+
+    // What the machine itself would listen on is root's alone.
+    let low = files::read(&env.path("hd.toml")).replace("auto:80", "81:80");
+    files::write(&env.path("hd.toml"), &low);
+    let refused = env.hd(["up"]).finish().expect_code(2);
+    assert!(refused.stderr.contains("port 81"), "{}", refused.said());
+    leftovers::expect_none(env.mark(), SHORT);
+}

@@ -1,6 +1,6 @@
 //! What differs when an ordinary user runs hd.
 
-use hd_config::Project;
+use hd_config::{Project, Service, ServiceNetwork};
 use hd_sandbox::own_namespace;
 
 use crate::error::{CliError, exit};
@@ -27,12 +27,10 @@ pub(super) fn check_ports(project: &Project) -> Result<(), CliError> {
 }
 
 fn refuse_below(first: u16, project: &Project) -> Result<(), CliError> {
-    let services = project.services.iter();
-    let mut ports = services.filter_map(|service| Some((service, service.port?)));
-    let Some((service, port)) = ports.find(|(_, port)| *port < first) else {
+    let mut ports = project.services.iter().flat_map(of_machine);
+    let Some((key, port)) = ports.find(|(_, port)| *port < first) else {
         return Ok(());
     };
-    let key = format!("services.{}.port", service.name);
     let place = project.place(&key).map_or(key, ToString::to_string);
     let message = format!("only root may listen on port {port}: it is below {first}");
     Err(CliError::new("config.invalid_value", exit::USAGE, message)
@@ -42,9 +40,46 @@ fn refuse_below(first: u16, project: &Project) -> Result<(), CliError> {
         )))
 }
 
+/// Gives the ports of the machine that a service needs, with their keys: in a network of its own hd's
+/// root may listen on any.
+fn of_machine(service: &Service) -> Vec<(String, u16)> {
+    let name = service.declared();
+    match service.network {
+        ServiceNetwork::Host => {
+            let port = service.port.into_iter();
+            port.map(|port| (format!("services.{name}.port"), port))
+                .collect()
+        }
+        ServiceNetwork::Isolated => {
+            let all = service.ports.iter().enumerate();
+            all.filter_map(|(at, one)| Some((format!("services.{name}.ports[{at}]"), one.port?)))
+                .collect()
+        }
+        ServiceNetwork::None => Vec::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_an_isolated_service_the_published_ports_count() {
+        let refused = |lines: &str| {
+            let text =
+                format!("[environment]\nname = \"x\"\n[services.web]\ncommand = \"a\"\n{lines}");
+            let project = hd_config::parse(&text, "hd.toml").unwrap();
+            let error = refuse_below(1024, &project).err()?;
+            Some(error.report().place.clone())
+        };
+        let isolated = "network = \"isolated\"\nport = 80\n";
+        assert_eq!(refused(isolated), None);
+        let published = |ports: &str| refused(&format!("{isolated}ports = [{ports}]\n"));
+        assert_eq!(published("\"8080:80\", \"auto:81\""), None);
+        let place = published("\"8080:80\", \"81:81\"").unwrap();
+        assert!(place.starts_with("hd.toml:7:"), "{place}");
+        assert_eq!(refused("network = \"none\"\n"), None);
+    }
 
     #[test]
     fn a_port_of_root_is_named_with_its_line() {

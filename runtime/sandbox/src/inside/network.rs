@@ -16,6 +16,7 @@ pub(super) fn run(channel: &Channel, join: Join, joined: &[OwnedFd]) -> Outcome<
     if !join.network {
         unshare(CloneFlags::CLONE_NEWNET).tried(Stage::Namespaces, "make a network namespace")?;
         sys::bring_up_loopback().tried(Stage::Namespaces, "bring up the loopback device")?;
+        open_low_ports();
     }
     let namespace = File::open("/proc/self/ns/net").tried(Stage::Namespaces, "open a namespace")?;
     channel
@@ -43,4 +44,10 @@ pub(super) fn run(channel: &Channel, join: Join, joined: &[OwnedFd]) -> Outcome<
         };
         told.tried(Stage::Helper, "hand over a socket")?;
     }
+}
+
+/// Lets everybody listen on ports below 1024 of a network that is reached by nobody else: services need not
+/// be root there. Where the kernel does not let hd, they are root's.
+fn open_low_ports() {
+    let _ = std::fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
 }
