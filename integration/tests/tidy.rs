@@ -29,6 +29,10 @@ const SHELLS_BESIDE_ACTORS: &[(&str, &str)] = &[
     ("actors/src/control/serve.rs", "talks to one connection"),
     ("actors/src/control/socket.rs", "makes the socket"),
     (
+        "actors/src/control/stop.rs",
+        "asks services and waits for them",
+    ),
+    (
         "actors/src/invalidator/ask.rs",
         "asks other actors and waits for them",
     ),

@@ -12,7 +12,7 @@ use crate::events::Event;
 use crate::finish::{End, Finish};
 use crate::messages::{
     BatchError, BringBack, DropWritten, KeepWritten, ListWritten, Rebuild, ResumeRules,
-    StartService, StopService,
+    StartService,
 };
 use crate::model::asked::Asked;
 use crate::model::report::{ActorReport, ActorState, Report, ServiceState};
@@ -206,23 +206,16 @@ impl Desk {
         names: &[String],
     ) -> Result<(), Failure> {
         let chosen = self.meant(names)?;
+        let restart = match action {
+            ServiceAction::Stop => return self.stop(&chosen, false).await,
+            ServiceAction::Kill => return self.stop(&chosen, true).await,
+            ServiceAction::Start => false,
+            ServiceAction::Restart => true,
+        };
         for ports in chosen.iter().filter_map(|name| self.services.ports(name)) {
+            let start = ports.start.ask(StartService { restart }, WORK_WITHIN);
             let gone = |e| Failure::from(&BatchError::new("internal", e));
-            match action {
-                ServiceAction::Stop | ServiceAction::Kill => {
-                    let now = action == ServiceAction::Kill;
-                    let stop = ports.stop.ask(StopService { now }, WORK_WITHIN);
-                    stop.await.map_err(gone)?;
-                }
-                ServiceAction::Start | ServiceAction::Restart => {
-                    let restart = action == ServiceAction::Restart;
-                    ports
-                        .start
-                        .ask(StartService { restart }, WORK_WITHIN)
-                        .await
-                        .map_err(gone)?;
-                }
-            }
+            start.await.map_err(gone)?;
         }
         Ok(())
     }

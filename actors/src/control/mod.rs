@@ -7,4 +7,5 @@ pub mod protocol;
 mod serve;
 mod snapshot;
 pub mod socket;
+mod stop;
 mod want;

@@ -1,6 +1,6 @@
 //! The services there are: how each is reached, and what its `hd.toml` says of it now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -133,19 +133,23 @@ impl Directory {
 
     /// Gives what services depend on, directly or not, beside themselves.
     pub fn needs(&self, names: &[String]) -> Vec<String> {
+        needs_of(&self.read(), names)
+    }
+
+    /// Gives of each of these services those of them that depend on it, directly or not.
+    pub fn dependants_among(&self, names: &[String]) -> BTreeMap<String, BTreeSet<String>> {
         let all = self.read();
-        let mut found = names.to_vec();
-        let mut at = 0;
-        while let Some(listed) = found.get(at).map(|name| all.get(name)) {
-            let needs = listed.map(|one| one.definition.service().depends_on.clone());
-            for need in needs.unwrap_or_default() {
-                if !found.contains(&need.service) {
-                    found.push(need.service);
+        let mut found = BTreeMap::<String, BTreeSet<String>>::new();
+        for dependant in names {
+            let needs = needs_of(&all, std::slice::from_ref(dependant));
+            for need in needs.into_iter().filter(|need| names.contains(need)) {
+                // While an edit of the `hd.toml` is taken over service by service, it may look like a circle.
+                if !needs_of(&all, std::slice::from_ref(&need)).contains(dependant) {
+                    found.entry(need).or_default().insert(dependant.clone());
                 }
             }
-            at += 1;
         }
-        found.split_off(names.len())
+        found
     }
 
     /// Gives the ports of a service.
@@ -221,6 +225,21 @@ fn of_replicas(all: &BTreeMap<String, Listed>, service: &Service) -> Option<Comm
     Some(all.values().find(is_one)?.common.clone())
 }
 
+fn needs_of(all: &BTreeMap<String, Listed>, names: &[String]) -> Vec<String> {
+    let mut found = names.to_vec();
+    let mut at = 0;
+    while let Some(listed) = found.get(at).map(|name| all.get(name)) {
+        let needs = listed.map(|one| one.definition.service().depends_on.clone());
+        for need in needs.unwrap_or_default() {
+            if !found.contains(&need.service) {
+                found.push(need.service);
+            }
+        }
+        at += 1;
+    }
+    found.split_off(names.len())
+}
+
 fn needs(listed: &Listed, name: &str) -> bool {
     let service = listed.definition.service();
     service.depends_on.iter().any(|need| need.service == name)
@@ -280,6 +299,11 @@ mod tests {
         assert_eq!(needs(&["web"]), ["api", "db", "cache"]);
         assert_eq!(needs(&["web", "db"]), ["api", "cache"]);
         assert_eq!(needs(&["cache", "gone"]), [""; 0]);
+        // `api` is none of them, but what makes one wait for the other.
+        let names = ["db", "job", "web"].map(str::to_owned);
+        let dependants = directory.dependants_among(&names);
+        let of_db = BTreeSet::from(["job".to_owned(), "web".to_owned()]);
+        assert_eq!(dependants, BTreeMap::from([("db".to_owned(), of_db)]));
     }
 
     #[test]

@@ -43,15 +43,17 @@ pub(crate) fn kill(args: KillArgs, outer: Place, output: Output) -> Outcome {
         })?,
     };
     let report = report(&located)?;
-    let named: Vec<String> = if args.services.is_empty() {
-        let all = report.services.iter();
-        all.map(|service| service.name.clone()).collect()
-    } else {
-        args.services
-    };
+    let mut named = args.services;
     let mut meant = Vec::new();
-    for name in &named {
-        meant.extend(find(&report, name)?);
+    if named.is_empty() {
+        // Without a process there is nobody to hear of it; kept from a start it is, when killed.
+        let hears = |one: &&ServiceReport| signal == Signal::Kill || one.pid.is_some();
+        meant.extend(report.services.iter().filter(hears));
+        named.extend(meant.iter().map(|service| service.name.clone()));
+    } else {
+        for name in &named {
+            meant.extend(find(&report, name)?);
+        }
     }
     if signal == Signal::Kill {
         let (action, names) = (ServiceAction::Kill, named.clone());
@@ -65,7 +67,10 @@ pub(crate) fn kill(args: KillArgs, outer: Place, output: Output) -> Outcome {
         let signal = signal.name();
         output.value(&json!({"schema": 1, "services": named, "signal": signal}))?;
     } else {
-        output.talk(&format!("{}: {signal} sent", named.join(", ")));
+        match named.is_empty() {
+            true => output.talk("no service has a process"),
+            false => output.talk(&format!("{}: {signal} sent", named.join(", "))),
+        }
     }
     Ok(0)
 }
