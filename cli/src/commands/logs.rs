@@ -1,5 +1,6 @@
 //! `hd logs`.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use hd_actors::model::log_line::{LogLine, Stream, parse_moment, timestamp};
@@ -25,8 +26,8 @@ pub(crate) fn run(args: &LogsArgs, place: &Place, output: Output) -> Outcome {
     let mut running = leftovers::find(&located)?.is_some();
     let directory = located.paths.service_logs();
     let failed = |e: std::io::Error| CliError::io("read the logs in", &directory, &e);
-    let (meant, all_of) = chosen(args, &located)?;
-    let mut merge = Merge::open(&directory, &meant, args.tail).map_err(failed)?;
+    let chosen = Chosen::new(args, &located)?;
+    let mut merge = Merge::open(&directory, &chosen.logs, args.tail).map_err(failed)?;
     let how = How {
         output,
         prefix: !args.no_prefix,
@@ -48,9 +49,7 @@ pub(crate) fn run(args: &LogsArgs, place: &Place, output: Output) -> Outcome {
             running = client::open(&located.paths.socket())?.is_some();
         }
         let mut found = names(&directory).map_err(failed)?;
-        found.retain(|found| {
-            args.services.is_empty() || all_of.iter().any(|name| is_replica(found, name))
-        });
+        found.retain(|log| chosen.means(log));
         let added = found.iter().try_for_each(|name| merge.add(name));
         added.map_err(failed)?;
         if !watch.wakes() {
@@ -62,42 +61,66 @@ pub(crate) fn run(args: &LogsArgs, place: &Place, output: Output) -> Outcome {
     Ok(0)
 }
 
-/// Gives the services asked for, all that have a log when none is named; and the names that mean all
-/// replicas of a service.
-fn chosen(args: &LogsArgs, located: &Located) -> Result<(Vec<String>, Vec<String>), CliError> {
-    let directory = located.paths.service_logs();
-    let mut found = names(&directory).map_err(|e| CliError::io("list", &directory, &e))?;
-    if args.services.is_empty() {
-        return Ok((found, Vec::new()));
-    }
-    if let Ok(loaded) = located.load() {
-        let services = loaded.project.services.iter();
-        found.extend(services.map(|service| service.name.clone()));
-    }
-    found.sort();
-    found.dedup();
-    let all_of = args.services.iter().filter(|name| !found.contains(name));
-    let all_of: Vec<String> = all_of.cloned().collect();
-    let mut meant = Vec::new();
-    for name in &args.services {
-        let is_meant =
-            |found: &&String| *found == name || all_of.contains(name) && is_replica(found, name);
-        let before = meant.len();
-        meant.extend(found.iter().filter(is_meant).cloned());
-        if meant.len() == before {
-            let near = nearest(name, found.iter().map(String::as_str));
-            let hint = near.map(|near| format!("did you mean `{near}`?"));
-            return Err(CliError::new(
-                "usage",
-                exit::USAGE,
-                format!("there is no service `{name}`"),
-            )
-            .hint(hint.unwrap_or_else(|| "`hd ps` lists them".to_owned())));
+/// Which logs a command asks for.
+struct Chosen {
+    /// Those there are, in the order of replicas.
+    logs: Vec<String>,
+    /// The names given, each of a service or of all its replicas; all are meant when there is none.
+    names: Vec<String>,
+    /// What the hd.toml says each service is declared as, by its own name.
+    declared: BTreeMap<String, String>,
+}
+
+impl Chosen {
+    fn new(args: &LogsArgs, located: &Located) -> Result<Self, CliError> {
+        let directory = located.paths.service_logs();
+        let mut logs = names(&directory).map_err(|e| CliError::io("list", &directory, &e))?;
+        let mut chosen = Self {
+            logs: Vec::new(),
+            names: args.services.clone(),
+            declared: BTreeMap::new(),
+        };
+        if !chosen.names.is_empty()
+            && let Ok(loaded) = located.load()
+        {
+            let services = loaded.project.services.iter();
+            let declared = services.map(|one| (one.name.clone(), one.declared().to_owned()));
+            chosen.declared.extend(declared);
+            logs.extend(chosen.declared.keys().cloned());
         }
+        for name in &chosen.names {
+            if !logs.iter().any(|log| chosen.is_named(log, name)) {
+                return Err(unknown(name, &logs));
+            }
+        }
+        logs.retain(|log| chosen.means(log));
+        logs.sort_by_key(|name| by_number(name));
+        logs.dedup();
+        chosen.logs = logs;
+        Ok(chosen)
     }
-    meant.sort_by_key(|name| by_number(name));
-    meant.dedup();
-    Ok((meant, all_of))
+
+    fn means(&self, log: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|name| self.is_named(log, name))
+    }
+
+    /// Tells whether a name means a log. A replica that the file does not declare, since only `hd scale`
+    /// asked for it or it was taken out, is known by its name.
+    fn is_named(&self, log: &str, name: &str) -> bool {
+        log == name
+            || match self.declared.get(log) {
+                Some(declared) => declared == name,
+                None => is_replica(log, name),
+            }
+    }
+}
+
+fn unknown(name: &str, known: &[String]) -> CliError {
+    let near = nearest(name, known.iter().map(String::as_str));
+    let hint = near.map(|near| format!("did you mean `{near}`?"));
+    let message = format!("there is no service `{name}`");
+    CliError::new("usage", exit::USAGE, message)
+        .hint(hint.unwrap_or_else(|| "`hd ps` lists them".to_owned()))
 }
 
 /// Tells whether a log is that of a replica of a service, which the file need not know any more.
@@ -232,6 +255,32 @@ mod tests {
             since: None,
             until: None,
         }
+    }
+
+    #[test]
+    fn a_name_means_its_log_and_those_of_its_replicas() {
+        let declared = [("web", "web"), ("web-9", "web-9"), ("job-1", "job")];
+        let declared = declared.map(|(log, of)| (log.to_owned(), of.to_owned()));
+        let chosen = Chosen {
+            logs: Vec::new(),
+            names: Vec::new(),
+            declared: BTreeMap::from(declared),
+        };
+        for (log, name, is_meant) in [
+            ("web", "web", true),
+            ("web-1", "web", true),
+            ("web-9", "web", false),
+            ("web-9", "web-9", true),
+            ("web-1", "web-1", true),
+            ("web", "web-1", false),
+            ("job-1", "job", true),
+            ("job-1", "web", false),
+            ("job", "job", true),
+            ("web-a", "web", false),
+        ] {
+            assert_eq!(chosen.is_named(log, name), is_meant, "{log} {name}");
+        }
+        assert!(chosen.means("any"));
     }
 
     #[test]
