@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hd_integration::{Env, Run, images, needs, samples, skip_unless};
+use hd_integration::{Env, Run, SHORT, images, leftovers, needs, samples, skip_unless};
 use serde_json::Value;
 
 fn image(name: &str) -> String {
@@ -54,6 +54,40 @@ fn each_place_of_an_image_gives_the_same_environment() {
         once.value()["base"],
         format!("oci:{}:v1", env.path("vendored").display())
     );
+}
+
+#[test]
+fn a_path_begins_where_it_is_typed_also_for_what_runs_in_the_background() {
+    skip_unless!(needs::fuse(), needs::registry(), needs::program("skopeo"));
+    let env = Env::project(&[
+        (
+            "hd.toml",
+            "[environment]\nname = \"away\"\n[services.web]\ncommand = \"exec sleep 1000\"\n",
+        ),
+        ("below/file", ""),
+    ]);
+    let below = env.path("below");
+    let docker = format!("docker://{}", image("busybox:1"));
+    images::copy(
+        &[],
+        &docker,
+        &format!("oci:{}:v1", below.join("image").display()),
+    );
+    let typed = |args: &[&str]| {
+        let hd = env.hd(args).dir(&below).env("HD_HOME", "../../relative");
+        hd.finish().ok()
+    };
+    let base = format!("oci:{}:v1", below.join("image").display());
+    // The second one is asked of the first, on the same base.
+    for _ in 0..2 {
+        let up = typed(&["up", "--wait", "--json", "--base", "oci:image:v1"]);
+        assert_eq!(up.json()["base"], base, "{}", up.said());
+    }
+    let report = typed(&["build", "--json", "--base", "oci:image:v1"]).json();
+    assert_eq!(report["base"], base);
+    typed(&["down"]);
+    assert!(env.path("../relative/instances").is_dir());
+    leftovers::expect_none(env.mark(), SHORT);
 }
 
 /// Lets the configuration of an image in a `dir:` name what its layers unpack to; answers how many of them are

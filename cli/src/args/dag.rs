@@ -21,7 +21,7 @@ pub(crate) struct DagDiffArgs {
     #[arg(value_name = "TO", requires = "from")]
     pub(crate) to: Option<String>,
     /// Use this image instead of `base` of the file
-    #[arg(long, value_name = "IMAGE", conflicts_with = "to")]
+    #[arg(long, value_name = "IMAGE", value_parser = super::base, conflicts_with = "to")]
     pub(crate) base: Option<String>,
     #[command(flatten)]
     pub(crate) place: Place,

@@ -13,7 +13,7 @@ run anew for every edit; a Compose file in their place; Dockerfile.dev, whose co
 project mounted at /app and reloads it by itself. Each begins with `ARG BASE` and `FROM ${BASE}`.")]
 pub(crate) struct DemoArgs {
     /// Build all sides on this image
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", value_parser = super::base)]
     pub(crate) base: Option<String>,
     /// Measure each phase so often; those that take long, half as often
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]

@@ -50,7 +50,7 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_name = "SERVICE")]
     pub(crate) service: Option<String>,
     /// Use this image instead of `base` of the file
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", value_parser = super::base)]
     pub(crate) base: Option<String>,
     /// How new layers are compressed; an archive's are not
     #[arg(long, value_name = "HOW", default_value = "gzip")]

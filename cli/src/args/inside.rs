@@ -28,7 +28,7 @@ pub(crate) struct ExecArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RunArgs {
     /// Use this image instead of `base` of the file
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", value_parser = super::base)]
     pub(crate) base: Option<String>,
     #[command(flatten)]
     pub(crate) how: HowArgs,
@@ -50,7 +50,7 @@ pub(crate) struct ShellArgs {
     #[arg(value_name = "SERVICE")]
     pub(crate) service: Option<String>,
     /// Use this image instead of `base` of the file
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", value_parser = super::base)]
     pub(crate) base: Option<String>,
     #[command(flatten)]
     pub(crate) how: HowArgs,
@@ -64,7 +64,7 @@ pub(crate) struct DebugArgs {
     #[arg(value_name = "STEP")]
     pub(crate) step: String,
     /// Use this image instead of `base` of the file
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", value_parser = super::base)]
     pub(crate) base: Option<String>,
     #[command(flatten)]
     pub(crate) how: HowArgs,

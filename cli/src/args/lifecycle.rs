@@ -37,7 +37,7 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "STEP", requires = "once")]
     pub(crate) rerun: Vec<String>,
     /// Use this image instead of `base` of the file
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", value_parser = super::base)]
     pub(crate) base: Option<String>,
     /// Run at most so many steps at a time [default: one for each processor]
     #[arg(short, long, value_name = "N")]
@@ -83,7 +83,7 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
     pub(crate) export: Option<Vec<String>>,
     /// Use this image instead of `base` of the file
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", value_parser = super::base)]
     pub(crate) base: Option<String>,
     /// Run at most so many steps at a time [default: one for each processor]
     #[arg(short, long, value_name = "N")]

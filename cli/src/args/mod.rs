@@ -1,5 +1,6 @@
 //! The command line as people type it. Verbs that do not work yet are in [`crate::verbs`].
 
+mod base;
 mod beside;
 mod cache;
 mod cas;
@@ -20,6 +21,7 @@ use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
+use base::base;
 pub(crate) use beside::{CompletionArgs, KillArgs, LsArgs, PortArgs, ScaleArgs, Shell, WaitArgs};
 pub(crate) use cache::{CacheRmArgs, CacheVerb};
 pub(crate) use cas::CasVerb;
@@ -178,7 +180,7 @@ pub(crate) struct ServicesArgs {
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
     /// Use this image instead of `base` of the file
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", value_parser = base)]
     pub(crate) base: Option<String>,
     /// The project, if it is not here
     #[arg(value_name = "PATH")]
@@ -193,7 +195,7 @@ pub(crate) struct VerifyArgs {
     #[arg(value_name = "STEP")]
     pub(crate) step: String,
     /// Use this image instead of `base` of the file
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", value_parser = base)]
     pub(crate) base: Option<String>,
     #[command(flatten)]
     pub(crate) place: Place,

@@ -13,7 +13,7 @@ use super::{Plan, targets};
 use crate::client::{self, Client, PROMPT, pause};
 use crate::error::{CliError, Outcome, exit};
 use crate::output::{Output, say};
-use crate::project::shown;
+use crate::project::{self, shown};
 
 /// How long the runtime may take until it can be asked.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
@@ -94,6 +94,8 @@ fn spawn(plan: &Plan) -> Result<(Child, PathBuf), CliError> {
     command.arg("--").args(&plan.services);
     command
         .current_dir(&plan.located.directory)
+        // A relative one begins here, not there.
+        .env("HD_HOME", project::home()?)
         .stdin(Stdio::null())
         .stdout(file)
         .stderr(second);

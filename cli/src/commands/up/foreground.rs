@@ -86,7 +86,7 @@ pub(in crate::commands) fn settings(plan: &Plan, output: Output) -> Result<Setti
         project_dir: plan.located.directory.clone(),
         config_path: plan.located.config.clone(),
         paths: plan.located.paths.clone(),
-        base_override: plan.base.as_deref().map(from_here),
+        base_override: plan.base.clone(),
         jobs: plan.jobs,
         own: own::paths(&plan.located),
         started: plan.started,
@@ -94,16 +94,6 @@ pub(in crate::commands) fn settings(plan: &Plan, output: Output) -> Result<Setti
     user::check_ports(&settings.first.project)?;
     settings.own.extend(own::secrets(&settings));
     Ok(settings)
-}
-
-/// A path that `--base` names begins here, one in hd.toml at the project.
-fn from_here(base: &str) -> String {
-    let source = base.parse::<hd_oci::Source>();
-    match (source, std::env::current_dir()) {
-        (Ok(source), Ok(here)) if source.reference().is_none() => source.below(&here).to_string(),
-        // What is wrong with it is said by who needs it.
-        _ => base.to_owned(),
-    }
 }
 
 /// The first signal stops in peace, the second at once.

@@ -24,7 +24,7 @@ use crate::turn::{self, Turn};
 pub(crate) struct Plan {
     /// The project.
     pub(crate) located: Located,
-    /// `--base`.
+    /// `--base`; a path in it is absolute.
     pub(crate) base: Option<String>,
     /// `--jobs`.
     pub(crate) jobs: Option<NonZeroUsize>,
