@@ -11,6 +11,9 @@ use hd_store::Id;
 use crate::model::report::{ServiceState, StepReport};
 use crate::step_runner::chain::StepFailure;
 
+/// Version of events as JSON objects; fields are only ever added to it.
+pub const SCHEMA: u32 = 1;
+
 /// Something worth telling a person.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -119,7 +122,8 @@ pub trait Listener: Send + Sync + 'static {
         None
     }
 
-    /// Gives events as JSON objects, for programs that follow; none when nobody makes them.
+    /// Gives events as JSON objects, for programs that follow; none when nobody makes them. Who is too slow
+    /// for all of them gets one of the kind `missed` with a `count` in their place.
     fn objects(&self) -> Option<tokio::sync::broadcast::Receiver<String>> {
         None
     }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use hd_integration::poll::{SHORT, until};
@@ -130,6 +130,56 @@ fn what_happens_is_followed_as_lines_and_as_json() {
     let ready = |one: &&serde_json::Value| one["event"] == "service" && one["state"] == "ready";
     assert!(objects.iter().any(|one| ready(&one)), "{events}");
     assert!(objects.iter().all(|one| one["at"].is_string()), "{events}");
+}
+
+#[test]
+fn a_program_that_reads_events_slowly_is_told_so_in_json() {
+    skip_unless!(needs::fuse());
+    let chatter = "[services.chatter]\nkind = \"oneshot\"\n\
+                   command = [\"sh\", \"-c\", \"until test -e go; do sleep 0.02; done; seq 100000\"]\n";
+    let env = Env::project(&[("hd.toml", &format!("{TOML}{chatter}"))]);
+    let mut up = env.up();
+    env.hd(["wait", "web"]).finish_when_up(&mut up);
+    let mut command = env.hd(["events"]).into_command();
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut events = command.spawn().unwrap();
+    let mut lines = BufReader::new(events.stdout.take().unwrap()).lines();
+    // It follows once it shows what happens; from then on nothing is read until all is said.
+    let first = std::thread::spawn(move || (lines.next(), lines));
+    let mut number = 0;
+    up.until("it follows", || {
+        number += 1;
+        std::fs::write(env.path(&format!("{number}.txt")), "").unwrap();
+        first.is_finished().then_some(())
+    });
+    let (first, lines) = first.join().unwrap();
+    std::fs::write(env.path("go"), "").unwrap();
+    up.until("the chatter ends", || {
+        (env.status().service("chatter")["state"] == "exited").then_some(())
+    });
+    let (told, tells) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let mut lines = first.into_iter().chain(lines).map_while(Result::ok);
+        lines.try_for_each(|line| told.send(line))
+    });
+    let parsed = |line: String| -> serde_json::Value {
+        serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line}: {e}"))
+    };
+    let mut objects = Vec::new();
+    up.until("what was missed is told", || {
+        objects.extend(tells.try_iter().map(parsed));
+        let missed = objects.iter().find(|one| one["event"] == "missed")?;
+        (missed["count"].as_u64() > Some(0)).then_some(())
+    });
+    assert_eq!(up.interrupt().code(), Some(130));
+    assert!(reader.join().unwrap().is_ok());
+    objects.extend(tells.try_iter().map(parsed));
+    assert!(
+        objects
+            .iter()
+            .all(|one| one["schema"] == 1 && one["at"].is_string())
+    );
+    assert!(events.wait().unwrap().success());
 }
 
 #[test]

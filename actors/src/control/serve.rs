@@ -2,14 +2,18 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 
 use super::answer::Desk;
 use super::protocol::{REQUEST_MAX, Reply, Request};
+use crate::events::SCHEMA;
+use crate::model::log_line::timestamp;
 use crate::model::report::ErrorReport;
 
 /// How long a client may take to say what it wants.
@@ -43,33 +47,43 @@ async fn converse(stream: &mut UnixStream, desk: &Desk) -> io::Result<()> {
     };
     let events = &desk.shared.events;
     match request {
-        Request::Attach => return follow(stream, events.lines()).await,
-        Request::Events => return follow(stream, events.objects()).await,
+        Request::Attach => return follow(stream, events.lines(), missed_lines).await,
+        Request::Events => return follow(stream, events.objects(), missed_objects).await,
         _ => {}
     }
     let reply = desk.answer(request).await;
     write(stream, &reply).await
 }
 
-async fn follow(stream: &mut UnixStream, lines: Option<Receiver<String>>) -> io::Result<()> {
+/// Passes on what happens; `missed` makes the line about those that went by while the client was slow.
+async fn follow(
+    stream: &mut UnixStream,
+    lines: Option<Receiver<String>>,
+    missed: impl Fn(u64) -> String,
+) -> io::Result<()> {
     let Some(mut lines) = lines else {
         return write(stream, &refused("this instance tells nothing")).await;
     };
     loop {
         match lines.recv().await {
             Ok(line) => write(stream, &Reply::Event { line }).await?,
-            Err(tokio::sync::broadcast::error::RecvError::Lagged(missed)) => {
-                write(
-                    stream,
-                    &Reply::Event {
-                        line: format!("… {missed} lines not shown, see `hd logs`"),
-                    },
-                )
-                .await?;
+            Err(RecvError::Lagged(count)) => {
+                let line = missed(count);
+                write(stream, &Reply::Event { line }).await?;
             }
-            Err(tokio::sync::broadcast::error::RecvError::Closed) => return Ok(()),
+            Err(RecvError::Closed) => return Ok(()),
         }
     }
+}
+
+fn missed_lines(count: u64) -> String {
+    format!("… {count} lines not shown, see `hd logs`")
+}
+
+/// The same as an event, for programs.
+fn missed_objects(count: u64) -> String {
+    let at = timestamp(SystemTime::now());
+    json!({"schema": SCHEMA, "event": "missed", "count": count, "at": at}).to_string()
 }
 
 async fn write(stream: &mut UnixStream, reply: &Reply) -> io::Result<()> {

@@ -1,12 +1,9 @@
-//! Events as JSON lines, for `--progress json`.
+//! Events as JSON lines, for `--progress json` and `hd events`.
 
 use std::time::Duration;
 
-use hd_actors::events::Event;
+use hd_actors::events::{Event, SCHEMA};
 use serde_json::{Value, json};
-
-/// Version of the objects; fields are only ever added to it.
-const SCHEMA: u32 = 1;
 
 /// Writes an event as one object; `event` names its kind.
 pub(crate) fn value(event: &Event) -> Value {
