@@ -1,9 +1,11 @@
 //! Small files and directories of the store: private modes, and writes that survive a power cut.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{Error, Result};
@@ -96,9 +98,21 @@ fn write_then_rename(
 
 /// A name in a directory that no other process or thread uses.
 pub(crate) fn temporary_in(dir: &Path) -> PathBuf {
+    dir.join(format!("{TEMPORARY_PREFIX}{}", unique_name()))
+}
+
+/// A name that no other process or thread gives: `<pid>-<random>-<number>`. Processes of different containers, and of
+/// different times, may have one number.
+pub(crate) fn unique_name() -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
+    static OWN: LazyLock<u64> = LazyLock::new(random_number);
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-    dir.join(format!("{TEMPORARY_PREFIX}{}-{number}", std::process::id()))
+    format!("{}-{:016x}-{number}", std::process::id(), *OWN)
+}
+
+fn random_number() -> u64 {
+    // The standard library seeds this from the system's random source.
+    RandomState::new().hash_one(std::process::id())
 }
 
 /// Removes a file that may already be gone; answers whether it was there.

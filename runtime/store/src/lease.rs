@@ -1,20 +1,19 @@
 //! References that live as long as the process that holds them.
 //!
 //! ```text
-//! leases/<pid>-<number>.live   locked by the holder; free means that it is dead
-//! leases/<pid>-<number>.ref    what it needs, in the form of a reference
+//! leases/<pid>-<random>-<number>.live   locked by the holder; free means that it is dead
+//! leases/<pid>-<random>-<number>.ref    what it needs, in the form of a reference
 //! ```
 //! Nothing here is synced: after a power cut nobody is left who needs it.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{FlockOperation, flock};
 
 use crate::durable::{
     Durability, TEMPORARY_PREFIX, make_private_dir, names_in, open_private, remove_if_there,
-    replace,
+    replace, unique_name,
 };
 use crate::refs;
 use crate::{Error, RefRecord, Result, Store};
@@ -38,22 +37,17 @@ impl Store {
     /// # Errors
     /// I/O errors.
     pub fn lease(&self) -> Result<Lease> {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let dir = self.leases_dir();
         make_private_dir(&dir)?;
-        let name = format!("{}-{number}", std::process::id());
+        let name = unique_name();
         let live = dir.join(format!("{name}.{LIVE}"));
         // Locked before it has its name, so that no collection finds it free.
         let unnamed = dir.join(format!("{TEMPORARY_PREFIX}{name}"));
-        remove_if_there(&unnamed)?;
         let lock = open_private(&unnamed)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(Error::io("lock", &unnamed))?;
         fs::rename(&unnamed, &live).map_err(Error::io("name", &live))?;
         let content = dir.join(format!("{name}.{REF}"));
-        // A process of the same number may have died here.
-        remove_if_there(&content)?;
         Ok(Lease {
             name,
             content,

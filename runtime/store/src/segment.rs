@@ -131,9 +131,12 @@ impl Segment {
         // The stable sort takes what was sorted before as one run.
         state.tail.sort();
         state.tail_records += replayed.records;
-        for spot in replayed.forgotten {
-            state.tail.retain(|entry| (entry.place, entry.slot) != spot);
-            state.forgotten.insert(spot);
+        if !replayed.forgotten.is_empty() {
+            state.forgotten.extend(replayed.forgotten);
+            let forgotten = &state.forgotten;
+            state
+                .tail
+                .retain(|entry| !forgotten.contains(&(entry.place, entry.slot)));
         }
         state.damaged |= !replayed.damages.is_empty();
         state.committed = replayed.committed;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use crate::control::{SegmentId, Spot};
 use crate::durable::names_in;
 use crate::index::IndexEntry;
+use crate::locks::Locks;
 use crate::locks::condemned::Condemned;
 use crate::record::{RecordKind, TAG_PART, TAG_WHOLE};
 use crate::segment::{LoadError, Segment, lock};
@@ -76,8 +77,8 @@ impl Located {
 #[derive(Debug)]
 pub(crate) struct Shelf {
     objects: PathBuf,
-    /// Where a collection says what it is about to remove.
-    condemned_path: PathBuf,
+    /// They say what a collection is about to remove.
+    locks: Arc<Locks>,
     segments: RwLock<Arc<Vec<Arc<Segment>>>>,
     refreshing: Mutex<()>,
     /// What a collection is about to remove: to be read, but not to be relied on any more.
@@ -86,10 +87,10 @@ pub(crate) struct Shelf {
 }
 
 impl Shelf {
-    pub(crate) fn open(objects: PathBuf, condemned_path: PathBuf) -> Result<Shelf> {
+    pub(crate) fn open(objects: PathBuf, locks: Arc<Locks>) -> Result<Shelf> {
         let shelf = Shelf {
             objects,
-            condemned_path,
+            locks,
             segments: RwLock::default(),
             refreshing: Mutex::default(),
             condemned: RwLock::default(),
@@ -117,11 +118,8 @@ impl Shelf {
     /// Looks at the directory again: takes in new segments and new commits, lets go of removed ones.
     pub(crate) fn refresh(&self) -> Result<()> {
         let _one_at_a_time = lock(&self.refreshing);
-        // In this order: what is condemned no more has left the directory before.
-        let condemned = Condemned::read(&self.condemned_path)?;
-        if **read(&self.condemned) != condemned {
-            *write(&self.condemned) = Arc::new(condemned);
-        }
+        // Read before the directory is: what is condemned no more has left that before.
+        let condemned = self.locks.condemned()?;
         let known = self.segments();
         let mut now = Vec::with_capacity(known.len() + 1);
         for shard in names_in(&self.objects)? {
@@ -139,6 +137,10 @@ impl Shelf {
             }
         }
         *write(&self.segments) = Arc::new(now);
+        // Replaced after the segments: whoever still sees a segment that is gone sees it condemned too.
+        if **read(&self.condemned) != condemned {
+            *write(&self.condemned) = Arc::new(condemned);
+        }
         Ok(())
     }
 
@@ -206,8 +208,23 @@ impl Shelf {
 
     /// Finds the copies of an object that may be relied on.
     pub(crate) fn locate_usable(&self, id: &Id, want: Want) -> Result<Vec<Located>> {
-        let mut copies = self.locate(id, want)?;
-        let condemned = read(&self.condemned);
+        self.usable(|| self.locate(id, want))
+    }
+
+    /// Finds the copies of one of very many objects that may be relied on.
+    pub(crate) fn locate_usable_by(
+        &self,
+        tables: &mut Tables,
+        id: &Id,
+        want: Want,
+    ) -> Result<Vec<Located>> {
+        self.usable(|| self.locate_by(tables, id, want))
+    }
+
+    fn usable(&self, locate: impl FnOnce() -> Result<Vec<Located>>) -> Result<Vec<Located>> {
+        // Taken before the segments are: see `refresh`.
+        let condemned = Arc::clone(&read(&self.condemned));
+        let mut copies = locate()?;
         if !condemned.is_empty() {
             copies.retain(|copy| condemned.allows(&copy.segment.id, copy.spot()));
         }

@@ -30,7 +30,7 @@ pub(crate) struct Inner {
     pub(crate) format: Format,
     pub(crate) shelf: Shelf,
     pub(crate) frames: FrameCache,
-    pub(crate) locks: Locks,
+    pub(crate) locks: Arc<Locks>,
     pub(crate) whole: Mutex<Whole>,
     pub(crate) damages_met: AtomicU64,
     /// The objects of those, as far as there are not too many.
@@ -68,14 +68,14 @@ impl Store {
         let is_new = !cas.join("FORMAT").exists();
         // The sync that comes with a new format file makes the directories durable too.
         let format = Format::open_or_create(cas)?;
-        let locks = Locks::open(cas.join("lock"))?;
+        let locks = Arc::new(Locks::open(cas.join("lock"))?);
         if is_new {
             locks.fill_reserve();
         }
         let inner = Inner {
             cas: cas.to_owned(),
             format,
-            shelf: Shelf::open(cas.join("objects"), locks.condemned_path())?,
+            shelf: Shelf::open(cas.join("objects"), Arc::clone(&locks))?,
             frames: FrameCache::new(),
             locks,
             whole: Mutex::default(),

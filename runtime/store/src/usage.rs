@@ -1,13 +1,13 @@
 //! Who takes how much of the disk.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::apparent::Apparent;
 use crate::control::Spot;
+use crate::durable::names_in;
 use crate::gc::sizes::Sizes;
 use crate::record::RecordKind;
 use crate::shelf::Located;
@@ -229,10 +229,7 @@ pub(crate) fn disk_bytes(dir: &Path) -> Result<u64> {
         };
         bytes += meta.blocks() * 512;
         if meta.is_dir() {
-            let listing = fs::read_dir(&path).map_err(Error::io("list", &path))?;
-            for entry in listing {
-                waiting.push(entry.map_err(Error::io("list", &path))?.path());
-            }
+            waiting.extend(names_in(&path)?.into_iter().map(|name| path.join(name)));
         }
     }
     Ok(bytes)

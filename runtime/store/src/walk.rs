@@ -79,12 +79,23 @@ pub(crate) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
+    /// A walk to all that is there.
     pub(crate) fn new(store: &'a Store, links: &'a dyn Links) -> Walk<'a> {
+        Walk::with(store, links, true)
+    }
+
+    /// A walk to what may be relied on: what a collection is about to remove counts as lost.
+    pub(crate) fn of_usable(store: &'a Store, links: &'a dyn Links) -> Walk<'a> {
+        Walk::with(store, links, false)
+    }
+
+    fn with(store: &'a Store, links: &'a dyn Links, with_condemned: bool) -> Walk<'a> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let looker = || Looker {
             store,
             links,
             tables: Tables::default(),
+            with_condemned,
         };
         Walk {
             lookers: std::iter::repeat_with(looker).take(threads).collect(),
@@ -219,6 +230,8 @@ struct Looker<'a> {
     store: &'a Store,
     links: &'a dyn Links,
     tables: Tables,
+    /// Whether what a collection is about to remove counts as stored.
+    with_condemned: bool,
 }
 
 impl Looker<'_> {
@@ -236,6 +249,14 @@ impl Looker<'_> {
         })
     }
 
+    fn copies(&mut self, id: &Id, want: Want) -> Result<Vec<Located>> {
+        let shelf = &self.store.inner.shelf;
+        match self.with_condemned {
+            true => shelf.locate_by(&mut self.tables, id, want),
+            false => shelf.locate_usable_by(&mut self.tables, id, want),
+        }
+    }
+
     /// Finds the copy of an object to keep. Chunks are not read unless there is a choice.
     #[expect(
         clippy::type_complexity,
@@ -245,12 +266,12 @@ impl Looker<'_> {
         &mut self,
         item: Item,
     ) -> Result<std::result::Result<(Located, Option<Object>), Option<Error>>> {
-        let (id, shelf) = (item.id(), &self.store.inner.shelf);
-        let mut copies = shelf.locate_by(&mut self.tables, &id, item.want())?;
+        let id = item.id();
+        let mut copies = self.copies(&id, item.want())?;
         if copies.is_empty() {
             // Another process may have committed it a moment ago.
             self.store.refresh()?;
-            copies = shelf.locate_by(&mut self.tables, &id, item.want())?;
+            copies = self.copies(&id, item.want())?;
         }
         let mut why = None;
         for copy in &copies {

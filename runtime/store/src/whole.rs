@@ -42,8 +42,8 @@ impl Visitor for Anything {
 }
 
 impl Store {
-    /// Says whether everything that these roots lead to is stored. Blobs are not read: damage that
-    /// nobody has met yet does not show.
+    /// Says whether everything that these roots lead to is stored, and not about to be removed by a collection. Blobs
+    /// are not read: damage that nobody has met yet does not show.
     ///
     /// Cheap for roots that were asked about before, unless something was removed or found damaged
     /// since.
@@ -55,7 +55,9 @@ impl Store {
         if self.knows_whole(epoch, roots) {
             return Ok(true);
         }
-        let whole = Walk::new(self, links).visit(roots, &mut Anything)?;
+        // What is gone as of this epoch must not be seen any more.
+        self.refresh()?;
+        let whole = Walk::of_usable(self, links).visit(roots, &mut Anything)?;
         if whole && self.epoch()? == epoch {
             self.note_whole(epoch, roots);
         }

@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use common::{TextLinks, assert_whole, disk, noise, pin, put_tree, segments, text};
 use hd_store::{Error, GcOptions, Id, Link, NodeKind, Store, VerifyOptions};
@@ -305,20 +305,30 @@ fn leftovers_of_crashes_are_swept() {
     // The number of a process that has just ended, and of one that surely lives.
     let mut ended = std::process::Command::new("true").spawn().unwrap();
     ended.wait().unwrap();
-    for dir in [&shard, &cas.path().join("refs")] {
-        fs::write(dir.join(format!(".tmp-{}-1", ended.id())), b"half").unwrap();
+    let places = [&shard, &cas.path().join("refs"), &cas.path().to_owned()];
+    for dir in places {
+        // One that nobody has written to for a while, and one that a process out of sight may be writing.
+        let old = dir.join(format!(".tmp-{}-1", ended.id()));
+        fs::write(&old, b"half").unwrap();
+        let old = fs::File::options().write(true).open(&old).unwrap();
+        old.set_modified(SystemTime::now() - Duration::from_secs(120))
+            .unwrap();
+        fs::write(dir.join(format!(".tmp-{}-2", ended.id())), b"half").unwrap();
         fs::write(dir.join(".tmp-1-1"), b"half").unwrap();
     }
     fs::write(shard.join("0123.idx"), b"of no segment").unwrap();
     assert_eq!(store.refs().unwrap(), []);
     store.gc(&TextLinks, &GcOptions::new(0)).unwrap();
-    for dir in [&shard, &cas.path().join("refs")] {
-        let left: Vec<_> = fs::read_dir(dir)
-            .unwrap()
-            .map(|e| e.unwrap().file_name())
-            .collect();
-        assert_eq!(left, [".tmp-1-1"]);
+    for dir in places {
+        let left = fs::read_dir(dir).unwrap();
+        let left = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut left: Vec<_> = left.filter(|name| name.starts_with(".tmp-")).collect();
+        left.sort();
+        let mut expected = [".tmp-1-1".to_owned(), format!(".tmp-{}-2", ended.id())];
+        expected.sort();
+        assert_eq!(left, expected);
     }
+    assert!(!shard.join("0123.idx").exists());
 }
 
 proptest! {

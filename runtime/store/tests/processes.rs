@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use common::{TextLinks, noise, pin, segments, text};
-use hd_store::{GcOptions, Id, Link, NodeKind, Store, VerifyOptions};
+use hd_store::{GcOptions, Id, Link, NodeKind, RefRecord, Store, VerifyOptions};
 
 const CAS: &str = "HD_STORE_TEST_CAS";
 const SEED: &str = "HD_STORE_TEST_SEED";
@@ -217,4 +217,62 @@ fn a_killed_collection_loses_nothing_that_is_pinned() {
         })
         .unwrap();
     assert_eq!(report.damages, vec![]);
+}
+
+/// Not a test of its own: holds a lease for the tree named by the seed until its input ends.
+#[test]
+fn child_that_leases() {
+    let Ok(cas) = std::env::var(CAS) else { return };
+    let seed = std::env::var(SEED).unwrap().parse().unwrap();
+    let store = Store::open(Path::new(&cas)).unwrap();
+    let (tree, _) = common::put_tree(&store, seed, 1, 10_000);
+    let lease = store.lease().unwrap();
+    let links = vec![Link::Node(NodeKind::Tree, tree)];
+    let record = RefRecord {
+        links,
+        project: "/p".into(),
+        at_unix_ms: 1,
+    };
+    lease.set(&record).unwrap();
+    println!("\nleased {tree}");
+    std::io::stdin().read_line(&mut String::new()).unwrap();
+}
+
+#[test]
+fn processes_of_one_number_in_two_containers_do_not_take_each_others_leases() {
+    let cas = tempfile::tempdir().unwrap();
+    let store = Store::open(cas.path()).unwrap();
+    let in_own_pids = |seed: u64| {
+        Command::new("unshare")
+            .args(["--user", "--map-root-user", "--pid", "--fork", "--"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "child_that_leases", "--nocapture"])
+            .env(CAS, cas.path())
+            .env(SEED, seed.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let mut children = [7, 8].map(in_own_pids);
+    let mut trees: Vec<Id> = Vec::new();
+    for child in &mut children {
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut lines = lines.map_while(Result::ok);
+        let leased = lines.find_map(|line| line.strip_prefix("leased ").map(str::to_owned));
+        let Some(leased) = leased else {
+            eprintln!("SKIPPED: no pid namespace can be made here");
+            return;
+        };
+        trees.push(leased.parse().unwrap());
+    }
+    store.gc(&TextLinks, &GcOptions::new(0)).unwrap();
+    for tree in &trees {
+        assert!(store.contains(tree).unwrap());
+    }
+    for mut child in children {
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
 }

@@ -13,13 +13,14 @@ use crate::{Result, Store};
 
 /// Longer than any write of one file takes, if its process cannot be asked.
 const SURELY_DEAD: Duration = Duration::from_secs(24 * 3600);
-/// Longer than it takes to lock a file after making it.
+/// Longer than it takes to lock a file after making it, or to write on in one.
 const SURELY_LOCKED: Duration = Duration::from_secs(60);
 
 /// Removes what nobody is writing any more; others may be at work.
 pub(super) fn sweep(store: &Store) -> Result<()> {
     let objects = store.inner.shelf.objects();
     let mut dirs = vec![
+        store.inner.cas.clone(),
         store.refs_dir(),
         store.leases_dir(),
         store.inner.cas.join("lock"),
@@ -45,7 +46,9 @@ fn is_left_over(dir: &Path, name: &OsStr) -> bool {
     let text = name.to_string_lossy();
     if let Some(rest) = text.strip_prefix(TEMPORARY_PREFIX) {
         let pid = rest.split('-').next().and_then(|pid| pid.parse().ok());
-        return !pid.is_some_and(is_alive) || is_older(&path, SURELY_DEAD);
+        // A process that is not seen here may live in another pid namespace, such as a container's.
+        let is_dead = !pid.is_some_and(is_alive) && is_older(&path, SURELY_LOCKED);
+        return is_dead || is_older(&path, SURELY_DEAD);
     }
     match path.extension().and_then(OsStr::to_str) {
         // A segment that never got its name.

@@ -12,8 +12,8 @@
 //! 5. Commit copies of what lives in segments that go, take dead nodes, lists and history in
 //!    segments that stay back by FORGET records, remove the segments, withdraw the list.
 //!
-//! A crash in between leaves duplicates and a stale list, which costs duplicates again until the
-//! next collection; never a hole. Readers take no lock: open segments stay readable.
+//! A crash in between leaves duplicates, and a list that counts for nothing without its collection;
+//! never a hole. Readers take no lock: open segments stay readable.
 
 mod budget;
 mod collected;
@@ -141,6 +141,8 @@ impl Store {
             plan.foretell(&mut report);
             return Ok(report);
         }
+        // Of one that was killed. Who relies on what it named has begun before this one turns the page.
+        Condemned::withdraw(&locks.condemned_path())?;
         leftovers::sweep(self)?;
         let busy = plan.lock()?;
         let condemned = plan.condemned();
@@ -150,9 +152,9 @@ impl Store {
             self.remove(&mut marker, plan, &condemned, deadline)?
         };
         report.segments_busy = busy;
-        report.raw_freed_bytes = self.sweep_pool()?;
-        locks.fill_reserve();
         self.note_collected(options);
+        locks.fill_reserve();
+        report.raw_freed_bytes = self.sweep_pool()?;
         Ok(report)
     }
 
@@ -176,9 +178,12 @@ impl Store {
             .and_then(|()| self.refresh())
             .and_then(|()| marker.mark_again(condemned))
             .and_then(|()| sweep::sweep(self, &marker.marks, plan, condemned));
+        // Who had not seen the list yet may have remembered something as whole that is gone now.
+        let advanced = locks.advance_epoch();
         // The newcomers of this page wrote again what was condemned, so it may be trusted again.
         Condemned::withdraw(&path)?;
         let swept = removed?;
+        advanced?;
         self.refresh()?;
         let mut report = marker.report(swept.live_bytes);
         swept.tell(&mut report);

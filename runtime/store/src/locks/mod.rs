@@ -7,7 +7,8 @@
 //! lock/phase           number of collections that turned the page (u64); its lowest bit names
 //!                      the txn lock that newcomers take
 //! lock/epoch           number of times that something stored may have gone (u64)
-//! lock/condemned       what the running collection is about to remove      (`condemned`)
+//! lock/condemned       what the running collection is about to remove      (`condemned`);
+//!                      nothing while nobody holds lock/gc
 //! lock/reserve         space given up for a moment by a collection on a full disk
 //! ```
 //! Nobody but a collection ever waits: it turns the page and then waits until the transactions of
@@ -27,6 +28,7 @@ use rustix::io::Errno;
 
 use crate::durable::{make_private_dir, open_private};
 use crate::{Error, Result};
+use condemned::Condemned;
 use counter::Counter;
 
 /// Between two looks at a lock that another process holds.
@@ -110,6 +112,27 @@ impl Locks {
 
     pub(crate) fn condemned_path(&self) -> PathBuf {
         self.dir.join("condemned")
+    }
+
+    /// What the running collection is about to remove. One that was killed leaves its list and removes nothing any
+    /// more, so what it named may be relied on.
+    pub(crate) fn condemned(&self) -> Result<Condemned> {
+        let condemned = Condemned::read(&self.condemned_path())?;
+        match !condemned.is_empty() && self.is_collecting()? {
+            true => Ok(condemned),
+            false => Ok(Condemned::default()),
+        }
+    }
+
+    fn is_collecting(&self) -> Result<bool> {
+        let path = self.dir.join("gc");
+        let file = open_private(&path)?;
+        // Nobody is told who holds it: this is asked often.
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(false),
+            Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(true),
+            Err(error) => Err(Error::io("lock", path)(error)),
+        }
     }
 
     /// Gives the space of the reserve back to the file system.
