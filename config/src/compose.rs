@@ -34,8 +34,10 @@ pub struct Options<'a> {
     pub file: &'a str,
     /// For the Dockerfile that services are built from; `file` is the one to take when none is named.
     pub build: dockerfile::Options<'a>,
-    /// Variables for `${NAME}` outside of `environment`.
+    /// Variables for `${NAME}` outside of `environment`, and for build arguments without a value.
     pub variables: BTreeMap<String, String>,
+    /// Those of them that only `.env` beside the file sets, not the caller.
+    pub of_env_file: BTreeSet<String>,
 }
 
 /// How a service comes to its file system.
@@ -66,7 +68,7 @@ pub fn translate(
         return Err(source.error(0..0, Problem::Import { message, hint }));
     }
     let mut book = Book::new(&source, text);
-    let chosen = choose(&source, services)?;
+    let chosen = choose(&source, services, &options.variables)?;
     let plan = network::Plan::of(&root, services, &chosen.names);
     top_level(&root, &plan, &mut book);
     let project = services
@@ -98,6 +100,7 @@ pub fn translate(
             around,
             handed: &handed,
             plan: &plan,
+            of_env_file: &options.of_env_file,
         };
         made.all(&mut draft);
     }
@@ -187,7 +190,12 @@ struct Chosen {
     image: Option<String>,
 }
 
-fn choose(source: &Source, services: &[(Key, Node)]) -> Result<Chosen, ConfigError> {
+fn choose(
+    source: &Source,
+    services: &[(Key, Node)],
+    variables: &BTreeMap<String, String>,
+) -> Result<Chosen, ConfigError> {
+    let build = |node: &Node| build(node, variables);
     let built = services.iter().find_map(|(_, node)| build(node));
     let image = |node: &Node| node.get("image").and_then(Node::text).map(str::to_owned);
     let first = services.iter().find_map(|(_, node)| image(node));
@@ -216,7 +224,7 @@ fn choose(source: &Source, services: &[(Key, Node)]) -> Result<Chosen, ConfigErr
     })
 }
 
-fn build(node: &Node) -> Option<Build> {
+fn build(node: &Node, variables: &BTreeMap<String, String>) -> Option<Build> {
     let build = node.get("build")?;
     let text = |name: &str| build.get(name).and_then(Node::text).map(str::to_owned);
     let context = build
@@ -238,13 +246,13 @@ fn build(node: &Node) -> Option<Build> {
         target: text("target"),
         args: build
             .get("args")
-            .map(values::environment)
+            .map(|args| values::build_args(args, variables))
             .unwrap_or_default(),
     })
 }
 
 fn left_out(book: &mut Book<'_>, line: usize, node: &Node, chosen: &Chosen) {
-    let what = match (node.get("image").and_then(Node::text), build(node)) {
+    let what = match (node.get("image").and_then(Node::text), node.get("build")) {
         (_, Some(_)) => "it is built otherwise than the first service".to_owned(),
         (Some(image), None) => format!("it runs {image}"),
         (None, None) => "it has neither `build` nor `image`".to_owned(),

@@ -158,6 +158,33 @@ fn a_compose_file_runs_what_it_builds() {
 }
 
 #[test]
+fn values_of_dot_env_reach_the_services_of_a_compose_file() {
+    skip_unless!(needs::fuse(), needs::root(), needs::registry());
+    let base = needs::registry().expect("checked by skip_unless");
+    let compose = "services:\n  web:\n    build: .\n    \
+                   command: sh -c 'echo \"$$DB_PASSWORD $$LEVEL $$MODE\" > said; exec sleep 1000'\n    \
+                   environment: [DB_PASSWORD, 'LEVEL=${LEVEL:-3}', 'MODE=${MODE:-plain}']\n";
+    let dockerfile = format!("FROM {base}/busybox:1\nWORKDIR /srv\nCOPY . .\n");
+    let mut env = Env::project(&[
+        ("Dockerfile", &dockerfile),
+        ("compose.yaml", compose),
+        (".env", "DB_PASSWORD=s3cret\nLEVEL=4\nMODE=of-file\n"),
+    ]);
+    // The caller's value wins over that of the file, as with Compose.
+    env.set("MODE", "of-caller");
+    let said = env.hd(["ingest"]).finish().ok().stdout;
+    assert!(said.contains("every step and service"), "{said}");
+    let mut up = env.up();
+    up.until("the service has said its variables", || {
+        std::fs::read_to_string(env.path("said"))
+            .ok()
+            .filter(|text| text == "s3cret 4 of-caller\n")
+    });
+    up.interrupt();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
 fn a_compose_file_with_ports_of_its_own_is_isolated() {
     skip_unless!(needs::fuse(), needs::root(), needs::registry());
     let base = needs::registry().expect("checked by skip_unless");

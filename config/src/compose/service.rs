@@ -13,6 +13,9 @@ use crate::ingest::report::Book;
 use crate::service::{Command, Condition, RestartPolicy};
 use crate::signal::Signal;
 
+/// The file that Compose takes variables from.
+const ENV_FILE: &str = ".env";
+
 /// Makes one service.
 pub(crate) struct Making<'a, 'b> {
     pub(crate) book: &'b mut Book<'a>,
@@ -31,6 +34,8 @@ pub(crate) struct Making<'a, 'b> {
     pub(crate) handed: &'b Handed,
     /// Where services are on the network.
     pub(crate) plan: &'b Plan,
+    /// Variables that only `.env` sets.
+    pub(crate) of_env_file: &'b BTreeSet<String>,
 }
 
 /// Name of a service in `hd.toml`.
@@ -121,7 +126,7 @@ impl Making<'_, '_> {
                 service.lists.insert("profiles", node.texts());
             }
             "entrypoint" => self.book.translated(line, "before the command"),
-            "environment" => service.env.extend(values::environment(node)),
+            "environment" => self.environment(line, node, service, draft),
             "env_file" => self.env_file(line, node, service),
             "ports" => self.ports(line, node, service),
             "expose" => {
@@ -187,6 +192,29 @@ impl Making<'_, '_> {
                 format!("{text:?} is no value for `{key}`: hd's default holds"),
             );
         }
+    }
+
+    /// `environment`: hd reads `.env` too where a value is from there, as Compose does.
+    fn environment(
+        &mut self,
+        line: usize,
+        node: &Node,
+        service: &mut DraftService,
+        draft: &mut Draft,
+    ) {
+        let env = values::environment(node);
+        let mut named = env.values().flat_map(|value| values::named(value));
+        if let Some(name) = named.find(|name| self.of_env_file.contains(name)) {
+            let note = format!(
+                "{name} is of {ENV_FILE}, now `env_file` of the environment: every step and service sees all \
+                 variables of it"
+            );
+            self.book.approximated(line, note);
+            if !draft.env_file.iter().any(|file| file == ENV_FILE) {
+                draft.env_file.push(ENV_FILE.to_owned());
+            }
+        }
+        service.env.extend(env);
     }
 
     fn env_file(&mut self, line: usize, node: &Node, service: &mut DraftService) {

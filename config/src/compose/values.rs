@@ -1,12 +1,14 @@
 //! Values of Compose as `hd.toml` says them.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use super::yaml::{Data, Node};
 use crate::dockerfile::words;
+use crate::expand::expand;
 use crate::service::Command;
 
 /// Most ports of one range that are taken one by one.
@@ -22,20 +24,50 @@ pub(crate) fn command(node: &Node) -> Vec<String> {
 
 /// `environment`: a map, or a list of `NAME=value`; a name alone takes the caller's value.
 pub(crate) fn environment(node: &Node) -> BTreeMap<String, String> {
-    let mut env = BTreeMap::new();
-    for (key, value) in node.map() {
-        let value = value
-            .text()
-            .map_or_else(|| format!("${{{}:-}}", key.name), str::to_owned);
-        env.insert(key.name.clone(), value);
-    }
-    for text in node.list().iter().filter_map(Node::text) {
-        match text.split_once('=') {
-            Some((name, value)) => env.insert(name.to_owned(), value.to_owned()),
-            None => env.insert(text.to_owned(), format!("${{{text}:-}}")),
-        };
-    }
-    env
+    let of_caller = |(name, value): (String, Option<String>)| {
+        let value = value.unwrap_or_else(|| format!("${{{name}:-}}"));
+        (name, value)
+    };
+    pairs(node).map(of_caller).collect()
+}
+
+/// `args` of a build: a name alone takes the caller's value; where there is none, what the Dockerfile says
+/// holds.
+pub(crate) fn build_args(
+    node: &Node,
+    variables: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let given = |(name, value): (String, Option<String>)| {
+        let value = value.or_else(|| variables.get(&name).cloned())?;
+        Some((name, value))
+    };
+    pairs(node).filter_map(given).collect()
+}
+
+/// The names of a map or of a list of `NAME=value`, with the values that stand there.
+fn pairs(node: &Node) -> impl Iterator<Item = (String, Option<String>)> {
+    let of_map = node
+        .map()
+        .iter()
+        .map(|(key, value)| (key.name.clone(), value.text().map(str::to_owned)));
+    let texts = node.list().iter().filter_map(Node::text);
+    let of_list = texts.map(|text| match text.split_once('=') {
+        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+        None => (text.to_owned(), None),
+    });
+    of_map.chain(of_list)
+}
+
+/// The variables that a value may take something from.
+pub(crate) fn named(value: &str) -> BTreeSet<String> {
+    let names = RefCell::new(BTreeSet::new());
+    let note = |name: &str| {
+        names.borrow_mut().insert(name.to_owned());
+        Some("x".to_owned())
+    };
+    // What is malformed is refused where the file that is made is read.
+    let _ = expand(value, &note);
+    names.into_inner()
 }
 
 /// A port of a service, and where it is published.

@@ -26,8 +26,13 @@ impl Surroundings for Here {
     }
 
     fn read(&self, path: &str) -> Option<String> {
-        (path == "Dockerfile")
-            .then(|| "FROM base:1\nWORKDIR /app\nCOPY . .\nCMD [\"serve\"]\n".to_owned())
+        let arguments = "ARG TAG=1\nFROM base:${TAG}\nARG MODE=plain\nENV MODE=${MODE}\n";
+        let usual = "WORKDIR /app\nCOPY . .\nCMD [\"serve\"]\n";
+        match path {
+            "Dockerfile" => Some(format!("FROM base:1\n{usual}")),
+            "Dockerfile.arguments" => Some(format!("{arguments}{usual}")),
+            _ => None,
+        }
     }
 
     fn image(&self, reference: &str) -> Result<BaseImage, String> {
@@ -71,10 +76,23 @@ pub fn imported(text: &str) -> Imported {
 }
 
 pub fn composed(text: &str) -> Result<Imported, hd_config::ConfigError> {
+    composed_with(text, &[("PORT", "81")], &[])
+}
+
+/// The same with these variables; the latter are those of `.env`.
+pub fn composed_with(
+    text: &str,
+    of_caller: &[(&str, &str)],
+    of_file: &[(&str, &str)],
+) -> Result<Imported, hd_config::ConfigError> {
+    let pairs = of_file.iter().chain(of_caller);
     let options = compose::Options {
         file: "compose.yaml",
         build: options(),
-        variables: BTreeMap::from([("PORT".to_owned(), "81".to_owned())]),
+        variables: pairs
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        of_env_file: of_file.iter().map(|(name, _)| (*name).to_owned()).collect(),
     };
     compose::translate(text, &options, &FILES)
 }

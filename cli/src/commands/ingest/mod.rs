@@ -63,10 +63,12 @@ fn imported(
     };
     if let Some(path) = &subject.compose {
         let file = shown(path);
+        let (variables, of_env_file) = around.variables();
         let options = compose::Options {
             file: &file,
             build: options,
-            variables: around.variables(),
+            variables,
+            of_env_file,
         };
         return Ok(compose::translate(&read(path)?, &options, around)?);
     }
