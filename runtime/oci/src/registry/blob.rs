@@ -28,10 +28,12 @@ impl Sink for Vec<u8> {
 const PROGRESS: u64 = 1 << 16;
 
 impl Registry {
+    /// Streams what is not there yet of a blob.
     pub(super) async fn blob_at(
         &self,
         image: &Reference,
         descriptor: &Descriptor,
+        transfer: &mut Transfer,
         sink: &mut impl Sink,
     ) -> Result<(), RegistryError> {
         let what = format!("blob {} of {image}", descriptor.digest.short());
@@ -41,19 +43,29 @@ impl Registry {
             &format!("blobs/{}", descriptor.digest),
             &what,
         )?;
-        let mut transfer = Transfer {
-            done: 0,
-            size: descriptor.size,
-            pace: Pace::default(),
-        };
-        let mut failures = 0;
+        transfer.pace = Pace::default();
+        let (mut failures, mut outages) = (0, 0);
         loop {
             let ask = Ask {
                 from: transfer.done,
                 ..base.clone()
             };
             let before = transfer.done;
-            let response = self.call(image, &ask).await?;
+            let response = match self.call(image, &ask).await {
+                Ok(response) => response,
+                // A name that is mistyped stays so; a host that has given something may come back.
+                Err(error) if transfer.done > 0 && is_outage(&error) => {
+                    outages += 1;
+                    if outages >= self.retry.tries {
+                        let problem = format!("broke off and cannot go on ({error})");
+                        return Err(transfer.incomplete(&ask, problem));
+                    }
+                    tracing::debug!(got = transfer.done, %error, "blob transfer waits");
+                    tokio::time::sleep(self.retry.wait_for_return(outages)).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let skip = transfer.check(&ask, &response)?;
             let end = transfer.run(self, &ask, response, skip, sink).await?;
             let problem = match end {
@@ -61,10 +73,9 @@ impl Registry {
                 End::Broken(problem) => problem,
             };
             // A connection that got somewhere is not counted against the server.
-            failures = if transfer.done > before + PROGRESS {
-                1
-            } else {
-                failures + 1
+            (failures, outages) = match transfer.done > before + PROGRESS {
+                true => (1, 0),
+                false => (failures + 1, outages),
             };
             if failures >= self.retry.tries {
                 return Err(transfer.incomplete(&ask, problem));
@@ -80,19 +91,42 @@ impl Registry {
     }
 }
 
+/// Says whether the way to a registry, or the registry, is gone for the moment.
+fn is_outage(error: &RegistryError) -> bool {
+    matches!(
+        error,
+        RegistryError::UnknownHost { .. }
+            | RegistryError::Refused { .. }
+            | RegistryError::Connection { .. }
+            | RegistryError::Status {
+                status: 500..=599,
+                ..
+            }
+    )
+}
+
 enum End {
     Complete,
     Unwanted,
     Broken(String),
 }
 
-struct Transfer {
+/// Is how far a blob has come, wherever its parts came from.
+pub(super) struct Transfer {
     done: u64,
     size: u64,
     pace: Pace,
 }
 
 impl Transfer {
+    pub(super) fn new(size: u64) -> Transfer {
+        Transfer {
+            done: 0,
+            size,
+            pace: Pace::default(),
+        }
+    }
+
     fn incomplete(&self, ask: &Ask, problem: String) -> RegistryError {
         RegistryError::Incomplete {
             host: ask.host.clone(),

@@ -1,6 +1,6 @@
 //! Registries and their mirrors: who is asked, and who next.
 
-use super::blob::Sink;
+use super::blob::{Sink, Transfer};
 use super::settings::Rule;
 use super::{Registry, RegistryError, Served};
 use crate::digest::Digest;
@@ -47,13 +47,13 @@ impl Registry {
         sink: &mut impl Sink,
     ) -> Result<(), RegistryError> {
         let places = self.places(image)?;
-        let mut sink = Counted { sink, taken: 0 };
+        let mut transfer = Transfer::new(descriptor.size);
         let mut last = None;
         for place in &places {
-            match self.blob_at(place, descriptor, &mut sink).await {
+            // What was handed on cannot be taken back: the next place goes on there, and the digest tells whether the
+            // parts belong together.
+            match self.blob_at(place, descriptor, &mut transfer, sink).await {
                 Ok(()) => return Ok(()),
-                // What was handed on cannot be taken back.
-                Err(error) if sink.taken > 0 => return Err(error),
                 Err(error) => last = Some(self.passed_over(place, error)),
             }
         }
@@ -95,19 +95,6 @@ fn places(rule: &Rule, name: &str, image: &Reference) -> Vec<Reference> {
     mirrors
         .chain([own.unwrap_or_else(|| image.clone())])
         .collect()
-}
-
-/// Counts what is taken.
-struct Counted<'a, S> {
-    sink: &'a mut S,
-    taken: u64,
-}
-
-impl<S: Sink> Sink for Counted<'_, S> {
-    async fn take(&mut self, bytes: &[u8]) -> bool {
-        self.taken += bytes.len() as u64;
-        self.sink.take(bytes).await
-    }
 }
 
 #[cfg(test)]

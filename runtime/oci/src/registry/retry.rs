@@ -44,6 +44,11 @@ impl Retry {
         self.wait_with(failed, RandomState::new().build_hasher().finish())
     }
 
+    /// Returns the wait for a host that was there before: 4 s and then 8 s where an ordinary one begins with ¼ s.
+    pub fn wait_for_return(&self, failed: u32) -> Duration {
+        self.wait(failed.saturating_add(4))
+    }
+
     fn wait_with(&self, failed: u32, dice: u64) -> Duration {
         let doubled = self
             .base
@@ -103,6 +108,15 @@ mod tests {
             assert_eq!(retry.wait_with(failed, 0), full / 2);
             let most = retry.wait_with(failed, 1023);
             assert!(most > full / 2 && most <= full, "{failed}: {most:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_was_there_is_given_time() {
+        let retry = Retry::default();
+        for (failed, seconds) in [(1, 4), (2, 8)] {
+            let (full, wait) = (Duration::from_secs(seconds), retry.wait_for_return(failed));
+            assert!(wait >= full / 2 && wait <= full, "{failed}: {wait:?}");
         }
     }
 
