@@ -4,6 +4,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -21,6 +22,8 @@ pub enum Fault {
     Redirect(String),
     /// This status, these header lines and this JSON.
     Json(u16, String, String),
+    /// The bytes of a file.
+    File(PathBuf),
     /// One bit of the body is another.
     Bit,
     /// It announces and sends a byte more.
@@ -182,6 +185,13 @@ fn serve(
         Fault::Json(status, lines, json) => {
             let head = format!("{status} x\r\ncontent-type: application/json{lines}");
             return client.write_all(answer(&head, json).as_bytes());
+        }
+        Fault::File(path) => {
+            let bytes = std::fs::read(path)?;
+            let length = bytes.len();
+            let head = format!("200 x\r\ncontent-length: {length}");
+            write!(client, "HTTP/1.1 {head}\r\nconnection: close\r\n\r\n")?;
+            return client.write_all(&bytes);
         }
         Fault::Redirect(to) => {
             let head = format!("307 x\r\nlocation: {to}{path}");

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use hd_integration::faulty::{Fault, Faulty};
 use hd_integration::{Env, Run, SHORT, images, leftovers, needs, samples, skip_unless};
 use serde_json::Value;
 
@@ -178,6 +179,37 @@ fn the_docker_engine_of_this_machine_is_asked() {
         "{}",
         absent.said()
     );
+}
+
+/// With images in containerd, as new engines keep them, the id of an image is the digest of its index.
+#[test]
+fn an_engines_id_need_not_be_the_digest_of_a_configuration() {
+    skip_unless!(needs::fuse(), needs::registry(), needs::program("skopeo"));
+    let mut env = env();
+    let place = env.mark().display().to_string();
+    let from = format!("docker://{}", image("busybox:1"));
+    images::copy(
+        &[],
+        &from,
+        &format!("docker-archive:{place}/saved.tar:bb:1"),
+    );
+    let id = format!("sha256:{}", "5".repeat(64));
+    let answer = serde_json::json!({ "Id": id }).to_string();
+    let saved = env.mark().join("saved.tar");
+    let engine = Faulty::before("127.0.0.1:1", move |_, path| match path {
+        path if path.ends_with("/json") => Fault::Json(200, String::new(), answer.clone()),
+        path if path.ends_with("/get") => Fault::File(saved.clone()),
+        _ => Fault::Status(404, ""),
+    });
+    env.set("DOCKER_HOST", &format!("tcp://{}", engine.host()));
+    let base = "docker-daemon:bb:1";
+    for _ in 0..2 {
+        env.hd(["image", "pull", base]).finish().ok();
+    }
+    assert_eq!(engine.count(&format!("/images/{id}/get")), 1);
+    assert_eq!(engine.count("/get"), 1, "{:?}", engine.requests());
+    let target = format!("docker-archive:{place}/out.tar:x:1");
+    env.hd(["export", "--base", base, &target]).finish().ok();
 }
 
 #[test]

@@ -111,6 +111,7 @@ pub fn remove(store: &Store, gone: &[Listed]) -> Result<Vec<Digest>, hd_store::E
         }
         for digest in digests(&one.image).filter(|digest| !used.contains(digest)) {
             void(store, &known::image_key(digest, &one.platform))?;
+            void(store, &known::engine_key(digest, &one.platform))?;
             void(store, &known::layer_key(digest))?;
         }
         if !removed.contains(&one.image.digest) {

@@ -14,6 +14,7 @@ pub use self::options::ClientOptions;
 use crate::config::ImageConfig;
 use crate::digest::Digest;
 use crate::error::PullError;
+use crate::known;
 use crate::local::Local;
 use crate::manifest::{self, Descriptor, Manifest};
 use crate::platform::Platform;
@@ -192,6 +193,7 @@ impl Client {
                 .collect(),
             origin: pull::Origin::Registry(image.clone()),
             store: store.clone(),
+            key: known::image_key(&digest, &self.inner.options.platform),
             digest,
             manifest_digest,
             config,
@@ -218,6 +220,7 @@ impl Client {
                 .cloned()
                 .map(pull::Layer::local)
                 .collect(),
+            key: known::source_key(source, &found.digest, platform),
             digest: found.digest.clone(),
             manifest_digest: found.manifest.clone(),
             origin: pull::Origin::Local(Arc::new(found)),

@@ -17,11 +17,14 @@ use crate::config::ImageConfig;
 use crate::digest::Digest;
 use crate::layer::draft::Open;
 use crate::platform::Platform;
+use crate::source::Source;
 
 /// To be raised whenever the same layer would unpack to another tree.
 const LAYER: &str = "hd 2026 oci layer v1";
 /// To be raised whenever the same image would compose to another tree.
 const IMAGE: &str = "hd 2026 oci image v1";
+/// The same for images of the Docker engine.
+const ENGINE: &str = "hd 2026 oci engine image v1";
 const NAME: &str = "hd 2026 oci name v1";
 
 /// Says why something could not be remembered.
@@ -62,6 +65,20 @@ pub(crate) fn layer_key(diff_id: &Digest) -> Id {
 /// Names the record of an image for one platform.
 pub(crate) fn image_key(digest: &Digest, platform: &Platform) -> Id {
     Id::derive(IMAGE, format!("{digest} {platform}").as_bytes())
+}
+
+/// Names the record of an image that the Docker engine calls by a digest. A registry may have the same one, with a
+/// manifest that the engine does not give out: the two are kept apart.
+pub(crate) fn engine_key(id: &Digest, platform: &Platform) -> Id {
+    Id::derive(ENGINE, format!("{id} {platform}").as_bytes())
+}
+
+/// Names the record of what a digest stands for at a source.
+pub(crate) fn source_key(source: &Source, digest: &Digest, platform: &Platform) -> Id {
+    match source {
+        Source::DockerDaemon(_) => engine_key(digest, platform),
+        _ => image_key(digest, platform),
+    }
 }
 
 /// Names the record of what a reference last stood for.

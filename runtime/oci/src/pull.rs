@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hd_dag::{Rooted, StoreTrees};
-use hd_store::{Store, Writer};
+use hd_store::{Id, Store, Writer};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
@@ -41,6 +41,8 @@ pub(crate) struct Pull {
     pub(crate) origin: Origin,
     pub(crate) store: Store,
     pub(crate) digest: Digest,
+    /// Of the record of what the digest stands for.
+    pub(crate) key: Id,
     pub(crate) manifest_digest: Digest,
     /// Lowest first.
     pub(crate) layers: Vec<Layer>,
@@ -278,7 +280,7 @@ impl Pull {
                 known::image_key(&self.manifest_digest, platform),
                 &self.manifest_digest,
             ),
-            (known::image_key(&self.digest, platform), &self.digest),
+            (self.key, &self.digest),
             (known::name_key(&self.image, platform), &self.digest),
         ];
         if let Some(mut writer) = trees.writer() {

@@ -57,12 +57,12 @@ impl Client {
     ) -> Result<(), PullError> {
         let (store, found, name) = (store.clone(), found.clone(), source.to_string());
         let platform = self.inner.options.platform.clone();
+        let from = known::source_key(source, &found.digest, &platform);
         let image = name.clone();
         let noted = pull::blocking(&image, move || {
             let key = known::name_key(&name, &platform);
             let last = known::find::<ImageNotes>(&store, &key)?;
             if last.is_none_or(|(_, notes)| notes.digest != found.digest) {
-                let from = known::image_key(&found.digest, &platform);
                 known::copy(&store, &from, &key, found.rooted)?;
             }
             Ok(Catalogued::of(&name, &platform).note(&store)?)
@@ -77,7 +77,7 @@ impl Client {
         digest: &Digest,
         store: &Store,
     ) -> Result<Option<Image>, PullError> {
-        let key = known::image_key(digest, &self.inner.options.platform);
+        let key = known::source_key(source, digest, &self.inner.options.platform);
         self.find(source, key, store).await
     }
 

@@ -27,9 +27,9 @@ struct Refused {
     message: String,
 }
 
-/// Says which image a name stands for now: the digest of its configuration.
+/// Says which image a name stands for now, by the engine's id of it.
 pub(super) async fn resolve(name: &str) -> Result<Digest, LocalError> {
-    let mut response = get(name, "json").await?;
+    let mut response = get(name, name, "json").await?;
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| broken(name, &e))? {
         body.extend_from_slice(&chunk);
@@ -42,9 +42,9 @@ pub(super) async fn resolve(name: &str) -> Result<Digest, LocalError> {
     inspected.id.parse().map_err(|_| strange())
 }
 
-/// Has an image saved into a file without a name in `work`.
-pub(super) async fn save(name: &str, work: &Path) -> Result<File, LocalError> {
-    let mut response = get(name, "get").await?;
+/// Has the image that a name stood for saved into a file without a name in `work`.
+pub(super) async fn save(name: &str, id: &Digest, work: &Path) -> Result<File, LocalError> {
+    let mut response = get(name, &id.to_string(), "get").await?;
     let write = |source| LocalError::Read {
         path: work.to_owned(),
         source,
@@ -56,13 +56,13 @@ pub(super) async fn save(name: &str, work: &Path) -> Result<File, LocalError> {
     Ok(file)
 }
 
-async fn get(name: &str, what: &str) -> Result<Response, LocalError> {
+async fn get(name: &str, asked: &str, what: &str) -> Result<Response, LocalError> {
     let legal = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
     if !name.chars().all(legal) || name.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return Err(fail(name, "this is no name of an image"));
     }
     let (client, root) = client(name)?;
-    let url = Url::parse(&format!("{root}/images/{name}/{what}"));
+    let url = Url::parse(&format!("{root}/images/{asked}/{what}"));
     let url = url.map_err(|_| fail(name, "DOCKER_HOST is not valid"))?;
     let response = client.get(url).send().await.map_err(|error| {
         let place = std::env::var("DOCKER_HOST").unwrap_or_else(|_| SOCKET.to_owned());

@@ -149,7 +149,12 @@ impl Local {
     ) -> Result<Option<Local>, LocalError> {
         let saved = match source {
             Source::Registry(_) => return Ok(None),
-            Source::DockerDaemon(name) => Some(daemon::save(name, work).await?),
+            Source::DockerDaemon(name) => {
+                // By its id: the name may be given to another image meanwhile.
+                let id = daemon::resolve(name).await?;
+                let file = daemon::save(name, &id, work).await?;
+                Some((id, file))
+            }
             _ => None,
         };
         let (source, platform, work) = (source.clone(), platform.clone(), work.to_owned());
@@ -183,7 +188,7 @@ impl Local {
 
 fn read(
     source: &Source,
-    saved: Option<File>,
+    saved: Option<(Digest, File)>,
     platform: &Platform,
     work: &Path,
 ) -> Result<Option<Local>, LocalError> {
@@ -203,11 +208,15 @@ fn read(
         }
         Source::DockerDaemon(name) => {
             let path = Path::new("docker-daemon").join(name);
-            let files = match saved {
-                Some(file) => Files::opened(&path, file)?,
-                None => return Ok(None),
+            let Some((id, file)) = saved else {
+                return Ok(None);
             };
-            archive::find(files, None)?
+            let found = archive::find(Files::opened(&path, file)?, None)?;
+            // Not always the digest of the configuration: engines that keep images in containerd say that of the index.
+            Local {
+                digest: id,
+                ..found
+            }
         }
     };
     Ok(Some(local))
