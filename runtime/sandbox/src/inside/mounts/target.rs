@@ -113,7 +113,11 @@ impl Target {
             walked.push(part);
             let next = match open_directory(self.base.as_fd(), &walked, self.resolve) {
                 Err(Errno::NOENT) => {
-                    mkdirat(&parent, part.as_os_str(), Mode::from_bits_truncate(0o755))?;
+                    match mkdirat(&parent, part.as_os_str(), Mode::from_bits_truncate(0o755)) {
+                        // Another sandbox that shares the volume was quicker; what it made is looked at below.
+                        Ok(()) | Err(Errno::EXIST) => {}
+                        Err(error) => return Err(error),
+                    }
                     open_directory(self.base.as_fd(), &walked, self.resolve)
                 }
                 other => other,
@@ -236,6 +240,25 @@ mod tests {
                 .is_file()
         );
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn sandboxes_that_share_a_volume_make_its_directories_at_once() {
+        let top = tempfile::tempdir().unwrap();
+        let meeting = std::sync::Barrier::new(4);
+        for round in 0..200 {
+            let at = PathBuf::from(format!("{round}/a/b/c/d"));
+            std::thread::scope(|scope| {
+                let make = || {
+                    let stage = stage(top.path());
+                    meeting.wait();
+                    stage.directory(&at, false).unwrap();
+                };
+                for _ in 0..4 {
+                    scope.spawn(make);
+                }
+            });
+        }
     }
 
     #[test]
