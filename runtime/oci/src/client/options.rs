@@ -39,8 +39,9 @@ impl Default for ClientOptions {
 
 impl ClientOptions {
     /// Takes what this machine says: credentials, `registries.conf`, `certs.d`, and `HD_REGISTRY_TIMEOUT`, the
-    /// seconds of silence after which a transfer has failed. Proxies are taken from `HTTPS_PROXY`, `HTTP_PROXY`,
-    /// `ALL_PROXY` and `NO_PROXY`, also in small letters; one that is empty hides no other.
+    /// seconds of silence after which a transfer has failed; what is sent may be answered later. Proxies are taken
+    /// from `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, also in small letters; one that is empty hides no
+    /// other.
     ///
     /// # Errors
     /// Fails when one of these is there but cannot be read or understood.
