@@ -77,6 +77,11 @@ impl Store {
     pub(crate) fn note_whole(&self, epoch: u64, roots: &[Link]) {
         let mut known = lock(&self.inner.whole);
         let path = self.inner.cas.join("whole");
+        if known.epoch != Some(epoch) {
+            // What was whole before something was removed or found damaged must be looked at again.
+            known.roots.clear();
+            known.epoch = Some(epoch);
+        }
         // What other processes noted meanwhile is kept.
         known.roots.extend(read(&path, epoch).unwrap_or_default());
         if known.roots.len() > LIMIT {
@@ -121,4 +126,24 @@ fn read(path: &Path, epoch: u64) -> Option<HashSet<(NodeKind, Id)>> {
         Some((NodeKind::from_code(bytes[0])?, Id::from_bytes(id)))
     };
     bytes[HEAD..].chunks_exact(ENTRY).map(entry).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_whole_in_an_epoch_that_is_over_is_noted_no_more() {
+        let place = tempfile::tempdir().unwrap();
+        let store = Store::open(place.path()).unwrap();
+        let [before, after] =
+            [b"before", b"after "].map(|text| Link::Node(NodeKind::Tree, Id::of(text)));
+        store.note_whole(0, &[before]);
+        assert!(store.knows_whole(0, &[before]));
+        store.note_whole(1, &[after]);
+        for store in [&store, &Store::open(place.path()).unwrap()] {
+            assert!(store.knows_whole(1, &[after]));
+            assert!(!store.knows_whole(1, &[before]));
+        }
+    }
 }
