@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use hd_config::ViewMode;
 use hd_projection::objects::Counts;
-use hd_projection::{Copies, ProjectionError, ServeOptions, Served, serve, serve_objects};
+use hd_projection::{Copies, ProjectionError, ServeOptions, Served, Watch, serve, serve_objects};
 use hd_sandbox::{MountNamespace, MountOp, Place};
 use hd_store::Pool;
 
@@ -183,7 +183,7 @@ impl Spot<'_> {
             let options = ServeOptions {
                 name: name.to_owned(),
                 threads: FUSE_THREADS,
-                recorder: None,
+                watch: Watch::Nothing,
                 copies: instead.copies,
             };
             serve(fd, wanted.lower(self.shared), options)
@@ -196,7 +196,7 @@ impl Spot<'_> {
     }
 
     fn shared(&self, wanted: &Wanted, why: String) -> Result<Shown, BatchError> {
-        let lowers = || vec![(wanted.lower(self.shared), None)];
+        let lowers = || vec![(wanted.lower(self.shared), Watch::Nothing)];
         let shown = self.shared.lowers.show(self.shared, self.ids, lowers)?;
         Ok(Shown {
             session: Session::Shared(shown),

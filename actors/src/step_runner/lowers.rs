@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hd_projection::{Composite, Many, ProjectionError, Recorder, Served, serve_many};
+use hd_projection::{Composite, Many, ProjectionError, Served, Watch, serve_many};
 use hd_sandbox::{MountNamespace, MountOp, Place};
 
 use crate::base::ROOT_STAGED;
@@ -25,8 +25,8 @@ const NEEDS: &str =
 /// Where the mount is in the stage of its namespace.
 const AT: &str = "lower";
 
-/// A lower to show, and where what is observed of it goes.
-pub(crate) type ToShow = (Composite, Option<Arc<Recorder>>);
+/// A lower to show, and what is noted of the requests for it.
+pub(crate) type ToShow = (Composite, Watch);
 
 /// The mount, once something was shown.
 #[derive(Debug, Default)]
@@ -106,14 +106,9 @@ impl Lowers {
             mounted,
             names: Vec::with_capacity(lowers.len()),
         };
-        for (lower, recorder) in lowers {
+        for (lower, watch) in lowers {
             let name = format!("shown-{}", self.shown.fetch_add(1, Ordering::Relaxed));
-            if !shown
-                .mounted
-                .many
-                .show(&name, lower, recorder)
-                .map_err(fuse)?
-            {
+            if !shown.mounted.many.show(&name, lower, watch).map_err(fuse)? {
                 return Ok(None);
             }
             shown.names.push(name);

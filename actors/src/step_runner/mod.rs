@@ -31,6 +31,7 @@ mod standing;
 mod step;
 pub mod traces;
 pub mod twice;
+mod unsure;
 pub mod view;
 pub mod wanted;
 pub mod within;

@@ -6,10 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use hd_dag::trace::{Trace, check_host};
+use hd_dag::trace::Trace;
 use hd_dag::{Rooted, TreePath};
-use hd_projection::world::CompositeWorld;
-use hd_projection::{Composite, HostMemo, Recorder};
+use hd_projection::{Composite, Recorder, Watch};
 use hd_sandbox::{Event as Start, Sandbox, Spec, Stdio, Terminal, TtySize};
 use hd_store::{Id, Writer};
 use rustix::io::Errno;
@@ -24,6 +23,7 @@ use super::plan::{Plan, grafts};
 use super::purge::Purge;
 use super::secrets::Secrets;
 use super::spec::{kept_mounts, spec, whole_owner};
+use super::unsure::Unsure;
 use super::view::{KeptMount, LOWER, upper};
 use super::wanted::Wanted;
 use super::work_dir::WorkDir;
@@ -89,8 +89,8 @@ pub struct RunDone {
     pub kept: Vec<Kept>,
     /// The view it ran in, with the times it was shown.
     pub seen: Rooted,
-    /// Whether what it saw of the host is still so.
-    pub stable: bool,
+    /// Why what it made is not to be found again, if so.
+    pub unsure: Option<Unsure>,
     /// Holds the blobs of the layer until it is committed.
     pub writer: Writer,
 }
@@ -148,9 +148,7 @@ pub fn run(
         return Ok(Some(dropped(step, (SPILLED, why), tail, trace, writer)));
     }
     let view = view_of(shared, step);
-    let now = HostMemo::default();
-    let stable = check_host(&trace, &CompositeWorld::new(&view, &now))
-        .is_ok_and(|verdict| verdict.is_valid());
+    let unsure = Unsure::after(&recorder, &trace, &view);
     let layer = captured(shared, step, &view, &work.path, &mut writer)?;
     let kept = kept_after(shared, step, &kept, &work.path, &mut writer)?;
     Ok(Some(RunDone {
@@ -161,7 +159,7 @@ pub fn run(
         layer,
         kept,
         seen: step.lower,
-        stable,
+        unsure,
         writer,
     }))
 }
@@ -182,7 +180,7 @@ fn dropped(
         layer: Rooted::empty(),
         kept: Vec::new(),
         seen: step.lower,
-        stable: false,
+        unsure: None,
         writer,
     }
 }
@@ -272,19 +270,21 @@ fn both(output: OwnedFd) -> Result<Stdio, BatchError> {
     })
 }
 
-/// Shows the lowers of a run: the tree so far, observed if there is a recorder, then those of kept directories.
+/// Shows the lowers of a run: the tree so far, then those of kept directories; with a recorder the first is observed,
+/// and of all it is noted whether a request failed.
 fn show(
     shared: &Shared,
     step: &StepRun<'_>,
     recorder: Option<&Arc<Recorder>>,
 ) -> Result<ShownLowers, BatchError> {
     let ids = &step.plan.ids;
+    let watch = |of: fn(Arc<Recorder>) -> Watch| recorder.cloned().map_or(Watch::Nothing, of);
     let lowers = || {
         let kept = step.kept.iter().map(|kept| {
             let content = shared.composite(kept.content, Vec::new(), whole_owner(step.plan));
-            (content.shown_as(ids.shown()), None)
+            (content.shown_as(ids.shown()), watch(Watch::Failures))
         });
-        let lower = (view_of(shared, step), recorder.cloned());
+        let lower = (view_of(shared, step), watch(Watch::All));
         std::iter::once(lower).chain(kept).collect()
     };
     let shown = shared.lowers.show(shared, ids, lowers);

@@ -22,6 +22,7 @@ use super::provider::version_in;
 use super::purge::Purge;
 use super::run::{Kept, RunDone, Started, StepRun, open, run, view_of};
 use super::standing::{Stand, left_in, tree_error};
+use super::unsure::Unsure;
 use super::wanted::Wanted;
 use super::work_dir::WorkDir;
 use super::{hidden, inputs, reason};
@@ -255,7 +256,7 @@ impl Job<'_> {
             layer,
             kept,
             seen,
-            stable,
+            unsure,
             mut writer,
             ..
         } = done;
@@ -268,7 +269,7 @@ impl Job<'_> {
                 report,
                 output: None,
                 trace: None,
-                kept,
+                kept: Unsure::kept(unsure.as_ref(), kept),
                 seen,
                 chosen: None,
             };
@@ -280,7 +281,7 @@ impl Job<'_> {
         let trace = writer.put_node(NodeKind::Trace, &trace.encode());
         let trace = trace.map_err(store)?;
         let mut chosen = None;
-        if stable {
+        if unsure.is_none() {
             let result = StepResult {
                 key,
                 trace,
@@ -296,17 +297,18 @@ impl Job<'_> {
             chosen = Some(Chosen::newest(key, &payload, self.stand.view));
         }
         self.shared.commit(&mut writer)?;
-        writer.vouch(&hd_dag::links_of(&output));
-        let reason = if stable {
-            reason
-        } else {
-            format!("{reason}; not stored: the host changed while it ran")
+        let reason = match &unsure {
+            None => {
+                writer.vouch(&hd_dag::links_of(&output));
+                reason
+            }
+            Some(why) => format!("{reason}; not stored: {why}"),
         };
         Ok(Made::Done(Done {
             report: self.report(StepOutcome::Ran, began, reason),
             output: Some(output),
             trace: Some(trace),
-            kept,
+            kept: Unsure::kept(unsure.as_ref(), kept),
             seen,
             chosen,
         }))

@@ -59,6 +59,15 @@ pub enum ProjectionError {
 }
 
 impl ProjectionError {
+    /// Tells whether what was observed before says that a request is answered like this: who may read a file of the
+    /// host is a matter of its mode and owner.
+    pub(crate) fn is_observed(&self) -> bool {
+        let Self::Host { source, .. } = self else {
+            return false;
+        };
+        source.kind() == io::ErrorKind::PermissionDenied
+    }
+
     /// Gives the errno a file-system client sees.
     pub fn errno(&self) -> i32 {
         match self {

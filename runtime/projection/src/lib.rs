@@ -29,5 +29,5 @@ pub use fuse::Many;
 pub use host::HostMemo;
 pub use ids::ShownIds;
 pub use lower::{Listed, Lower, Node, Source};
-pub use recorder::Recorder;
+pub use recorder::{Recorder, Watch};
 pub use session::{Copies, ServeOptions, Served, serve, serve_many, serve_objects};

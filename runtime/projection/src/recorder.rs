@@ -1,11 +1,13 @@
-//! Keeps what was observed of a lower: the trace of a view.
+//! Keeps what was observed of a lower: the trace of a view, and whether all of it could be answered.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use hd_dag::TreePath;
 use hd_dag::trace::{Observation, Observed, Seen, Trace};
 use hd_store::Id;
+
+use crate::error::ProjectionError;
 
 const SHARDS: usize = 16;
 
@@ -13,12 +15,44 @@ const SHARDS: usize = 16;
 #[derive(Debug)]
 pub struct Recorder {
     shards: Vec<Mutex<HashMap<TreePath, Observed>>>,
+    failure: OnceLock<String>,
+}
+
+/// What is noted of the requests for a view.
+#[derive(Clone, Debug, Default)]
+pub enum Watch {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Whether one of them failed.
+    Failures(Arc<Recorder>),
+    /// All that is observed, and whether one of them failed.
+    All(Arc<Recorder>),
+}
+
+impl Watch {
+    /// Gives where failures go.
+    pub(crate) fn failures(&self) -> Option<&Arc<Recorder>> {
+        match self {
+            Self::Nothing => None,
+            Self::Failures(recorder) | Self::All(recorder) => Some(recorder),
+        }
+    }
+
+    /// Gives where observations go.
+    pub(crate) fn observations(&self) -> Option<&Arc<Recorder>> {
+        match self {
+            Self::Nothing | Self::Failures(_) => None,
+            Self::All(recorder) => Some(recorder),
+        }
+    }
 }
 
 impl Default for Recorder {
     fn default() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            failure: OnceLock::new(),
         }
     }
 }
@@ -37,6 +71,20 @@ impl Recorder {
         self.with(path, |observed| {
             observed.list.get_or_insert(digest);
         });
+    }
+
+    /// Notes that a request was answered by an error, unless that is as good as an observation.
+    ///
+    /// Most tools take any error for an absent file, and nothing in the trace says that this one was not.
+    pub(crate) fn failed(&self, error: &ProjectionError) {
+        if !error.is_observed() {
+            self.failure.get_or_init(|| error.to_string());
+        }
+    }
+
+    /// Says which request was the first that failed, if one did: then what was observed is not all that counted.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     /// Gives all that was observed up to now.

@@ -12,7 +12,7 @@ use crate::error::ProjectionError;
 use crate::fuse::{Many, ProjectedFs};
 use crate::lower::Lower;
 use crate::objects::{Counts, Objects, pair};
-use crate::recorder::Recorder;
+use crate::recorder::Watch;
 
 /// How a lower is served.
 #[derive(Clone, Debug)]
@@ -21,8 +21,8 @@ pub struct ServeOptions {
     pub name: String,
     /// Threads that answer requests; each has its own clone of the device.
     pub threads: usize,
-    /// Where observations go; `None` for an untraced view.
-    pub recorder: Option<Arc<Recorder>>,
+    /// What is noted of the requests.
+    pub watch: Watch,
     /// Where raw copies of what is read go, for views to come; `None` makes none.
     pub copies: Option<Copies>,
 }
@@ -79,7 +79,7 @@ pub fn serve<L: Lower>(
     let (filler, fill) = copies
         .map(|copies| pair(copies.pool, Arc::default(), Some(copies.gate)))
         .unzip();
-    let (fs, push) = ProjectedFs::new(lower, options.recorder, filler)?;
+    let (fs, push) = ProjectedFs::new(lower, options.watch, filler)?;
     let beside = |name: &str, notifier| {
         fill.map_or(Ok(()), |fill| fill.start(name))?;
         push.start(name, notifier)

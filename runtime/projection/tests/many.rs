@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use hd_dag::{Entry, Meta, NodeCache, StoreTrees, TreePath};
 use hd_projection::{
-    Composite, Graft, Listed, Lower, Many, Node, ProjectionError, Recorder, Served, serve_many,
+    Composite, Graft, Listed, Lower, Many, Node, ProjectionError, Recorder, Served, Watch,
+    serve_many,
 };
 use hd_store::Store;
 use rustix::mount::{
@@ -110,7 +111,7 @@ impl Mounted {
     fn show(&self, name: &str, files: &[(&str, &str, i64)]) -> Arc<Recorder> {
         let recorder = Arc::new(Recorder::default());
         let lower = self.lower(files, Meta::new(0o644));
-        let shown = self.many.show(name, lower, Some(recorder.clone()));
+        let shown = self.many.show(name, lower, Watch::All(recorder.clone()));
         assert!(shown.unwrap());
         recorder
     }
@@ -124,7 +125,7 @@ impl Mounted {
             observed: true,
         };
         let lower = self.grafted(&[], Meta::new(0o644), vec![graft]);
-        let shown = self.many.show(name, lower, Some(recorder.clone()));
+        let shown = self.many.show(name, lower, Watch::All(recorder.clone()));
         assert!(shown.unwrap());
         recorder
     }
@@ -278,7 +279,7 @@ fn a_lower_with_attributes_is_refused_once_the_kernel_asks_for_none() {
         let mut meta = Meta::new(0o644);
         meta.xattrs.insert(b"user.note".to_vec(), b"x".to_vec());
         let lower = mounted.lower(&[("file", "text", 1)], meta);
-        mounted.many.show(name, lower, None).unwrap()
+        mounted.many.show(name, lower, Watch::Nothing).unwrap()
     };
     let ask = || {
         let path = CString::new(mounted.path("plain/file").to_str().unwrap()).unwrap();
@@ -299,7 +300,7 @@ fn a_lower_with_attributes_is_refused_once_the_kernel_asks_for_none() {
     let mut meta = Meta::new(0o644);
     meta.xattrs.insert(b"user.note".to_vec(), b"x".to_vec());
     let lower = mounted.lower(&[("file", "text", 1)], meta);
-    assert!(mounted.many.show("first", lower, None).unwrap());
+    assert!(mounted.many.show("first", lower, Watch::Nothing).unwrap());
     mounted.show("plain", &[("file", "text", 1)]);
     let value = |view: &str| {
         let path = mounted.path(&format!("{view}/file"));

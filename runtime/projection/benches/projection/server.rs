@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 use hd_dag::{NodeCache, Rooted, StoreTrees};
-use hd_projection::{Composite, Many, Recorder, ServeOptions, Served, serve, serve_many};
+use hd_projection::{Composite, Many, Recorder, ServeOptions, Served, Watch, serve, serve_many};
 use hd_store::{Id, Store};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags};
 
@@ -68,7 +68,7 @@ pub(crate) fn main(args: &[&str]) -> Result<(), Failure> {
                 let options = ServeOptions {
                     name: how.to_owned(),
                     threads: THREADS,
-                    recorder,
+                    watch: recorder.map_or(Watch::Nothing, Watch::All),
                     copies: None,
                 };
                 // The session ends by itself with its mount.
@@ -107,7 +107,7 @@ impl Again {
         }
         self.shown += 1;
         let name = format!("run-{}", self.shown);
-        many.show(&name, lower, Some(Arc::default()))?;
+        many.show(&name, lower, Watch::All(Arc::default()))?;
         Ok(name)
     }
 }

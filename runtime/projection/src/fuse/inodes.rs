@@ -265,6 +265,18 @@ impl<L: Lower> Inodes<L> {
         dir.children()?.get(name)?.inode.clone()
     }
 
+    /// Tells whether a view, given by its root, has looked a node up.
+    pub(super) fn is_known_below(&self, root: &Arc<Inode<L>>, inode: &Inode<L>) -> bool {
+        let mut at = root.clone();
+        for name in inode.node.path.components() {
+            let Some(child) = self.known(&at, name) else {
+                return false;
+            };
+            at = child;
+        }
+        at.number == inode.number
+    }
+
     /// Numbers a resolved node.
     pub(super) fn number(&self, dir: &Inode<L>, name: &[u8], node: Node) -> Option<Arc<Inode<L>>> {
         let view = dir.view()?;

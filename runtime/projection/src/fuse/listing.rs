@@ -14,7 +14,7 @@ use super::inodes::{Inode, Listing};
 use super::push::{BYTES_MAX, FILE_MAX, FILES_MAX, Push};
 use super::scan::{Class, Scans, class};
 use super::view::View;
-use super::{FOREVER, ProjectedFs, shown, to_errno};
+use super::{FOREVER, ProjectedFs, shown};
 use crate::lower::Lower;
 use crate::world;
 
@@ -136,7 +136,8 @@ impl<L: Lower> ProjectedFs<L> {
 
     fn listing(&self, dir: &Inode<L>, view: &View<L>) -> Result<Arc<Listing>, Errno> {
         let list = || {
-            let names = view.lower.list(&dir.node).map_err(to_errno)?;
+            let names = view.lower.list(&dir.node);
+            let names = names.map_err(|error| view.failed(&error))?;
             if let (Some(trace), true) = (&view.trace, dir.node.observed) {
                 let digest = list_digest(world::observed_names(&names));
                 trace.recorder.listed(&dir.node.path, digest);

@@ -13,7 +13,7 @@ use super::view::View;
 use super::xattrs::Xattrs;
 use crate::error::ProjectionError;
 use crate::lower::Lower;
-use crate::recorder::Recorder;
+use crate::recorder::Watch;
 
 /// Most views that ended and stay.
 const ENDED_MAX: usize = 8;
@@ -29,6 +29,11 @@ impl<L> Names<L> {
     pub(super) fn get(&self, name: &[u8]) -> Option<Arc<Inode<L>>> {
         let name = std::str::from_utf8(name).ok()?;
         self.lock().get(name).cloned()
+    }
+
+    /// Gives the roots of all views.
+    pub(super) fn roots(&self) -> Vec<Arc<Inode<L>>> {
+        self.lock().values().cloned().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Inode<L>>>> {
@@ -66,17 +71,12 @@ impl<L: Lower> Many<L> {
     ///
     /// # Errors
     /// A lower that cannot be read.
-    pub fn show(
-        &self,
-        name: &str,
-        lower: L,
-        recorder: Option<Arc<Recorder>>,
-    ) -> Result<bool, ProjectionError> {
+    pub fn show(&self, name: &str, lower: L, watch: Watch) -> Result<bool, ProjectionError> {
         let lower = Arc::new(lower);
         if !self.xattrs.add(&lower)? {
             return Ok(false);
         }
-        let root = self.inodes.add(&Arc::new(View::new(lower, recorder)))?;
+        let root = self.inodes.add(&Arc::new(View::new(lower, watch)))?;
         self.names.lock().insert(name.to_owned(), root);
         Ok(true)
     }

@@ -48,7 +48,7 @@ use crate::error::ProjectionError;
 use crate::holes::{self, Stored};
 use crate::lower::{Lower, Node, Source};
 use crate::objects::Filler;
-use crate::recorder::Recorder;
+use crate::recorder::Watch;
 
 /// Lifetime of names and attributes in the kernel: as long as the mount lives.
 pub(crate) const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
@@ -70,7 +70,7 @@ impl<L: Lower> ProjectedFs<L> {
     /// Prepares a lower for serving; the second part pushes into the session that serves it.
     pub(crate) fn new(
         lower: L,
-        recorder: Option<Arc<Recorder>>,
+        watch: Watch,
         filler: Option<Filler>,
     ) -> Result<(Self, PushThread<L>), ProjectionError> {
         let lower = Arc::new(lower);
@@ -78,7 +78,7 @@ impl<L: Lower> ProjectedFs<L> {
         let xattrs = Xattrs::new(xattrs::ASKED_OF_ONE);
         xattrs.add(&lower)?;
         let fs = Self {
-            inodes: Arc::new(Inodes::of(Arc::new(View::new(lower, recorder)))?),
+            inodes: Arc::new(Inodes::of(Arc::new(View::new(lower, watch)))?),
             many: None,
             xattrs: Arc::new(xattrs),
             pusher,
@@ -115,9 +115,25 @@ impl<L: Lower> ProjectedFs<L> {
             return Ok(Some(known));
         }
         let view = dir.view().ok_or(Errno::ENOTDIR)?;
-        let found = view.lower.lookup(&dir.node, name).map_err(to_errno)?;
+        let found = view.lower.lookup(&dir.node, name);
+        let found = found.map_err(|error| view.failed(&error))?;
         view.record_lookup(&dir.node, name, found.as_ref())?;
         Ok(found.and_then(|node| self.inodes.number(dir, name, node)))
+    }
+
+    /// Gives the answer to a request for a node that failed, and notes it in each view that shows the node: the
+    /// request does not say which of them it came through.
+    fn failed(&self, inode: &Inode<L>, error: &ProjectionError) -> Errno {
+        let one = || self.inodes.get(ROOT).into_iter().collect();
+        let roots: Vec<_> = self.many.as_ref().map_or_else(one, |many| many.roots());
+        for root in roots {
+            if let Some(view) = root.view()
+                && self.inodes.is_known_below(&root, inode)
+            {
+                view.note_failed(error);
+            }
+        }
+        to_errno(error)
     }
 
     fn look_up(&self, process: u32, parent: INodeNo, name: &[u8]) -> Result<FileAttr, Errno> {
@@ -150,9 +166,8 @@ impl<L: Lower> ProjectedFs<L> {
             self.copy(inode);
         }
         let lower = inode.lower().ok_or(Errno::EISDIR)?;
-        lower
-            .read(&inode.node, offset, size as usize)
-            .map_err(to_errno)
+        let bytes = lower.read(&inode.node, offset, size as usize);
+        bytes.map_err(|error| self.failed(inode, &error))
     }
 }
 
@@ -186,7 +201,8 @@ impl<L: Lower> Filesystem for ProjectedFs<L> {
         match guarded(|| {
             let inode = self.inode(ino)?;
             let lower = inode.lower().ok_or(Errno::EINVAL)?;
-            lower.read_link(&inode.node).map_err(to_errno)
+            let target = lower.read_link(&inode.node);
+            target.map_err(|error| self.failed(&inode, &error))
         }) {
             Ok(target) => reply.data(&target),
             Err(errno) => reply.error(errno),
@@ -269,7 +285,11 @@ impl<L: Lower> Filesystem for ProjectedFs<L> {
             let inode = self.inode(ino)?;
             let lower = inode.lower().ok_or(Errno::EISDIR)?;
             let node = &inode.node;
-            holes::seek(stored(&*lower, node), node.attr.size, offset, whence)
+            let found = holes::seek(stored(&*lower, node), node.attr.size, offset, whence);
+            found.map_err(|errno| match errno {
+                Errno::EIO => self.failed(&inode, &without_its_holes(node)),
+                errno => errno,
+            })
         });
         reply_lseek(found, reply);
     }
@@ -329,6 +349,13 @@ fn stored<'a, L: Lower>(lower: &'a L, node: &'a Node) -> Stored<'a> {
     }
 }
 
+fn without_its_holes(node: &Node) -> ProjectionError {
+    ProjectionError::Content {
+        path: node.path.to_string(),
+        reason: "where it has holes cannot be found".to_owned(),
+    }
+}
+
 fn reply_xattr(value: Result<Vec<u8>, Errno>, size: u32, reply: ReplyXattr) {
     match value {
         Ok(value) if size == 0 => reply.size(u32::try_from(value.len()).unwrap_or(u32::MAX)),
@@ -353,7 +380,7 @@ pub(crate) fn guarded<T>(answer: impl FnOnce() -> Result<T, Errno>) -> Result<T,
     })
 }
 
-fn to_errno(error: ProjectionError) -> Errno {
+fn to_errno(error: &ProjectionError) -> Errno {
     tracing::warn!(%error, "a read of a view failed");
     Errno::from_i32(error.errno())
 }

@@ -7,8 +7,9 @@ use fuser::Errno;
 
 use super::scan::Scans;
 use super::to_errno;
+use crate::error::ProjectionError;
 use crate::lower::{Lower, Node};
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, Watch};
 use crate::world;
 
 /// A lower with all that belongs to one showing of it.
@@ -16,6 +17,7 @@ use crate::world;
 pub(super) struct View<L> {
     pub(super) lower: Arc<L>,
     pub(super) trace: Option<Tracing>,
+    watch: Watch,
     pub(super) reads: Mutex<Scans>,
     /// Numbers of groups of hard-linked files.
     pub(super) groups: Mutex<HashMap<u64, u64>>,
@@ -29,15 +31,29 @@ pub(super) struct Tracing {
 }
 
 impl<L: Lower> View<L> {
-    pub(super) fn new(lower: Arc<L>, recorder: Option<Arc<Recorder>>) -> Self {
+    pub(super) fn new(lower: Arc<L>, watch: Watch) -> Self {
         Self {
             lower,
-            trace: recorder.map(|recorder| Tracing {
+            trace: watch.observations().cloned().map(|recorder| Tracing {
                 recorder,
                 lookups: Mutex::new(Scans::cautious()),
             }),
+            watch,
             reads: Mutex::new(Scans::bold()),
             groups: Mutex::default(),
+        }
+    }
+
+    /// Gives the answer to a request that failed, and notes that one did.
+    pub(super) fn failed(&self, error: &ProjectionError) -> Errno {
+        self.note_failed(error);
+        to_errno(error)
+    }
+
+    /// Notes that a request failed.
+    pub(super) fn note_failed(&self, error: &ProjectionError) {
+        if let Some(recorder) = self.watch.failures() {
+            recorder.failed(error);
         }
     }
 
@@ -54,7 +70,7 @@ impl<L: Lower> View<L> {
         let observed =
             found.map_or_else(|| world::observes_absence(dir, name), |node| node.observed);
         if observed {
-            let path = world::child_path(dir, name).map_err(to_errno)?;
+            let path = world::child_path(dir, name).map_err(|error| self.failed(&error))?;
             trace.recorder.looked_up(&path, world::seen(dir, found));
         }
         Ok(())
