@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use hd_config::{Service, ServiceNetwork};
 use hd_dag::trace::Trace;
 use hd_dag::{NodeCache, Rooted};
-use hd_projection::{Composite, Graft, Owner};
+use hd_projection::{Composite, Graft, OpenFiles, Owner};
 use hd_sandbox::{Guardian, Helper, Launcher, MountNamespace, NetworkNamespace};
 use hd_store::{Id, NodeKind, Store, Writer};
 
@@ -65,6 +65,8 @@ pub struct Shared {
     pub images: Arc<Images>,
     /// Lowers of steps and services.
     pub lowers: Lowers,
+    /// Files of the host that are read through them.
+    host_files: Arc<OpenFiles>,
     /// What services do to the project.
     pub witnesses: Witnesses,
     /// What services use of what they are limited to.
@@ -104,6 +106,7 @@ impl Shared {
             pause: Pause::default(),
             images: Arc::default(),
             lowers: Lowers::default(),
+            host_files: Arc::default(),
             witnesses: Witnesses::default(),
             meters: Meters::default(),
             built: OnceLock::new(),
@@ -185,7 +188,9 @@ impl Shared {
 
     /// Puts a composed tree and grafts together for look-ups and mounts.
     pub fn composite(&self, root: Rooted, grafts: Vec<Graft>, owners: Vec<Owner>) -> Composite {
-        Composite::new(self.store.clone(), self.nodes.clone(), root, grafts).owned(owners)
+        Composite::new(self.store.clone(), self.nodes.clone(), root, grafts)
+            .owned(owners)
+            .reading_through(self.host_files.clone())
     }
 
     /// Gives a stored trace, decoded.

@@ -59,7 +59,7 @@ pub struct Composite {
     leading: BTreeMap<TreePath, BTreeSet<Name>>,
     owners: Vec<Owner>,
     ids: Option<ShownIds>,
-    open: OpenFiles,
+    open: Arc<OpenFiles>,
 }
 
 impl Composite {
@@ -90,7 +90,7 @@ impl Composite {
             leading,
             owners: Vec::new(),
             ids: None,
-            open: OpenFiles::default(),
+            open: Arc::default(),
         }
     }
 
@@ -98,6 +98,13 @@ impl Composite {
     #[must_use]
     pub fn owned(mut self, owners: Vec<Owner>) -> Self {
         self.owners = owners;
+        self
+    }
+
+    /// Reads files of the host through these, which others read through too.
+    #[must_use]
+    pub fn reading_through(mut self, open: Arc<OpenFiles>) -> Self {
+        self.open = open;
         self
     }
 

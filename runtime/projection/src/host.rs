@@ -183,11 +183,18 @@ fn host_error(path: &Path, source: std::io::Error) -> ProjectionError {
     }
 }
 
-/// Host files kept open between reads, because the kernel never says open or close to us.
+/// Host files kept open between reads, because the kernel never says open or close to us. One serves any number of
+/// lowers, so that it is few files for all of them together.
 #[derive(Debug, Default)]
-pub(crate) struct OpenFiles {
-    recent: Mutex<Vec<(PathBuf, HostStamp, Arc<File>)>>,
+pub struct OpenFiles {
+    /// The one read last is at the end.
+    recent: Mutex<Recent>,
 }
+
+/// Files, each with what it is.
+type Recent = Vec<(Inode, Arc<File>)>;
+/// Device and inode number.
+type Inode = (u64, u64);
 
 impl OpenFiles {
     /// Reads up to `len` bytes at `offset` of the file that `stamp` identifies.
@@ -198,7 +205,8 @@ impl OpenFiles {
         offset: u64,
         len: usize,
     ) -> Result<Vec<u8>, ProjectionError> {
-        let file = self.open(path, stamp)?;
+        let file = self.open(path, (stamp.dev, stamp.ino));
+        let file = file.map_err(|e| host_error(path, e))?;
         let mut bytes = vec![0; len];
         let mut filled = 0;
         while filled < len {
@@ -213,25 +221,57 @@ impl OpenFiles {
         Ok(bytes)
     }
 
-    fn open(&self, path: &Path, stamp: HostStamp) -> Result<Arc<File>, ProjectionError> {
-        let mut recent = self
-            .recent
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(at) = recent
-            .iter()
-            .position(|(_, s, _)| (s.dev, s.ino) == (stamp.dev, stamp.ino))
-        {
-            let hit = recent.remove(at);
-            let file = hit.2.clone();
-            recent.push(hit);
+    fn open(&self, path: &Path, wanted: Inode) -> std::io::Result<Arc<File>> {
+        if let Some(file) = self.known(wanted) {
             return Ok(file);
         }
-        let file = Arc::new(File::open(path).map_err(|e| host_error(path, e))?);
+        let file = Arc::new(File::open(path)?);
+        let meta = file.metadata()?;
+        // Whatever took its place since it was looked up is not to be taken for it later.
+        if (meta.dev(), meta.ino()) == wanted {
+            self.keep(wanted, file.clone());
+        }
+        Ok(file)
+    }
+
+    fn known(&self, wanted: Inode) -> Option<Arc<File>> {
+        let mut recent = self.recent();
+        let at = recent.iter().position(|(is, _)| *is == wanted)?;
+        let hit = recent.remove(at);
+        let file = hit.1.clone();
+        recent.push(hit);
+        Some(file)
+    }
+
+    fn keep(&self, is: Inode, file: Arc<File>) {
+        let mut recent = self.recent();
+        // Another thread may have opened it at the same time.
+        recent.retain(|(known, _)| *known != is);
         if recent.len() >= OPEN_FILES_MAX {
             recent.remove(0);
         }
-        recent.push((path.to_path_buf(), stamp, file.clone()));
-        Ok(file)
+        recent.push((is, file));
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_took_the_place_of_another_is_not_read_for_it() {
+        let place = tempfile::tempdir().unwrap();
+        let (path, moved) = (place.path().join("a"), place.path().join("b"));
+        fs::write(&path, "old").unwrap();
+        let (_, stamp) = stat(&path).unwrap().unwrap();
+        fs::rename(&path, &moved).unwrap();
+        fs::write(&path, "new").unwrap();
+        let open = OpenFiles::default();
+        assert_eq!(open.read(&path, stamp, 0, 9).unwrap(), b"new");
+        assert_eq!(open.read(&moved, stamp, 0, 9).unwrap(), b"old");
     }
 }

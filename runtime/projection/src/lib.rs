@@ -26,7 +26,7 @@ pub use attr::Attr;
 pub use composite::{Composite, Graft, Owner};
 pub use error::ProjectionError;
 pub use fuse::Many;
-pub use host::HostMemo;
+pub use host::{HostMemo, OpenFiles};
 pub use ids::ShownIds;
 pub use lower::{Listed, Lower, Node, Source};
 pub use recorder::{Recorder, Watch};
