@@ -35,7 +35,24 @@ pub(super) struct Xattrs<L> {
 #[derive(Debug)]
 struct Known<L> {
     state: AtomicU8,
-    unsearched: Mutex<Vec<Weak<L>>>,
+    unsearched: Mutex<Unsearched<L>>,
+}
+
+/// Lowers of which nothing is known yet.
+#[derive(Debug)]
+struct Unsearched<L> {
+    lowers: Vec<Weak<L>>,
+    /// How many were taken out and are being searched.
+    taken: usize,
+}
+
+impl<L> Default for Unsearched<L> {
+    fn default() -> Self {
+        Self {
+            lowers: Vec::new(),
+            taken: 0,
+        }
+    }
 }
 
 impl<L: Lower> Xattrs<L> {
@@ -58,8 +75,8 @@ impl<L: Lower> Xattrs<L> {
             ABSENT => return Ok(lower.has_xattrs(&|| false)? == Some(false)),
             PRESENT => {}
             _ => {
-                unsearched.retain(|lower| lower.strong_count() > 0);
-                unsearched.push(Arc::downgrade(lower));
+                unsearched.lowers.retain(|lower| lower.strong_count() > 0);
+                unsearched.lowers.push(Arc::downgrade(lower));
                 self.asked.store(0, Ordering::Relaxed);
             }
         }
@@ -83,37 +100,79 @@ impl<L: Lower> Xattrs<L> {
 }
 
 impl<L> Known<L> {
-    fn unsearched(&self) -> MutexGuard<'_, Vec<Weak<L>>> {
+    fn unsearched(&self) -> MutexGuard<'_, Unsearched<L>> {
         self.unsearched
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a lower to search; with none left nothing has an attribute.
+    /// Gives a lower to search; with none left, and none that another thread searches, nothing has an attribute.
     fn next(&self) -> Option<Weak<L>> {
         let mut unsearched = self.unsearched();
-        let next = unsearched.pop();
-        if next.is_none() && self.state.load(Ordering::Relaxed) != PRESENT {
+        let next = unsearched.lowers.pop();
+        if next.is_some() {
+            unsearched.taken += 1;
+        } else if unsearched.taken == 0 && self.state.load(Ordering::Relaxed) != PRESENT {
             self.state.store(ABSENT, Ordering::Relaxed);
         }
         next
+    }
+
+    /// Notes that a lower was searched, and whether it may have attributes.
+    fn searched(&self, has_some: bool) {
+        let mut unsearched = self.unsearched();
+        unsearched.taken -= 1;
+        if has_some {
+            self.state.store(PRESENT, Ordering::Relaxed);
+            unsearched.lowers.clear();
+        }
     }
 }
 
 fn search<L: Lower>(known: &Weak<Known<L>>) {
     while let Some(lower) = known.upgrade().and_then(|known| known.next()) {
         // A lower that is gone, as a mount that is gone, needs no answer.
-        let Some(lower) = lower.upgrade() else {
-            continue;
-        };
-        let found = lower.has_xattrs(&|| known.strong_count() == 0);
-        if !matches!(found, Ok(Some(false))) {
-            if let Some(known) = known.upgrade() {
-                let mut unsearched = known.unsearched();
-                known.state.store(PRESENT, Ordering::Relaxed);
-                unsearched.clear();
-            }
+        let has_some = lower.upgrade().is_some_and(|lower| {
+            let found = lower.has_xattrs(&|| known.strong_count() == 0);
+            !matches!(found, Ok(Some(false)))
+        });
+        if let Some(known) = known.upgrade() {
+            known.searched(has_some);
+        }
+        if has_some {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_thread_searches_still_counts_as_unknown() {
+        let lower = Arc::new(());
+        let known = Known {
+            state: AtomicU8::new(0),
+            unsearched: Mutex::default(),
+        };
+        known.unsearched().lowers.push(Arc::downgrade(&lower));
+        let state = || known.state.load(Ordering::Relaxed);
+        assert!(known.next().is_some());
+        assert!(known.next().is_none(), "it is taken");
+        assert_eq!(state(), 0);
+        known.searched(false);
+        assert!(known.next().is_none());
+        assert_eq!(state(), ABSENT);
+
+        let known = Known {
+            state: AtomicU8::new(0),
+            unsearched: Mutex::default(),
+        };
+        known.unsearched().lowers.push(Arc::downgrade(&lower));
+        assert!(known.next().is_some() && known.next().is_none());
+        known.searched(true);
+        assert!(known.next().is_none());
+        assert_eq!(known.state.load(Ordering::Relaxed), PRESENT);
     }
 }
