@@ -247,10 +247,11 @@ fn a_look_is_enough_after_an_up() {
     let env = samples::server_with_output();
     for text in ["one", "two"] {
         let mut up = env.up();
-        up.wait_http(env.port(0), "/", "one");
+        up.wait_line(0, &["web", "ready"]);
         if text == "two" {
             files::write(&env.path("source.txt"), "two\n");
-            up.wait_http(env.port(0), "/", text);
+            // What ends before this has not kept what it saw.
+            up.wait_line(0, &["source.txt", "answering again"]);
         }
         assert_eq!(up.interrupt().code(), Some(130));
         let (report, looked) = once(&env, &[]);

@@ -6,13 +6,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hd_dag::TreePath;
 use nix::errno::Errno;
 use nix::sys::fanotify::{EventFFlags, Fanotify, FanotifyEvent, InitFlags, MarkFlags, MaskFlags};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
+use super::seen::Write;
 use super::{Scope, Witness};
 
 /// Pause after each reading: the kernel merges what is equal meanwhile, so a service that writes without
@@ -102,7 +103,7 @@ impl Group {
             && let Ok(stat) = rustix::fs::fstat(file)
         {
             let file = (stat.st_dev, stat.st_ino);
-            witness.seen().write(file, Instant::now());
+            witness.seen().write(file, Write::now());
         }
         if self.scope == Scope::Reads
             && event.mask().contains(MaskFlags::FAN_OPEN)

@@ -10,12 +10,13 @@ mod group;
 mod seen;
 
 use std::collections::BTreeMap;
+use std::fs::Metadata;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use hd_config::{Project, ProjectMode, Service};
 use hd_dag::TreePath;
@@ -71,6 +72,13 @@ impl Witnesses {
 pub struct Witness {
     seen: Mutex<Seen>,
     groups: Mutex<Vec<Arc<Group>>>,
+}
+
+/// When anything of a file changed last.
+fn changed(meta: &Metadata) -> SystemTime {
+    let seconds = u64::try_from(meta.ctime()).unwrap_or(0);
+    let parts = u32::try_from(meta.ctime_nsec()).unwrap_or(0);
+    SystemTime::UNIX_EPOCH + Duration::new(seconds, parts)
 }
 
 /// Refuses `watch = "auto"` where nobody can see what a service reads.
@@ -132,7 +140,10 @@ impl Witness {
         }
         // What is gone was not written there last.
         let found = std::fs::symlink_metadata(place).ok();
-        Some(found.is_some_and(|meta| seen.take_written((meta.dev(), meta.ino()), now)))
+        Some(found.is_some_and(|meta| {
+            let file = (meta.dev(), meta.ino());
+            seen.take_written(file, changed(&meta), now)
+        }))
     }
 
     /// Tells whether the service has ever opened a file of the project.
