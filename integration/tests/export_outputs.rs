@@ -126,6 +126,32 @@ fn what_no_step_makes_any_more_goes_with_the_next_export_unless_somebody_changed
     );
 }
 
+/// No ignore file hides what is written: the next scan finds it, and the step makes nothing that is not there.
+#[test]
+fn what_became_part_of_the_project_is_neither_taken_away_nor_left_old() {
+    skip_unless!(needs::fuse());
+    let toml = "[environment]\nname = \"e\"\n[build]\nsteps = [\"mkdir -p dist/deep && cp a dist/a && cp b dist/deep/b\"]\n";
+    let env = Env::project(&[("hd.toml", toml), ("a", "one\n"), ("b", "two\n")]);
+    let made = |a: &str| {
+        let done = export(&env, &["--export"]);
+        assert_eq!(
+            (&done["removed"], &done["kept"]),
+            (&0.into(), &serde_json::json!([])),
+            "{done}"
+        );
+        let read = |path: &str| std::fs::read_to_string(env.path(path)).unwrap_or_default();
+        let expected = (a.to_owned(), "two\n".to_owned());
+        assert_eq!((read("dist/a"), read("dist/deep/b")), expected, "{done}");
+    };
+    made("one\n");
+    made("one\n");
+    files::write(&env.path("a"), "other\n");
+    made("other\n");
+    made("other\n");
+    files::write(&env.path("a"), "last\n");
+    made("last\n");
+}
+
 #[test]
 fn only_what_is_named_is_written_and_never_through_a_link() {
     skip_unless!(needs::fuse());

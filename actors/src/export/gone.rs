@@ -1,9 +1,12 @@
 //! What an earlier export wrote and no step makes any more: taken away, unless somebody has changed it since.
+//!
+//! What no ignore file hides became part of the project when it was written. Steps find it there by now, so that
+//! they may make it again and leave no trace of that: such a thing stays.
 
 use std::collections::BTreeSet;
 use std::io;
 
-use hd_dag::{Target, TreePath};
+use hd_dag::{Target, TreePath, get};
 use hd_store::Id;
 use rustix::fs::{AtFlags, FileType, statat, unlinkat};
 use rustix::io::Errno;
@@ -55,7 +58,7 @@ impl Hand<'_> {
             let Some(path) = path(&key).filter(|path| is_wanted(path)) else {
                 continue;
             };
-            if made.contains(&key) {
+            if made.contains(&key) || self.is_in_project(&path)? {
                 continue;
             }
             match self.take_away(&path, key.ends_with(DIRECTORY), &digest)? {
@@ -66,6 +69,11 @@ impl Hand<'_> {
             gone.push(key);
         }
         Ok(gone)
+    }
+
+    fn is_in_project(&self, path: &TreePath) -> io::Result<bool> {
+        let own = get(&*self.shared.trees, &self.tree.tree, path);
+        Ok(own.map_err(io::Error::other)?.is_some())
     }
 
     fn take_away(&mut self, path: &TreePath, is_dir: bool, wrote: &Id) -> io::Result<Fate> {

@@ -3,7 +3,7 @@
 //! A live project shows services an output only where it is a whole directory that the project has not; this
 //! is for the others, and for people who want the files themselves. Nothing of theirs is replaced: a path
 //! that is there and was not written by an earlier export stays as it is, and is named. What an earlier one
-//! wrote and no step makes any more goes.
+//! wrote and no step makes any more goes, if it is no part of the project.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -95,6 +95,7 @@ fn outputs(
     let mut hand = Hand {
         shared,
         project: directory(&shared.settings.project_dir)?,
+        tree: built.project,
         before,
         done: Written::default(),
     };
@@ -163,8 +164,10 @@ fn made(shared: &Shared, built: &PrepareView) -> Result<Vec<Made>, BatchError> {
 
 /// Writes into the project.
 pub(super) struct Hand<'a> {
-    shared: &'a Shared,
+    pub(super) shared: &'a Shared,
     project: OwnedFd,
+    /// The project as the steps found it.
+    pub(super) tree: Rooted,
     /// What was written before, by [`gone::key`]: digest of the content or of the target of a link.
     pub(super) before: BTreeMap<String, Id>,
     pub(super) done: Written,
