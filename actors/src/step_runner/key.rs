@@ -10,6 +10,9 @@ use serde::Serialize;
 /// Version of the trace format; results of another version are never compared.
 pub const TRACE_FORMAT: u32 = 1;
 
+/// Version of the way in which kept directories become part of a result; of no concern where none is kept.
+pub const KEPT_FORMAT: u32 = 1;
+
 /// Declared facts of a step (DESIGN §5, "Key").
 ///
 /// Not in it, on purpose: proxy, certificate and package-index settings, resolv.conf, time, and
@@ -48,6 +51,9 @@ pub struct StepKey {
     /// Kept directories of `[build] cache`, each with the tree that earlier steps of the chain
     /// put there. They are not traced, so what flows through them is declared here.
     pub cache: BTreeMap<String, Option<Id>>,
+    /// [`KEPT_FORMAT`], where directories are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept_format: Option<u32>,
 }
 
 impl StepKey {
@@ -80,12 +86,13 @@ mod tests {
             outputs: Vec::new(),
             secrets: Vec::new(),
             cache: BTreeMap::new(),
+            kept_format: None,
         }
     }
 
     #[test]
     fn every_declared_fact_changes_the_id() {
-        let changes: [fn(&mut StepKey); 11] = [
+        let changes: [fn(&mut StepKey); 12] = [
             |k| k.command.push('!'),
             |k| drop(k.environment.insert("A".into(), "b".into())),
             |k| k.user = "root".into(),
@@ -96,6 +103,7 @@ mod tests {
             |k| k.trace_format += 1,
             |k| k.outputs.push("dist".into()),
             |k| k.secrets.push("token".into()),
+            |k| k.kept_format = Some(KEPT_FORMAT),
             |k| k.cache.extend([("dist".to_owned(), None)]),
         ];
         for change in changes {

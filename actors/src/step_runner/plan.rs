@@ -8,7 +8,7 @@ use hd_dag::TreePath;
 use hd_projection::{Graft, Owner};
 use hd_store::Id;
 
-use super::key::{StepKey, TRACE_FORMAT};
+use super::key::{KEPT_FORMAT, StepKey, TRACE_FORMAT};
 use super::wanted::Wanted;
 use crate::base::account::Account;
 use crate::base::ids::Ids;
@@ -123,6 +123,7 @@ impl Plan {
                 .map(TreePath::to_string)
                 .collect(),
             secrets: step.options.secrets.clone(),
+            kept_format: (!self.cache.is_empty()).then_some(KEPT_FORMAT),
             cache,
         }
     }

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hd_dag::{Meta, Rooted, StepResult};
+use hd_dag::{Rooted, StepResult};
 use hd_projection::HostMemo;
 use hd_sandbox::{Stdio, TtySize};
 use hd_store::{Id, NodeKind};
@@ -16,6 +16,7 @@ use super::cancel::Cancel;
 use super::chain::StepFailure;
 use super::hit::{Search, search};
 use super::kept::{KeptName, KeptStates, Shown};
+use super::kept_output::{Left, laid};
 use super::made::{Done, Made};
 use super::plan::Plan;
 use super::provider::version_in;
@@ -89,6 +90,7 @@ impl Job<'_> {
         let Some(done) = done else {
             return Ok(Made::Cancelled);
         };
+        let done = self.with_kept(done)?;
         hidden::tell(self.shared, &self.plan, &self.step.slug, &done);
         self.tell_undeclared(&done)?;
         self.after(key, done, began, reason)
@@ -139,23 +141,20 @@ impl Job<'_> {
         let Some(done) = run(self.shared, &run_of, &self.work, cancel)? else {
             return Err(BatchError::new("gone", "the run was cancelled"));
         };
-        let wrong = self.wrong(&done);
-        let RunDone {
-            tail, layer, kept, ..
-        } = done;
-        match wrong {
-            Some((code, wrong)) => Ok(Err(self.failure(code, wrong, tail))),
-            None => self.with_kept(layer, &kept).map(Ok),
-        }
+        let done = self.with_kept(done)?;
+        Ok(match self.wrong(&done)? {
+            Some((code, wrong)) => Err(self.failure(code, wrong, done.tail)),
+            None => Ok(done.layer),
+        })
     }
 
     /// Tells what is wrong with a run, if anything: a code, and words where that says too little.
-    fn wrong(&self, done: &RunDone) -> Option<(i32, Option<String>)> {
+    fn wrong(&self, done: &RunDone) -> Result<Option<(i32, Option<String>)>, BatchError> {
         if done.code != 0 {
-            return Some((done.code, done.killed.clone()));
+            return Ok(Some((done.code, done.killed.clone())));
         }
-        let unmet = self.holds(&done.tail, done.layer).err();
-        unmet.map(|(code, why)| (code, Some(why)))
+        let unmet = self.unmet(&done.tail, &done.layer)?;
+        Ok(unmet.map(|(code, why)| (code, Some(why))))
     }
 
     fn run_of(&self, kept: Vec<Kept>) -> StepRun<'_> {
@@ -249,11 +248,11 @@ impl Job<'_> {
         began: Instant,
         reason: String,
     ) -> Result<Made, BatchError> {
-        let wrong = self.wrong(&done);
+        let wrong = self.wrong(&done)?;
         let RunDone {
             tail,
             trace,
-            layer,
+            layer: output,
             kept,
             seen,
             unsure,
@@ -275,7 +274,6 @@ impl Job<'_> {
             };
             return Ok(Made::Failed(done, failure));
         }
-        let output = self.with_kept(layer, &kept)?;
         let host = trace.on_host().next().is_some();
         let store = |e: hd_store::Error| BatchError::new("store", e);
         let trace = writer.put_node(NodeKind::Trace, &trace.encode());
@@ -315,33 +313,41 @@ impl Job<'_> {
     }
 
     /// Checks what a command that exited with 0 must have brought about: code and sentence if not.
-    fn holds(&self, tail: &[String], layer: Rooted) -> Result<(), (i32, String)> {
-        if let Some(range) = &self.step.version {
-            version_in(range, tail).map_err(|why| (WRONG_VERSION, why))?;
+    fn unmet(&self, tail: &[String], layer: &Rooted) -> Result<Option<(i32, String)>, BatchError> {
+        let version = self.step.version.as_ref();
+        if let Some(Err(why)) = version.map(|range| version_in(range, tail)) {
+            return Ok(Some((WRONG_VERSION, why)));
+        }
+        let outputs = &self.step.options.outputs;
+        if outputs.is_empty() {
+            return Ok(None);
         }
         let trees = &*self.shared.trees;
-        for output in &self.step.options.outputs {
+        // What stood there before and was left alone is there too.
+        let after = hd_dag::compose(trees, &self.stand.view, layer).map_err(tree_error)?;
+        for output in outputs {
             let at = self.plan.workdir_path.join_path(output);
-            let has = |tree: &Id| hd_dag::get(trees, tree, &at).ok().flatten();
-            // What stood there before and was left alone is there too.
-            let made = has(&layer.tree).or_else(|| has(&self.stand.view.tree));
-            if made.is_none_or(|entry| matches!(entry.target, hd_dag::Target::Whiteout)) {
-                return Err((NO_OUTPUT, format!("it did not make its output {output}")));
+            let made = hd_dag::get(trees, &after.tree, &at).map_err(tree_error)?;
+            if made.is_none() {
+                let why = format!("it did not make its output {output}");
+                return Ok(Some((NO_OUTPUT, why)));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// Kept directories of `[build] cache` are part of the output: whole, in place of whatever was
-    /// there.
-    fn with_kept(&self, mut layer: Rooted, kept: &[Kept]) -> Result<Rooted, BatchError> {
-        let (trees, dir) = (&*self.shared.trees, Meta::default_dir());
-        let outputs = kept.iter().filter(|kept| kept.is_output);
-        for kept in outputs.filter(|kept| kept.content.tree != hd_dag::empty_tree()) {
-            let grafted = hd_dag::graft(trees, &layer, &kept.at, &kept.content, &dir, 0);
-            layer = grafted.map_err(tree_error)?;
+    /// Kept directories of `[build] cache` are part of what a run left.
+    fn with_kept(&self, mut done: RunDone) -> Result<RunDone, BatchError> {
+        for kept in done.kept.iter().filter(|kept| kept.is_output) {
+            let left = Left {
+                at: &kept.at,
+                before: kept.upstream,
+                content: kept.content,
+            };
+            let laid = laid(&*self.shared.trees, &done.layer, &left);
+            done.layer = laid.map_err(tree_error)?;
         }
-        Ok(layer)
+        Ok(done)
     }
 
     fn tell_undeclared(&self, done: &RunDone) -> Result<(), BatchError> {
