@@ -13,6 +13,8 @@ pub struct Step {
     /// Readable name, unique in the project: the `name` of a `[[build.step]]`, else see
     /// [`crate::slug`].
     pub slug: String,
+    /// The slug was given as a `name`, and means the same step however its command changes.
+    pub is_named: bool,
     /// The command line, for `sh -c`.
     pub run: String,
     /// Slugs of the steps whose outputs it sees, each declared above it; `None` is all of those.

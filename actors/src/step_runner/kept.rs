@@ -13,6 +13,7 @@ use hd_dag::{
 use hd_store::{Id, Link, NodeKind};
 use serde::{Deserialize, Serialize};
 
+use super::kept_name::KeptName;
 use crate::events::Event;
 use crate::messages::BatchError;
 use crate::model::instance::InstancePaths;
@@ -72,37 +73,6 @@ fn layer(rooted: Rooted) -> Layer<'static> {
     }
 }
 
-/// Stands where a step does in the names of named caches.
-const NAMED: &str = "cache";
-
-/// Which kept directory is meant.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct KeptName(String);
-
-impl KeptName {
-    /// A directory of `[build] cache` in one step.
-    pub fn of_dir(step: &str, dir: &TreePath) -> Self {
-        Self(format!("{step}:{dir}"))
-    }
-
-    /// A named cache.
-    pub fn of_cache(name: &str) -> Self {
-        // No step is called so: their names are numbers.
-        Self(format!("{NAMED}:{name}"))
-    }
-
-    /// Gives the name of the cache, or the directory.
-    pub fn called(&self) -> &str {
-        self.0.split_once(':').map_or(&*self.0, |(_, name)| name)
-    }
-
-    /// Gives the one step that a directory of `[build] cache` is of.
-    pub fn step(&self) -> Option<&str> {
-        let (step, _) = self.0.split_once(':')?;
-        (step != NAMED).then_some(step)
-    }
-}
-
 /// All kept states of an instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptStates {
@@ -113,10 +83,11 @@ impl KeptStates {
     /// Reads the states; none when there are none or the file is damaged: kept directories are
     /// only ever a help.
     pub fn load(paths: &InstancePaths) -> Self {
-        std::fs::read(paths.kept())
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .unwrap_or_default()
+        let bytes = std::fs::read(paths.kept()).ok();
+        let found = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let mut found: Self = found.unwrap_or_default();
+        found.states.retain(|name, _| name.is_of_today());
+        found
     }
 
     /// Reads the states whose contents are still there, and names the others: a limit of the store gives
@@ -223,7 +194,7 @@ impl KeptStates {
     /// Gives all contents with their names, `cache:NAME` for a named cache.
     pub fn named(&self) -> impl Iterator<Item = (&str, Rooted)> {
         let states = self.states.iter();
-        states.map(|(name, state)| (name.0.as_str(), state.content))
+        states.map(|(name, state)| (name.as_str(), state.content))
     }
 
     /// Gives what must not be collected: all contents, and of what their writers saw enough to compare it.
@@ -244,6 +215,7 @@ mod tests {
     use hd_dag::{MemoryTrees, Meta, build, get_stamped};
 
     use super::*;
+    use crate::step_runner::wanted::Wanted;
 
     /// A tree of files below `w`, each with a text and a time.
     fn view(trees: &MemoryTrees, files: &[(&str, &str, i64)]) -> Rooted {
@@ -335,23 +307,19 @@ mod tests {
             content,
             seen: Rooted::empty(),
         };
-        let name = |step| KeptName::of_dir(step, &dir);
+        let name = |slug: &str| {
+            let step = Wanted {
+                slug: slug.to_owned(),
+                is_named: true,
+                ..Wanted::default()
+            };
+            KeptName::of_dir(&step, &dir)
+        };
         let mut kept = KeptStates::default();
-        kept.set(name("step-2"), state);
-        assert_eq!(kept.content(&name("step-2"), Some(a)), Some(content));
-        assert_eq!(kept.content(&name("step-2"), Some(b)), None);
-        assert_eq!(kept.content(&name("step-1"), Some(a)), None);
-        assert!(kept.forget(&name("step-2")) && !kept.forget(&name("step-2")));
-    }
-
-    #[test]
-    fn states_are_written_under_the_names_they_always_had() {
-        let dir = TreePath::new(b"dist").unwrap();
-        let names = [
-            KeptName::of_dir("step-2", &dir),
-            KeptName::of_cache("cargo"),
-        ];
-        let text = serde_json::to_string(&names).unwrap();
-        assert_eq!(text, r#"["step-2:dist","cache:cargo"]"#);
+        kept.set(name("web"), state);
+        assert_eq!(kept.content(&name("web"), Some(a)), Some(content));
+        assert_eq!(kept.content(&name("web"), Some(b)), None);
+        assert_eq!(kept.content(&name("api"), Some(a)), None);
+        assert!(kept.forget(&name("web")) && !kept.forget(&name("web")));
     }
 }

@@ -14,6 +14,7 @@ pub mod hit;
 pub mod host_ahead;
 mod inputs;
 pub mod kept;
+pub mod kept_name;
 mod kept_output;
 pub mod key;
 pub mod lowers;

@@ -36,6 +36,7 @@ pub fn wanted(
     for step in &project.steps {
         all.push(Wanted {
             slug: step.slug.clone(),
+            is_named: step.is_named,
             command: step.run.clone(),
             options: Options::of(step)?,
             ..Wanted::default()

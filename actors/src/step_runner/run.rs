@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use super::agent;
 use super::cancel::{Cancel, Running};
 use super::harvest::{captured, kept_after};
-use super::kept::KeptName;
+use super::kept_name::KeptName;
 use super::lowers::ShownLowers;
 use super::output::pump;
 use super::plan::{Plan, grafts};

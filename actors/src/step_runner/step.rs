@@ -15,7 +15,8 @@ use super::basis::Chosen;
 use super::cancel::Cancel;
 use super::chain::StepFailure;
 use super::hit::{Search, search};
-use super::kept::{KeptName, KeptStates, Shown};
+use super::kept::{KeptStates, Shown};
+use super::kept_name::KeptName;
 use super::kept_output::{Left, laid};
 use super::made::{Done, Made};
 use super::plan::Plan;
@@ -212,7 +213,7 @@ impl Job<'_> {
         let trees = &*self.shared.trees;
         let mut kept = Vec::new();
         for dir in &self.plan.cache {
-            let name = KeptName::of_dir(&self.step.name, dir);
+            let name = KeptName::of_dir(self.step, dir);
             let at = self.plan.workdir_path.join_path(dir);
             let shown = hd_dag::subtree(trees, &self.stand.view, &at).map_err(tree_error)?;
             let upstream = left_in(trees, &self.stand, &at)?;

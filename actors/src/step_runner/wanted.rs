@@ -16,6 +16,8 @@ pub struct Wanted {
     pub name: String,
     /// Short name.
     pub slug: String,
+    /// Its slug is a name of a person's, not made from its command or place.
+    pub is_named: bool,
     /// The command.
     pub command: String,
     /// Run it even if a result is valid.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use hd_actors::step_runner::kept::{KeptName, KeptStates};
+use hd_actors::step_runner::kept::KeptStates;
+use hd_actors::step_runner::kept_name::KeptName;
 use serde_json::json;
 
 use crate::args::{CacheRmArgs, CacheVerb, Place};

@@ -48,6 +48,7 @@ fn step(item: &Item<'_>, number: usize, above: &[Step], stages: &[Stage]) -> Res
     Ok(Step {
         name: format!("step-{number}"),
         slug: name(&named, above)?,
+        is_named: true,
         run: run.text()?.to_owned(),
         needs: section.optional("needs", |item| beside.needs(item))?,
         inputs: section.optional("inputs", watch::globs)?,
