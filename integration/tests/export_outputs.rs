@@ -153,6 +153,29 @@ fn what_became_part_of_the_project_is_neither_taken_away_nor_left_old() {
 }
 
 #[test]
+fn what_git_or_hd_would_act_on_is_never_written() {
+    skip_unless!(needs::fuse());
+    let toml = "[environment]\nname = \"e\"\n[build]\nsteps = [\"mkdir -p .git/hooks lib/.git sub && touch .git/hooks/post-checkout lib/.git/config lib/it sub/hd.toml\"]\n";
+    let env = Env::project(&[("hd.toml", toml), (".gitignore", "/lib\n/sub\n")]);
+    let had_hooks = env.path(".git/hooks").exists();
+    let done = export(&env, &["--export"]);
+    let left_out = serde_json::json!([".git", "lib/.git", "sub/hd.toml"]);
+    assert_eq!(
+        (&done["written"], &done["left_out"]),
+        (&1.into(), &left_out),
+        "{done}"
+    );
+    assert!(!env.path(".git/hooks/post-checkout").exists() && !env.path("sub/hd.toml").exists());
+    assert!(env.path("lib/it").exists() && !env.path("lib/.git").exists());
+    assert_eq!(env.path(".git/hooks").exists(), had_hooks);
+    let asked = export(&env, &["--export=.git/hooks"]);
+    assert_eq!(
+        (&asked["written"], &asked["left_out"]),
+        (&0.into(), &serde_json::json!([".git"]))
+    );
+}
+
+#[test]
 fn only_what_is_named_is_written_and_never_through_a_link() {
     skip_unless!(needs::fuse());
     let env = env();

@@ -2,10 +2,11 @@
 //!
 //! A live project shows services an output only where it is a whole directory that the project has not; this
 //! is for the others, and for people who want the files themselves. Nothing of theirs is replaced: a path
-//! that is there and was not written by an earlier export stays as it is, and is named. What an earlier one
+//! that is there and was not written by an earlier export stays as it is, and is named. Nor is anything written
+//! that this machine would act on by itself: git runs the hooks of a `.git`, hd what an `hd.toml` says. What an earlier one
 //! wrote and no step makes any more goes, if it is no part of the project.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -34,6 +35,9 @@ use crate::step_runner::prepare;
 /// Name of a file that is not complete yet.
 const UNFINISHED: &str = ".hd-export-unfinished";
 
+/// Names that no export writes, nor anything below them.
+const NEVER: [&[u8]; 2] = [b".git", b"hd.toml"];
+
 /// What became of the outputs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
@@ -47,6 +51,8 @@ pub struct Written {
     pub removed: u64,
     /// What is the person's own and other than what a step made, relative to the project, sorted.
     pub kept: Vec<String>,
+    /// What steps made and no export writes, relative to the project, sorted.
+    pub left_out: Vec<String>,
 }
 
 /// Makes the steps true, then writes what they made at or below these paths of the project; all they made in
@@ -73,11 +79,9 @@ fn outputs(
     built: &PrepareView,
     wanted: &[TreePath],
 ) -> Result<Written, BatchError> {
-    let made = made(shared, built)?;
-    let is_wanted = |path: &TreePath| {
-        let meant = |one: &TreePath| path.starts_with(one) || one.starts_with(path);
-        wanted.is_empty() || wanted.iter().any(meant)
-    };
+    let (made, left_out) = made(shared, built)?;
+    let is_wanted =
+        |path: &TreePath| wanted.is_empty() || wanted.iter().any(|one| meets(path, one));
     let journal = shared.settings.paths.exports();
     let before = read_journal(&journal);
     let was = |one: &TreePath| {
@@ -85,7 +89,9 @@ fn outputs(
         keys.any(|key| gone::path(key).is_some_and(|path| path.starts_with(one)))
     };
     for one in wanted {
-        if !made.iter().any(|made| made.path.starts_with(one)) && !was(one) {
+        let is_made = made.iter().any(|made| made.path.starts_with(one));
+        let is_left_out = left_out.iter().any(|path| meets(path, one));
+        if !is_made && !is_left_out && !was(one) {
             let message = format!("no step makes {one} in the project");
             return Err(BatchError::new("config", message)
                 .at(shared.settings.project_dir.display().to_string())
@@ -118,7 +124,14 @@ fn outputs(
     write_journal(&journal, &after)?;
     done?;
     hand.done.kept.sort();
+    let left_out = left_out.iter().filter(|path| is_wanted(path));
+    hand.done.left_out = left_out.map(TreePath::to_string).collect();
     Ok(hand.done)
+}
+
+/// Tells whether one is the other or lies in it.
+fn meets(path: &TreePath, other: &TreePath) -> bool {
+    path.starts_with(other) || other.starts_with(path)
 }
 
 /// Something that a step made, relative to the project.
@@ -135,8 +148,13 @@ impl Made {
     }
 }
 
-/// What lies in the working directory of base and outputs, but not of the base alone; parents first.
-fn made(shared: &Shared, built: &PrepareView) -> Result<Vec<Made>, BatchError> {
+/// What lies in the working directory of base and outputs, but not of the base alone; parents first. The second
+/// is what of it is not to be written.
+fn made(
+    shared: &Shared,
+    built: &PrepareView,
+) -> Result<(Vec<Made>, BTreeSet<TreePath>), BatchError> {
+    let (mut made, mut left_out) = (Vec::new(), BTreeSet::new());
     let failed = |e: hd_dag::TreeError| BatchError::new("store", e);
     let (trees, ground) = (&*shared.trees, &built.base.environment);
     let plan = prepare::plan(shared, &built.declared, ground)?;
@@ -144,14 +162,17 @@ fn made(shared: &Shared, built: &PrepareView) -> Result<Vec<Made>, BatchError> {
     let below = skeleton::ensure(trees, ground, base, &plan.needed()).map_err(failed)?;
     let within = |root| subtree(trees, root, &plan.workdir_path);
     let Some(with) = within(&built.outcome.lower).map_err(failed)? else {
-        return Ok(Vec::new());
+        return Ok((made, left_out));
     };
     let without = within(&below).map_err(failed)?;
     let without = without.unwrap_or_else(Rooted::empty);
     let changes = hd_dag::diff(trees, &without.tree, &with.tree).map_err(failed)?;
-    let mut made = Vec::new();
     for change in changes {
         let Some(entry) = change.new else { continue };
+        if let Some(top) = refused(&change.path) {
+            left_out.insert(top);
+            continue;
+        }
         let stamped = get_stamped(trees, &with, &change.path).map_err(failed)?;
         made.push(Made {
             path: change.path,
@@ -159,7 +180,16 @@ fn made(shared: &Shared, built: &PrepareView) -> Result<Vec<Made>, BatchError> {
             mtime_ns: stamped.map_or(0, |(_, stamp)| stamp.mtime_ns),
         });
     }
-    Ok(made)
+    Ok((made, left_out))
+}
+
+/// Gives the topmost of a path and what it lies in that is not to be written.
+fn refused(path: &TreePath) -> Option<TreePath> {
+    let mut at = TreePath::root();
+    path.names().find_map(|name| {
+        at.push(&name);
+        NEVER.contains(&name.as_bytes()).then(|| at.clone())
+    })
 }
 
 /// Writes into the project.

@@ -67,10 +67,11 @@ fn tell(written: &Written, output: Output) -> Outcome {
         same,
         removed,
         kept,
+        left_out,
     } = written;
     if output.json {
         output.value(
-            &json!({ "schema": 1, "written": count, "bytes": size, "same": same, "removed": removed, "kept": kept }),
+            &json!({ "schema": 1, "written": count, "bytes": size, "same": same, "removed": removed, "kept": kept, "left_out": left_out }),
         )?;
         return Ok(0);
     }
@@ -87,6 +88,12 @@ fn tell(written: &Written, output: Output) -> Outcome {
         output.talk(&format!(
             "left as they are, because they are your own: {}",
             named(kept)
+        ));
+    }
+    if !left_out.is_empty() {
+        output.talk(&format!(
+            "never written, because git and hd do what it says: {}",
+            named(left_out)
         ));
     }
     Ok(0)
