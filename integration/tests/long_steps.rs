@@ -290,6 +290,34 @@ run = "mkdir out3; cp ~/.tool/log out3 2>/dev/null || true"
     assert_eq!(made(&env, "out2/log"), "4\n");
 }
 
+/// They lie in the directories of downloads that every instance has, or around them.
+#[test]
+fn named_caches_may_be_where_downloads_are_kept() {
+    skip_unless!(needs::fuse());
+    let toml = r#"
+[build.caches.tool]
+path = "~/.cache/deep/tool"
+[build.caches.around]
+path = "~/.cargo"
+
+[[build.step]]
+name = "with"
+run = "cat one.txt | tee -a ~/.cache/deep/tool/log >> ~/.cargo/log && mkdir out && cp ~/.cache/deep/tool/log out && cp ~/.cargo/log out/around"
+caches = ["tool", "around"]
+
+[[build.step]]
+name = "without"
+run = "mkdir seen && ls -A ~/.cache/deep/tool > seen/all && touch ~/.cache/deep/tool/mine ~/.cargo/registry/mine"
+"#;
+    let env = project(toml, &[("one.txt", "1\n")]);
+    env.once().ran(&["step-1", "step-2"]);
+    files::write(&env.path("one.txt"), "2\n");
+    env.once().ran(&["step-1"]);
+    assert_eq!(made(&env, "out/log"), "1\n2\n");
+    assert_eq!(made(&env, "out/around"), "1\n2\n");
+    assert_eq!(made(&env, "seen/all"), "");
+}
+
 #[test]
 fn what_it_reads_beside_its_inputs_is_told() {
     skip_unless!(needs::fuse());

@@ -52,6 +52,11 @@ pub(super) fn mounts(
             ops.push(bind(source, inside(path), false, Create::Nothing));
         }
     }
+    for (path, name) in plan.downloads() {
+        let place = Place::Host(paths.download_cache(&name));
+        ops.push(bind(place, at(&path), false, Create::Nothing));
+    }
+    // After those of downloads: what is declared may lie in one of them.
     for (number, mount) in (1..).zip(kept) {
         let merged = format!("{}-merged", mount.name);
         ops.push(layered(shown.place(number), &mount.name, &merged, work));
@@ -61,10 +66,6 @@ pub(super) fn mounts(
             false,
             Create::Dir,
         ));
-    }
-    for (path, name) in plan.downloads() {
-        let place = Place::Host(paths.download_cache(&name));
-        ops.push(bind(place, at(&path), false, Create::Nothing));
     }
     ops.extend(common(base, plan.ca.as_deref()));
     ops

@@ -1,7 +1,15 @@
 //! The directory of one run: write layers, and what they need beside them.
 
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::fchown;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use hd_dag::TreePath;
+use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use rustix::io::Errno;
 
 use super::run::StepRun;
 use super::view::{KeptMount, LOWER, upper};
@@ -46,6 +54,15 @@ impl WorkDir {
         for dir in owned {
             made(&dir, Some(owner))?;
         }
+        for (cache, name) in &downloads {
+            let below = kept.iter().filter_map(|mount| mount.at.strip_prefix(cache));
+            for below in below {
+                let cache = paths.download_cache(name);
+                place(&cache, &below, owner).map_err(|e| {
+                    BatchError::new("io", e).at(cache.join(below.to_string()).display().to_string())
+                })?;
+            }
+        }
         Ok(work)
     }
 }
@@ -55,6 +72,24 @@ fn made(dir: &Path, owner: Option<(u32, u32)>) -> Result<(), BatchError> {
     let done =
         std::fs::create_dir_all(dir).and_then(|()| owner.map_or(Ok(()), |owner| give(dir, owner)));
     done.map_err(|e| BatchError::new("io", e).at(dir.display().to_string()))
+}
+
+/// Makes the place of a kept directory in a cache of downloads, for the user who finds it empty in other steps.
+/// Steps write there: no link is followed.
+fn place(cache: &Path, below: &TreePath, (user, group): (u32, u32)) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut dir = OwnedFd::from(File::open(cache)?);
+    for name in below.names() {
+        let made = mkdirat(&dir, name.as_bytes(), Mode::from_raw_mode(0o755));
+        dir = match made {
+            Ok(()) | Err(Errno::EXIST) => openat(&dir, name.as_bytes(), flags, Mode::empty())?,
+            Err(error) => return Err(error.into()),
+        };
+        if made.is_ok() {
+            fchown(&dir, Some(user), Some(group))?;
+        }
+    }
+    Ok(())
 }
 
 impl Drop for WorkDir {
