@@ -17,7 +17,7 @@ use hd_supervision::actix::{
 };
 use hd_supervision::{AskError, Status};
 
-use super::knows::{Edges, Knows, LastView, Purpose, Succeeded};
+use super::knows::{Asked, Edges, Knows, LastView, Purpose, Succeeded};
 use super::{ask, batch, declare};
 use crate::events::Event;
 use crate::finish::{End, Finish};
@@ -227,7 +227,10 @@ impl Invalidator {
         self.knows.generation = generation;
         self.state.update(|state| state.generations.0 = generation);
         let (changed, declared) = (applied.changed.clone(), self.shared.declared());
-        self.knows.asked = Some(declared.clone());
+        self.knows.asked = Some(Asked {
+            declared: declared.clone(),
+            base: base.clone(),
+        });
         self.edges.steps.put(RunSteps {
             origin,
             generation,
@@ -244,6 +247,9 @@ impl Invalidator {
         if done.generation != self.knows.generation {
             return;
         }
+        let Some(Asked { declared, base }) = self.knows.asked.clone() else {
+            return;
+        };
         tracing::debug!(batch = done.origin.batch, since_event = ?done.origin.seen_at.elapsed(), "steps done");
         let is_true = matches!(&done.outcome, Ok(outcome) if outcome.failure.is_none());
         if !is_true && self.heals(ctx) {
@@ -262,7 +268,8 @@ impl Invalidator {
                 let done = Succeeded {
                     origin: done.origin,
                     generation: done.generation,
-                    declared: self.asked(),
+                    declared,
+                    base,
                     outcome,
                     work: done.work,
                 };

@@ -87,8 +87,8 @@ pub struct Knows {
     pub(super) applied: Option<Applied>,
     /// Generation of steps asked for last.
     pub(super) generation: u64,
-    /// What was declared then.
-    pub(super) asked: Option<Arc<Declared>>,
+    /// What they were asked for with.
+    pub(super) asked: Option<Asked>,
     /// What is wrong with the `hd.toml` as it is now; what was declared before holds.
     pub(super) invalid: Option<Failure>,
     /// Changes since the last generation whose outcome was acted on.
@@ -128,6 +128,15 @@ impl Knows {
     }
 }
 
+/// What steps were asked for with. Another `hd.toml` may be taken over before they are asked for again.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    /// What was declared.
+    pub(super) declared: Arc<Declared>,
+    /// The base.
+    pub(super) base: Arc<Bases>,
+}
+
 /// An outcome to act on: every step is true. A newer generation may have been asked for meanwhile, or have
 /// failed.
 #[derive(Debug)]
@@ -138,6 +147,8 @@ pub(super) struct Succeeded {
     pub(super) generation: u64,
     /// What was declared for it.
     pub(super) declared: Arc<Declared>,
+    /// The base it stands on.
+    pub(super) base: Arc<Bases>,
     /// What became of the steps.
     pub(super) outcome: Arc<ChainOutcome>,
     /// The work it was found in.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hd_supervision::actix::{ActorFutureExt, AsyncContext, Context};
 
 use super::actor::Invalidator;
-use super::knows::Purpose;
+use super::knows::{Purpose, Succeeded};
 use crate::events::Event;
 use crate::finish::End;
 use crate::messages::{BatchError, Origin, Paths, PinRoot, PrepareView};
@@ -14,7 +14,6 @@ use crate::model::declared::Declared;
 use crate::model::project_tree::ProjectTree;
 use crate::model::state::Failure;
 use crate::session::AtWork;
-use crate::step_runner::chain::ChainOutcome;
 
 /// Pause before steps that could not run are tried again; doubled each time.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(250);
@@ -112,21 +111,19 @@ impl Invalidator {
 
     /// Gives what was declared when the steps were asked for last.
     pub(super) fn asked(&self) -> Arc<Declared> {
-        let asked = self.knows.asked.clone();
-        asked.unwrap_or_else(|| self.shared.declared())
+        let asked = self.knows.asked.as_ref();
+        asked.map_or_else(|| self.shared.declared(), |asked| asked.declared.clone())
     }
 
     /// Keeps what a view is made of for whoever continues when this runtime has only built.
-    pub(super) fn keep_for_a_view(&self, origin: Origin, outcome: &Arc<ChainOutcome>) {
-        if let (Purpose::Once, Some(base), Some(applied)) =
-            (self.purpose, &self.knows.base, &self.knows.applied)
-        {
+    pub(super) fn keep_for_a_view(&self, done: &Succeeded) {
+        if let (Purpose::Once, Some(applied)) = (self.purpose, &self.knows.applied) {
             // Only one generation is made; a restarted conductor finds the same again.
             let _ = self.shared.built.set(PrepareView {
-                origin,
-                declared: self.asked(),
-                base: base.clone(),
-                outcome: outcome.clone(),
+                origin: done.origin,
+                declared: done.declared.clone(),
+                base: done.base.clone(),
+                outcome: done.outcome.clone(),
                 project: applied.project,
             });
         }

@@ -25,10 +25,11 @@ impl Invalidator {
     }
 
     fn act_on(&mut self, done: Succeeded, ctx: &mut Context<Self>) {
-        let (Some(base), Some(applied)) = (self.knows.base.clone(), self.knows.applied.clone())
-        else {
+        let Some(applied) = self.knows.applied.clone() else {
             return;
         };
+        // Not the one that is known by now: the outcome holds of this one.
+        let base = done.base.clone();
         let pin = PinRoot {
             root: applied.root,
             outcome: Some(done.outcome.clone()),
@@ -128,7 +129,7 @@ impl Invalidator {
         self.tell_batch(origin, &changes, outcome, restarting);
         self.knows.broken = 0;
         self.knows.pending.acted_on(generation);
-        self.keep_for_a_view(origin, outcome);
+        self.keep_for_a_view(&done);
         self.knows.outcome = Some(outcome.clone());
         if was_behind && !self.knows.is_behind() {
             self.show_suspended(&done.declared.project.services);
