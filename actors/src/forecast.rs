@@ -54,11 +54,7 @@ impl Forecast {
         // A running instance has made directories of its own in the project.
         let journal = Journal::new(settings.paths.clone(), settings.project_dir.clone());
         points.set(journal.read());
-        let filter = ProjectFilter::new(
-            declared.project.file_filter(),
-            declared.watches.clone(),
-            points,
-        );
+        let filter = ProjectFilter::new(declared.project.file_filter(), points);
         let found = ingest(&shared, &filter, &Paths::Rescan)?.found;
         let failed = |e: hd_dag::TreeError| BatchError::new("store", e);
         let advanced = advance(&*shared.trees, None, &found).map_err(failed)?;

@@ -10,11 +10,17 @@
 //! An `include` entry beats the ignore files for the path it names, for the directories that lead to
 //! it, and against patterns that hide whatever lies in it (`dist/*`, a `*` inside). Other patterns go
 //! on speaking about what lies below, so `include = ["src"]` does not let `src/x.pyc` in past `*.pyc`.
+//!
+//! What services watch beats all three: a file that a `watch` glob covers counts wherever it is reached.
+//! Directories are entered for it as for an `include` entry at the part of the glob before its first
+//! wildcard, but nothing else counts in a directory that is entered for this only.
 
 mod dir;
 mod ignore_file;
+mod relation;
 mod stack;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,7 +28,9 @@ pub use dir::DirFilter;
 pub use stack::FilterStack;
 
 use crate::glob::{Dialect, Rules, RulesBuilder};
-use crate::path::{ancestors, inside_project, is_at_or_below};
+use crate::path::{ancestors, inside_project};
+use crate::watch::WatchSet;
+use relation::Relation;
 
 /// Left out of every project: any `.git`, `.DS_Store`, `target` directory, npm's cache in any
 /// `node_modules`. `exclude = ["!target"]` takes one back.
@@ -251,20 +259,56 @@ impl fmt::Display for HiddenBy {
 
 /// The filter of a project's files; cheap to clone, shared by threads.
 #[derive(Debug, Clone)]
-pub struct FileFilter(Arc<Files>);
+pub struct FileFilter {
+    files: Arc<Files>,
+    watches: Arc<Vec<WatchSet>>,
+    /// Where watch globs begin to hold wildcards.
+    roots: Arc<BTreeSet<String>>,
+}
 
 impl FileFilter {
     /// Makes the filter.
     #[must_use]
     pub fn new(files: &Files) -> Self {
-        Self(Arc::new(files.clone()))
+        Self {
+            files: Arc::new(files.clone()),
+            watches: Arc::default(),
+            roots: Arc::default(),
+        }
+    }
+
+    /// The same filter where services watch these and nothing else.
+    #[must_use]
+    pub fn watching(self, watches: impl IntoIterator<Item = WatchSet>) -> Self {
+        let watches: Vec<WatchSet> = watches.into_iter().collect();
+        let roots = watches.iter().flat_map(WatchSet::literal_roots);
+        Self {
+            roots: Arc::new(roots.map(str::to_owned).collect()),
+            watches: Arc::new(watches),
+            ..self
+        }
+    }
+
+    /// The same filter where no service watches anything.
+    #[must_use]
+    pub fn unwatched(self) -> Self {
+        self.watching([])
     }
 
     /// Everything that this filter decides by, ignore files left out: equal rules decide alike.
     pub fn rules(&self) -> impl Iterator<Item = &str> {
-        let lists = [&self.0.include, &self.0.exclude, &self.0.ignore_files];
+        let Files {
+            include,
+            exclude,
+            ignore_files,
+            ..
+        } = &*self.files;
+        let lists = [&**include, exclude, ignore_files];
+        let lists = lists
+            .into_iter()
+            .chain(self.watches.iter().map(WatchSet::globs));
         // An entry cannot hold a zero byte, so that the lists cannot run into each other.
-        let lists = lists.into_iter().flat_map(|list| {
+        let lists = lists.flat_map(|list| {
             let list = list.iter().map(String::as_str);
             list.chain(["\0"])
         });
@@ -274,7 +318,7 @@ impl FileFilter {
     /// Names of the files whose bytes are wanted for each directory.
     #[must_use]
     pub fn ignore_file_names(&self) -> &[String] {
-        &self.0.ignore_files
+        &self.files.ignore_files
     }
 
     /// Starts a walk at the project directory, given its ignore files as (name, content).
@@ -287,7 +331,9 @@ impl FileFilter {
     #[must_use]
     pub fn how_to_show(&self, path: &[u8], by: &HiddenBy) -> String {
         let shown = match by {
-            HiddenBy::Default => first_excluded(&self.0.rules, path).map_or(path, |found| found.0),
+            HiddenBy::Default => {
+                first_excluded(&self.files.rules, path).map_or(path, |found| found.0)
+            }
             _ => path,
         };
         let path = String::from_utf8_lossy(shown);
@@ -295,7 +341,7 @@ impl FileFilter {
             HiddenBy::Exclude(index) => format!("taking exclude[{index}] out of [files] shows it"),
             HiddenBy::Default => format!("exclude = [\"!/{path}\"] shows it"),
             HiddenBy::Include | HiddenBy::IgnoreFile { .. } => {
-                let mut include = self.0.include.clone();
+                let mut include = self.files.include.clone();
                 if include.is_empty() {
                     include.push(String::new());
                 }
@@ -311,39 +357,24 @@ impl FileFilter {
     }
 
     fn excluded(&self, path: &[u8], is_dir: bool) -> Option<HiddenBy> {
-        excluded(&self.0.rules, path, is_dir)
+        excluded(&self.files.rules, path, is_dir)
     }
 
     fn relation(&self, path: &[u8], is_dir: bool) -> Relation {
-        let mut relation = if self.0.include.is_empty() {
-            Relation::Below
-        } else {
-            Relation::Outside
-        };
-        for prefix in &self.0.include {
-            let prefix = prefix.as_bytes();
-            if !prefix.is_empty() && path == prefix {
-                return Relation::Named;
-            }
-            if is_dir && prefix.len() > path.len() && is_at_or_below(prefix, path) {
-                relation = Relation::LeadsTo;
-            } else if relation == Relation::Outside && is_at_or_below(path, prefix) {
-                relation = Relation::Below;
-            }
+        let include = &self.files.include;
+        if include.is_empty() {
+            return Relation::Below;
         }
-        relation
+        Relation::of(path, is_dir, include.iter().map(String::as_bytes))
     }
-}
 
-/// How a path stands to the `include` entries; the closest relation counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Relation {
-    /// Below no entry.
-    Outside,
-    /// Strictly below an entry.
-    Below,
-    /// A directory above an entry.
-    LeadsTo,
-    /// An entry itself.
-    Named,
+    /// How a path stands to what services watch.
+    fn watched(&self, path: &[u8], is_dir: bool) -> Relation {
+        Relation::of(path, is_dir, self.roots.iter().map(String::as_bytes))
+    }
+
+    /// Tells whether a service watches a file.
+    fn is_watched(&self, path: &[u8]) -> bool {
+        self.watches.iter().any(|watch| watch.matches(path))
+    }
 }

@@ -78,10 +78,11 @@ impl Project {
         self.places.get(key)
     }
 
-    /// Makes the filter of the project's files.
+    /// Makes the filter of the project's files, with what its services watch.
     #[must_use]
     pub fn file_filter(&self) -> FileFilter {
-        FileFilter::new(&self.files)
+        let watches = self.services.iter().map(|service| service.watch.clone());
+        FileFilter::new(&self.files).watching(watches)
     }
 }
 

@@ -170,24 +170,28 @@ impl WatchSet {
     }
 
     /// The paths up to the first wildcard of those globs that name one: `dist` of `dist/**/*.js`,
-    /// `config/.env` of itself. A watcher enters these though ignore files hide them.
+    /// `config/.env` of itself. A watcher enters these though ignore files hide them. A plain name is
+    /// taken for one of the project directory, though it matches at every depth.
     #[must_use]
     pub fn literal_roots(&self) -> Vec<&str> {
-        let positive = self.globs.iter().filter(|glob| !glob.starts_with('!'));
-        positive.filter_map(|glob| literal_root(glob)).collect()
+        let rules = self.globs.iter().zip(&self.actions);
+        let positive =
+            rules.filter(|(glob, action)| !glob.starts_with('!') && **action != WatchAction::None);
+        positive
+            .filter_map(|(glob, _)| literal_root(glob))
+            .collect()
     }
 }
 
 fn literal_root(glob: &str) -> Option<&str> {
     let glob = glob.strip_prefix("./").unwrap_or(glob);
-    let anchored = glob.trim_end_matches('/').contains('/');
     let glob = glob.trim_start_matches('/').trim_end_matches('/');
     let wild = glob.find(['*', '?', '[', '{', '\\']);
     let literal = match wild {
         None => glob,
         Some(at) => glob.get(..at)?.rsplit_once('/')?.0,
     };
-    (anchored && !literal.is_empty()).then_some(literal)
+    (!literal.is_empty()).then_some(literal)
 }
 
 #[cfg(test)]
@@ -274,7 +278,10 @@ mod tests {
             "x/y?z/w",
             ".env",
         ]);
-        assert_eq!(set.literal_roots(), ["dist", "config/.env", "top.txt", "x"]);
+        assert_eq!(
+            set.literal_roots(),
+            ["dist", "config/.env", "top.txt", "x", ".env"]
+        );
     }
 
     #[test]

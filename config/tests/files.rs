@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops on what it did not expect")]
 
-use hd_config::{FileFilter, Files, FilterStack};
+use hd_config::{FileFilter, Files, FilterStack, WatchSet};
 
 fn strings(list: &[&str]) -> Vec<String> {
     list.iter().map(|text| (*text).to_owned()).collect()
@@ -209,6 +209,60 @@ fn what_would_show_a_path_is_said_and_true() {
         let followed = hd_config::parse(&toml, "hd.toml").unwrap().file_filter();
         assert_eq!(why(&self::stack(followed, &ignores), path), "keep");
     }
+}
+
+fn watching(include: &[&str], exclude: &[&str], globs: &[&str]) -> FileFilter {
+    filter(include, exclude).watching([WatchSet::new(strings(globs)).unwrap()])
+}
+
+#[test]
+fn what_is_watched_is_reached_below_directories_that_ignore_files_hide() {
+    let rules = [
+        (
+            "",
+            ".gitignore",
+            "public/build/*\n/dist\nnode_modules\n*.map\n",
+        ),
+        ("storage", ".gitignore", "*\n!.gitignore\n"),
+    ];
+    let globs = ["public/build/**", "dist/", "storage/**/*.log", "!*.tmp"];
+    let stack = stack(watching(&[], &[], &globs), &rules);
+    let cases = [
+        ("public/build/app.js", "keep"),
+        ("public/build/assets/deep/app.js", "keep"),
+        ("public/build/assets/app.js.map", "keep"), // the glob covers it
+        ("public/build/assets/x.tmp", ".gitignore:1"),
+        ("public/build/node_modules/x/a.js", ".gitignore:3"),
+        ("dist/x.js", "keep"),
+        ("dist/deep/x.js", "keep"),
+        ("lib/dist/x.js", "keep"),
+        ("storage/a.log", "keep"),
+        ("storage/logs/deep/a.log", "keep"),
+        ("storage/logs/deep/a.txt", "storage/.gitignore:1"),
+        ("storage/a.txt", "storage/.gitignore:1"),
+    ];
+    check(&stack, &cases);
+}
+
+#[test]
+fn what_only_leads_to_watched_files_shows_nothing_else() {
+    let rules = [("", ".gitignore", "out\n")];
+    let globs = ["out/web/**/*.js", "target/debug/web", "docs"];
+    let stack = stack(watching(&["src", "hd.toml"], &["docs/api"], &globs), &rules);
+    let cases = [
+        ("out/web/deep/a.js", "keep"),
+        ("out/web/deep/a.css", "include"),
+        ("out/a.js", "include"),
+        ("out/api/", "include"),
+        ("target/debug/web", "keep"),
+        ("target/debug/api", "include"),
+        ("target/debug/deps/", "include"),
+        ("docs/a.md", "keep"),
+        ("docs/api/", "exclude[0]"),
+        ("src/a.rs", "keep"),
+        ("other/", "include"),
+    ];
+    check(&stack, &cases);
 }
 
 #[test]

@@ -291,3 +291,45 @@ fn what_is_written_under_one_name_of_a_file_is_seen_under_all() {
     up.wait_line(from, &["a.txt", "src/other.md", "restart web"]);
     nothing_was_lost(&env);
 }
+
+#[test]
+fn what_is_watched_below_ignored_directories_is_seen() {
+    skip_unless!(needs::fuse());
+    let toml = TOML.replace(
+        "\"*.txt\"",
+        "\"public/build/**\", \"dist\", \"storage/**/*.log\"",
+    );
+    let files = [
+        "public/build/app.js",
+        "public/build/assets/app.js",
+        "dist/x.js",
+        "storage/logs/deep/a.log",
+    ];
+    let mut all = vec![
+        ("hd.toml", toml.as_str()),
+        (
+            ".gitignore",
+            "public/build/*\n!public/build/.gitkeep\ndist\n",
+        ),
+        ("storage/.gitignore", "*\n!.gitignore\n"),
+        ("storage/logs/deep/a.txt", ""),
+    ];
+    all.extend(files.map(|name| (name, "")));
+    let env = Env::project(&all);
+    let mut up = env.up();
+    up.wait_line(0, &["web", "ready"]);
+    for name in files {
+        let from = up.so_far();
+        files::write(&env.path(name), "edited\n");
+        up.wait_line(from, &[name, "restart web"]);
+        let explained = env.hd(["watch", "--explain", name]).finish().ok().stdout;
+        assert!(explained.contains("counts because of"), "{explained}");
+    }
+    // In a directory that is there for what is watched in it, nothing else counts.
+    let args = ["watch", "--explain", "storage/logs/deep/a.txt"];
+    let explained = env.hd(args).finish().ok().stdout;
+    let words = "does not count: hidden by storage/.gitignore:1";
+    assert!(explained.contains(words), "{explained}");
+    assert_eq!(env.status().value()["files"], 7);
+    nothing_was_lost(&env);
+}

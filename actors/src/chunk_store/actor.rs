@@ -55,8 +55,8 @@ impl Handler<IngestPaths> for ChunkStore {
             .idle(format!("reading batch {}", message.origin.batch));
         let shared = self.shared.clone();
         let declared = shared.declared();
-        let (files, watches) = (declared.project.file_filter(), declared.watches.clone());
-        let filter = ProjectFilter::new(files, watches, self.mount_points.clone());
+        let files = declared.project.file_filter();
+        let filter = ProjectFilter::new(files, self.mount_points.clone());
         let pool = self.pool.clone();
         let look = move || match shared.first_look.take(&message.paths) {
             Some(looked) => Ok(looked),

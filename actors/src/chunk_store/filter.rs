@@ -1,8 +1,6 @@
 //! Which files of the project count, as the store's scan asks it.
 
-use std::sync::Arc;
-
-use hd_config::{DirFilter, FileFilter, FilterStack, WatchSet};
+use hd_config::{DirFilter, FileFilter, FilterStack};
 use hd_dag::TreePath;
 use hd_store::{Id, scan};
 
@@ -11,23 +9,21 @@ use crate::mount_server::mount_points::MountPoints;
 /// Compiled Python beside sources is junk that would couple steps: never part of a project.
 const COMPILED_PYTHON: &[u8] = b"__pycache__";
 
-/// The project's file filter with what beats it: watch patterns, and what hd itself made.
+/// The project's file filter with what hd itself made.
 #[derive(Debug)]
 pub struct ProjectFilter {
     stack: FilterStack,
     names: Vec<String>,
-    watches: Arc<Vec<WatchSet>>,
     mount_points: MountPoints,
 }
 
 impl ProjectFilter {
     /// Builds the filter for one scan.
-    pub fn new(files: FileFilter, watches: Arc<Vec<WatchSet>>, mount_points: MountPoints) -> Self {
+    pub fn new(files: FileFilter, mount_points: MountPoints) -> Self {
         let names = files.ignore_file_names().to_vec();
         Self {
             stack: FilterStack::new(files),
             names,
-            watches,
             mount_points,
         }
     }
@@ -64,12 +60,10 @@ impl scan::Filter for ProjectFilter {
             .filter()
             .rules()
             .for_each(|rule| add(2, rule.as_bytes()));
-        let watches = self.watches.iter().flat_map(|watch| watch.globs());
-        watches.for_each(|glob| add(3, glob.as_bytes()));
         let points = self.mount_points.get();
-        points.iter().for_each(|point| add(4, point.as_bytes()));
+        points.iter().for_each(|point| add(3, point.as_bytes()));
         let own = self.mount_points.own().iter();
-        own.for_each(|path| add(5, path.as_bytes()));
+        own.for_each(|path| add(4, path.as_bytes()));
         Some(Id::of(&rules))
     }
 }
@@ -88,19 +82,6 @@ impl OfDir<'_> {
             [&self.dir, &b"/"[..], name].concat()
         }
     }
-
-    /// A pattern a service watches beats ignore files: the file is wanted, and so is the way to it.
-    fn is_watched(&self, path: &[u8], is_dir: bool) -> bool {
-        self.below.watches.iter().any(|watch| {
-            if !is_dir {
-                return watch.matches(path);
-            }
-            watch.literal_roots().iter().any(|root| {
-                let root = root.as_bytes();
-                !root.is_empty() && (root == path || root.starts_with(&[path, b"/"].concat()))
-            })
-        })
-    }
 }
 
 impl scan::DirFilter for OfDir<'_> {
@@ -113,6 +94,6 @@ impl scan::DirFilter for OfDir<'_> {
         if TreePath::new(&path).is_ok_and(|path| points.is_ours(&path, is_dir)) {
             return false;
         }
-        self.filter.keep(name, is_dir) || self.is_watched(&path, is_dir)
+        self.filter.keep(name, is_dir)
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use hd_config::image_defaults::complete;
 use hd_config::step::stage_image;
-use hd_config::{ImageDefaults, Project, SecretSource, Stage, WatchSet};
+use hd_config::{ImageDefaults, Project, SecretSource, Stage};
 use hd_dag::TreePath;
 
 use super::asked::{Asked, Change};
@@ -81,8 +81,6 @@ pub struct Declared {
     pub base: Option<String>,
     /// The steps: dependencies first, numbered in order.
     pub steps: Arc<Vec<Wanted>>,
-    /// Patterns that services watch.
-    pub watches: Arc<Vec<WatchSet>>,
     /// The files it was read from, relative to the project; where one is a link, also what it leads to.
     pub files: BTreeSet<TreePath>,
     /// What links among those lead to outside the project, each with the link.
@@ -101,13 +99,6 @@ impl Declared {
         let (files, led_to) = followed(files(settings, &project), &settings.project_dir);
         Ok(Self {
             steps: Arc::new(steps),
-            watches: Arc::new(
-                project
-                    .services
-                    .iter()
-                    .map(|one| one.watch.clone())
-                    .collect(),
-            ),
             files,
             led_to,
             project,
@@ -182,9 +173,15 @@ impl Declared {
 
     /// Tells whether the same files of the project count.
     pub fn same_files(&self, other: &Self) -> bool {
+        let watches = |one: &Self| {
+            let services = one.project.services.iter();
+            services
+                .map(|service| service.watch.clone())
+                .collect::<Vec<_>>()
+        };
         self.project.files == other.project.files
-            && (&self.watches, &self.files) == (&other.watches, &other.files)
-            && self.led_to == other.led_to
+            && watches(self) == watches(other)
+            && (&self.files, &self.led_to) == (&other.files, &other.led_to)
     }
 
     /// Tells whether everything is the same, but for where in the file it stands.

@@ -54,7 +54,7 @@ fn at_work(shared: &Arc<Shared>, record: &Record, state: &StateBoard) -> Result<
     let declared = (*declared).clone().completed(&bases.environment)?;
     let points = MountPoints::beside(&shared.settings);
     let files = declared.project.file_filter();
-    let filter = ProjectFilter::new(files, declared.watches.clone(), points);
+    let filter = ProjectFilter::new(files, points);
     let looked = ingest::ingest(shared, &filter, &Paths::Rescan)?;
     let now = Now {
         shared,

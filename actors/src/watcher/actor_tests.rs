@@ -45,7 +45,6 @@ impl Kernel {
         Watched {
             root: root.to_owned(),
             files: FileFilter::new(&Files::default()),
-            watches: Arc::default(),
             named: Default::default(),
             led_to: Default::default(),
             points: MountPoints::default(),

@@ -1,7 +1,6 @@
 //! Event kind × path.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use hd_config::{FileFilter, Files, WatchSet};
 use notify::event::DataChange;
@@ -17,9 +16,10 @@ fn path(text: &str) -> TreePath {
 fn rules() -> Rules {
     let points = MountPoints::default();
     points.set([path(".venv"), path("web/node_modules")]);
-    let watched = Arc::new(vec![WatchSet::new(vec!["*.cfg".to_owned()]).unwrap()]);
+    let watched = WatchSet::new(vec!["*.cfg".to_owned()]).unwrap();
     let named = BTreeSet::from([path("hd.toml")]);
-    let rules = Rules::new(FileFilter::new(&Files::default()), watched, named, points);
+    let files = FileFilter::new(&Files::default()).watching([watched]);
+    let rules = Rules::new(files, named, points);
     let ignore = b"*.log\nbuild/\n*.cfg\nhd.toml\n".to_vec();
     let _ = rules.enter(&TreePath::root(), &[(".gitignore".to_owned(), ignore)]);
     let all = b"*\n".to_vec();

@@ -56,12 +56,7 @@ impl Bench {
             fs::create_dir_all(dir.path().join(name)).unwrap();
         }
         let files = FileFilter::new(&Files::default());
-        let rules = Rules::new(
-            files,
-            Arc::default(),
-            BTreeSet::new(),
-            MountPoints::default(),
-        );
+        let rules = Rules::new(files, BTreeSet::new(), MountPoints::default());
         let touched = Port::new("touched", 1, WhenFull::Rescan);
         let outbox = Arc::new(Outbox::new(touched, Port::new("lost", 1, WhenFull::Rescan)));
         let sight = Sight::new(

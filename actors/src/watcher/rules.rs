@@ -1,9 +1,8 @@
 //! Which paths the watcher enters and reports: the same as the store's scan, and a few by name. Pure.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use hd_config::{DirFilter, FileFilter, FilterStack, WatchSet};
+use hd_config::{DirFilter, FileFilter, FilterStack};
 use hd_dag::TreePath;
 
 use crate::mount_server::mount_points::MountPoints;
@@ -15,29 +14,15 @@ const COMPILED_PYTHON: &[u8] = b"__pycache__";
 #[derive(Debug)]
 pub struct Rules {
     stack: FilterStack,
-    watches: Arc<Vec<WatchSet>>,
-    /// Directories and files that watch patterns name before their first wildcard.
-    roots: Vec<Vec<u8>>,
     named: BTreeSet<TreePath>,
     points: MountPoints,
 }
 
 impl Rules {
     /// Starts with no ignore file known; `named` are files that count whatever hides them.
-    pub fn new(
-        files: FileFilter,
-        watches: Arc<Vec<WatchSet>>,
-        named: BTreeSet<TreePath>,
-        points: MountPoints,
-    ) -> Self {
-        let roots = watches.iter().flat_map(WatchSet::literal_roots);
-        let roots = roots
-            .filter(|root| !root.is_empty())
-            .map(|root| root.as_bytes().to_vec());
+    pub fn new(files: FileFilter, named: BTreeSet<TreePath>, points: MountPoints) -> Self {
         Self {
-            roots: roots.collect(),
             stack: FilterStack::new(files),
-            watches,
             named,
             points,
         }
@@ -83,15 +68,6 @@ impl Rules {
         .keeps_at(path, name, is_dir)
     }
 
-    /// A pattern a service watches beats ignore files: the file is wanted, and so is the way to it.
-    fn is_watched(&self, path: &[u8], is_dir: bool) -> bool {
-        if is_dir {
-            self.roots.iter().any(|root| is_at_or_below(root, path))
-        } else {
-            self.watches.iter().any(|watch| watch.matches(path))
-        }
-    }
-
     fn is_named(&self, path: &TreePath, is_dir: bool) -> bool {
         self.named.iter().any(|named| {
             if is_dir {
@@ -101,11 +77,6 @@ impl Rules {
             }
         })
     }
-}
-
-fn is_at_or_below(path: &[u8], dir: &[u8]) -> bool {
-    path.strip_prefix(dir)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 /// The rules for the entries of one directory.
@@ -132,15 +103,13 @@ impl DirRules<'_> {
         if self.rules.points.is_ours(path, is_dir) {
             return false;
         }
-        self.filter.keep(name, is_dir)
-            || self.rules.is_watched(path.as_bytes(), is_dir)
-            || self.rules.is_named(path, is_dir)
+        self.filter.keep(name, is_dir) || self.rules.is_named(path, is_dir)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use hd_config::Files;
+    use hd_config::{Files, WatchSet};
     use hd_store::scan::Filter as _;
 
     use super::*;
@@ -150,26 +119,21 @@ mod tests {
         TreePath::new(text.as_bytes()).unwrap()
     }
 
-    fn watches(globs: &[&str]) -> Arc<Vec<WatchSet>> {
-        Arc::new(vec![
-            WatchSet::new(globs.iter().map(|glob| (*glob).to_owned()).collect()).unwrap(),
-        ])
-    }
-
-    fn parts() -> (FileFilter, Arc<Vec<WatchSet>>, MountPoints) {
+    fn parts(globs: &[&str]) -> (FileFilter, MountPoints) {
         let points = MountPoints::default();
         points.set([path(".venv")]);
-        let watched = watches(&["dist/**/*.js", ".env", "*.html"]);
-        (FileFilter::new(&Files::default()), watched, points)
+        let globs = globs.iter().map(|glob| (*glob).to_owned()).collect();
+        let filter = FileFilter::new(&Files::default());
+        (filter.watching([WatchSet::new(globs).unwrap()]), points)
     }
 
     const IGNORE: &[u8] = b"node_modules\n*.log\ndist\n.env\n/conf\n";
 
     #[test]
     fn the_watcher_keeps_what_the_scan_keeps() {
-        let (files, watched, points) = parts();
-        let scan = ProjectFilter::new(files.clone(), watched.clone(), points.clone());
-        let rules = Rules::new(files, watched, BTreeSet::new(), points);
+        let (files, points) = parts(&["dist/**/*.js", ".env", "*.html"]);
+        let scan = ProjectFilter::new(files.clone(), points.clone());
+        let rules = Rules::new(files, BTreeSet::new(), points);
         let ignore = [(".gitignore".to_owned(), IGNORE.to_vec())];
         let nested = [(".gitignore".to_owned(), b"!keep.log\nout\n".to_vec())];
         let none = [].as_slice();
@@ -220,10 +184,9 @@ mod tests {
 
     #[test]
     fn watched_and_named_files_beat_ignore_files_and_nothing_beats_git() {
-        let (files, _, points) = parts();
+        let (files, points) = parts(&["dist/**/*.js", ".git/HEAD"]);
         let named = BTreeSet::from([path("conf/prod.env")]);
-        let watched = watches(&["dist/**/*.js", ".git/HEAD"]);
-        let rules = Rules::new(files, watched, named, points);
+        let rules = Rules::new(files, named, points);
         let root = rules.enter(
             &TreePath::root(),
             &[(".gitignore".to_owned(), IGNORE.to_vec())],

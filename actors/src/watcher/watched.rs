@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hd_config::{FileFilter, WatchSet};
+use hd_config::FileFilter;
 use hd_dag::TreePath;
 
 use super::rules::Rules;
@@ -21,8 +21,6 @@ pub struct Watched {
     pub root: PathBuf,
     /// Which of its files count.
     pub files: FileFilter,
-    /// Patterns of the services, which beat ignore files.
-    pub watches: Arc<Vec<WatchSet>>,
     /// Files that count whatever hides them: `hd.toml`, environment files.
     pub named: BTreeSet<TreePath>,
     /// Files outside that links among those lead to, each with the link.
@@ -41,7 +39,6 @@ impl Watched {
         Self {
             root,
             files: declared.project.file_filter(),
-            watches: declared.watches.clone(),
             named: declared.files.clone(),
             led_to: declared.led_to.clone(),
             points,
@@ -54,7 +51,6 @@ impl Watched {
     pub(super) fn redeclared(&self, declared: &Declared) -> Self {
         Self {
             files: declared.project.file_filter(),
-            watches: declared.watches.clone(),
             named: declared.files.clone(),
             led_to: declared.led_to.clone(),
             ..self.clone()
@@ -62,12 +58,7 @@ impl Watched {
     }
 
     pub(super) fn rules(&self) -> Rules {
-        Rules::new(
-            self.files.clone(),
-            self.watches.clone(),
-            self.named.clone(),
-            self.points.clone(),
-        )
+        Rules::new(self.files.clone(), self.named.clone(), self.points.clone())
     }
 }
 

@@ -215,8 +215,7 @@ fn project(root: &Path, points: &MountPoints, events: Events) -> Watched {
     let watch = WatchSet::new(vec!["dist/**/*.js".to_owned(), ".env".to_owned()]).unwrap();
     Watched {
         root: root.to_owned(),
-        files: FileFilter::new(&Files::default()),
-        watches: Arc::new(vec![watch]),
+        files: FileFilter::new(&Files::default()).watching([watch]),
         led_to: BTreeMap::new(),
         named: BTreeSet::from([path("hd.toml")]),
         points: points.clone(),

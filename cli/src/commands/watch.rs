@@ -62,12 +62,13 @@ fn hold(located: &Located, paused: bool, output: Output) -> Outcome {
 fn explain(located: &Located, path: &Path, output: Output) -> Outcome {
     let path = inside(located, path)?;
     let project = located.load()?.project;
-    let hidden = hidden_by(&located.directory, &project.file_filter(), &path);
-    let services = || project.services.iter();
-    // `auto` watches what counts, and makes nothing count that is hidden.
-    let watched = services().any(|one| one.watch.matched_by(path.as_bytes()).is_some());
-    let counts = hidden.is_none() || watched;
-    let mut effects: Vec<Effect> = services().map(|one| effect(one, &path, counts)).collect();
+    let why_hidden = |filter| hidden_by(&located.directory, &filter, &path);
+    let hides = why_hidden(project.file_filter());
+    let counts = hides.is_none();
+    // What is watched counts though something hides it.
+    let hidden = hides.or_else(|| why_hidden(project.file_filter().unwatched()));
+    let services = project.services.iter();
+    let mut effects: Vec<Effect> = services.map(|one| effect(one, &path, counts)).collect();
     // Replicas do the same.
     effects.dedup_by(|a, b| a.service == b.service);
     // In stages the project may lie elsewhere.
@@ -89,8 +90,8 @@ fn explain(located: &Located, path: &Path, output: Output) -> Outcome {
             let readers = readers(located, observers)?;
             format!("counts as part of the project: {readers}")
         }
-        Some((by, _)) if watched => {
-            format!("hidden by {by}, and counts because a service watches it")
+        Some((by, _)) if counts => {
+            format!("hidden by {by}, and counts because of what a service watches")
         }
         Some((by, show)) => format!("does not count: hidden by {by} ({show})"),
     };
@@ -151,12 +152,17 @@ fn inside(located: &Located, path: &Path) -> Result<TreePath, CliError> {
 }
 
 fn effect(service: &Service, path: &TreePath, counts: bool) -> Effect {
-    if service.watch.is_auto() && counts {
-        return Effect {
-            service: service.declared().to_owned(),
-            does: format!("restart, if {} has read it", service.declared()),
-            by: Some("auto".to_owned()),
-        };
+    let says = |does: String, by: Option<&str>| Effect {
+        service: service.declared().to_owned(),
+        does,
+        by: by.map(str::to_owned),
+    };
+    if !counts {
+        return says("nothing".to_owned(), None);
+    }
+    if service.watch.is_auto() {
+        let does = format!("restart, if {} has read it", service.declared());
+        return says(does, Some("auto"));
     }
     let does = match service.watch.action(path.as_bytes()) {
         None => "nothing".to_owned(),
@@ -165,11 +171,7 @@ fn effect(service: &Service, path: &TreePath, counts: bool) -> Effect {
         Some(WatchAction::Exec(command)) => format!("exec {command}"),
         Some(WatchAction::None) => "nothing".to_owned(),
     };
-    Effect {
-        service: service.declared().to_owned(),
-        does,
-        by: service.watch.matched_by(path.as_bytes()).map(str::to_owned),
-    }
+    says(does, service.watch.matched_by(path.as_bytes()))
 }
 
 fn object(effect: &Effect) -> Value {

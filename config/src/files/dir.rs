@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::ignore_file::IgnoreRules;
-use super::{FileFilter, HiddenBy, Relation, Verdict};
+use super::relation::Relation;
+use super::{FileFilter, HiddenBy, Verdict};
 
 /// Answers for the entries of one directory; may be asked by many threads at once.
 #[derive(Debug, Clone)]
@@ -11,9 +12,21 @@ pub struct DirFilter {
     filter: FileFilter,
     dir: Vec<u8>,
     levels: Vec<Level>,
-    /// Set in a directory that ignore files hide and that is entered only because it leads to an
-    /// `include` entry: hides all that does not lead on.
+    /// Set in a directory that is hidden and entered only because it leads to an `include` entry or
+    /// because services watch files in it: hides all that does not lead on and is not watched.
     hidden: Option<HiddenBy>,
+    /// Set in a directory that is hidden and entered only because it leads to a place that is watched:
+    /// what does not lead on is not watched either.
+    unwatched: Option<HiddenBy>,
+}
+
+/// Whose entries beat rules of the ignore files.
+#[derive(Debug, Clone, Copy)]
+enum Beats {
+    /// `include`: for all that counts.
+    Include,
+    /// `watch`: for the directories that are entered.
+    Watch,
 }
 
 /// The ignore files of this or a higher directory.
@@ -23,7 +36,25 @@ struct Level {
     /// Bytes of the path, with its slash, that the rules do not see.
     strip: usize,
     /// Rules that an `include` entry above beats.
-    skip: Vec<usize>,
+    included: Vec<usize>,
+    /// Rules that a watched place above beats.
+    watched: Vec<usize>,
+}
+
+impl Level {
+    fn beaten(&mut self, beats: Beats) -> &mut Vec<usize> {
+        match beats {
+            Beats::Include => &mut self.included,
+            Beats::Watch => &mut self.watched,
+        }
+    }
+
+    fn skip(&self, beats: Beats) -> &[usize] {
+        match beats {
+            Beats::Include => &self.included,
+            Beats::Watch => &self.watched,
+        }
+    }
 }
 
 impl DirFilter {
@@ -38,6 +69,7 @@ impl DirFilter {
             dir: Vec::new(),
             levels: Vec::new(),
             hidden: None,
+            unwatched: None,
         };
         root.push(rules);
         root
@@ -59,21 +91,39 @@ impl DirFilter {
     }
 
     pub(super) fn descend(&self, dir: Vec<u8>, rules: Option<Arc<IgnoreRules>>) -> Self {
-        let relation = self.filter.relation(&dir, true);
-        let hidden = match relation {
-            Relation::Named => None,
-            Relation::LeadsTo => self.ignored(&dir, true).or_else(|| self.hidden.clone()),
-            Relation::Below | Relation::Outside => self.hidden.clone(),
+        let included = self.filter.relation(&dir, true);
+        let watched = self.filter.watched(&dir, true);
+        let by_ignore_files = |beats| self.ignored(&dir, true, beats);
+        let hidden = match (included, watched) {
+            (Relation::Named, _) | (_, Relation::Named) => None,
+            (Relation::LeadsTo, _) => {
+                by_ignore_files(Beats::Include).or_else(|| self.hidden.clone())
+            }
+            (_, Relation::LeadsTo | Relation::Below) => self.uncounted(&dir, true),
+            (_, Relation::Outside) => self.hidden.clone(),
+        };
+        let unwatched = match watched {
+            Relation::LeadsTo => {
+                let excluded = self.filter.excluded(&dir, true);
+                let hidden = excluded.or_else(|| by_ignore_files(Beats::Watch));
+                hidden.or_else(|| self.unwatched.clone())
+            }
+            Relation::Below => self.unwatched.clone(),
+            Relation::Named | Relation::Outside => None,
         };
         let mut below = Self {
             filter: self.filter.clone(),
             dir,
             levels: self.levels.clone(),
             hidden,
+            unwatched,
         };
         below.push(rules);
-        if relation == Relation::Named {
-            below.beat_ignore_files();
+        if included == Relation::Named {
+            below.beat_ignore_files(Beats::Include);
+        }
+        if watched == Relation::Named {
+            below.beat_ignore_files(Beats::Watch);
         }
         below
     }
@@ -104,21 +154,46 @@ impl DirFilter {
     }
 
     fn hidden_by(&self, path: &[u8], is_dir: bool) -> Option<HiddenBy> {
+        let by = self.uncounted(path, is_dir)?;
+        let watched = if is_dir {
+            self.leads_to_watched(path)
+        } else {
+            self.filter.is_watched(path)
+        };
+        (!watched).then_some(by)
+    }
+
+    /// What hides a path as long as nobody watches it.
+    fn uncounted(&self, path: &[u8], is_dir: bool) -> Option<HiddenBy> {
         if let Some(by) = self.filter.excluded(path, is_dir) {
             return Some(by);
         }
+        let ignored = || self.ignored(path, is_dir, Beats::Include);
         match self.filter.relation(path, is_dir) {
             Relation::Named | Relation::LeadsTo => None,
-            Relation::Below => self.hidden.clone().or_else(|| self.ignored(path, is_dir)),
+            Relation::Below => self.hidden.clone().or_else(ignored),
             Relation::Outside => Some(HiddenBy::Include),
         }
     }
 
+    /// Tells whether a directory is entered for what services watch at or below it.
+    fn leads_to_watched(&self, dir: &[u8]) -> bool {
+        match self.filter.watched(dir, true) {
+            Relation::Named | Relation::LeadsTo => true,
+            Relation::Below => {
+                self.unwatched.is_none()
+                    && self.filter.excluded(dir, true).is_none()
+                    && self.ignored(dir, true, Beats::Watch).is_none()
+            }
+            Relation::Outside => false,
+        }
+    }
+
     /// What the ignore files say, the deepest first.
-    fn ignored(&self, path: &[u8], is_dir: bool) -> Option<HiddenBy> {
+    fn ignored(&self, path: &[u8], is_dir: bool, beats: Beats) -> Option<HiddenBy> {
         for level in self.levels.iter().rev() {
             let relative = path.get(level.strip..).unwrap_or_default();
-            if let Some(found) = level.rules.last_match(relative, is_dir, &level.skip) {
+            if let Some(found) = level.rules.last_match(relative, is_dir, level.skip(beats)) {
                 return found.hides.then(|| HiddenBy::IgnoreFile {
                     file: Arc::clone(found.file),
                     line: found.line,
@@ -134,17 +209,18 @@ impl DirFilter {
             self.levels.push(Level {
                 rules,
                 strip: self.dir.len() + slash,
-                skip: Vec::new(),
+                included: Vec::new(),
+                watched: Vec::new(),
             });
         }
     }
 
     /// From here down, rules that would hide whatever lies in this directory no longer count.
-    fn beat_ignore_files(&mut self) {
+    fn beat_ignore_files(&mut self, beats: Beats) {
         for level in &mut self.levels {
             let relative = self.dir.get(level.strip..).unwrap_or_default();
             let beaten = level.rules.hiding_all_of(relative);
-            level.skip.extend(beaten);
+            level.beaten(beats).extend(beaten);
         }
     }
 }
