@@ -164,6 +164,30 @@ fn a_held_socket_and_probes_are_of_the_isolated_network() {
 }
 
 #[test]
+fn a_held_socket_follows_its_service_into_another_network_and_back() {
+    skip_unless!(needs::fuse(), needs::program("python3"));
+    let held = "[environment]\nname = \"net\"\n[services.web]\ncommand = \"python3 -I serve.py\"\n\
+                port = 5000\nsocket = true\n";
+    let env = env(held);
+    let mut up = ready(&env, &[], "web");
+    let (inside, on_host) = (env.port(0), files::read(&env.path("hd.toml")));
+    up.until("it answers", || answer(inside));
+    let isolated = format!("{on_host}network = \"isolated\"\nports = [\"auto:{inside}\"]\n");
+    let from = up.so_far();
+    files::save_by_rename(&env.path("hd.toml"), &isolated);
+    up.wait_line(from, &["restart web"]);
+    up.until("it answers through what is published", || {
+        let published = env.status().service("web")["published"][0]["port"].as_u64()?;
+        answer(u16::try_from(published).ok()?)
+    });
+    assert!(TcpStream::connect(("127.0.0.1", inside)).is_err());
+    let from = up.so_far();
+    files::save_by_rename(&env.path("hd.toml"), &on_host);
+    up.wait_line(from, &["restart web"]);
+    up.until("it answers on the machine", || answer(inside));
+}
+
+#[test]
 fn a_published_port_that_is_taken_names_who_has_it() {
     skip_unless!(needs::fuse(), needs::program("python3"));
     let other = TcpListener::bind("127.0.0.1:0").unwrap();

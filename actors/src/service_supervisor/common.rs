@@ -8,9 +8,11 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hd_config::Published;
+use hd_sandbox::NetworkNamespace;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::forward::Forwarding;
+use super::reach::Reach;
 use super::socket::HeldSocket;
 
 /// What they have in common; clones are the same.
@@ -26,6 +28,15 @@ struct Held {
     published: Option<Forwarding>,
     /// Services that are to run.
     users: BTreeSet<String>,
+}
+
+impl Held {
+    /// Whoever listens on the same ports next finds them free.
+    fn withdraw(&mut self) {
+        if let Some(published) = self.published.take() {
+            published.end();
+        }
+    }
 }
 
 /// The right to start anew, until it is dropped.
@@ -51,10 +62,11 @@ impl Common {
     }
 
     /// Notes that a service uses what is held from now on; a socket at another place is given up.
-    pub(crate) fn used_by(&self, service: &str, place: Option<(IpAddr, u16)>) {
+    pub(crate) fn used_by(&self, service: &str, reach: &Reach, place: Option<(IpAddr, u16)>) {
         let mut held = self.lock();
         held.users.insert(service.to_owned());
-        held.socket.take_if(|socket| place != Some(socket.place()));
+        held.socket
+            .take_if(|socket| place.is_none_or(|place| !socket.is_at(reach, place)));
     }
 
     /// Gives the listening socket that hd holds, made by `hold` when there is none yet.
@@ -71,21 +83,27 @@ impl Common {
         Ok(socket)
     }
 
-    /// Listens on published ports, by `start` unless exactly those are listened to already.
+    /// Listens on published ports of a network, by `start` unless exactly those are listened to already.
     pub(crate) fn publish(
         &self,
         ports: &[Published],
+        network: &Arc<NetworkNamespace>,
         start: impl FnOnce() -> Result<Forwarding, String>,
     ) -> Result<(), String> {
         let mut held = self.lock();
-        let are_these = |one: &Forwarding| one.ports() == ports;
+        let are_these = |one: &Forwarding| one.leads(ports, network);
         if !held.published.as_ref().is_some_and(are_these) {
-            held.published = None;
+            held.withdraw();
             if !ports.is_empty() {
                 held.published = Some(start()?);
             }
         }
         Ok(())
+    }
+
+    /// Publishes nothing any more.
+    pub(crate) fn withdraw(&self) {
+        self.lock().withdraw();
     }
 
     /// A service stays stopped: who connects is refused, unless another replica is to run.
@@ -107,7 +125,6 @@ mod tests {
     use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
     use super::*;
-    use crate::service_supervisor::reach::Reach;
 
     #[test]
     fn the_socket_stays_as_long_as_one_replica_is_to_run() {
@@ -118,7 +135,7 @@ mod tests {
         let (one, place) = (Common::default(), (local, port));
         let hold = || HeldSocket::listen(&Reach::Host, local, port);
         for name in ["web-1", "web-2"] {
-            one.used_by(name, Some(place));
+            one.used_by(name, &Reach::Host, Some(place));
             drop(one.clone().socket(hold).unwrap());
         }
         let connects = || TcpStream::connect(SocketAddr::new(local, port)).is_ok();

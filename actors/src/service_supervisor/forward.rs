@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use hd_config::Published;
@@ -28,7 +28,9 @@ const AGAIN: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Forwarding {
     ports: Vec<Published>,
-    _end: oneshot::Sender<()>,
+    network: Arc<NetworkNamespace>,
+    end: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
 }
 
 impl Forwarding {
@@ -48,22 +50,32 @@ impl Forwarding {
             listeners.push((listener, one.target));
         }
         let (end, is_over) = oneshot::channel();
-        let (network, name) = (network.clone(), format!("ports {service}"));
+        let (within, name) = (network.clone(), format!("ports {service}"));
         let thread = thread::Builder::new().name(name).spawn(move || {
-            if let Err(error) = relay_all(listeners, network, is_over) {
+            if let Err(error) = relay_all(listeners, within, is_over) {
                 tracing::error!(%error, "published ports are not served");
             }
         });
-        thread.map_err(|e| format!("cannot start a thread: {e}"))?;
+        let thread = thread.map_err(|e| format!("cannot start a thread: {e}"))?;
         Ok(Self {
             ports: ports.to_vec(),
-            _end: end,
+            network: network.clone(),
+            end,
+            thread,
         })
     }
 
-    /// Gives the ports.
-    pub(crate) fn ports(&self) -> &[Published] {
-        &self.ports
+    /// Tells whether it is from these ports into this network.
+    pub(crate) fn leads(&self, ports: &[Published], network: &Arc<NetworkNamespace>) -> bool {
+        self.ports == ports && Arc::ptr_eq(&self.network, network)
+    }
+
+    /// Ends it and waits until its ports are free; dropped, it gives them up a little later.
+    pub(crate) fn end(self) {
+        drop(self.end);
+        if self.thread.join().is_err() {
+            tracing::error!("the thread of published ports panicked");
+        }
     }
 }
 

@@ -19,6 +19,15 @@ pub(crate) enum Reach {
 }
 
 impl Reach {
+    /// Tells whether it is the same network.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Host, Self::Host) => true,
+            (Self::Within(one), Self::Within(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
     /// Gives the directory of the kernel's tables of sockets (`proc_pid_net(5)`).
     pub(crate) fn tables(&self) -> PathBuf {
         match self {

@@ -118,27 +118,25 @@ impl Start {
         started.ok()
     }
 
-    /// Gives the network it will listen on; its published ports are listened to from now on.
-    fn reach(&self) -> Result<Reach, NotStarted> {
-        let reach = self.spawner.reach();
-        let reach = reach.map_err(|e| NotStarted::Failed(e.to_string()))?;
-        let published = match &reach {
-            Reach::Within(network) => {
-                let (name, ports) = (self.service.declared(), &self.service.ports);
-                self.common
-                    .publish(ports, || Forwarding::start(name, ports, network))
-            }
-            Reach::Host => self.common.publish(&[], || Err(String::new())),
+    /// Listens on its published ports from now on, if it is on another network than the machine's.
+    fn publish(&self, reach: &Reach) -> Result<(), NotStarted> {
+        let Reach::Within(network) = reach else {
+            self.common.withdraw();
+            return Ok(());
         };
-        published.map_err(NotStarted::InTheWay)?;
-        Ok(reach)
+        let (name, ports) = (self.service.declared(), &self.service.ports);
+        let start = || Forwarding::start(name, ports, network);
+        let published = self.common.publish(ports, network, start);
+        published.map_err(NotStarted::InTheWay)
     }
 
     /// Gives the socket to hand over; where none is held, the port must be free.
     fn socket(&self) -> Result<Option<OwnedFd>, NotStarted> {
         let held = self.service.socket.zip(self.service.port);
-        self.common.used_by(&self.service.name, held);
-        let reach = self.reach()?;
+        let reach = self.spawner.reach();
+        let reach = reach.map_err(|e| NotStarted::Failed(e.to_string()))?;
+        self.common.used_by(&self.service.name, &reach, held);
+        self.publish(&reach)?;
         let Some(port) = self.service.port else {
             return Ok(None);
         };

@@ -19,6 +19,7 @@ const BACKLOG: i32 = 4096;
 #[derive(Clone, Debug)]
 pub(crate) struct HeldSocket {
     listener: Arc<TcpListener>,
+    reach: Reach,
     place: (IpAddr, u16),
 }
 
@@ -35,13 +36,14 @@ impl HeldSocket {
         })?;
         Ok(Self {
             listener: Arc::new(listener),
+            reach: reach.clone(),
             place: (address, port),
         })
     }
 
-    /// Gives the address and the port it was asked to listen on.
-    pub(crate) fn place(&self) -> (IpAddr, u16) {
-        self.place
+    /// Tells whether it listens there: on that network, address and port.
+    pub(crate) fn is_at(&self, reach: &Reach, place: (IpAddr, u16)) -> bool {
+        self.place == place && self.reach.is(reach)
     }
 
     /// Gives a descriptor of it for a process.
