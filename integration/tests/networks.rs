@@ -188,6 +188,34 @@ fn a_held_socket_follows_its_service_into_another_network_and_back() {
 }
 
 #[test]
+fn another_free_port_is_looked_for_when_somebody_took_the_one_of_last_time() {
+    skip_unless!(needs::fuse(), needs::program("python3"));
+    let own = "[services.own]\ncommand = \"sleep 1000\"\nport = \"auto\"\nhealthcheck = \"true\"\n";
+    let env = env(&format!("{WEB}{own}"));
+    let mut up = ready(&env, &[], "own");
+    let ports = || ["web", "own"].map(|service| published(&env, &[], service));
+    let first = ports();
+    env.hd(["down"]).finish().ok();
+    up.wait_exit(SHORT);
+    let taken = first.map(|port| TcpListener::bind(("127.0.0.1", port)).expect("it is free"));
+    env.hd(["up", "--wait"]).finish().ok();
+    let second = ports();
+    assert!(
+        first.iter().all(|port| !second.contains(port)),
+        "{second:?}"
+    );
+    drop(taken);
+    // Those of a running instance stay, and are the same next time.
+    assert_eq!(ports(), second);
+    env.hd(["restart", "own"]).finish().ok();
+    assert_eq!(ports(), second);
+    env.hd(["down"]).finish().ok();
+    env.hd(["up", "--wait"]).finish().ok();
+    assert_eq!(ports(), second);
+    env.hd(["down"]).finish().ok();
+}
+
+#[test]
 fn a_published_port_that_is_taken_names_who_has_it() {
     skip_unless!(needs::fuse(), needs::program("python3"));
     let other = TcpListener::bind("127.0.0.1:0").unwrap();

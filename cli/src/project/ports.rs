@@ -1,12 +1,13 @@
 //! `port = "auto"`: a free port, the same one as last time where it is still free.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 
 use hd_actors::model::instance::InstancePaths;
-use hd_actors::model::report::Report;
+use hd_actors::model::report::{PublishedPort, Report, ServiceReport};
 use hd_config::service::port_variable;
-use hd_config::{Project, Replica, Service};
+use hd_config::{Project, Replica, Service, ServiceNetwork};
 
 /// Gives each service that wants one a port: that of `last`, else a free one.
 ///
@@ -100,17 +101,49 @@ pub(super) fn of_service(
 ///
 /// Read only where it is of use: an instance has no state before its first run.
 pub(super) fn last(paths: &InstancePaths) -> BTreeMap<String, u16> {
+    known(paths, |_| true, |_, _| true)
+}
+
+/// Gives those of them that nobody has taken since: for an instance that is about to run.
+pub(crate) fn still_free(paths: &InstancePaths) -> BTreeMap<String, u16> {
+    let own = |service: &ServiceReport, port| {
+        let isolated = service.network.as_deref() == Some(ServiceNetwork::Isolated.as_str());
+        let local = [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            IpAddr::from(Ipv6Addr::LOCALHOST),
+        ];
+        isolated || local.into_iter().all(|address| is_free(address, port))
+    };
+    let published = |one: &PublishedPort| {
+        let address = one.address.parse();
+        address.is_ok_and(|address| is_free(address, one.port))
+    };
+    known(paths, published, own)
+}
+
+fn known(
+    paths: &InstancePaths,
+    keeps_published: impl Fn(&PublishedPort) -> bool,
+    keeps: impl Fn(&ServiceReport, u16) -> bool,
+) -> BTreeMap<String, u16> {
     let state = std::fs::read(paths.state()).ok();
     let report = state.and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok());
     let services = report.map(|report| report.services).unwrap_or_default();
     let mut last = BTreeMap::new();
     for service in services {
-        for one in service.published {
+        for one in service.published.iter().filter(|one| keeps_published(one)) {
             last.insert(published(&service.name, one.target), one.port);
         }
-        last.extend(service.port.map(|port| (service.name, port)));
+        let own = service.port.filter(|port| keeps(&service, *port));
+        last.extend(own.map(|port| (service.name, port)));
     }
     last
+}
+
+/// Tells whether nobody listens there; an address that the machine does not have is in nobody's way.
+fn is_free(address: IpAddr, port: u16) -> bool {
+    let taken = |error: std::io::Error| error.kind() == ErrorKind::AddrInUse;
+    !TcpListener::bind((address, port)).is_err_and(taken)
 }
 
 fn free(taken: &BTreeSet<u16>) -> Option<u16> {

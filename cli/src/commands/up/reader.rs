@@ -31,13 +31,16 @@ pub(in crate::commands) struct HdToml {
 
 /// Reads it for the first time; all that was asked for must be there.
 pub(super) fn begin(plan: &Plan, output: Output) -> Result<(Declaration, HdToml), CliError> {
-    let mut loaded = plan.located.load()?;
+    let (host_env, located) = (environment(), &plan.located);
+    // Who has none of them yet is not to come to grief over what another program does with one.
+    let ports = ports::still_free(&located.paths);
+    let mut loaded = located.load_with(host_env.clone(), &ports)?;
     loaded.tell(output);
     targets::keep(&mut loaded.project, &plan.services, &plan.located.profiles)?;
     let reader = HdToml {
         located: plan.located.clone(),
         asked: Mutex::new(plan.asked()),
-        host_env: environment(),
+        host_env,
         ports: Mutex::new(ports::assigned(&loaded.project)),
     };
     Ok((declaration(loaded), reader))
