@@ -138,6 +138,54 @@ fn a_fork_bomb_is_bounded_named_and_ended() {
     });
 }
 
+/// Once there is a file `burst` it makes processes until one is refused; it is well while there is no such file.
+const BURSTS: &str = r#"
+import os, threading, time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(500 if os.path.exists("burst") else 200)
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+
+def burst():
+    while not os.path.exists("burst"):
+        time.sleep(0.02)
+    try:
+        while os.fork():
+            pass
+        time.sleep(1000)
+    except OSError:
+        pass
+
+server = HTTPServer(("127.0.0.1", int(os.environ["HD_PORT_WEB"])), Handler)
+threading.Thread(target=burst, daemon=True).start()
+server.serve_forever()
+"#;
+
+#[test]
+fn who_was_at_its_limit_is_well_again_after_the_next_probe_that_passes() {
+    skip_unless!(needs::fuse(), needs::program("python3"), control_groups());
+    let toml = "[environment]\nname = \"limits\"\n\
+                [services.web]\ncommand = \"python3 -I web.py\"\nport = 5000\n\
+                resources = { pids = 25 }\n\
+                healthcheck = { http = \"/\", interval = \"100ms\", retries = 1000000 }\n";
+    let env = Env::project(&[("hd.toml", toml), ("web.py", BURSTS)]);
+    let mut up = env.up();
+    up.wait_line(0, &["web", "ready"]);
+    files::write(&env.path("burst"), "");
+    up.until("status names the limit", || {
+        let reason = reason(&env, "web");
+        reason.contains("limit of 25 processes").then_some(())
+    });
+    fs::remove_file(env.path("burst")).unwrap();
+    up.until("it is ready and nothing else", || {
+        (reason(&env, "web") == "ready").then_some(())
+    });
+}
+
 #[test]
 fn what_runs_beside_a_service_is_within_its_limits_and_status_says_what_is_used() {
     skip_unless!(needs::fuse(), needs::program("python3"), control_groups());

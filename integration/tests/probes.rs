@@ -76,3 +76,18 @@ fn a_probe_over_tls_takes_any_certificate_on_this_machine_only() {
         up.wait_line(0, &["far is not healthy", "ertificate"]);
     }
 }
+
+#[test]
+fn a_name_below_localhost_is_this_machine_whatever_the_resolver_says() {
+    skip_unless!(needs::fuse(), needs::program("python3"));
+    let held = Port::free();
+    let port = held.number;
+    let toml = format!(
+        "[environment]\nname = \"names\"\n\n[services.web]\n\
+         command = \"python3 -I -m http.server -b 127.0.0.1 {port}\"\n\
+         healthcheck = {{ http = \"http://web.localhost:{port}/hd.toml\" }}\n"
+    );
+    let env = Env::project(&[("hd.toml", &toml)]);
+    let mut up = env.up();
+    up.wait_line(0, &["web", "ready"]);
+}

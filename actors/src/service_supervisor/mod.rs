@@ -17,6 +17,7 @@ mod input;
 pub mod lifecycle;
 mod log;
 mod log_file;
+mod lookup;
 mod memory;
 pub mod ports;
 mod probe;

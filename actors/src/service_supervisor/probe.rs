@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use hd_config::Probe;
 use hd_supervision::Port;
 
 use super::connect::connect_to;
+use super::lookup::Lookup;
 use super::reach::Reach;
 use super::schedule::{Check, Plan, Schedule};
 use super::spawner::Process;
@@ -29,17 +31,18 @@ pub(crate) struct Probing(
 );
 
 impl Probing {
-    /// Starts to probe a run.
+    /// Starts to probe a run; `complained` tells that its supervisor was told of something else.
     pub(crate) fn start(
         plan: Plan,
         run: u64,
         process: Arc<dyn Process>,
+        complained: Arc<AtomicBool>,
         probed: Port<Probed>,
     ) -> std::io::Result<Self> {
         let (over, is_over) = bounded(0);
         let name = format!("probe {}", probed.name());
         thread::Builder::new().name(name).spawn(move || {
-            probe(&plan, &*process, &is_over, |outcome| {
+            probe(&plan, &*process, &complained, &is_over, |outcome| {
                 // Refused: its supervisor is gone, and with it the run.
                 let _ = probed.deliver_blocking(Probed { run, outcome }, TELL_WITHIN);
             });
@@ -51,17 +54,22 @@ impl Probing {
 fn probe(
     plan: &Plan,
     process: &dyn Process,
+    complained: &AtomicBool,
     over: &Receiver<()>,
     tell: impl Fn(Result<(), String>),
 ) {
     let started = Instant::now();
-    let mut schedule = Schedule::new(plan);
+    let (mut schedule, mut lookup) = (Schedule::new(plan), Lookup::default());
     let mut delay = Some(schedule.first());
     while let Some(wait) = delay {
         if over.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
             return;
         }
-        let next = schedule.answered(started.elapsed(), check(plan, process));
+        let answer = check(plan, process, &mut lookup);
+        if complained.swap(false, Ordering::Relaxed) {
+            schedule.complained();
+        }
+        let next = schedule.answered(started.elapsed(), answer);
         if let Some(outcome) = next.tell {
             tell(outcome);
         }
@@ -70,7 +78,7 @@ fn probe(
 }
 
 /// Tries once.
-fn check(plan: &Plan, process: &dyn Process) -> Result<(), String> {
+fn check(plan: &Plan, process: &dyn Process, lookup: &mut Lookup) -> Result<(), String> {
     let reach = &process.reach();
     match &plan.check {
         Check::Port(port) => own_port(*port, plan.timeout, process),
@@ -84,14 +92,14 @@ fn check(plan: &Plan, process: &dyn Process) -> Result<(), String> {
             .beside(command, None, plan.timeout)
             .map_err(|why| format!("healthcheck {why}")),
         Check::Health(Probe::Tcp { host, port }) => {
-            connect(reach, host, *port, plan.timeout).map(drop)
+            connect(reach, lookup, (host, *port), plan.timeout).map(drop)
         }
         Check::Health(Probe::Http { host, port, path }) => {
-            let stream = connect(reach, host, *port, plan.timeout)?;
+            let stream = connect(reach, lookup, (host, *port), plan.timeout)?;
             get(stream, "http", (host, *port, path), plan.timeout)
         }
         Check::Health(Probe::Https { host, port, path }) => {
-            let stream = connect(reach, host, *port, plan.timeout)?;
+            let stream = connect(reach, lookup, (host, *port), plan.timeout)?;
             let stream = tls::over(stream, host, plan.timeout)?;
             get(stream, "https", (host, *port, path), plan.timeout)
         }
@@ -122,18 +130,21 @@ fn own_port(port: u16, within: Duration, process: &dyn Process) -> Result<(), St
     }
 }
 
-fn connect(reach: &Reach, host: &str, port: u16, within: Duration) -> Result<TcpStream, String> {
-    let addresses = reach
-        .resolve(host, port)
-        .map_err(|e| format!("{host}: {e}"))?;
-    let mut failed = format!("{host} has no address");
-    for address in addresses {
-        match connect_to(reach, address, within) {
+fn connect(
+    reach: &Reach,
+    lookup: &mut Lookup,
+    (host, port): (&str, u16),
+    within: Duration,
+) -> Result<TcpStream, String> {
+    let mut failed = None;
+    for address in lookup.addresses(reach, host, within)? {
+        match connect_to(reach, SocketAddr::new(address, port), within) {
             Ok(stream) => return Ok(stream),
-            Err(why) => failed = why,
+            // Of the address that is tried first, which is what most people mean.
+            Err(why) => failed = failed.or(Some(why)),
         }
     }
-    Err(failed)
+    Err(failed.unwrap_or_else(|| format!("{host} has no address")))
 }
 
 /// Asks a path; a status below 400 is success.

@@ -52,7 +52,7 @@ fn listen() -> (TcpListener, u16) {
 
 fn ask(host: &str, port: u16, path: &str, within: Duration) -> Result<(), String> {
     get(
-        connect(&Reach::Host, host, port, within)?,
+        connect(&Reach::Host, &mut Lookup::default(), (host, port), within)?,
         "http",
         (host, port, path),
         within,
@@ -116,7 +116,7 @@ fn a_silent_server_fails_in_time() {
             .unwrap_err()
             .contains("nothing listens")
     );
-    assert!(connect(&Reach::Host, "no.such.host.invalid", port, SOON).is_err());
+    assert!(ask("no.such.host.invalid", port, "/", SOON).is_err());
 }
 
 #[test]
@@ -144,7 +144,8 @@ fn a_port_is_seen_soon_after_it_opens() {
         service.port = Some(port);
         let (probed, tape) = recorder("probed", 8, |_: &Probed| ());
         let plan = || Plan::of(&service, &Seen::default()).unwrap();
-        let probing = Probing::start(plan(), 7, Arc::new(Owner(true)), probed.clone()).unwrap();
+        let (owner, complained) = (Arc::new(Owner(true)), Arc::default());
+        let probing = Probing::start(plan(), 7, owner, complained, probed.clone()).unwrap();
         assert!(tape.is_empty());
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         let opened = Instant::now();
@@ -180,7 +181,8 @@ fn a_check_that_ended_with_its_run_says_nothing() {
     .unwrap();
     let (over, is_over) = bounded(0);
     drop(over);
-    probe(&plan, &Owner(true), &is_over, |outcome| {
+    let complained = AtomicBool::default();
+    probe(&plan, &Owner(true), &complained, &is_over, |outcome| {
         panic!("told {outcome:?} of a run that is over")
     });
 }

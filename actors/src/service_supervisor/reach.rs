@@ -1,7 +1,7 @@
 //! How hd itself reaches a service: on the machine's network, or in the isolated one.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,17 +33,6 @@ impl Reach {
         match self {
             Self::Host => PathBuf::from("/proc/self/net"),
             Self::Within(network) => PathBuf::from(format!("/proc/{}/net", network.pid())),
-        }
-    }
-
-    /// Finds the addresses of a host. In the isolated network every name is the loopback address.
-    pub(crate) fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        match self {
-            Self::Host => Ok((host, port).to_socket_addrs()?.collect()),
-            Self::Within(_) => {
-                let address = host.parse().unwrap_or(IpAddr::from(Ipv4Addr::LOCALHOST));
-                Ok(vec![SocketAddr::new(address, port)])
-            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -132,9 +133,9 @@ impl Start {
 
     /// Gives the socket to hand over; where none is held, the port must be free.
     fn socket(&self) -> Result<Option<OwnedFd>, NotStarted> {
-        let held = self.service.socket.zip(self.service.port);
         let reach = self.spawner.reach();
         let reach = reach.map_err(|e| NotStarted::Failed(e.to_string()))?;
+        let held = self.service.socket.zip(self.service.port);
         self.common.used_by(&self.service.name, &reach, held);
         self.publish(&reach)?;
         let Some(port) = self.service.port else {
@@ -194,9 +195,11 @@ impl Run {
             process: process.clone(),
             _probing: None,
         };
+        let complained: Arc<AtomicBool> = Arc::default();
         let exit = Exit {
             run: number,
             process: process.clone(),
+            complained: complained.clone(),
             drained,
             news: news.clone(),
         };
@@ -204,7 +207,8 @@ impl Run {
             .name(format!("wait {}", news.exited.name()))
             .spawn(move || exit.wait())?;
         if let Some(plan) = plan {
-            run._probing = Some(Probing::start(plan, number, process, news.probed.clone())?);
+            let probed = news.probed.clone();
+            run._probing = Some(Probing::start(plan, number, process, complained, probed)?);
         }
         Ok(run)
     }
@@ -230,6 +234,7 @@ impl Drop for Run {
 struct Exit {
     run: u64,
     process: Arc<dyn Process>,
+    complained: Arc<AtomicBool>,
     drained: Drained,
     news: News,
 }
@@ -252,6 +257,8 @@ impl Exit {
                 };
                 // Refused: its supervisor is gone, and with it the run.
                 let _ = self.news.probed.deliver_blocking(news, TELL_WITHIN);
+                // After that, lest a success that is to follow it comes before.
+                self.complained.store(true, Ordering::Relaxed);
             }
         }
     }

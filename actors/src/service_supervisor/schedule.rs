@@ -136,6 +136,11 @@ impl Schedule {
         self.delay
     }
 
+    /// Takes that the supervisor was told of something else: the next success is news.
+    pub(crate) fn complained(&mut self) {
+        self.told_failure = true;
+    }
+
     /// Takes the answer of a try that ended at a time since the start.
     pub(crate) fn answered(&mut self, since_start: Duration, answer: Result<(), String>) -> Next {
         match answer {
@@ -290,6 +295,16 @@ mod tests {
         assert_eq!(schedule.answered(5 * MS, failed()).tell, Some(failed()));
         assert_eq!(schedule.answered(6 * MS, failed()).tell, None, "told once");
         assert_eq!(schedule.answered(7 * MS, Ok(())).tell, Some(Ok(())));
+    }
+
+    #[test]
+    fn a_success_after_a_complaint_is_news() {
+        let mut schedule = Schedule::new(&health(2));
+        schedule.answered(MS, Ok(()));
+        schedule.complained();
+        assert_eq!(schedule.answered(2 * MS, failed()).tell, None);
+        assert_eq!(schedule.answered(3 * MS, Ok(())).tell, Some(Ok(())));
+        assert_eq!(schedule.answered(4 * MS, Ok(())).tell, None);
     }
 
     #[test]
