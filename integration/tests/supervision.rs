@@ -2,7 +2,7 @@
 //! the budget hd ends, and its services with it.
 
 use hd_integration::leftovers::expect_none;
-use hd_integration::{LONG, Report, SHORT, files, needs, samples, skip_unless, until};
+use hd_integration::{Env, LONG, Report, SHORT, files, needs, samples, skip_unless, until};
 
 fn restarts(status: &Report, actor: &str) -> u64 {
     let actors = status.value()["actors"].as_array().expect("actors");
@@ -86,6 +86,41 @@ fn a_mount_server_started_anew_follows_the_view_of_its_predecessor() {
 fn an_invalidator_started_anew_leaves_no_service_in_a_view_of_before() {
     skip_unless!(needs::fuse(), needs::faults());
     the_view_is_followed_after_a_panic_of("invalidator");
+}
+
+/// What a conductor knew of an edit goes with it, but the edit does not.
+#[track_caller]
+fn an_edit_is_followed_after_a_panic_of(actor: &str, message: u32) {
+    let toml = "[environment]\nname = \"edits\"\n\
+                [services.web]\ncommand = \"sleep 1000\"\nwatch = [\"*.txt\"]\n\
+                [services.other]\ncommand = \"sleep 1000\"\nwatch = [\"*.md\"]\n";
+    let mut env = Env::project(&[("hd.toml", toml), ("a.txt", "one\n"), ("b.md", "one\n")]);
+    env.set("HD_FAULT", &format!("{actor}:{message}"));
+    let mut up = env.up();
+    up.wait_line(0, &["web", "ready"]);
+    up.wait_line(0, &["other", "ready"]);
+    let other = env.status().service("other")["pid"].clone();
+    files::write(&env.path("a.txt"), "the edit that it falls over\n");
+    up.until("it was started anew", || {
+        (restarts(&env.status(), actor) == 1).then_some(())
+    });
+    up.until("the service was, too", || {
+        let web = env.status().service("web").clone();
+        (web["restarts"]["watch"] == 1 && web["state"] == "ready").then_some(())
+    });
+    assert_eq!(env.status().service("other")["pid"], other);
+}
+
+#[test]
+fn an_edit_whose_steps_an_invalidator_fell_over_restarts_who_watches_it() {
+    skip_unless!(needs::fuse(), needs::faults());
+    an_edit_is_followed_after_a_panic_of("invalidator", 4);
+}
+
+#[test]
+fn an_edit_that_the_engine_fell_over_restarts_who_watches_it() {
+    skip_unless!(needs::fuse(), needs::faults());
+    an_edit_is_followed_after_a_panic_of("dag_engine", 3);
 }
 
 macro_rules! each_actor {

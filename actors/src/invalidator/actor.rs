@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use hd_dag::Change;
+use hd_dag::{Change, diff};
 use hd_supervision::actix::fut::{ready, wrap_future};
 use hd_supervision::actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, WrapFuture,
@@ -189,7 +189,7 @@ impl Invalidator {
             // Asked for once; an edit on the way loses none.
             let rerun = std::mem::take(&mut self.rerun);
             self.ask_for_steps(origin, &applied, rerun, work);
-            let changed = applied.changed.iter().cloned();
+            let changed = self.unfollowed(&applied);
             self.knows.pending.add(self.knows.generation, changed);
             self.knows.applied = Some(applied);
         } else {
@@ -200,6 +200,21 @@ impl Invalidator {
             }
         }
         settled
+    }
+
+    /// Gives what changed that no service has followed: what came while there was no conductor, or was known to one
+    /// that is gone, is no change to the engine.
+    fn unfollowed(&mut self, applied: &Applied) -> Vec<Change> {
+        let since = self.knows.followed.take();
+        let changed = since.map(|since| diff(&*self.shared.trees, &since, &applied.project.tree));
+        match changed {
+            Some(Ok(changed)) => changed,
+            Some(Err(error)) => {
+                tracing::warn!(%error, "edits from before a restart are not told from others");
+                applied.changed.clone()
+            }
+            None => applied.changed.clone(),
+        }
     }
 
     /// Keeps in mind the stat cache that an earlier look wrote, as long as it describes the same tree: none
@@ -231,6 +246,7 @@ impl Invalidator {
             declared: declared.clone(),
             base: base.clone(),
         });
+        self.knows.asked_of = Some(applied.project.tree);
         self.edges.steps.put(RunSteps {
             origin,
             generation,
@@ -270,6 +286,7 @@ impl Invalidator {
                     generation: done.generation,
                     declared,
                     base,
+                    project: self.knows.asked_of,
                     outcome,
                     work: done.work,
                 };
@@ -290,6 +307,7 @@ impl Invalidator {
             state.error = Some(failure.clone());
         });
         self.shared.events.tell(Event::StepFailed(failed.clone()));
+        self.knows.came_to_nothing(generation);
         let changes = self.knows.pending.seen_by(generation);
         self.tell_batch(origin, &changes, outcome, Vec::new());
         if self.purpose == Purpose::Once {

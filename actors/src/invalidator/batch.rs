@@ -69,7 +69,7 @@ pub fn line(
 
 /// Gives each path once, as it was before the first change and is after the last: generations that were
 /// overtaken are told with the one after them, and some tools remove a file before they write it anew.
-fn merged(changes: &[Change]) -> Vec<Change> {
+pub(super) fn merged(changes: &[Change]) -> Vec<Change> {
     let mut merged: Vec<Change> = Vec::with_capacity(changes.len());
     let mut at = BTreeMap::new();
     for change in changes {

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use hd_store::Id;
 use hd_supervision::{Coalesce, Latest, Port};
 
 use super::loops::Loops;
@@ -56,24 +57,38 @@ pub enum Purpose {
     Once,
 }
 
-/// The view services were started in last; clones are the same place, which outlives a restart of the conductor.
+/// What services were brought to last; clones are the same place, which outlives a restart of the conductor.
 #[derive(Clone, Debug, Default)]
-pub struct LastView(Arc<Mutex<Option<Arc<ServiceView>>>>);
+pub struct LastView(Arc<Mutex<Last>>);
+
+#[derive(Debug, Default)]
+struct Last {
+    /// The view they were started in.
+    view: Option<Arc<ServiceView>>,
+    /// The tree of the project that they were last brought up to.
+    project: Option<Id>,
+}
 
 impl LastView {
     /// Begins to know with it: who made another one would follow that, and services would stay in this.
     pub fn knows(&self) -> Knows {
+        let last = self.lock();
         Knows {
-            view: self.lock().clone(),
+            view: last.view.clone(),
+            followed: last.project,
             ..Knows::default()
         }
     }
 
     pub(super) fn set(&self, view: Arc<ServiceView>) {
-        *self.lock() = Some(view);
+        self.lock().view = Some(view);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<ServiceView>>> {
+    pub(super) fn acted_on(&self, project: Id) {
+        self.lock().project = Some(project);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Last> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -89,10 +104,15 @@ pub struct Knows {
     pub(super) generation: u64,
     /// What they were asked for with.
     pub(super) asked: Option<Asked>,
+    /// The project tree they are about.
+    pub(super) asked_of: Option<Id>,
     /// What is wrong with the `hd.toml` as it is now; what was declared before holds.
     pub(super) invalid: Option<Failure>,
     /// Changes since the last generation whose outcome was acted on.
     pub(super) pending: Pending,
+    /// The project tree that services were brought up to by a predecessor, until the first look at the project says
+    /// what changed since.
+    pub(super) followed: Option<Id>,
     /// Generations in a row whose steps could not run.
     pub(super) broken: u32,
     /// The view services were started in last, which is the one the MountServer follows.
@@ -119,6 +139,13 @@ pub struct Knows {
 }
 
 impl Knows {
+    /// Keeps no more than needed of the changes that a generation has seen which failed.
+    pub(super) fn came_to_nothing(&mut self, generation: u64) {
+        if !self.acting {
+            self.pending.came_to_nothing(generation);
+        }
+    }
+
     /// Tells whether services were left in another view than the newest outcome makes.
     pub(super) fn is_behind(&self) -> bool {
         let view = self.view.as_ref().map(|view| view.lower.tree);
@@ -145,6 +172,8 @@ pub(super) struct Succeeded {
     pub(super) origin: Origin,
     /// Its generation.
     pub(super) generation: u64,
+    /// The project tree it has seen.
+    pub(super) project: Option<Id>,
     /// What was declared for it.
     pub(super) declared: Arc<Declared>,
     /// The base it stands on.

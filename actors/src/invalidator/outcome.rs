@@ -74,6 +74,7 @@ impl Invalidator {
     ) {
         let failure = Failure::from(error);
         self.finish_generation(generation, |state| state.error = Some(failure.clone()));
+        self.knows.came_to_nothing(generation);
         let was_up = self.state.get().view.is_some();
         if self.purpose == Purpose::Once || !was_up {
             // Whoever ends says why.

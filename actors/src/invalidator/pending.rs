@@ -2,6 +2,8 @@
 
 use hd_dag::Change;
 
+use super::batch::merged;
+
 /// Changes since the last generation whose outcome was acted on, in order.
 #[derive(Debug, Default)]
 pub(super) struct Pending(Vec<(u64, Change)>);
@@ -17,6 +19,16 @@ impl Pending {
     pub(super) fn seen_by(&self, generation: u64) -> Vec<Change> {
         let seen = self.0.iter().filter(|(first, _)| *first <= generation);
         seen.map(|(_, change)| change.clone()).collect()
+    }
+
+    /// Keeps each path once of what a generation has seen that came to nothing: the next one that is acted on has seen
+    /// all of it. Not while the outcome of an earlier one is, which has seen a part.
+    pub(super) fn came_to_nothing(&mut self, generation: u64) {
+        let merged = merged(&self.seen_by(generation));
+        self.acted_on(generation);
+        let later = std::mem::take(&mut self.0);
+        self.add(generation, merged);
+        self.0.extend(later);
     }
 
     /// Forgets what a generation has seen that was acted on.
@@ -50,5 +62,20 @@ mod tests {
         pending.acted_on(2);
         assert_eq!(pending.seen_by(2), []);
         assert_eq!(pending.seen_by(3), [change("c")]);
+    }
+
+    #[test]
+    fn generations_that_fail_leave_each_path_once() {
+        let mut pending = Pending::default();
+        for generation in 1..=3 {
+            pending.add(generation, [change("a"), change("b")]);
+            pending.came_to_nothing(generation);
+        }
+        pending.add(4, [change("a")]);
+        pending.came_to_nothing(3);
+        assert_eq!(pending.seen_by(3), [change("a"), change("b")]);
+        assert_eq!(pending.0.len(), 3, "what came since is another matter");
+        pending.came_to_nothing(4);
+        assert_eq!(pending.seen_by(4), [change("a"), change("b")]);
     }
 }
