@@ -2,9 +2,9 @@
 //!
 //! A live project shows services an output only where it is a whole directory that the project has not; this
 //! is for the others, and for people who want the files themselves. Nothing of theirs is replaced: a path
-//! that is there and was not written by an earlier export stays as it is, and is named. Nor is anything written
-//! that this machine would act on by itself: git runs the hooks of a `.git`, hd what an `hd.toml` says. What an earlier one
-//! wrote and no step makes any more goes, if it is no part of the project.
+//! that is there and was not written by an earlier export stays as it is, and is named. What an earlier one wrote
+//! and no step makes any more goes, if it is no part of the project. Nothing is ever written that this machine
+//! would act on by itself: git runs the hooks of a `.git`, hd what an `hd.toml` says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};

@@ -245,8 +245,8 @@ impl Invalidator {
         self.knows.asked = Some(Asked {
             declared: declared.clone(),
             base: base.clone(),
+            project: applied.project.tree,
         });
-        self.knows.asked_of = Some(applied.project.tree);
         self.edges.steps.put(RunSteps {
             origin,
             generation,
@@ -263,7 +263,7 @@ impl Invalidator {
         if done.generation != self.knows.generation {
             return;
         }
-        let Some(Asked { declared, base }) = self.knows.asked.clone() else {
+        let Some(asked) = self.knows.asked.clone() else {
             return;
         };
         tracing::debug!(batch = done.origin.batch, since_event = ?done.origin.seen_at.elapsed(), "steps done");
@@ -284,9 +284,9 @@ impl Invalidator {
                 let done = Succeeded {
                     origin: done.origin,
                     generation: done.generation,
-                    declared,
-                    base,
-                    project: self.knows.asked_of,
+                    declared: asked.declared,
+                    base: asked.base,
+                    project: asked.project,
                     outcome,
                     work: done.work,
                 };

@@ -104,8 +104,6 @@ pub struct Knows {
     pub(super) generation: u64,
     /// What they were asked for with.
     pub(super) asked: Option<Asked>,
-    /// The project tree they are about.
-    pub(super) asked_of: Option<Id>,
     /// What is wrong with the `hd.toml` as it is now; what was declared before holds.
     pub(super) invalid: Option<Failure>,
     /// Changes since the last generation whose outcome was acted on.
@@ -162,6 +160,8 @@ pub(super) struct Asked {
     pub(super) declared: Arc<Declared>,
     /// The base.
     pub(super) base: Arc<Bases>,
+    /// The project tree.
+    pub(super) project: Id,
 }
 
 /// An outcome to act on: every step is true. A newer generation may have been asked for meanwhile, or have
@@ -173,7 +173,7 @@ pub(super) struct Succeeded {
     /// Its generation.
     pub(super) generation: u64,
     /// The project tree it has seen.
-    pub(super) project: Option<Id>,
+    pub(super) project: Id,
     /// What was declared for it.
     pub(super) declared: Arc<Declared>,
     /// The base it stands on.

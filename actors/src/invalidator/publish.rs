@@ -129,9 +129,7 @@ impl Invalidator {
         self.tell_batch(origin, &changes, outcome, restarting);
         self.knows.broken = 0;
         self.knows.pending.acted_on(generation);
-        if let Some(project) = done.project {
-            self.last_view.acted_on(project);
-        }
+        self.last_view.acted_on(done.project);
         self.keep_for_a_view(&done);
         self.knows.outcome = Some(outcome.clone());
         if was_behind && !self.knows.is_behind() {
