@@ -193,6 +193,31 @@ fn what_was_only_touched_is_not_made_again() {
     assert_eq!(log(), 2, "a touch after a change was taken for another");
 }
 
+/// Stamps and generated sources: written anew with what they held, they are done all the same.
+#[test]
+fn what_was_made_again_with_equal_bytes_is_not_made_at_every_run() {
+    skip_unless!(needs::fuse(), needs::program("make"));
+    let env = made("true\n");
+    files::write(
+        &env.path("Makefile"),
+        "kept/out: kept/stamp kept/dir\n\thead -n 1 src.txt > kept/out\n\techo out >> kept/log\n\
+         kept/stamp: src.txt\n\ttouch kept/stamp\n\techo stamp >> kept/log\n\
+         kept/dir: src.txt\n\tmkdir -p kept/dir\n\ttouch kept/dir\n\techo dir >> kept/log\n",
+    );
+    files::replace(&env.path("hd.toml"), "cp kept/*", "cp -r kept/*");
+    let built = |path: &str, text: &str| {
+        files::write(&env.path(path), text);
+        env.once().ran(&["step-1"]);
+        let log = env.hd(["run", "cat", "bin/log"]).finish().ok().stdout;
+        log.lines().count()
+    };
+    assert_eq!(built("src.txt", "one\nand more\n"), 3);
+    assert_eq!(built("other.txt", "1\n"), 3);
+    assert_eq!(built("src.txt", "one\nand other\n"), 6);
+    assert_eq!(built("other.txt", "2\n"), 6, "what is done is done again");
+    assert_eq!(built("src.txt", "two\n"), 9);
+}
+
 const MIXED_TOML: &str = "[environment]\nname = \"mixed\"\n\n[build]\nsteps = [\"cp src.txt public/bundle.txt\"]\ncache = [\"public\"]\n\n[options]\nproject = \"projected\"\n";
 
 /// As the `public` of many web projects: some of it is checked in, the rest is made.

@@ -207,6 +207,7 @@ fn captured(
         skip: &[],
         owners: &[],
         project: &nowhere,
+        times: false,
     };
     capture(dir, &shared.store, writer, &rules).map_err(|e| failed(&e))
 }

@@ -32,6 +32,7 @@ pub(super) fn captured(
         skip: &skip,
         owners: &owners,
         project: &step.plan.workdir_path,
+        times: false,
     };
     let outputs: Vec<TreePath> = step
         .wanted
@@ -114,6 +115,7 @@ pub(super) fn kept_after(
             skip: &[],
             owners: &owners,
             project: &nowhere,
+            times: true,
         };
         let changes = changes(shared, &upper(work, &mount.name), writer, &rules)?;
         let changes =

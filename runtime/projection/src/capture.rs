@@ -43,6 +43,9 @@ pub struct CaptureRules<'a> {
     /// Names that hide compiled Python beside a project's sources are dropped below this path
     /// when the directory that holds them is the project's own.
     pub project: &'a TreePath,
+    /// Whether another time alone is a change too. Where tools find a directory again as they left it, an
+    /// object written anew with what it held must be newer than its source, or it is made at every run.
+    pub times: bool,
 }
 
 /// One captured entry.
@@ -91,7 +94,7 @@ pub fn capture(
         path: item.path,
         mtime_ns: item.mtime_ns,
     });
-    without_unchanged(entries.collect(), rules.lower)
+    without_unchanged(entries.collect(), rules)
 }
 
 fn read_dir(
@@ -287,8 +290,9 @@ fn entry_of(item: &Found, blob: Option<&Blob>, link_group: Option<u64>) -> Entry
 /// overlayfs copied up for a child, opaqueness where there is nothing to hide.
 fn without_unchanged(
     entries: Vec<Captured>,
-    lower: &Composite,
+    rules: &CaptureRules<'_>,
 ) -> Result<Vec<Captured>, ProjectionError> {
+    let lower = rules.lower;
     let mut kept: Vec<Captured> = Vec::with_capacity(entries.len());
     let hidden = hidden(&entries);
     // Children come after their parents, so walking backwards knows whether a directory is needed.
@@ -304,19 +308,29 @@ fn without_unchanged(
         {
             ids.restore(&mut item.entry.meta, &entry.meta);
         }
+        // A copy that overlayfs makes has the time of what it is a copy of, and so has the directory above it.
+        let as_old = below
+            .as_ref()
+            .is_some_and(|node| node.attr.mtime_ns == item.mtime_ns);
+        let is_timely = as_old || !rules.times;
         let same = match (
             &mut item.entry.target,
             below.as_ref().map(|node| (&node.source, node.attr.kind)),
         ) {
             (Target::Whiteout, None) => true,
             (Target::Dir { opaque, .. }, Some((Source::Tree { entry, .. }, Kind::Dir))) => {
-                !*opaque && entry.meta == item.entry.meta && !needed.contains(&item.path)
+                !*opaque
+                    && entry.meta == item.entry.meta
+                    && is_timely
+                    && !needed.contains(&item.path)
             }
             (Target::Dir { opaque, .. }, other) => {
                 *opaque &= other.is_some();
                 false
             }
-            (_, Some((Source::Tree { entry, .. }, _))) => entry.id() == item.entry.id(),
+            (_, Some((Source::Tree { entry, .. }, _))) => {
+                is_timely && entry.id() == item.entry.id()
+            }
             _ => false,
         };
         if same {

@@ -99,6 +99,7 @@ pub(crate) fn ingest(directory: &Path, store: &Store) -> Result<(Rooted, usize),
         skip: &[],
         owners: &[],
         project: &TreePath::new(b"none")?,
+        times: false,
     };
     let mut writer = store.writer()?;
     let captured = capture(directory, store, &mut writer, &rules)?;
