@@ -293,6 +293,47 @@ steps = ["mkdir -p out && cp source out/"]
 }
 
 #[test]
+fn who_does_not_run_waits_for_what_starts_anew_with_it() {
+    skip_unless!(needs::fuse());
+    let one = |name: &str, rest: &str| format!("[services.{name}]\n{rest}\nwatch = [\"source\"]\n");
+    let api = |name| {
+        let says = "echo $HD_SERVICE has $(cat source) on $(cat /data/migrated); exit 1";
+        let rest = format!(
+            r#"command = ["sh", "-c", "{says}"]
+env = {{ HD_SERVICE = "{name}" }}
+volumes = ["data:/data"]
+restart_policy = "never"
+depends_on = {{ migrate = {{ condition = "completed" }} }}"#
+        );
+        one(name, &rest)
+    };
+    let migrate = r#"kind = "oneshot"
+command = ["sh", "-c", "cat source > /data/migrated"]
+volumes = ["data:/data"]"#;
+    // Whoever is told first by their names, one of them is told before `migrate`, the other after it.
+    let services = [api("api"), one("migrate", migrate), api("web")].concat();
+    for mode in ["live", "projected"] {
+        let toml = format!("[volumes]\ndata = {{}}\n[options]\nproject = \"{mode}\"\n{services}");
+        let env = project(&toml, &[("source", "0\n")]);
+        let mut up = env.up();
+        for round in 0..10 {
+            if round > 0 {
+                std::fs::write(env.path("source"), format!("{round}\n")).expect("edit");
+            }
+            for name in ["api", "web"] {
+                let line = up.wait_line(0, &[&format!("{name} has {round} on")]);
+                assert!(line.ends_with(&format!(" on {round}")), "{mode}: {line}");
+            }
+            for name in ["api", "web"] {
+                up.until("it has failed", || {
+                    (env.status().service(name)["state"] == "failed").then_some(())
+                });
+            }
+        }
+    }
+}
+
+#[test]
 fn watch_rules_do_something_gentler_than_a_restart() {
     skip_unless!(needs::fuse());
     let env = project(

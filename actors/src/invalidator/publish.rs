@@ -177,15 +177,13 @@ impl Invalidator {
             !matches!(cause, RestartCause::Acted { .. } | RestartCause::Boot)
         });
         let names = restarts.map(|(name, _)| name.clone()).collect();
-        for (name, cause) in causes {
-            if let Some(port) = self.edges.services.restart(&name) {
-                port.put(RestartFor {
-                    origin: done.origin,
-                    cause,
-                    view: view.clone(),
-                });
-            }
-        }
+        let wish = |cause| RestartFor {
+            origin: done.origin,
+            cause,
+            view: view.clone(),
+        };
+        let restarts = causes.into_iter().map(|(name, cause)| (name, wish(cause)));
+        self.edges.services.restart_all(restarts.collect());
         // Only now: one who falls over before has restarted nobody, and the next one does.
         self.last_view.set(view);
         names

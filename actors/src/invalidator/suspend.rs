@@ -115,16 +115,16 @@ impl Invalidator {
         let declared = self.asked();
         self.show_suspended(&declared.project.services);
         // Who wrote is not known for certain: it might have been a person.
-        for rule in watched.iter().filter(|rule| rule.may_be_stale) {
-            let port = self.edges.services.restart(&rule.service);
-            if let Some((port, view)) = port.zip(self.knows.view.clone()) {
-                port.put(RestartFor {
-                    origin: by_itself(),
-                    cause: RestartCause::Watched(vec![rule.path.clone()]),
-                    view,
-                });
-            }
-        }
+        let stale = watched.iter().filter(|rule| rule.may_be_stale);
+        let restarts = stale.filter_map(|rule| {
+            let restart = RestartFor {
+                origin: by_itself(),
+                cause: RestartCause::Watched(vec![rule.path.clone()]),
+                view: self.knows.view.clone()?,
+            };
+            Some((rule.service.clone(), restart))
+        });
+        self.edges.services.restart_all(restarts.collect());
     }
 
     /// Makes services that stayed in the view they had start in that of the newest outcome, all of them, the way

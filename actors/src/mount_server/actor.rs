@@ -258,14 +258,14 @@ impl MountServer {
             batch: 0,
             seen_at: Instant::now(),
         };
+        let restart = RestartFor {
+            origin,
+            cause: cause.clone(),
+            view: view.clone(),
+        };
         let names = self.services.names().into_iter();
-        for service in names.filter_map(|name| self.services.restart(&name)) {
-            service.put(RestartFor {
-                origin,
-                cause: cause.clone(),
-                view: view.clone(),
-            });
-        }
+        let restarts = names.map(|name| (name, restart.clone()));
+        self.services.restart_all(restarts.collect());
     }
 
     /// Detaches views that no service runs in any more.

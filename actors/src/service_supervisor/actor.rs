@@ -10,10 +10,10 @@
 
 mod beside;
 mod hold;
+mod restart;
 mod start;
 mod turn;
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use hd_supervision::Status;
@@ -28,14 +28,12 @@ use super::common::Turn;
 use super::dependencies;
 use super::hooks::Meanwhile;
 use super::lifecycle::{Action, Input, Lifecycle};
-use super::memory::{Wish, starts_stopped, told};
+use super::memory::{Wish, starts_stopped};
 use super::ports::Parts;
 use super::publish::Publisher;
 use super::run::Run;
-use super::spawner::ViewSpawner;
 use crate::messages::{
-    DependencyReady, Origin, Probed, ProcessExited, RestartCause, RestartFor, StartService,
-    StopService,
+    DependencyReady, Origin, Probed, ProcessExited, RestartCause, StartService, StopService,
 };
 use crate::model::report::ServiceState;
 
@@ -163,9 +161,11 @@ impl ServiceSupervisor {
         if self.parts.memory.last_wish().is_none() {
             return Some("the steps".to_owned());
         }
-        dependencies::missing(&self.parts.service().depends_on, |name| {
-            self.parts.board.standing(name)
-        })
+        dependencies::missing(
+            &self.parts.service().depends_on,
+            |name| self.parts.board.standing(name),
+            |name| self.parts.directory.is_due(name),
+        )
     }
 
     fn act(&mut self, action: Action, now: Instant, ctx: &mut Context<Self>) {
@@ -219,6 +219,8 @@ impl Actor for ServiceSupervisor {
         if self.parts.memory.last_wish().is_some() {
             self.feed(Input::Resume, ctx);
         }
+        // A predecessor may have fallen over with a restart in its hands that they waited for.
+        self.parts.directory.wake_dependants(&self.parts.name);
     }
 
     fn stopping(&mut self, ctx: &mut Self::Context) -> Running {
@@ -244,56 +246,6 @@ impl Actor for ServiceSupervisor {
             );
         }
         Running::Continue
-    }
-}
-
-impl Handler<RestartFor> for ServiceSupervisor {
-    type Result = ();
-
-    fn handle(&mut self, message: RestartFor, ctx: &mut Self::Context) {
-        let acts = matches!(message.cause, RestartCause::Acted { .. });
-        if !acts || !message.view.is_projected() {
-            return self.restart_for(message, ctx);
-        }
-        // Who is told to read a file again must find the edit in it; a start sees to that itself.
-        let (shared, view) = (self.parts.shared.clone(), message.view.clone());
-        let pool = self.parts.pool.clone();
-        // What cannot be written is told by the one who writes for all.
-        let seen = async move { pool.run(move || view.catch_up_all(&shared)).await };
-        ctx.spawn(
-            seen.into_actor(self)
-                .map(|_, this, ctx| this.restart_for(message, ctx)),
-        );
-    }
-}
-
-impl ServiceSupervisor {
-    fn restart_for(&mut self, message: RestartFor, ctx: &mut Context<Self>) {
-        let RestartFor {
-            origin,
-            cause,
-            view,
-        } = message;
-        if let RestartCause::Acted { actions, .. } = &cause
-            && self.acted(&told(&cause), actions, ctx)
-        {
-            return;
-        }
-        let spawner = ViewSpawner {
-            shared: self.parts.shared.clone(),
-            definition: self.parts.definition.clone(),
-            view: view.clone(),
-            book: self.parts.book.clone(),
-        };
-        self.wished(
-            Wish {
-                origin,
-                cause,
-                view: view.lower.tree,
-                spawner: Arc::new(spawner),
-            },
-            ctx,
-        );
     }
 }
 

@@ -1,4 +1,21 @@
 //! What a service waits for.
+//!
+//! A batch of edits may restart several services, and their supervisors hear of it one by one. Who does not run
+//! could start beside what its dependency was before the batch: on what the last run of a one-shot left, though it
+//! runs again. So a dependency counts as missing from the moment a restart was put down for it. The message itself
+//! is the mark: it waits in the one place of its port until a supervisor takes it up, which tells its dependants to
+//! look again. Hence no mark stays behind, whatever becomes of the supervisor, and no dependant waits for ever:
+//!
+//! - Messages are merged in that place, so there is one mark, and taking it up removes it.
+//! - A supervisor that falls over leaves what it has not taken to its successor. What it had taken is no mark any
+//!   more, and a successor tells its dependants to look again when it begins.
+//! - The port of a service that is removed goes with it, and who depended on it no longer does.
+//! - A notice that is refused because a port is full is not needed: those that wait in it lead to the same look.
+//!
+//! Two things make it hold. Restarts are put down for dependencies first
+//! ([`Directory::restart_all`](super::directory::Directory::restart_all)): who learns of his own finds theirs. And
+//! all supervisors share a lane: nobody looks between the moment one takes a restart up and the moment it has
+//! published what follows.
 
 use hd_config::{Condition, DependsOn};
 
@@ -6,14 +23,20 @@ use super::board::Standing;
 use crate::model::report::ServiceState;
 
 /// Names the first dependency that is not as it is needed, with its state; nothing when all are.
+///
+/// One `is_due` when it is to start anew and does not know it yet: what it was until now counts no more.
 pub(crate) fn missing(
     needs: &[DependsOn],
     standing: impl Fn(&str) -> Option<Standing>,
+    is_due: impl Fn(&str) -> bool,
 ) -> Option<String> {
     needs.iter().find_map(|need| {
         // A name that is no service is refused by the parser.
         let standing = standing(&need.service)?;
-        (!is_met(need.condition, &standing)).then(|| told(need, &standing))
+        if !is_met(need.condition, &standing) {
+            return Some(told(need, &standing));
+        }
+        is_due(&need.service).then(|| format!("{} (about to start anew)", need.service))
     })
 }
 
@@ -114,12 +137,32 @@ mod tests {
                 service: "db".to_owned(),
                 condition,
             }];
-            let missing = missing(&needs, |_| Some(standing(state, oneshot, reason)));
+            let missing = missing(
+                &needs,
+                |_| Some(standing(state, oneshot, reason)),
+                |_| false,
+            );
             assert_eq!(
                 missing.as_deref(),
                 expected,
                 "{condition:?} {state:?} oneshot {oneshot} {reason}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_to_start_anew_is_missing_whatever_it_was() {
+        let needs = [DependsOn {
+            service: "job".to_owned(),
+            condition: Condition::Completed,
+        }];
+        let missing = |state, reason| {
+            let standing = standing(state, true, reason);
+            missing(&needs, |_| Some(standing.clone()), |name| name == "job")
+        };
+        let done = missing(ServiceState::Exited, "done");
+        assert_eq!(done.as_deref(), Some("job (about to start anew)"));
+        let runs = missing(ServiceState::Ready, "");
+        assert_eq!(runs.as_deref(), Some("job (running)"));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use hd_config::order::start_order;
 use hd_config::{Kind, Service};
 use hd_supervision::{Coalesce, Port};
 
@@ -11,7 +12,7 @@ use super::common::Common;
 use super::hold::{Held, Hold, Holds};
 use super::lifecycle::Rules;
 use super::ports::{STOP_SLACK, ServicePorts};
-use crate::messages::{DependencyReady, RestartFor};
+use crate::messages::{DependencyReady, RestartCause, RestartFor};
 
 /// What a service is to be; exchanged whole when the `hd.toml` changes. Clones are the same.
 #[derive(Clone, Debug)]
@@ -157,8 +158,36 @@ impl Directory {
         self.read().get(name).map(|listed| listed.ports.clone())
     }
 
-    /// Gives where wishes for a service go.
-    pub fn restart(&self, name: &str) -> Option<Coalesce<RestartFor>> {
+    /// Puts restarts down for services, for each after what it depends on; names of none are passed over.
+    pub fn restart_all(&self, mut restarts: Vec<(String, RestartFor)>) {
+        let services = self.services();
+        let services: Vec<Service> = services.iter().map(|one| (**one).clone()).collect();
+        // While an edit of the `hd.toml` is taken over service by service, it may look like a circle.
+        let order = start_order(&services).unwrap_or_default();
+        restarts.sort_by_key(|(name, _)| order.iter().position(|one| one.name == *name));
+        for (name, restart) in restarts {
+            if let Some(port) = self.restart(&name) {
+                port.put(restart);
+            }
+        }
+    }
+
+    /// Tells whether a service is to start anew and has not taken that up yet.
+    pub(crate) fn is_due(&self, name: &str) -> bool {
+        let restarts = |wish: &RestartFor| !matches!(wish.cause, RestartCause::Acted { .. });
+        self.restart(name).is_some_and(|port| port.waits(restarts))
+    }
+
+    /// Tells those that depend on a service to look at it again.
+    pub(crate) fn wake_dependants(&self, name: &str) {
+        for (dependant, port) in self.dependants(name) {
+            if let Err(refused) = port.offer(DependencyReady::look()) {
+                tracing::trace!(dependant, %refused, "it looks at the board anyway");
+            }
+        }
+    }
+
+    fn restart(&self, name: &str) -> Option<Coalesce<RestartFor>> {
         let all = self.read();
         all.get(name).map(|listed| listed.ports.restart.clone())
     }

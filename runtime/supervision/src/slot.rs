@@ -119,6 +119,14 @@ impl<M: Mail + Merge> Coalesce<M> {
         lock(&self.0).value.take()
     }
 
+    /// Tells whether something waits, and is of a kind.
+    ///
+    /// It does so until an actor takes it up: a message that nobody serves at the moment waits as well.
+    #[must_use]
+    pub fn waits(&self, is: impl FnOnce(&M) -> bool) -> bool {
+        lock(&self.0).value.as_ref().is_some_and(is)
+    }
+
     /// Hands what waits, and what comes later, to the actor. Call it in `started`.
     pub fn attach<A>(&self, ctx: &mut Context<A>)
     where

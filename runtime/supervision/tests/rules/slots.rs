@@ -93,6 +93,9 @@ fn busy_reader_finds_the_newest_and_the_sum() {
             roots.put(Root(number));
             restarts.put(Restart(vec![number]));
         }
+        // Until it is taken up, which the reader has no time for.
+        let both = |restart: &Restart| restart.0.starts_with(&[2, 3]);
+        assert!(restarts.waits(both) && !restarts.waits(|_| false));
         tokio::time::sleep(5 * SECOND).await;
         let mut after = log.lines();
         after.sort();
@@ -108,6 +111,7 @@ fn busy_reader_finds_the_newest_and_the_sum() {
         tokio::time::sleep(5 * SECOND).await;
         assert_eq!(log.lines(), ["root 9"]);
         assert_eq!(roots.get().map(|root| root.0), Some(9));
+        assert!(!restarts.waits(|_| true));
         end(root, &runtime).await;
     });
 }
