@@ -80,9 +80,11 @@ impl Images {
         self.pool.get_or_init(open).clone()
     }
 
-    /// Finds the image of a tree, if it was written since the machine was started.
+    /// Finds the image of a tree, if it was written since the machine was started, and has it read ahead.
     pub(super) fn find(pool: &Pool, wanted: &Wanted) -> Option<PathBuf> {
-        pool.view(&wanted.name())
+        let image = pool.view(&wanted.name())?;
+        erofs::read_ahead(&image);
+        Some(image)
     }
 
     /// Writes the image of a tree, if this machine can mount it. Blocks, for as long as every directory

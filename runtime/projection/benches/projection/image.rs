@@ -89,6 +89,7 @@ impl ImageView {
         let [upper, work, merged] = layers(at)?;
         let (lower, objects) = (made(&at.join("image"))?, made(&at.join("objects"))?);
         let pool = server.ask("pool")?;
+        erofs::read_ahead(image);
         let source = image.to_string_lossy().into_owned();
         mount("erofs", &[("source", Some(&source))], &lower)?;
         server.ask(&format!("objects {}", objects.display()))?;

@@ -33,6 +33,16 @@ pub enum ErofsError {
     Unreadable(String),
 }
 
+/// Has the kernel read a written image into memory, without waiting for it.
+///
+/// What is mounted of a file is otherwise read page by page, as names are looked up: the first `stat` of a
+/// whole tree then waits for thousands of single reads of the disk. Where that cannot be asked for, it stays so.
+pub fn read_ahead(image: &std::path::Path) {
+    if let Ok(file) = std::fs::File::open(image) {
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::WillNeed).ok();
+    }
+}
+
 /// Gives the path of an object in a data-only layer, without the slash at its begin.
 pub fn object_path(id: &hd_store::Id) -> String {
     let hex = id.to_string();
