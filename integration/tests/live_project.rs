@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use hd_integration::disk::Disk;
 use hd_integration::{Env, Up, files, needs, samples, skip_unless};
 
 /// A server whose answer is an output, seen through its mount over the project.
@@ -64,6 +65,30 @@ fn a_directory_of_the_hosts_own_under_an_output_is_left_as_it_is() {
     up.interrupt();
     assert_eq!(files::read(&env.path("out/answer.txt")), "the host's own\n");
     assert_eq!(files::read(&env.path("out/deep/more.txt")), "more\n");
+}
+
+#[test]
+fn what_the_host_mounted_below_the_project_is_seen_and_written_there() {
+    skip_unless!(needs::fuse(), needs::root());
+    let env = Env::project(&[(
+        "hd.toml",
+        r#"
+[environment]
+name = "mounted"
+
+[services.web]
+command = "echo kept > data/written; exec python3 -m http.server -d data 5000"
+port = 5000
+"#,
+    )]);
+    let disk = Disk::tmpfs(&env.path("data"), "size=1m");
+    files::write(&env.path("data/index.html"), "of the disk\n");
+    let mut up = env.up();
+    up.wait_http(env.port(0), "/", "of the disk");
+    assert_eq!(files::read(&env.path("data/written")), "kept\n");
+    up.interrupt();
+    drop(disk);
+    assert!(!env.path("data/written").exists(), "below the mount");
 }
 
 /// What the host had there is part of the project, so the output could not be shown; then it is gone.

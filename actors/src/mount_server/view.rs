@@ -193,14 +193,16 @@ impl ServiceView {
                 Create::Dir,
             )],
         };
-        let project = match (&self.follow, self.ground()) {
-            (None, _) => Some(Place::Host(shared.settings.project_dir.clone())),
-            (Some(_), Base::Host(_)) => Some(of_view(&self.plan.workdir_path)),
-            // The whole root is of the view.
-            (Some(_), Base::Image(_)) => None,
-        };
         let workdir = inside(&self.plan.workdir);
-        ops.extend(project.map(|project| bind(project, workdir, false, Create::Dir)));
+        match (&self.follow, self.ground()) {
+            (None, _) => ops.push(live_project(shared, workdir)),
+            (Some(_), Base::Host(_)) => {
+                let project = of_view(&self.plan.workdir_path);
+                ops.push(bind(project, workdir, false, Create::Dir));
+            }
+            // The whole root is of the view.
+            (Some(_), Base::Image(_)) => {}
+        }
         for output in &self.outputs.shown {
             let source = of_view(&self.plan.workdir_path.join_path(output));
             ops.push(bind(
@@ -227,6 +229,22 @@ impl ServiceView {
 /// Gives a tree path as a relative host path.
 pub fn host_path(path: &TreePath) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(path.as_bytes()))
+}
+
+/// Shows the project directory with what the host has mounted below it, such as a volume at `node_modules` in a
+/// container: what a service writes there must not end up below the mount.
+fn live_project(shared: &Shared, at: PathBuf) -> MountOp {
+    let settings = &shared.settings;
+    let home = settings.paths.home();
+    let home = std::fs::canonicalize(home).unwrap_or_else(|_| home.to_owned());
+    MountOp::Bind {
+        source: Place::Host(settings.project_dir.clone()),
+        at,
+        // A state directory in the project has the mounts of hd itself below it.
+        recursive: !home.starts_with(&settings.project_dir),
+        read_only: false,
+        create: Create::Dir,
+    }
 }
 
 fn host_bind(source: &Path, at: PathBuf) -> MountOp {
