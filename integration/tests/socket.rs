@@ -146,6 +146,18 @@ fn restarts_under_load_refuse_and_drop_nobody() {
 }
 
 #[test]
+fn a_socket_at_another_address_of_this_machine_becomes_ready() {
+    skip_unless!(needs::fuse(), needs::program("python3"));
+    for address in ["127.0.0.2", "::1", "::"] {
+        let toml = TOML.replace("socket = true", &format!("socket = \"{address}\""));
+        let env = Env::project(&[("hd.toml", &toml), ("serve.py", SERVE_PY)]);
+        let mut up = env.up();
+        up.wait_line(0, &["web", "ready"]);
+        up.interrupt();
+    }
+}
+
+#[test]
 fn a_socket_that_somebody_else_holds_is_named() {
     skip_unless!(needs::fuse(), needs::program("python3"));
     let env = Env::project(&[("hd.toml", TOML), ("serve.py", SERVE_PY)]);

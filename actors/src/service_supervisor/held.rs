@@ -1,7 +1,7 @@
 //! Whether somebody accepts from a listening socket that hd holds.
 
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::connect::connect_to;
@@ -16,16 +16,16 @@ const ACCEPTED_WITHIN: Duration = Duration::from_millis(500);
 /// Connections of one look, where other replicas may take them.
 const CONNECTIONS: usize = 8;
 
-/// Tells whether somebody accepts on a port that hd listens on itself: a connection of our own, on
+/// Tells whether somebody accepts where hd listens itself: a connection of our own, on
 /// which nothing is sent, is answered or ended, or the queue of the socket shrinks.
-pub(super) fn accepted(reach: &Reach, port: u16, within: Duration) -> Result<(), String> {
+pub(super) fn accepted(reach: &Reach, at: SocketAddr, within: Duration) -> Result<(), String> {
     let waiting = || {
-        holder::listeners(reach, port)
+        holder::listeners_at(reach, at)
             .first()
             .map(|listener| listener.waiting)
     };
-    let mut stream = open(reach, port, within)?;
-    let failed = |e: io::Error| format!("port {port}: {e}");
+    let mut stream = open(reach, at, within)?;
+    let failed = |e: io::Error| format!("{at}: {e}");
     stream.shutdown(Shutdown::Write).map_err(failed)?;
     let (deadline, mut before) = (Instant::now() + within.min(ACCEPTED_WITHIN), waiting());
     while Instant::now() < deadline {
@@ -36,57 +36,55 @@ pub(super) fn accepted(reach: &Reach, port: u16, within: Duration) -> Result<(),
         }
         before = now;
     }
-    Err(nobody(port))
+    Err(nobody(at))
 }
 
-/// Tells whether a process accepts on a port that hd listens on itself and that other replicas accept on
+/// Tells whether a process accepts where hd listens itself and other replicas accept
 /// too: connections of our own are followed to who took them.
 pub(super) fn accepted_by(
     process: &dyn Process,
-    port: u16,
+    at: SocketAddr,
     within: Duration,
 ) -> Result<(), String> {
     let mut sure = true;
     for _ in 0..CONNECTIONS {
-        match taker(&process.reach(), port, within)? {
+        match taker(&process.reach(), at, within)? {
             Some(pid) if process.owns(pid) => return Ok(()),
             Some(_) => {}
             None => sure = false,
         }
     }
     match sure {
-        true => Err(format!(
-            "other replicas take all connections to port {port}"
-        )),
+        true => Err(format!("other replicas take all connections to {at}")),
         // Who may not be looked up is taken for the service.
         false => Ok(()),
     }
 }
 
 /// Gives the process that took a connection; none when that cannot be known.
-fn taker(reach: &Reach, port: u16, within: Duration) -> Result<Option<u32>, String> {
-    let mut stream = open(reach, port, within)?;
+fn taker(reach: &Reach, at: SocketAddr, within: Duration) -> Result<Option<u32>, String> {
+    let mut stream = open(reach, at, within)?;
     let me = stream.local_addr().map_err(|e| e.to_string())?;
     let deadline = Instant::now() + within.min(ACCEPTED_WITHIN);
     while Instant::now() < deadline {
-        if let Some(inode) = holder::accepted(reach, port, me) {
+        if let Some(inode) = holder::accepted(reach, at.port(), me) {
             return Ok(holder::holder(inode).map(|holder| holder.pid));
         }
         if !is_silent(&mut stream) {
             return Ok(None);
         }
     }
-    Err(nobody(port))
+    Err(nobody(at))
 }
 
-fn nobody(port: u16) -> String {
-    format!("nobody accepts on port {port} yet")
+fn nobody(at: SocketAddr) -> String {
+    format!("nobody accepts on {at} yet")
 }
 
-fn open(reach: &Reach, port: u16, within: Duration) -> Result<TcpStream, String> {
-    let stream = connect_to(reach, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), within)?;
+fn open(reach: &Reach, at: SocketAddr, within: Duration) -> Result<TcpStream, String> {
+    let stream = connect_to(reach, at, within)?;
     let set = stream.set_read_timeout(Some(LOOK_AGAIN));
-    set.map_err(|e| format!("port {port}: {e}"))?;
+    set.map_err(|e| format!("{at}: {e}"))?;
     Ok(stream)
 }
 

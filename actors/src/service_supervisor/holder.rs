@@ -12,7 +12,7 @@ use super::reach::Reach;
 /// State of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
 
-/// A socket that accepts connections to this machine's loopback address.
+/// A socket that accepts connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listener {
     /// User who made it.
@@ -84,10 +84,23 @@ fn could_bind(reach: &Reach, address: SocketAddr) -> std::io::Result<()> {
 
 /// Gives the sockets that accept connections to 127.0.0.1 or ::1 on a port.
 pub(crate) fn listeners(reach: &Reach, port: u16) -> Vec<Listener> {
+    listening(reach, port, is_local)
+}
+
+/// Gives the sockets that accept connections to one address.
+pub(crate) fn listeners_at(reach: &Reach, at: SocketAddr) -> Vec<Listener> {
+    let ip = at.ip().to_canonical();
+    listening(reach, at.port(), |address| address == ip)
+}
+
+fn listening(reach: &Reach, port: u16, is_meant: impl Fn(IpAddr) -> bool) -> Vec<Listener> {
     let directory = reach.tables();
     let tables =
         ["tcp", "tcp6"].map(|name| fs::read_to_string(directory.join(name)).unwrap_or_default());
-    tables.iter().flat_map(|table| parse(table, port)).collect()
+    let tables = tables.iter();
+    tables
+        .flat_map(|table| parse(table, port, &is_meant))
+        .collect()
 }
 
 /// Gives the inode of a connection from `peer` to a port, once somebody has accepted it: before, it has
@@ -128,28 +141,34 @@ fn holds(pid: u32, socket: &str) -> bool {
         .any(|fd| fs::read_link(fd.path()).is_ok_and(|target| target == Path::new(socket)))
 }
 
-fn parse(table: &str, port: u16) -> Vec<Listener> {
+fn parse(table: &str, port: u16, is_meant: impl Fn(IpAddr) -> bool) -> Vec<Listener> {
     table
         .lines()
         .filter_map(|line| listener(line, port))
+        .filter(|(address, _)| address.is_unspecified() || is_meant(*address))
+        .map(|(_, listener)| listener)
         .collect()
 }
 
+fn is_local(address: IpAddr) -> bool {
+    address == Ipv4Addr::LOCALHOST || address == Ipv6Addr::LOCALHOST
+}
+
 /// Reads a line: `sl local remote st queues timer retransmits uid timeout inode …`.
-fn listener(line: &str, wanted: u16) -> Option<Listener> {
+fn listener(line: &str, wanted: u16) -> Option<(IpAddr, Listener)> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let (address, port) = fields.get(1)?.split_once(':')?;
-    let is_wanted = *fields.get(3)? == LISTEN
-        && u16::from_str_radix(port, 16).ok()? == wanted
-        && is_local(parse_address(address)?);
+    let is_wanted = *fields.get(3)? == LISTEN && u16::from_str_radix(port, 16).ok()? == wanted;
     let (uid, inode) = (fields.get(7)?.parse().ok()?, fields.get(9)?.parse().ok()?);
     let waiting = fields.get(4)?.split_once(':')?.1;
     let waiting = u32::from_str_radix(waiting, 16).ok()?;
-    is_wanted.then_some(Listener {
+    let listener = Listener {
         uid,
         inode,
         waiting,
-    })
+    };
+    let address = parse_address(address)?.to_canonical();
+    is_wanted.then_some((address, listener))
 }
 
 /// Reads such a line as that of an accepted connection.
@@ -162,11 +181,6 @@ fn connection(line: &str, port: u16, peer: SocketAddr) -> Option<u64> {
         && parse_address(from)?.to_canonical() == peer.ip().to_canonical();
     let inode: u64 = fields.get(9)?.parse().ok()?;
     (is_it && inode > 0).then_some(inode)
-}
-
-fn is_local(address: IpAddr) -> bool {
-    let address = address.to_canonical();
-    address.is_unspecified() || address == Ipv4Addr::LOCALHOST || address == Ipv6Addr::LOCALHOST
 }
 
 /// Reads an address as the kernel prints it: words of 32 bit in the byte order of the machine.
@@ -238,7 +252,7 @@ mod tests {
                 Vec::new()
             };
             assert_eq!(
-                parse(&format!("  sl  local_address\n{line}\n"), 5000),
+                parse(&format!("  sl  local_address\n{line}\n"), 5000, is_local),
                 expected,
                 "{line}"
             );

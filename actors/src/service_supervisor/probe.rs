@@ -82,8 +82,8 @@ fn check(plan: &Plan, process: &dyn Process, lookup: &mut Lookup) -> Result<(), 
     let reach = &process.reach();
     match &plan.check {
         Check::Port(port) => own_port(*port, plan.timeout, process),
-        Check::Held(port) => held::accepted(reach, *port, plan.timeout),
-        Check::HeldByAll(port) => held::accepted_by(process, *port, plan.timeout),
+        Check::Held(at) => held::accepted(reach, *at, plan.timeout),
+        Check::HeldByAll(at) => held::accepted_by(process, *at, plan.timeout),
         Check::Log(seen) => seen.check(),
         Check::Announced => process.announced(),
         // The plan has made them `Check::Log` and `Check::Announced`.

@@ -1,5 +1,6 @@
 //! When a service is probed next, and when its probe has something new to tell. Pure.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use hd_config::{Healthcheck, Kind, Probe, Service};
@@ -24,10 +25,10 @@ pub(crate) enum Check {
     Health(Probe),
     /// The port of the service accepts.
     Port(u16),
-    /// Somebody accepts from the socket on this port that hd holds.
-    Held(u16),
+    /// Somebody accepts from the socket that hd holds and that is reached here.
+    Held(SocketAddr),
     /// The service accepts from it, though other replicas do so too.
-    HeldByAll(u16),
+    HeldByAll(SocketAddr),
     /// A line was printed.
     Log(Seen),
     /// The service has said so.
@@ -73,8 +74,8 @@ impl Plan {
         let port = service.port.filter(|_| service.kind == Kind::Service)?;
         let check = match (service.socket, &service.replica) {
             (None, _) => Check::Port(port),
-            (Some(_), None) => Check::Held(port),
-            (Some(_), Some(_)) => Check::HeldByAll(port),
+            (Some(at), None) => Check::Held(reached(at, port)),
+            (Some(at), Some(_)) => Check::HeldByAll(reached(at, port)),
         };
         Some(Self {
             // A refused connection is cheap; looking at a held socket is not.
@@ -89,6 +90,16 @@ impl Plan {
             start_period: Healthcheck::START_PERIOD,
         })
     }
+}
+
+/// Where one connects to what listens at an address: that of all addresses is none to connect to.
+fn reached(at: IpAddr, port: u16) -> SocketAddr {
+    let ip = match at {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    };
+    SocketAddr::new(ip, port)
 }
 
 /// What follows from an answer.
