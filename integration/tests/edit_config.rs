@@ -1,6 +1,7 @@
 //! Editing `hd.toml` while it is up changes what it concerns and nothing else.
 
 use hd_integration::poll::{SHORT, until};
+use hd_integration::ports::Port;
 use hd_integration::{Env, Up, files, leftovers, needs, skip_unless};
 
 const HEAD: &str = "[environment]\nname = \"edited\"\n";
@@ -29,6 +30,48 @@ fn pid(env: &Env, service: &str) -> Option<i64> {
 
 fn said(env: &Env) -> String {
     std::fs::read_to_string(env.path("said")).unwrap_or_default()
+}
+
+/// A server that takes its time to end.
+const SLOW_TO_END: &str = r#"
+import http.server, os, signal, sys, time
+def end(*_):
+    time.sleep(0.5)
+    os._exit(0)
+signal.signal(signal.SIGTERM, end)
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.BaseHTTPRequestHandler).serve_forever()
+"#;
+
+#[test]
+fn a_port_may_move_from_one_service_to_another_in_one_edit() {
+    skip_unless!(needs::fuse(), needs::program("python3"));
+    let service = |name: &str, port: u16| {
+        format!(
+            "\n[services.{name}]\ncommand = \"python3 -I slow.py {port}\"\nport = {port}\nrestart_policy = \"never\"\n"
+        )
+    };
+    let toml = format!("{HEAD}{}{}", service("a", 5000), service("b", 5001));
+    let env = Env::project(&[("hd.toml", &toml), ("slow.py", SLOW_TO_END)]);
+    let mut up = env.up();
+    for name in ["a", "b"] {
+        up.wait_line(0, &[name, "ready"]);
+    }
+    let (first, second, third) = (env.port(0), env.port(1), Port::free());
+    // The new one ends nothing before it starts.
+    let parts = [
+        service("a", second),
+        service("b", third.number),
+        service("new", first),
+    ];
+    edit(&env, &parts.each_ref().map(String::as_str));
+    for (name, port) in [("a", second), ("b", third.number), ("new", first)] {
+        let service = up.until(name, || {
+            let service = env.status().service(name).clone();
+            let is_settled = service["state"] == "ready" || service["state"] == "failed";
+            (service["port"] == port && is_settled).then_some(service)
+        });
+        assert_eq!(service["state"], "ready", "{name}: {service}");
+    }
 }
 
 #[test]

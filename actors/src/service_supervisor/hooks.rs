@@ -41,6 +41,11 @@ impl Meanwhile {
         }
     }
 
+    /// Tells whether the start is not wanted any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.lock().ended
+    }
+
     /// Takes a process that runs before the start; false when it is not wanted any more.
     fn runs(&self, process: Option<&Arc<dyn Process>>) -> bool {
         let mut wanted = self.lock();

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hd_config::Service;
 use hd_supervision::{Port, Refused};
@@ -28,6 +28,11 @@ use crate::messages::{Ended, Probed, ProcessExited};
 
 /// How long the process of an earlier supervisor may take to be gone after it was killed.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
+/// How long something may be in the way of a start: an edit may give a port to one service whose owner so far,
+/// another one, is still ending.
+const FREED_WITHIN: Duration = Duration::from_secs(2);
+/// Pause before it is looked again whether it went away.
+const FREED_EVERY: Duration = Duration::from_millis(50);
 /// How long the last words of an ended process may take to the log.
 const DRAIN_WITHIN: Duration = Duration::from_secs(1);
 /// How long the supervisor may take to accept an exit before it is tried again.
@@ -79,7 +84,7 @@ impl Start {
             )));
         }
         let failed = |e: &dyn std::fmt::Display| NotStarted::Failed(e.to_string());
-        let socket = self.socket()?;
+        let socket = self.socket_once_free()?;
         let before = &self.service.pre_start;
         hooks::before_start(before, &*self.spawner, &self.log, &self.meanwhile)
             .map_err(NotStarted::Failed)?;
@@ -129,6 +134,19 @@ impl Start {
         let start = || Forwarding::start(name, ports, network);
         let published = self.common.publish(ports, network, start);
         published.map_err(NotStarted::InTheWay)
+    }
+
+    /// The same as [`Self::socket`], once what is in the way has had a moment to go.
+    fn socket_once_free(&self) -> Result<Option<OwnedFd>, NotStarted> {
+        let deadline = Instant::now() + FREED_WITHIN;
+        loop {
+            let socket = self.socket();
+            let is_over = Instant::now() > deadline || self.meanwhile.has_ended();
+            if is_over || !matches!(socket, Err(NotStarted::InTheWay(_))) {
+                return socket;
+            }
+            thread::park_timeout(FREED_EVERY);
+        }
     }
 
     /// Gives the socket to hand over; where none is held, the port must be free.

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use hd_config::{Command, Probe, Resources, Service, Signal};
@@ -263,6 +264,7 @@ impl ViewSpawner {
             shared: self.shared.clone(),
             service,
             view: self.view.clone(),
+            is_ended_by_us: AtomicBool::default(),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hd_config::{Command, Service, Signal};
@@ -36,12 +37,16 @@ pub(super) struct ViewProcess {
     pub(super) shared: Arc<Shared>,
     pub(super) service: Arc<Service>,
     pub(super) view: Arc<ServiceView>,
+    /// It was asked, or made, to end.
+    pub(super) is_ended_by_us: AtomicBool,
 }
 
 impl ViewProcess {
-    /// Says what is behind a failure, if a limit is.
+    /// Says what is behind a failure, if a limit is. One that was met long before, by a process that somebody
+    /// else replaced, is not why a service ends that was asked to.
     fn ended(&self, end: End) -> Ended {
-        let limits = self.limits.as_ref();
+        let is_ours = self.is_ended_by_us.load(Ordering::Relaxed);
+        let limits = self.limits.as_ref().filter(|_| !is_ours);
         let memory = limits
             .and_then(Limits::out_of_memory)
             .map(Ended::OutOfMemory);
@@ -66,6 +71,7 @@ impl Process for ViewProcess {
     }
 
     fn terminate(&self) {
+        self.is_ended_by_us.store(true, Ordering::Relaxed);
         self.signal(self.service.stop_signal);
     }
 
@@ -76,6 +82,7 @@ impl Process for ViewProcess {
     }
 
     fn kill(&self) {
+        self.is_ended_by_us.store(true, Ordering::Relaxed);
         if let Err(error) = self.sandbox.kill() {
             tracing::warn!(service = self.service.name, %error, "a service could not be killed");
         }

@@ -11,8 +11,8 @@
 //!   made before its directory was watched is not lost.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hd_supervision::actix::{
@@ -20,10 +20,11 @@ use hd_supervision::actix::{
 };
 use hd_supervision::{ActorSpec, ChildSpec, Coalesce, JobError, Latest, Merge, Pool, Port, Status};
 
+use super::lack::Lack;
 use super::look::LookAt;
 use super::outbox::Outbox;
 use super::overflow::Overflows;
-use super::session::{self, Done, Lack, Session};
+use super::session::{self, Done, Session};
 use super::watched::Watched;
 use crate::events::Event;
 use crate::messages::{MountPointLost, Paths, PathsTouched, WatchAnew};
@@ -56,8 +57,8 @@ pub struct Watcher {
     overflows: Overflows,
     /// Overflows follow each other: after this pause everything is watched anew, until then looked at.
     pause: Option<Duration>,
-    /// People were told of the limit, by whatever incarnation.
-    noted: Arc<AtomicBool>,
+    /// What people were told last of what is not watched, by whatever incarnation.
+    noted: Arc<Mutex<String>>,
     stop: StopJobs,
 }
 
@@ -80,7 +81,7 @@ pub fn child(
     pool: Pool,
 ) -> ActorSpec<Watcher> {
     let project = Arc::new(project);
-    let noted = Arc::new(AtomicBool::new(false));
+    let noted = Arc::<Mutex<String>>::default();
     ChildSpec::actor(NAME, move |birth| Watcher {
         project: project.clone(),
         anew: anew.clone(),
@@ -215,7 +216,7 @@ impl Watcher {
         let done = done.unwrap_or_else(|error| end(error.to_string()));
         self.is_at_work = false;
         self.session = done.session;
-        match done.lack {
+        match &done.lack {
             None => match self.pause {
                 // What was lost may have come after what this job did.
                 Some(pause) => self.tell_pause(pause),
@@ -232,16 +233,16 @@ impl Watcher {
                 self.status.busy("the project directory is gone");
                 ctx.run_later(ROOT_AGAIN, Self::look_at_everything);
             }
-            Some(Lack::Watches(refusal)) => {
+            Some(lack @ Lack::Watches(refusal)) => {
                 self.status.busy(format!(
                     "watching {} directories only: {refusal}",
                     done.directories
                 ));
-                self.look_at_intervals(&refusal.to_string(), ctx);
+                self.look_at_intervals(lack, ctx);
             }
-            Some(Lack::Everything(reason)) => {
+            Some(lack @ Lack::Everything(reason)) => {
                 self.status.busy(format!("watching nothing: {reason}"));
-                self.look_at_intervals(&reason, ctx);
+                self.look_at_intervals(lack, ctx);
                 ctx.run_later(INOTIFY_AGAIN, Self::look_at_everything);
             }
         }
@@ -249,15 +250,14 @@ impl Watcher {
     }
 
     /// Covers what is not watched.
-    fn look_at_intervals(&mut self, reason: &str, ctx: &mut Context<Self>) {
-        if !self.noted.swap(true, Ordering::Relaxed) {
-            let every = RESCAN_EVERY.as_secs();
-            self.project.events.tell(Event::Note(format!(
-                "not all directories are watched: {reason}; edits there are found by looking at the whole \
-                 project every {every} s; `sysctl fs.inotify.max_user_watches` shows the limit, \
-                 `sysctl -w fs.inotify.max_user_watches=1048576` raises it"
-            )));
+    fn look_at_intervals(&mut self, lack: &Lack, ctx: &mut Context<Self>) {
+        let told = lack.told(RESCAN_EVERY.as_secs());
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if *noted != told {
+            noted.clone_from(&told);
+            self.project.events.tell(Event::Note(told));
         }
+        drop(noted);
         self.rescan_at_intervals(ctx);
     }
 

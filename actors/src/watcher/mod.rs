@@ -12,6 +12,7 @@
 //! | `overflow` | how soon to begin anew after an overflow: pure |
 //! | `cover` | sets and removes watches of whole subtrees; runs in a pool |
 //! | `sight` | takes events on notify's thread and passes them on |
+//! | `lack` | why not everything is watched, and what people are told of it: pure |
 //! | `session` | one inotify instance from start to end |
 //! | `outbox` | what could not be delivered yet |
 //! | `watched` | what is watched |
@@ -20,6 +21,7 @@
 pub mod actor;
 pub mod classify;
 mod cover;
+mod lack;
 mod look;
 mod outbox;
 mod overflow;

@@ -11,28 +11,18 @@ use hd_dag::TreePath;
 use hd_supervision::Coalesce;
 
 use super::cover::{Cover, Outcome};
+use super::lack::Lack;
 use super::look::LookAt;
 use super::outbox::Outbox;
 use super::sight::{Receiver, Sight};
 use super::watched::Watched;
-use super::watches::{Refusal, Watches};
+use super::watches::Watches;
 use crate::messages::Paths;
 
 /// Watches that are set. Dropped, they end, and no event comes any more.
 pub(super) struct Session {
     sight: Arc<Sight>,
     watches: Mutex<Box<dyn Watches>>,
-}
-
-/// Why not everything is seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Lack {
-    /// There is no project directory.
-    Root,
-    /// Some directories are not watched.
-    Watches(Refusal),
-    /// Nothing is watched at all.
-    Everything(String),
 }
 
 /// What a job gives back to the actor.
