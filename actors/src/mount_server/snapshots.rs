@@ -207,9 +207,9 @@ fn captured(
         skip: &[],
         owners: &[],
         project: &nowhere,
-        times: false,
     };
-    capture(dir, &shared.store, writer, &rules).map_err(|e| failed(&e))
+    let layer = capture(dir, &shared.store, writer, &rules).map_err(|e| failed(&e))?;
+    Ok(layer.changes)
 }
 
 fn stored(shared: &Shared, found: Vec<Captured>) -> Result<Layer, BatchError> {

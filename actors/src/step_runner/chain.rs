@@ -12,7 +12,7 @@ use hd_supervision::describe;
 use super::basis::{Basis, Chosen, inputs};
 use super::cancel::Cancel;
 use super::kept::{KeptState, KeptStates};
-use super::made::{Done, Made};
+use super::made::{Done, Made, Output};
 use super::schedule::Schedule;
 use super::standing::Standing;
 use super::step::Job;
@@ -250,7 +250,10 @@ impl<'a> Chain<'a> {
             self.standing.add(index, output);
         }
         let contents = kept.iter().map(|kept| kept.content);
-        let stays: Vec<Rooted> = contents.chain(output).chain([seen]).collect();
+        let stays: Vec<Rooted> = contents
+            .chain(output.into_iter().flat_map(Output::trees))
+            .chain([seen])
+            .collect();
         self.needed.push(self.shared.session.need(&stays));
         if let Some(trace) = trace {
             let name = self.wanted[index].name.clone();

@@ -3,26 +3,30 @@
 use std::path::Path;
 
 use hd_config::step::STAGES;
-use hd_dag::{Entry, Rooted, Target, TreePath};
+use hd_dag::{Kind, Rooted, Target, TreePath, WalkItem, retime};
 use hd_projection::Composite;
-use hd_projection::capture::{CaptureRules, capture};
+use hd_projection::capture::{CaptureRules, Captured, Layer, capture};
 use hd_store::Writer;
 
 use super::run::{Kept, StepRun};
 use super::spec::whole_owner;
+use super::standing::tree_error;
 use super::view::{KeptMount, LOWER, upper};
 use crate::base::tree_path;
 use crate::messages::BatchError;
 use crate::shared::Shared;
 
-/// Captures what a run changed: all of it, or its declared outputs.
+/// Captures what a run changed: all of it, or its declared outputs; then the files it only touched.
+///
+/// Those are no change: nothing is run again for them, nothing shown or written out, and no step beside
+/// this one contradicts them. A later step sees their times all the same, as it would on a plain disk.
 pub(super) fn captured(
     shared: &Shared,
     step: &StepRun<'_>,
     view: &Composite,
     work: &Path,
     writer: &mut Writer,
-) -> Result<Rooted, BatchError> {
+) -> Result<(Rooted, Option<Rooted>), BatchError> {
     let kept = step.kept.iter().map(|kept| kept.at.clone());
     // Other stages are shown to be read: what is written there goes.
     let skip: Vec<TreePath> = kept.chain(tree_path(STAGES)).collect();
@@ -32,7 +36,6 @@ pub(super) fn captured(
         skip: &skip,
         owners: &owners,
         project: &step.plan.workdir_path,
-        times: false,
     };
     let outputs: Vec<TreePath> = step
         .wanted
@@ -41,41 +44,58 @@ pub(super) fn captured(
         .iter()
         .map(|path| step.plan.workdir_path.join_path(path))
         .collect();
-    let entries = changes(shared, &upper(work, LOWER), writer, &rules)?;
-    let kept = entries.filter_map(|found| declared(found, &outputs));
+    let found = changes(shared, &upper(work, LOWER), writer, &rules)?;
+    let kept = found
+        .changes
+        .into_iter()
+        .filter_map(|found| declared(found, &outputs));
     let kept = kept.map(|found| given_back(shared, step, found));
-    hd_dag::build(&*shared.trees, kept).map_err(|e| BatchError::new("store", e))
+    let layer = built(shared, kept)?;
+    let touched = found
+        .touched
+        .into_iter()
+        .filter_map(|found| declared(found, &outputs));
+    let files = touched.filter(|found| found.entry.kind() == Kind::Regular);
+    let files: Vec<Captured> = files.collect();
+    let touched = (!files.is_empty()).then(|| built(shared, files.into_iter()));
+    Ok((layer, touched.transpose()?))
+}
+
+fn built(shared: &Shared, found: impl Iterator<Item = Captured>) -> Result<Rooted, BatchError> {
+    let entries = found.map(|found| (found.path, found.entry, found.mtime_ns));
+    hd_dag::build(&*shared.trees, entries).map_err(tree_error)
 }
 
 /// What is nobody's in the project was shown as the step's user's; a copy of that is nobody's again.
-fn given_back(shared: &Shared, step: &StepRun<'_>, (path, mut entry, mtime_ns): Found) -> Found {
-    let (plan, meta) = (step.plan, &mut entry.meta);
+fn given_back(shared: &Shared, step: &StepRun<'_>, mut found: Captured) -> Captured {
+    let (plan, meta) = (step.plan, &mut found.entry.meta);
     let user = (plan.account.uid, plan.account.gid);
-    if user != plan.keeper && (meta.uid, meta.gid) == user && path.starts_with(&plan.workdir_path) {
-        let below = hd_dag::get(&*shared.trees, &step.lower.tree, &path);
+    if user != plan.keeper
+        && (meta.uid, meta.gid) == user
+        && found.path.starts_with(&plan.workdir_path)
+    {
+        let below = hd_dag::get(&*shared.trees, &step.lower.tree, &found.path);
         if below.is_ok_and(|found| found.is_some_and(|one| (one.meta.uid, one.meta.gid) == (0, 0)))
         {
             (meta.uid, meta.gid) = (0, 0);
         }
     }
-    (path, entry, mtime_ns)
+    found
 }
-
-/// Path, entry and time of something captured.
-type Found = (TreePath, Entry, i64);
 
 /// Keeps what lies at or below an output, and the directories on the way there; with no outputs
 /// declared, everything.
-fn declared((path, mut entry, mtime_ns): Found, outputs: &[TreePath]) -> Option<Found> {
+fn declared(mut found: Captured, outputs: &[TreePath]) -> Option<Captured> {
+    let path = &found.path;
     if outputs.is_empty() || outputs.iter().any(|output| path.starts_with(output)) {
-        return Some((path, entry, mtime_ns));
+        return Some(found);
     }
-    let is_on_the_way = outputs.iter().any(|output| output.starts_with(&path));
-    match &mut entry.target {
+    let is_on_the_way = outputs.iter().any(|output| output.starts_with(path));
+    match &mut found.entry.target {
         Target::Dir { opaque, .. } if is_on_the_way => {
             // Made anew, it hides what was beside the output; that is no declared change.
             *opaque = false;
-            Some((path, entry, mtime_ns))
+            Some(found)
         }
         _ => None,
     }
@@ -86,12 +106,8 @@ fn changes(
     upper: &Path,
     writer: &mut Writer,
     rules: &CaptureRules<'_>,
-) -> Result<impl Iterator<Item = Found> + use<>, BatchError> {
-    let entries =
-        capture(upper, &shared.store, writer, rules).map_err(|e| BatchError::new("io", e))?;
-    Ok(entries
-        .into_iter()
-        .map(|found| (found.path, found.entry, found.mtime_ns)))
+) -> Result<Layer, BatchError> {
+    capture(upper, &shared.store, writer, rules).map_err(|e| BatchError::new("io", e))
 }
 
 /// Gives the kept directories as a run left them.
@@ -115,13 +131,21 @@ pub(super) fn kept_after(
             skip: &[],
             owners: &owners,
             project: &nowhere,
-            times: true,
         };
-        let changes = changes(shared, &upper(work, &mount.name), writer, &rules)?;
-        let changes =
-            hd_dag::build(&*shared.trees, changes).map_err(|e| BatchError::new("store", e))?;
-        let composed = hd_dag::compose(&*shared.trees, &kept.content, &changes)
-            .map_err(|e| BatchError::new("store", e))?;
+        let Layer { changes, touched } =
+            changes(shared, &upper(work, &mount.name), writer, &rules)?;
+        let changes = built(shared, changes.into_iter())?;
+        let composed =
+            hd_dag::compose(&*shared.trees, &kept.content, &changes).map_err(tree_error)?;
+        // An object written anew with what it held must be newer than its source, or it is made at every run.
+        let touched = touched.into_iter().map(|found| {
+            Ok(WalkItem {
+                path: found.path,
+                entry: found.entry,
+                mtime_ns: found.mtime_ns,
+            })
+        });
+        let composed = retime(&*shared.trees, &composed, touched).map_err(tree_error)?;
         after.push(Kept {
             content: composed,
             ..kept.clone()
@@ -132,7 +156,7 @@ pub(super) fn kept_after(
 
 #[cfg(test)]
 mod tests {
-    use hd_dag::{Meta, empty_tree};
+    use hd_dag::{Entry, Meta, empty_tree};
     use hd_store::Id;
 
     use super::*;
@@ -141,20 +165,24 @@ mod tests {
         TreePath::new(text.as_bytes()).unwrap()
     }
 
-    fn file(at: &str) -> Found {
-        (
-            path(at),
-            Entry::regular(Meta::default(), Id::of(b"x"), 1),
-            1,
-        )
+    fn found(at: &str, entry: Entry) -> Captured {
+        Captured {
+            path: path(at),
+            entry,
+            mtime_ns: 1,
+        }
     }
 
-    fn opaque_dir(at: &str) -> Found {
+    fn file(at: &str) -> Captured {
+        found(at, Entry::regular(Meta::default(), Id::of(b"x"), 1))
+    }
+
+    fn opaque_dir(at: &str) -> Captured {
         let mut entry = Entry::dir_of(Meta::default_dir(), empty_tree());
         if let Target::Dir { opaque, .. } = &mut entry.target {
             *opaque = true;
         }
-        (path(at), entry, 1)
+        found(at, entry)
     }
 
     #[test]
@@ -173,7 +201,7 @@ mod tests {
         ];
         for (found, expected) in cases {
             let kept = declared(found.clone(), &outputs);
-            assert_eq!(kept.is_some(), expected, "{}", found.0);
+            assert_eq!(kept.is_some(), expected, "{}", found.path);
             assert!(declared(found, &[]).is_some());
         }
     }
@@ -181,7 +209,7 @@ mod tests {
     #[test]
     fn the_way_to_an_output_hides_nothing() {
         let is_opaque = |at| match declared(opaque_dir(at), &[path("app/dist")]) {
-            Some((_, entry, _)) => matches!(entry.target, Target::Dir { opaque: true, .. }),
+            Some(found) => matches!(found.entry.target, Target::Dir { opaque: true, .. }),
             None => panic!("{at} is left out"),
         };
         assert!(!is_opaque("app"));

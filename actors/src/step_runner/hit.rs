@@ -4,9 +4,10 @@ use hd_dag::trace::{Miss, Verdict, check, check_host, touched_by};
 use hd_dag::{Rooted, StepResult, StoreLinks, TreeError};
 use hd_projection::world::CompositeWorld;
 use hd_projection::{Composite, HostMemo};
-use hd_store::Id;
+use hd_store::{Id, Link};
 
 use super::basis::Chosen;
+use super::made::Output;
 use super::traces::StepTraces;
 use crate::messages::BatchError;
 use crate::shared::Shared;
@@ -81,7 +82,8 @@ fn miss_of_last(misses: Vec<(Id, Miss)>, last: &StepTraces) -> Search {
 
 /// Damage may have cost a part of what a step made; then the result is of no use.
 fn is_whole(shared: &Shared, result: &StepResult) -> Result<bool, BatchError> {
-    let roots = hd_dag::links_of(&result.output);
+    let trees = Output::of(result).trees();
+    let roots: Vec<Link> = trees.flat_map(|tree| hd_dag::links_of(&tree)).collect();
     let whole = shared.store.is_whole(&StoreLinks, &roots);
     whole.map_err(|e| BatchError::new("store", e))
 }

@@ -1,6 +1,6 @@
 //! What becomes of a step.
 
-use hd_dag::Rooted;
+use hd_dag::{Rooted, StepResult};
 use hd_store::Id;
 
 use super::basis::Chosen;
@@ -18,11 +18,35 @@ pub(super) enum Made {
     Cancelled,
 }
 
+/// What a step leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Output {
+    /// Its changes as a layer.
+    pub(super) layer: Rooted,
+    /// Files that have nothing new but their times.
+    pub(super) touched: Option<Rooted>,
+}
+
+impl Output {
+    /// Gives that of a stored result.
+    pub(super) fn of(result: &StepResult) -> Self {
+        Self {
+            layer: result.output,
+            touched: result.touched,
+        }
+    }
+
+    /// Gives the trees it consists of.
+    pub(super) fn trees(self) -> impl Iterator<Item = Rooted> {
+        std::iter::once(self.layer).chain(self.touched)
+    }
+}
+
 /// A step that came to its end.
 pub(super) struct Done {
     pub(super) report: StepReport,
     /// What it leaves; nothing when it failed.
-    pub(super) output: Option<Rooted>,
+    pub(super) output: Option<Output>,
     /// The stored trace of its result.
     pub(super) trace: Option<Id>,
     /// Kept directories after a run; nothing when a result was valid.

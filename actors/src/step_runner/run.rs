@@ -85,6 +85,8 @@ pub struct RunDone {
     pub trace: Trace,
     /// Its changes as a layer.
     pub layer: Rooted,
+    /// Files that have nothing new but their times; they are no change.
+    pub touched: Option<Rooted>,
     /// Kept directories after it.
     pub kept: Vec<Kept>,
     /// The view it ran in, with the times it was shown.
@@ -149,7 +151,7 @@ pub fn run(
     }
     let view = view_of(shared, step);
     let unsure = Unsure::after(&recorder, &trace, &view);
-    let layer = captured(shared, step, &view, &work.path, &mut writer)?;
+    let (layer, touched) = captured(shared, step, &view, &work.path, &mut writer)?;
     let kept = kept_after(shared, step, &kept, &work.path, &mut writer)?;
     Ok(Some(RunDone {
         code,
@@ -157,6 +159,7 @@ pub fn run(
         tail,
         trace,
         layer,
+        touched,
         kept,
         seen: step.lower,
         unsure,
@@ -178,6 +181,7 @@ fn dropped(
         tail,
         trace,
         layer: Rooted::empty(),
+        touched: None,
         kept: Vec::new(),
         seen: step.lower,
         unsure: None,

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use hd_config::step::STAGES;
 use hd_dag::{
-    Layer, Meta, Rooted, TreeError, TreePath, Trees, compose, graft, merge_layers, subtree,
+    Layer, Meta, Rooted, TreeError, TreePath, Trees, compose, graft, merge_layers, retime, subtree,
+    walk,
 };
 use hd_store::Id;
 
+use super::made::Output;
 use super::wanted::Wanted;
 use crate::base::tree_path;
 use crate::messages::BatchError;
@@ -28,7 +30,7 @@ type Place = Option<String>;
 pub(super) struct Standing<'a> {
     trees: &'a dyn Trees,
     steps: &'a [Wanted],
-    outputs: Vec<Option<Rooted>>,
+    outputs: Vec<Option<Output>>,
     /// Composed trees by the steps whose outputs they hold.
     known: HashMap<(Place, Vec<usize>), Stand>,
 }
@@ -52,13 +54,14 @@ impl<'a> Standing<'a> {
     }
 
     /// Takes the output of a step.
-    pub(super) fn add(&mut self, index: usize, output: Rooted) {
+    pub(super) fn add(&mut self, index: usize, output: Output) {
         self.outputs[index] = Some(output);
     }
 
-    /// Gives the outputs of the steps that are done, in order.
+    /// Gives the layers of the steps that are done, in order.
     pub(super) fn outputs(&self) -> Vec<Rooted> {
-        self.outputs.iter().flatten().copied().collect()
+        let done = self.outputs.iter().flatten();
+        done.map(|output| output.layer).collect()
     }
 
     /// Composes what a step stands on, with the stages it sees in it.
@@ -100,8 +103,8 @@ impl<'a> Standing<'a> {
             let Some(output) = self.outputs[steps[at]] else {
                 continue;
             };
-            self.agrees(steps[at], output, &steps[..at])?;
-            let laid = |lower: &Rooted| compose(self.trees, lower, &output).map_err(tree_error);
+            self.agrees(steps[at], output.layer, &steps[..at])?;
+            let laid = |lower: &Rooted| laid(self.trees, lower, output).map_err(tree_error);
             stand = Stand {
                 view: laid(&stand.view)?,
                 lower: laid(&stand.lower)?,
@@ -116,12 +119,12 @@ impl<'a> Standing<'a> {
     fn agrees(&self, index: usize, output: Rooted, others: &[usize]) -> Result<(), BatchError> {
         let step = &self.steps[index];
         for other in others.iter().filter(|other| !step.upstream.contains(other)) {
-            let (Some(layer), other) = (self.outputs[*other], &self.steps[*other]) else {
+            let (Some(beside), other) = (self.outputs[*other], &self.steps[*other]) else {
                 continue;
             };
             let first = Layer {
                 name: &other.slug,
-                rooted: layer,
+                rooted: beside.layer,
             };
             let second = Layer {
                 name: &step.slug,
@@ -131,6 +134,18 @@ impl<'a> Standing<'a> {
         }
         Ok(())
     }
+}
+
+/// Lays what a step leaves over a tree. A file that was only touched is what the step found, so it says nothing
+/// against a step beside it that wrote something else there: then the other's stands, with its own time.
+fn laid(trees: &dyn Trees, lower: &Rooted, output: Output) -> Result<Rooted, TreeError> {
+    let composed = compose(trees, lower, &output.layer)?;
+    let Some(touched) = &output.touched else {
+        return Ok(composed);
+    };
+    let files = walk(trees, touched)?;
+    let files = files.filter(|item| !item.as_ref().is_ok_and(|item| item.entry.tree().is_some()));
+    retime(trees, &composed, files)
 }
 
 /// Gives the tree of a directory as the project and the steps below left it; none where there is none.
@@ -172,6 +187,10 @@ mod tests {
     use super::*;
 
     fn layer(trees: &MemoryTrees, files: &[(&str, &str)]) -> Rooted {
+        layer_at(trees, files, 1)
+    }
+
+    fn layer_at(trees: &MemoryTrees, files: &[(&str, &str)], time: i64) -> Rooted {
         let entries = files.iter().map(|(path, text)| {
             let path = TreePath::new(path.as_bytes()).unwrap();
             let meta = Meta {
@@ -179,9 +198,16 @@ mod tests {
                 ..Meta::default()
             };
             let entry = Entry::regular(meta, Id::of(text.as_bytes()), text.len() as u64);
-            (path, entry, 1)
+            (path, entry, time)
         });
         build(trees, entries).unwrap()
+    }
+
+    fn made(trees: &MemoryTrees, files: &[(&str, &str)]) -> Output {
+        Output {
+            layer: layer(trees, files),
+            touched: None,
+        }
     }
 
     fn beside(slug: &str, upstream: &[usize]) -> Wanted {
@@ -205,11 +231,11 @@ mod tests {
         let trees = MemoryTrees::new();
         let steps = [beside("a", &[]), beside("b", &[]), beside("c", &[1])];
         let mut standing = Standing::new(&trees, &steps, start());
-        standing.add(0, layer(&trees, &[("x/a", "1")]));
-        standing.add(1, layer(&trees, &[("x/b", "2")]));
+        standing.add(0, made(&trees, &[("x/a", "1")]));
+        standing.add(1, made(&trees, &[("x/b", "2")]));
         let below = standing.below(2).unwrap();
         assert_eq!(below.view.tree, layer(&trees, &[("x/b", "2")]).tree);
-        standing.add(2, layer(&trees, &[("c", "3")]));
+        standing.add(2, made(&trees, &[("c", "3")]));
         let whole = standing.whole().unwrap();
         let expected = layer(&trees, &[("c", "3"), ("x/a", "1"), ("x/b", "2")]);
         assert_eq!(whole.view.tree, expected.tree);
@@ -231,12 +257,12 @@ mod tests {
         starts.insert(Some("build".to_owned()), stage);
         let mut standing = Standing::new(&trees, &steps, starts);
         assert_eq!(standing.below(0).unwrap(), stage);
-        standing.add(0, layer(&trees, &[("out", "o")]));
+        standing.add(0, made(&trees, &[("out", "o")]));
         let below = standing.below(1).unwrap();
         let expected = [("stages/build/bin/cc", "c"), ("stages/build/out", "o")];
         assert_eq!(below.view.tree, layer(&trees, &expected).tree);
         assert_eq!(below.lower, Rooted::empty());
-        standing.add(1, layer(&trees, &[("app", "o")]));
+        standing.add(1, made(&trees, &[("app", "o")]));
         let whole = standing.whole().unwrap();
         assert_eq!(whole.view.tree, layer(&trees, &[("app", "o")]).tree);
         assert_eq!(standing.outputs().len(), 2);
@@ -247,8 +273,8 @@ mod tests {
         let trees = MemoryTrees::new();
         let steps = [beside("front", &[]), beside("back", &[])];
         let mut standing = Standing::new(&trees, &steps, start());
-        standing.add(0, layer(&trees, &[("dist/x", "1"), ("same", "s")]));
-        standing.add(1, layer(&trees, &[("dist/x", "2"), ("same", "s")]));
+        standing.add(0, made(&trees, &[("dist/x", "1"), ("same", "s")]));
+        standing.add(1, made(&trees, &[("dist/x", "2"), ("same", "s")]));
         let error = standing.whole().unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -262,11 +288,39 @@ mod tests {
         let trees = MemoryTrees::new();
         let steps = [beside("a", &[]), beside("b", &[0])];
         let mut standing = Standing::new(&trees, &steps, start());
-        standing.add(0, layer(&trees, &[("x", "1")]));
-        standing.add(1, layer(&trees, &[("x", "2")]));
+        standing.add(0, made(&trees, &[("x", "1")]));
+        standing.add(1, made(&trees, &[("x", "2")]));
         assert_eq!(
             standing.whole().unwrap().view.tree,
             layer(&trees, &[("x", "2")]).tree
         );
+    }
+    #[test]
+    fn what_one_only_touched_is_the_other_ones_where_that_wrote_it() {
+        let trees = MemoryTrees::new();
+        let steps = [beside("writes", &[]), beside("touches", &[])];
+        let found = layer(&trees, &[("d/x", "1"), ("d/y", "1")]);
+        let stand = Stand {
+            view: found,
+            lower: Rooted::empty(),
+        };
+        let mut standing = Standing::new(&trees, &steps, BTreeMap::from([(None, stand)]));
+        standing.add(0, made(&trees, &[("d/x", "2")]));
+        let touches = Output {
+            layer: Rooted::empty(),
+            touched: Some(layer_at(&trees, &[("d/x", "1"), ("d/y", "1")], 7)),
+        };
+        standing.add(1, touches);
+        let whole = standing.whole().unwrap();
+        let expected = layer(&trees, &[("d/x", "2"), ("d/y", "1")]);
+        assert_eq!(whole.view.tree, expected.tree);
+        assert_eq!(whole.lower.tree, layer(&trees, &[("d/x", "2")]).tree);
+        for (name, time) in [("d/x", 1), ("d/y", 7)] {
+            let path = TreePath::new(name.as_bytes()).unwrap();
+            let (_, stamp) = hd_dag::get_stamped(&trees, &whole.view, &path)
+                .unwrap()
+                .unwrap();
+            assert_eq!(stamp.mtime_ns, time, "{name}");
+        }
     }
 }

@@ -18,7 +18,7 @@ use super::hit::{Search, search};
 use super::kept::{KeptStates, Shown};
 use super::kept_name::KeptName;
 use super::kept_output::{Left, laid};
-use super::made::{Done, Made};
+use super::made::{Done, Made, Output};
 use super::plan::Plan;
 use super::provider::version_in;
 use super::purge::Purge;
@@ -70,7 +70,7 @@ impl Job<'_> {
                 let report = self.report(StepOutcome::Kept, began, reason::KEPT.to_owned());
                 return Ok(Made::Done(Done {
                     report,
-                    output: Some(result.output),
+                    output: Some(Output::of(&result)),
                     trace: Some(result.trace),
                     kept: Vec::new(),
                     seen: self.stand.view,
@@ -112,12 +112,12 @@ impl Job<'_> {
     }
 
     /// Gives the output of a valid result, else why the command would run. Runs nothing.
-    pub(super) fn would_run(&self) -> Result<Result<Rooted, String>, BatchError> {
+    pub(super) fn would_run(&self) -> Result<Result<Output, String>, BatchError> {
         let kept = self.kept()?;
         let key = self.key(&kept);
         let run_of = self.run_of(kept);
         Ok(match self.look(&key, &run_of)? {
-            Look::Valid(result, _) => Ok(result.output),
+            Look::Valid(result, _) => Ok(Output::of(&result)),
             Look::Run(reason) => Err(reason),
         })
     }
@@ -253,7 +253,8 @@ impl Job<'_> {
         let RunDone {
             tail,
             trace,
-            layer: output,
+            layer,
+            touched,
             kept,
             seen,
             unsure,
@@ -284,7 +285,8 @@ impl Job<'_> {
             let result = StepResult {
                 key,
                 trace,
-                output,
+                output: layer,
+                touched,
                 made_on: self.stand.view,
                 log: None,
                 made_at_unix_ms: unix_ms(),
@@ -298,14 +300,14 @@ impl Job<'_> {
         self.shared.commit(&mut writer)?;
         let reason = match &unsure {
             None => {
-                writer.vouch(&hd_dag::links_of(&output));
+                writer.vouch(&hd_dag::links_of(&layer));
                 reason
             }
             Some(why) => format!("{reason}; not stored: {why}"),
         };
         Ok(Made::Done(Done {
             report: self.report(StepOutcome::Ran, began, reason),
-            output: Some(output),
+            output: Some(Output { layer, touched }),
             trace: Some(trace),
             kept: Unsure::kept(unsure.as_ref(), kept),
             seen,

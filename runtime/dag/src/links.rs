@@ -92,12 +92,13 @@ fn node_links(node: Node) -> Vec<Link> {
     }
 }
 
-/// Output, observations and log whole; of the tree it was made on the nodes only.
+/// Output, touched files, observations and log whole; of the tree it was made on the nodes only.
 fn result_links(bytes: &[u8]) -> Result<Vec<Link>, String> {
     let result = StepResult::decode(bytes).map_err(text)?;
     let made_on = result.made_on.tree;
     let skeleton = Link::Skeleton(NodeKind::Tree, made_on);
     let links = both(&result.output)
+        .chain(result.touched.iter().flat_map(both))
         .chain([Link::Node(NodeKind::Trace, result.trace)])
         .chain(result.log.map(Link::Blob))
         .chain((made_on != empty_tree()).then_some(skeleton));

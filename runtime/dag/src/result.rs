@@ -16,6 +16,10 @@ pub struct StepResult {
     pub trace: Id,
     /// The layer it wrote.
     pub output: Rooted,
+    /// Files that it wrote anew with what they held, or touched: nothing but their times is new. They stand
+    /// beside the layer, so that they replace nothing that a step beside this one wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub touched: Option<Rooted>,
     /// The tree it ran on. The store keeps this tree's nodes, but neither its blobs nor its
     /// times: it serves to be compared, not to be read.
     pub made_on: Rooted,

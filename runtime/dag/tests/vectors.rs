@@ -177,6 +177,7 @@ fn result(host: bool) -> StepResult {
         key: id(20),
         trace: id(21),
         output: rooted(22),
+        touched: None,
         made_on: rooted(24),
         log: Some(id(26)),
         made_at_unix_ms: 1_700_000_000_000,

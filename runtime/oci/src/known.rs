@@ -133,6 +133,7 @@ pub(crate) fn put(
         key: *key,
         trace: writer.put_node(NodeKind::Trace, &Trace::new().encode())?,
         output,
+        touched: None,
         made_on: Rooted::empty(),
         log: Some(writer.put_blob(&notes)?),
         made_at_unix_ms: now_unix_ms(),

@@ -43,9 +43,6 @@ pub struct CaptureRules<'a> {
     /// Names that hide compiled Python beside a project's sources are dropped below this path
     /// when the directory that holds them is the project's own.
     pub project: &'a TreePath,
-    /// Whether another time alone is a change too. Where tools find a directory again as they left it, an
-    /// object written anew with what it held must be newer than its source, or it is made at every run.
-    pub times: bool,
 }
 
 /// One captured entry.
@@ -57,6 +54,15 @@ pub struct Captured {
     pub entry: Entry,
     /// Modification time, nanoseconds since the epoch.
     pub mtime_ns: i64,
+}
+
+/// What a write layer says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layer {
+    /// What is not as the lower has it, parents first.
+    pub changes: Vec<Captured>,
+    /// What is, but with another time: touched, or written anew with what it held.
+    pub touched: Vec<Captured>,
 }
 
 struct Found {
@@ -77,7 +83,7 @@ enum What {
 /// documentation, overlayfs.rst).
 pub const OPAQUE: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
 
-/// Captures an upper directory: the changes against the lower, sorted by path, parents first.
+/// Captures an upper directory: the changes against the lower, sorted by path.
 ///
 /// File contents go into the store through `writer`; nothing is committed.
 pub fn capture(
@@ -85,7 +91,7 @@ pub fn capture(
     store: &Store,
     writer: &mut Writer,
     rules: &CaptureRules<'_>,
-) -> Result<Vec<Captured>, ProjectionError> {
+) -> Result<Layer, ProjectionError> {
     let mut found = ingest(store, writer, Walk::new(upper, rules))?;
     found.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
     let groups = link_groups(&found);
@@ -94,7 +100,7 @@ pub fn capture(
         path: item.path,
         mtime_ns: item.mtime_ns,
     });
-    without_unchanged(entries.collect(), rules)
+    without_unchanged(entries.collect(), rules.lower)
 }
 
 fn read_dir(
@@ -288,12 +294,9 @@ fn entry_of(item: &Found, blob: Option<&Blob>, link_group: Option<u64>) -> Entry
 
 /// Drops what is as the lower has it: files opened for writing and left alone, directories that
 /// overlayfs copied up for a child, opaqueness where there is nothing to hide.
-fn without_unchanged(
-    entries: Vec<Captured>,
-    rules: &CaptureRules<'_>,
-) -> Result<Vec<Captured>, ProjectionError> {
-    let lower = rules.lower;
+fn without_unchanged(entries: Vec<Captured>, lower: &Composite) -> Result<Layer, ProjectionError> {
     let mut kept: Vec<Captured> = Vec::with_capacity(entries.len());
+    let mut touched = Vec::new();
     let hidden = hidden(&entries);
     // Children come after their parents, so walking backwards knows whether a directory is needed.
     let mut needed: std::collections::HashSet<TreePath> = std::collections::HashSet::new();
@@ -308,32 +311,26 @@ fn without_unchanged(
         {
             ids.restore(&mut item.entry.meta, &entry.meta);
         }
-        // A copy that overlayfs makes has the time of what it is a copy of, and so has the directory above it.
-        let as_old = below
-            .as_ref()
-            .is_some_and(|node| node.attr.mtime_ns == item.mtime_ns);
-        let is_timely = as_old || !rules.times;
         let same = match (
             &mut item.entry.target,
             below.as_ref().map(|node| (&node.source, node.attr.kind)),
         ) {
             (Target::Whiteout, None) => true,
             (Target::Dir { opaque, .. }, Some((Source::Tree { entry, .. }, Kind::Dir))) => {
-                !*opaque
-                    && entry.meta == item.entry.meta
-                    && is_timely
-                    && !needed.contains(&item.path)
+                !*opaque && entry.meta == item.entry.meta && !needed.contains(&item.path)
             }
             (Target::Dir { opaque, .. }, other) => {
                 *opaque &= other.is_some();
                 false
             }
-            (_, Some((Source::Tree { entry, .. }, _))) => {
-                is_timely && entry.id() == item.entry.id()
-            }
+            (_, Some((Source::Tree { entry, .. }, _))) => entry.id() == item.entry.id(),
             _ => false,
         };
         if same {
+            // A copy that overlayfs makes has the time of what it is a copy of, and leaves the directory above its own.
+            if below.is_some_and(|node| node.attr.mtime_ns != item.mtime_ns) {
+                touched.push(item);
+            }
             continue;
         }
         if let Some(parent) = item.path.parent() {
@@ -342,7 +339,11 @@ fn without_unchanged(
         kept.push(item);
     }
     kept.reverse();
-    Ok(kept)
+    touched.reverse();
+    Ok(Layer {
+        changes: kept,
+        touched,
+    })
 }
 
 /// Says of each entry, parents first, whether it lies below an opaque directory, which hides what the lower has.

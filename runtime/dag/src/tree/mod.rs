@@ -21,5 +21,5 @@ pub use edits::Edit;
 pub use graft::graft;
 pub use merge::{Layer, merge_layers};
 pub use read::{Entries, get, get_stamped, list, subtree};
-pub use seen::{raise_times, times_since};
+pub use seen::{raise_times, retime, times_since};
 pub use walk::{Walk, WalkItem, walk};

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use super::apply::apply_silently;
 use super::diff::Change;
 use super::edits::Edit;
-use super::read::get_stamped;
+use super::read::{get, get_stamped};
+use super::walk::WalkItem;
 use crate::entry::{Entry, Target};
 use crate::map::{Seeker, difference, empty_tree};
 use crate::path::TreePath;
@@ -27,6 +28,27 @@ pub fn raise_times(
     for change in changes {
         let found = get_stamped(trees, root, &change.path)?;
         edits.extend(found.and_then(|found| raised(&change.path, found, at_ns)));
+    }
+    apply_silently(trees, root, edits)
+}
+
+/// Gives `root` with other times for what it holds as `touched` says, path by path; what is another entry there by now
+/// stays as it is.
+pub fn retime(
+    trees: &dyn Trees,
+    root: &Rooted,
+    touched: impl IntoIterator<Item = Result<WalkItem, TreeError>>,
+) -> Result<Rooted, TreeError> {
+    let mut edits = Vec::new();
+    for item in touched {
+        let WalkItem {
+            path,
+            entry,
+            mtime_ns,
+        } = item?;
+        let found = get(trees, &root.tree, &path)?;
+        let same = found.filter(|found| !found.differs_itself(&entry));
+        edits.extend(same.map(|found| put(&path, found, mtime_ns)));
     }
     apply_silently(trees, root, edits)
 }

@@ -99,10 +99,9 @@ pub(crate) fn ingest(directory: &Path, store: &Store) -> Result<(Rooted, usize),
         skip: &[],
         owners: &[],
         project: &TreePath::new(b"none")?,
-        times: false,
     };
     let mut writer = store.writer()?;
-    let captured = capture(directory, store, &mut writer, &rules)?;
+    let captured = capture(directory, store, &mut writer, &rules)?.changes;
     let entries = captured.len();
     let trees = StoreTrees::new(store.clone(), writer, NODE_BYTES);
     let rooted = hd_dag::build(
