@@ -31,9 +31,16 @@ pub(super) fn look(facts: &Facts<'_>, parts: &mut Parts) {
         path: path.to_owned(),
     };
     parts.caches.extend(CACHES.map(cache));
-    let words = ["ListenAndServe", "Listen(", ".Run(", ".Start(", "PORT"];
+    let serving = [
+        "ListenAndServe(",
+        "ListenAndServeTLS(",
+        "Listen(",
+        ".Run(",
+        ".Start(",
+    ];
+    let port = port(&source, &serving, &[&serving[..], &["PORT"]].concat());
     // A new build is an output that the service sees: it is restarted without a watch.
-    parts.serve(format!("{OUTPUT}/{name}"), port(&source, &words), &[]);
+    parts.serve(format!("{OUTPUT}/{name}"), port, &[]);
 }
 
 /// The last part of the module's path that is no major version.

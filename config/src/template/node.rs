@@ -50,7 +50,7 @@ pub(super) fn look(facts: &Facts<'_>, parts: &mut Parts) {
         .as_deref()
         .map(|file| facts.text(file))
         .unwrap_or_default();
-    let port = port(&source, &["listen(", "PORT"]);
+    let port = port(&source, &["listen("], &["listen(", "PORT"]);
     let command = match (script("dev"), script("start"), entry) {
         (Some(_), ..) => Some(format!("{manager} run dev")),
         (None, Some(start), _) => Some(direct(start).unwrap_or(format!("{manager} run start"))),

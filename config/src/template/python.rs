@@ -208,6 +208,18 @@ fn program(facts: &Facts<'_>) -> Option<Program> {
     read.find_map(|(file, text)| Program::of(file, &text))
 }
 
+/// What begins to serve, of the standard library and the usual frameworks.
+const SERVING: [&str; 8] = [
+    ".run(",
+    "run_app(",
+    "run_simple(",
+    "listen(",
+    "serve(",
+    "Server(",
+    "_server(",
+    "bind(",
+];
+
 impl Program {
     fn of(file: String, text: &str) -> Option<Self> {
         let application = text.lines().find_map(|line| {
@@ -244,6 +256,7 @@ impl Program {
             runs_itself,
             port: port(
                 text,
+                &SERVING,
                 &[
                     "port=",
                     "port =",

@@ -24,6 +24,7 @@ pub(super) fn look(facts: &Facts<'_>, parts: &mut Parts) {
     let source = facts.text("src/main.rs");
     let port = port(
         &source,
+        &["bind("],
         &["bind(", "0.0.0.0", "127.0.0.1", "localhost", "PORT"],
     );
     // A new build is an output that the service sees: it is restarted without a watch.

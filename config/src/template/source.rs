@@ -3,13 +3,38 @@
 /// Ports a server of a person's may listen on.
 const PORTS: std::ops::RangeInclusive<u16> = 1024..=65535;
 
-/// The first port that follows one of these words on a line, as in `listen(3000)`,
-/// `process.env.PORT || 3000`, `"127.0.0.1:8080"`.
-pub(super) fn port(source: &str, words: &[&str]) -> Option<u16> {
-    let lines = source.lines().filter(|line| !is_comment(line));
-    lines
-        .flat_map(|line| words.iter().filter_map(move |word| after(line, word)))
-        .find_map(number)
+/// Ports where databases and queues listen, which programs connect to.
+const OF_OTHERS: [u16; 9] = [1433, 1521, 3306, 5432, 5672, 6379, 9092, 11211, 27017];
+
+/// What a line names that speaks of another server, or of an address that is asked.
+const OTHERS: [&str; 11] = [
+    "redis", "postgres", "mysql", "maria", "mongo", "amqp", "rabbit", "kafka", "memcache", "smtp",
+    "://",
+];
+
+/// The first port that follows one of the `named` words on a line, as in `listen(3000)`,
+/// `process.env.PORT || 3000`, `"127.0.0.1:8080"`: of the lines with a `serving` word, else of those
+/// that speak of no other server.
+pub(super) fn port(source: &str, serving: &[&str], named: &[&str]) -> Option<u16> {
+    let lines = || source.lines().filter(|line| !is_comment(line));
+    let serves = |line: &&str| serving.iter().any(|word| line.contains(word));
+    let said = |line: &str| {
+        named
+            .iter()
+            .filter_map(|word| after(line, word))
+            .find_map(number)
+    };
+    let of_others = |line: &&str| {
+        let line = line.to_lowercase();
+        OTHERS.iter().any(|other| line.contains(other))
+    };
+    let rest = || {
+        let lines = lines().filter(|line| !of_others(line));
+        lines
+            .filter_map(said)
+            .find(|port| !OF_OTHERS.contains(port))
+    };
+    lines().filter(serves).find_map(said).or_else(rest)
 }
 
 fn is_comment(line: &str) -> bool {
@@ -17,8 +42,18 @@ fn is_comment(line: &str) -> bool {
     line.starts_with("//") || line.starts_with('#') || line.starts_with('*')
 }
 
+/// What follows a word that is no part of a longer one, such as `DB_PORT`.
 fn after<'l>(line: &'l str, word: &str) -> Option<&'l str> {
-    line.split_once(word).map(|(_, rest)| rest)
+    let in_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let goes_on = |left: Option<char>, right: Option<char>| {
+        left.is_some_and(in_name) && right.is_some_and(in_name)
+    };
+    line.match_indices(word).find_map(|(at, found)| {
+        let (before, rest) = (line.get(..at)?, line.get(at + found.len()..)?);
+        let longer = goes_on(before.chars().next_back(), word.chars().next())
+            || goes_on(word.chars().next_back(), rest.chars().next());
+        (!longer).then_some(rest)
+    })
 }
 
 /// The first number on the rest of a line that can be a port.
@@ -47,7 +82,33 @@ mod tests {
             ("listen(80)", None),
         ];
         for (source, expected) in cases {
-            let found = port(source, &["listen(", "PORT", "bind("]);
+            let found = port(source, &["listen("], &["listen(", "PORT", "bind("]);
+            assert_eq!(found, expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn ports_of_other_servers_are_not_taken() {
+        let cases = [
+            ("process.env.DB_PORT || 5433\napp.listen(3000)", Some(3000)),
+            ("const db = PORT || 5432\napp.listen(port)", None),
+            ("env.DB_PORT || 8432", None),
+            ("env.PGPORT || 8432", None),
+            ("PORTS = 8432", None),
+            ("Redis(port=7379)\nrun(port=8000)", Some(8000)),
+            ("redis = Redis(\"localhost\", port=7379)", None),
+            ("port=6379", None),
+            ("db_port=8432", None),
+            ("url = \"http://localhost:3000\"", None),
+            ("# run(port=1234)\nport=8000", Some(8000)),
+            (
+                "listen(3000, () => log(`http://localhost:${PORT}`))",
+                Some(3000),
+            ),
+        ];
+        for (source, expected) in cases {
+            let named = ["listen(", "port=", "PORT", "localhost"];
+            let found = port(source, &["listen(", "run("], &named);
             assert_eq!(found, expected, "{source}");
         }
     }

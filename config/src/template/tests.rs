@@ -73,6 +73,27 @@ fn flask() {
 }
 
 #[test]
+fn the_port_of_a_database_is_not_that_of_the_service() {
+    let app = "from flask import Flask\nredis = Redis(host=\"localhost\", port=6379)\n\
+        app = Flask(__name__)\nif __name__ == \"__main__\":\n    app.run(host=\"0.0.0.0\", port=8000)\n";
+    assert_eq!(web(&project(&[("app.py", app)])).1, Some(8000));
+    let server = |listen: &str| {
+        let text = format!("const db = process.env.DB_PORT || 5432;\n{listen}\n");
+        let files = [
+            ("package.json", "{ \"name\": \"x\" }"),
+            ("server.js", text.as_str()),
+        ];
+        web(&project(&files)).1
+    };
+    assert_eq!(server("app.listen(3000)"), Some(3000));
+    assert_eq!(server("app.listen(port)"), None);
+    let main = "package main\n// DB_PORT\nvar db = env(\"PGPORT\", 5432)\n\
+        func main() { http.ListenAndServe(\":8080\", nil) }\n";
+    let go = project(&[("go.mod", "module x\n"), ("main.go", main)]);
+    assert_eq!(web(&go).1, Some(8080));
+}
+
+#[test]
 fn django_migrates_before_it_serves() {
     let found = project(&[
         (
