@@ -77,6 +77,9 @@ pub trait Surroundings {
     /// What lies at a path of the build context, `None` when nothing does.
     fn file(&self, path: &str) -> Option<FileKind>;
 
+    /// Names of the directories in a directory of the build context, the empty path being its root.
+    fn directories(&self, path: &str) -> Vec<String>;
+
     /// The text of a file of the build context; `None` when there is none.
     fn read(&self, path: &str) -> Option<String>;
 

@@ -68,7 +68,11 @@ fn copies_and_downloads_become_commands() {
             "COPY src/ /opt/src/",
             "mkdir -p /opt/src/ && cp -a src/. /opt/src/",
         ),
-        ("COPY s* /opt/", "mkdir -p /opt/ && cp -a s* /opt/"),
+        (
+            "COPY s* /opt/",
+            "mkdir -p /opt/ && for f in s*; do if [ -d \"$f\" ]; then cp -a \"$f\"/. /opt/; \
+             elif [ -e \"$f\" ] || [ -L \"$f\" ]; then cp -a \"$f\" /opt/; fi || exit 1; done",
+        ),
         (
             "COPY --parents src/deep/x.txt* /opt/",
             "mkdir -p /opt && (cp -a --parents src/deep/x.txt* /opt)",

@@ -2,6 +2,7 @@
 
 use super::evaluate::{Walk, destination};
 use super::event::{Copy, Event, From, Item, What};
+use super::heredoc::{Heredoc, is_marker};
 use super::instruction::{Instruction, Kind};
 use super::state::{State, absolute};
 use super::variables;
@@ -25,8 +26,17 @@ impl Walk<'_, '_> {
             }
         };
         let mut items = Vec::new();
+        // Bodies follow each other as their markers do.
+        let mut bodies = one.heredocs.iter();
         for source in sources {
-            items.push(self.item(one, state, &from, *add, source)?);
+            let body = match is_marker(source) {
+                true => bodies.next(),
+                false => None,
+            };
+            items.push(match body {
+                Some(body) => self.inline(one, state, body)?,
+                None => self.item(one, state, &from, *add, source)?,
+            });
         }
         let dest = self.expand(one, state, dest)?;
         let (dest, into) = destination(&state.cwd, &dest);
@@ -67,6 +77,21 @@ impl Walk<'_, '_> {
         }
     }
 
+    fn inline(&self, one: &Instruction, state: &State, doc: &Heredoc) -> Result<Item, ConfigError> {
+        let content = if doc.expand {
+            let lookup = |name: &str| state.variable(name);
+            variables::body(&doc.body, self.escape, &lookup).map_err(|message| {
+                self.wrong(one, message, "quote the name of the heredoc to keep `$`")
+            })?
+        } else {
+            doc.body.clone()
+        };
+        Ok(Item::Inline {
+            name: doc.name.clone(),
+            content,
+        })
+    }
+
     fn item(
         &self,
         one: &Instruction,
@@ -75,24 +100,6 @@ impl Walk<'_, '_> {
         add: bool,
         source: &str,
     ) -> Result<Item, ConfigError> {
-        let heredoc = one.heredocs.iter().find(|doc| {
-            let marker = source.trim_start_matches(|c: char| c.is_ascii_digit());
-            marker.starts_with("<<") && marker.contains(doc.name.as_str())
-        });
-        if let Some(doc) = heredoc {
-            let content = if doc.expand {
-                let lookup = |name: &str| state.variable(name);
-                variables::body(&doc.body, self.escape, &lookup).map_err(|message| {
-                    self.wrong(one, message, "quote the name of the heredoc to keep `$`")
-                })?
-            } else {
-                doc.body.clone()
-            };
-            return Ok(Item::Inline {
-                name: doc.name.clone(),
-                content,
-            });
-        }
         let source = self.expand(one, state, source)?;
         let remote = ["http://", "https://", "git://", "git@", "ssh://"];
         if add && remote.iter().any(|scheme| source.starts_with(scheme)) {

@@ -12,7 +12,10 @@ use crate::step::STAGES;
 enum Known {
     Dir,
     File,
+    /// A wildcard: of a directory that it matches the contents are meant.
     Glob,
+    /// The same where the files that it matches are in place already.
+    GlobOfDirs,
     /// The root of a stage.
     Root,
     Unknown,
@@ -39,7 +42,7 @@ impl Files<'_, '_> {
                 Item::Url(url) => commands.push(self.download(copy, url)),
                 Item::Path(path) => match &copy.from {
                     From::Context => commands.extend(self.of_project(copy, path)),
-                    From::Stage(stage) => commands.push(of_stage(copy, stage, path)),
+                    From::Stage(stage) => commands.push(self.of_stage(copy, stage, path)),
                 },
             }
         }
@@ -92,14 +95,39 @@ impl Files<'_, '_> {
             Some(FileKind::Dir) => Known::Dir,
             Some(_) => Known::File,
             None => {
-                self.book.approximated(
-                    self.line,
-                    "the shell expands the wildcard: names that begin with a dot do not match",
-                );
-                Known::Glob
+                self.told_of_hidden(path);
+                let at_it = format!("{}/{path}", self.project);
+                match place::target_of_glob(copy, path) == at_it {
+                    true => Known::GlobOfDirs,
+                    false => Known::Glob,
+                }
             }
         };
         Some(place_files(copy, source, known))
+    }
+
+    /// Copies what another stage or image has.
+    fn of_stage(&mut self, copy: &Copy, stage: &str, path: &str) -> String {
+        let shown = format!("{STAGES}/{stage}{path}");
+        let known = if is_glob(path) {
+            self.told_of_hidden(path);
+            Known::Glob
+        } else if path == "/" {
+            Known::Root
+        } else {
+            Known::Unknown
+        };
+        place_files(copy, shown.trim_end_matches('/'), known)
+    }
+
+    fn told_of_hidden(&mut self, glob: &str) {
+        if glob
+            .split('/')
+            .any(|name| name.starts_with(['*', '?', '[']))
+        {
+            let note = "the shell expands the wildcard: names that begin with a dot do not match";
+            self.book.approximated(self.line, note);
+        }
     }
 
     fn told_in_place(&mut self, copy: &Copy, path: &str, kind: Option<FileKind>) {
@@ -146,19 +174,6 @@ impl Files<'_, '_> {
             quote_glob(rest)
         )
     }
-}
-
-/// Copies what another stage or image has.
-fn of_stage(copy: &Copy, stage: &str, path: &str) -> String {
-    let shown = format!("{STAGES}/{stage}{path}");
-    let known = if is_glob(path) {
-        Known::Glob
-    } else if path == "/" {
-        Known::Root
-    } else {
-        Known::Unknown
-    };
-    place_files(copy, shown.trim_end_matches('/'), known)
 }
 
 /// Tells whether a mode lets the owner execute; a symbolic one with `x` counts.
@@ -221,10 +236,9 @@ fn place_files(copy: &Copy, source: &str, known: Known) -> String {
         return one_file(copy, source);
     }
     if !flagged {
-        let source = if known == Known::Glob {
-            quote_glob(source)
-        } else {
-            quote(source)
+        let source = match known {
+            Known::Glob | Known::GlobOfDirs => quote_glob(source),
+            _ => quote(source),
         };
         return spread(copy, &source, known);
     }
@@ -232,11 +246,9 @@ fn place_files(copy: &Copy, source: &str, known: Known) -> String {
     let mut commands: Vec<String> = owned_parents(copy).into_iter().collect();
     commands.push("t=$(mktemp -d)".to_owned());
     let (aside, shape) = match known {
-        Known::Glob => {
-            commands.push(format!(
-                "mkdir \"$t/x\" && cp -a {} \"$t/x\"",
-                quote_glob(source)
-            ));
+        Known::Glob | Known::GlobOfDirs => {
+            let each = each_match(&quote_glob(source), "\"$t/x\"", known);
+            commands.push(format!("mkdir \"$t/x\" && {each}"));
             ("\"$t/x\"", Known::Dir)
         }
         _ => {
@@ -281,6 +293,17 @@ fn one_file(copy: &Copy, source: &str) -> String {
     commands.join(" && ")
 }
 
+/// Copies what a wildcard matches, of a directory its contents. It may match nothing.
+fn each_match(glob: &str, dest: &str, known: Known) -> String {
+    let file = match known {
+        Known::GlobOfDirs => "",
+        _ => &format!("elif [ -e \"$f\" ] || [ -L \"$f\" ]; then cp -a \"$f\" {dest}/; "),
+    };
+    format!(
+        "for f in {glob}; do if [ -d \"$f\" ]; then cp -a \"$f\"/. {dest}/; {file}fi || exit 1; done"
+    )
+}
+
 /// Copies a shell word without regard to flags.
 fn spread(copy: &Copy, source: &str, known: Known) -> String {
     let dest = quote(&copy.dest);
@@ -301,7 +324,9 @@ fn spread(copy: &Copy, source: &str, known: Known) -> String {
             let without = theirs.map(|path| format!("--exclude=./{path} ")).concat();
             format!("mkdir -p {dest}/ && tar -C {source} {without}-c . | tar -C {dest}/ -x")
         }
-        Known::Glob => format!("mkdir -p {dest}/ && cp -a {source} {dest}/"),
+        Known::Glob | Known::GlobOfDirs => {
+            format!("mkdir -p {dest}/ && {}", each_match(source, dest, known))
+        }
         _ if copy.into => format!(
             "mkdir -p {dest}/ && if [ -d {source} ]; then cp -a {source}/. {dest}/; else cp -a {source} {dest}/; fi"
         ),

@@ -34,6 +34,11 @@ fn is_json(args: &str) -> bool {
     args.starts_with('[') && args.ends_with(']')
 }
 
+/// Tells a word that begins a heredoc.
+pub(crate) fn is_marker(word: &str) -> bool {
+    marker(word, 0..word.len()).is_some()
+}
+
 fn marker(args: &str, range: Range<usize>) -> Option<Heredoc> {
     let word = args.get(range.clone())?;
     let rest = word.trim_start_matches(|c: char| c.is_ascii_digit());

@@ -31,6 +31,23 @@ fn chars(text: &str) -> Vec<char> {
     text.chars().collect()
 }
 
+/// Tells whether a name may fit a wildcard of COPY; a class of characters counts as any of them.
+pub(super) fn may_fit(name: &str, wildcard: &str) -> bool {
+    let mut pattern = Vec::new();
+    let mut rest = wildcard.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '[' => {
+                rest.by_ref().find(|c| *c == ']');
+                pattern.push('?');
+            }
+            '\\' => pattern.extend(rest.next()),
+            c => pattern.push(c),
+        }
+    }
+    matches(&chars(name), &pattern)
+}
+
 /// Removes the shortest or longest beginning that matches.
 pub(super) fn remove_prefix(value: &str, pattern: &str, longest: bool) -> String {
     let (value, pattern) = (chars(value), chars(pattern));

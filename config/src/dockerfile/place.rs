@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{Copy, Event, From, Item, What};
+use super::pattern::may_fit;
 use crate::ingest::shell::is_glob;
 use crate::ingest::{FileKind, Surroundings};
 
@@ -67,7 +68,20 @@ fn above(target: &str, path: &str) -> Option<String> {
     Some(dir.to_owned()).filter(|dir| !dir.is_empty())
 }
 
-/// Where a copy of a project path ends up; a directory stands for its contents, a wildcard for
+/// Where files that a wildcard matches end up: the wildcard at the destination.
+pub(crate) fn target_of_glob(copy: &Copy, path: &str) -> String {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    format!("{}/{name}", copy.dest.trim_end_matches('/'))
+}
+
+/// Tells whether a wildcard may match a directory, whose contents are copied then.
+fn may_match_directory(path: &str, around: &dyn Surroundings) -> bool {
+    let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let directories = around.directories(above);
+    directories.iter().any(|one| may_fit(one, name))
+}
+
+/// Where a copy of a project path ends up; a directory stands for its contents, a wildcard of files for
 /// itself.
 pub(crate) fn target(copy: &Copy, path: &str, around: &dyn Surroundings) -> Option<String> {
     let name = path.rsplit('/').next().unwrap_or(path);
@@ -75,7 +89,7 @@ pub(crate) fn target(copy: &Copy, path: &str, around: &dyn Surroundings) -> Opti
         return Some(format!("{}/{path}", copy.dest.trim_end_matches('/')));
     }
     if is_glob(path) {
-        return Some(format!("{}/{name}", copy.dest.trim_end_matches('/')));
+        return Some(target_of_glob(copy, path)).filter(|_| !may_match_directory(path, around));
     }
     match around.file(path)? {
         FileKind::Dir => Some(copy.dest.clone()),

@@ -25,6 +25,13 @@ impl Surroundings for Here {
         }
     }
 
+    fn directories(&self, path: &str) -> Vec<String> {
+        let here = self.0.iter().filter(|_| path.is_empty());
+        here.filter_map(|name| name.strip_suffix('/'))
+            .map(str::to_owned)
+            .collect()
+    }
+
     fn read(&self, path: &str) -> Option<String> {
         let arguments = "ARG TAG=1\nFROM base:${TAG}\nARG MODE=plain\nENV MODE=${MODE}\n";
         let usual = "WORKDIR /app\nCOPY . .\nCMD [\"serve\"]\n";
@@ -42,6 +49,11 @@ impl Surroundings for Here {
         Ok(BaseImage {
             env: BTreeMap::from([("PATH".to_owned(), "/bin".to_owned())]),
             cmd: vec!["sh".to_owned()],
+            entrypoint: if reference.starts_with("entered") {
+                vec!["enter".to_owned()]
+            } else {
+                vec![]
+            },
             on_build: if reference.starts_with("onbuild") {
                 vec!["RUN touch /built".to_owned()]
             } else {
@@ -50,6 +62,39 @@ impl Surroundings for Here {
             ..BaseImage::default()
         })
     }
+}
+
+/// A context of these files with these texts.
+pub struct Texts<'a>(pub &'a [(&'a str, &'a str)]);
+
+impl Surroundings for Texts<'_> {
+    fn file(&self, path: &str) -> Option<FileKind> {
+        let executable = false;
+        self.read(path).map(|_| FileKind::File { executable })
+    }
+
+    fn directories(&self, _path: &str) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn read(&self, path: &str) -> Option<String> {
+        let found = self.0.iter().find(|(name, _)| *name == path);
+        found.map(|(_, text)| (*text).to_owned())
+    }
+
+    fn image(&self, reference: &str) -> Result<BaseImage, String> {
+        FILES.image(reference)
+    }
+}
+
+/// A Compose file translated among these files.
+pub fn composed_among(text: &str, files: &[(&str, &str)]) -> Imported {
+    let options = compose::Options {
+        file: "compose.yaml",
+        build: options(),
+        ..compose::Options::default()
+    };
+    compose::translate(text, &options, &Texts(files)).unwrap_or_else(|e| panic!("{e}\n{text}"))
 }
 
 pub const FILES: Here = Here(&[

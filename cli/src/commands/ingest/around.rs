@@ -103,6 +103,14 @@ impl Surroundings for Around {
         })
     }
 
+    fn directories(&self, path: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.context.join(path)).into_iter();
+        let all = entries.flatten().flatten();
+        all.filter(|entry| entry.path().is_dir())
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
+    }
+
     fn read(&self, path: &str) -> Option<String> {
         std::fs::read_to_string(self.context.join(path)).ok()
     }
