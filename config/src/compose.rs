@@ -4,8 +4,11 @@
 //! the services that are built here, or those of one image; others are named and left out.
 
 mod handed;
+mod health;
 mod limits;
 mod network;
+mod plain;
+mod program;
 mod reach;
 mod service;
 mod values;
@@ -17,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::dockerfile;
 use crate::error::{ConfigError, Problem};
 use crate::expand::expand;
-use crate::ingest::draft::{Draft, DraftService, plain_name};
+use crate::ingest::draft::{Draft, DraftService, Own, plain_name};
 use crate::ingest::report::{Book, Line};
 use crate::ingest::{Imported, Surroundings};
 use crate::service::Command;
@@ -76,7 +79,8 @@ pub fn translate(
         .filter(|(key, _)| chosen.names.contains(&key.name))
         .find_map(|(_, node)| project_dir(node));
     let (mut draft, lines) = base(&source, options, &chosen, project.as_deref(), around)?;
-    let own = draft.services.pop();
+    let own = draft.own.take();
+    draft.services.clear();
     draft.head = vec![format!(
         "Translated from {} by `hd ingest`.",
         options.file.rsplit('/').next().unwrap_or_default()
@@ -318,6 +322,7 @@ fn base(
             },
         ));
     };
+    let ignore = ignored(build, &path, around);
     let mut args = build.args.clone();
     args.extend(options.build.build_args.clone());
     let of_build = dockerfile::Options {
@@ -326,12 +331,23 @@ fn base(
         build_args: args,
         project,
         prefix: &build.context,
+        ignore: ignore.as_deref(),
         ..options.build.clone()
     };
     let source = Source::new(&path, &text);
     let mut book = Book::new(&source, &text);
     let draft = dockerfile::draft(&source, &text, &of_build, around, &mut book)?;
     Ok((draft, book.finish()))
+}
+
+/// The `.dockerignore` of a build: its Dockerfile's own, else that of its context.
+fn ignored(build: &Build, dockerfile: &str, around: &dyn Surroundings) -> Option<String> {
+    let of_context = match build.context.as_str() {
+        "" => ".dockerignore".to_owned(),
+        context => format!("{context}/.dockerignore"),
+    };
+    let own = around.read(&format!("{dockerfile}.dockerignore"));
+    own.or_else(|| around.read(&of_context))
 }
 
 fn of_image(
@@ -342,12 +358,16 @@ fn of_image(
 ) -> Draft {
     let said = around.image(&image).unwrap_or_default();
     let words: Vec<String> = said.entrypoint.iter().chain(&said.cmd).cloned().collect();
-    let own = (!words.is_empty()).then(|| DraftService::new("own", Command::Exec(words)));
+    let own = Own {
+        runs: !words.is_empty(),
+        service: DraftService::new("own", Command::Exec(words)),
+        entrypoint: (!said.entrypoint.is_empty()).then_some(Command::Exec(said.entrypoint)),
+    };
     Draft {
         name: plain_name(options.build.name, "app"),
         base: Some(options.build.base.map_or(image, str::to_owned)),
         workdir: project.map(str::to_owned),
-        services: own.into_iter().collect(),
+        own: Some(own),
         ..Draft::default()
     }
 }

@@ -177,7 +177,7 @@ fn exclude(options: &Options<'_>, book: &mut Book<'_>, line: usize) -> Vec<Strin
     let Some(text) = options.ignore else {
         return Vec::new();
     };
-    let (globs, weaker) = ignore::globs(text);
+    let (globs, weaker) = ignore::globs(text, options.prefix);
     for one in weaker {
         book.approximated(
             line,
@@ -249,9 +249,8 @@ fn image_of(
 /// Splits a line into words as a shell does, quotes removed, nothing expanded.
 pub(crate) fn words(line: &str) -> Vec<String> {
     let ranges = heredoc::raw_words(line).into_iter();
-    let word = |text: &str| variables::word(text, '\\', &|name| Some(format!("${name}")));
     ranges
         .filter_map(|range| line.get(range))
-        .map(|text| word(text).unwrap_or_else(|_| text.to_owned()))
+        .map(|text| variables::unquoted(text).unwrap_or_else(|_| text.to_owned()))
         .collect()
 }

@@ -3,13 +3,13 @@
 mod build;
 mod dependencies;
 mod depends_on;
-mod environment;
+pub(crate) mod environment;
 mod files;
 mod healthcheck;
 mod life;
 mod network;
 mod options;
-mod profiles;
+pub(crate) mod profiles;
 pub(crate) mod replicas;
 mod resources;
 mod secrets;

@@ -105,7 +105,7 @@ impl Making<'_, '_> {
                 .get(key)
                 .is_some_and(|node| !node.list().is_empty())
         };
-        has("ports") || has("expose") || self.own.is_some_and(|own| own.port.is_some())
+        has("ports") || has("expose") || self.port_of_image().is_some()
     }
 
     /// `deploy.restart_policy`, which counts where there is no `restart`.

@@ -6,15 +6,10 @@ use super::handed::Handed;
 use super::network::{self, Plan};
 use super::values;
 use super::yaml::Node;
-use crate::duration;
 use crate::ingest::Surroundings;
-use crate::ingest::draft::{Draft, DraftHealth, DraftService, plain_name};
+use crate::ingest::draft::{Draft, DraftService, Own, plain_name};
 use crate::ingest::report::Book;
 use crate::service::{Command, Condition, RestartPolicy};
-use crate::signal::Signal;
-
-/// The file that Compose takes variables from.
-const ENV_FILE: &str = ".env";
 
 /// Makes one service.
 pub(crate) struct Making<'a, 'b> {
@@ -22,7 +17,7 @@ pub(crate) struct Making<'a, 'b> {
     pub(crate) name: &'b str,
     pub(crate) node: &'b Node,
     /// What the Dockerfile or the image would run.
-    pub(crate) own: Option<&'b DraftService>,
+    pub(crate) own: Option<&'b Own>,
     /// Where the project stands.
     pub(crate) project: Option<String>,
     /// Services that are there.
@@ -47,9 +42,9 @@ impl Making<'_, '_> {
     pub(crate) fn all(mut self, draft: &mut Draft) {
         let own_line = self.book.next().saturating_sub(1);
         let command = self.command();
-        let template = self.own.cloned();
+        let template = self.own.map(|own| own.service.clone());
         let mut service =
-            template.unwrap_or_else(|| DraftService::new("", Command::Shell(String::new())));
+            template.unwrap_or_else(|| DraftService::new("", Command::Exec(Vec::new())));
         service.name = named(self.name);
         // What comes from the Dockerfile is plain; here `$` begins a variable.
         service
@@ -59,15 +54,18 @@ impl Making<'_, '_> {
         service.interpolate = true;
         service.restart = RestartPolicy::Never;
         service.oneshot = self.completes;
+        service.port = None;
         let has_command = command.is_some();
-        if let Some(words) = command {
-            service.command = Command::Exec(words);
+        if let Some(command) = command {
+            service.command = command;
         }
         self.place(own_line, &mut service);
         for (key, node) in self.node.map() {
             let line = self.book.open(key.span.clone());
             self.key(line, &key.name, node, &mut service, draft);
         }
+        service.port_of_image = service.port.is_none();
+        service.port = service.port.or_else(|| self.port_of_image());
         if service
             .texts
             .get("network")
@@ -79,7 +77,7 @@ impl Making<'_, '_> {
         if service.texts.get("working_dir") == draft.workdir.as_ref() {
             service.texts.remove("working_dir");
         }
-        if !has_command && self.own.is_none() {
+        if !has_command && !self.own.is_some_and(|own| own.runs) {
             if draft.base.is_none() {
                 let note = format!(
                     "nothing says what `{}` runs: give it a `command`",
@@ -96,19 +94,6 @@ impl Making<'_, '_> {
         draft.services.push(service);
     }
 
-    /// `entrypoint` and `command` together, or `None` when the image's own stand.
-    fn command(&self) -> Option<Vec<String>> {
-        let entrypoint = self.node.get("entrypoint").map(values::command);
-        let command = self.node.get("command").map(values::command);
-        let words = match (entrypoint, command) {
-            (None, None) => return None,
-            (Some(entrypoint), None) => entrypoint,
-            (None, Some(command)) => command,
-            (Some(entrypoint), Some(command)) => [entrypoint, command].concat(),
-        };
-        (!words.is_empty()).then_some(words)
-    }
-
     fn key(
         &mut self,
         line: usize,
@@ -118,12 +103,13 @@ impl Making<'_, '_> {
         draft: &mut Draft,
     ) {
         match key {
-            "build" | "image" | "command" => {}
+            "build" | "image" => {}
+            "command" => self.takes_command(line),
             "working_dir" | "user" | "stop_signal" | "stop_grace_period" => {
                 self.text(line, key, node, service);
             }
             "profiles" => {
-                service.lists.insert("profiles", node.texts());
+                self.profiles(line, node, service);
             }
             "entrypoint" => self.book.translated(line, "before the command"),
             "environment" => self.environment(line, node, service, draft),
@@ -175,69 +161,6 @@ impl Making<'_, '_> {
         }
     }
 
-    /// A key whose value `hd.toml` takes as it is.
-    fn text(&mut self, line: usize, key: &str, node: &Node, service: &mut DraftService) {
-        let Some(text) = node.text() else { return };
-        let (key, fits) = match key {
-            "working_dir" => ("working_dir", text.starts_with('/')),
-            "user" => ("user", !text.is_empty()),
-            "stop_signal" => ("stop_signal", Signal::parse(text).is_some()),
-            _ => ("stop_grace", duration::parse(text).is_ok()),
-        };
-        if fits {
-            service.texts.insert(key, text.to_owned());
-        } else {
-            self.book.approximated(
-                line,
-                format!("{text:?} is no value for `{key}`: hd's default holds"),
-            );
-        }
-    }
-
-    /// `environment`: hd reads `.env` too where a value is from there, as Compose does.
-    fn environment(
-        &mut self,
-        line: usize,
-        node: &Node,
-        service: &mut DraftService,
-        draft: &mut Draft,
-    ) {
-        let env = values::environment(node);
-        let mut named = env.values().flat_map(|value| values::named(value));
-        if let Some(name) = named.find(|name| self.of_env_file.contains(name)) {
-            let note = format!(
-                "{name} is of {ENV_FILE}, now `env_file` of the environment: every step and service sees all \
-                 variables of it"
-            );
-            self.book.approximated(line, note);
-            if !draft.env_file.iter().any(|file| file == ENV_FILE) {
-                draft.env_file.push(ENV_FILE.to_owned());
-            }
-        }
-        service.env.extend(env);
-    }
-
-    fn env_file(&mut self, line: usize, node: &Node, service: &mut DraftService) {
-        let path = |one: &Node| {
-            one.text()
-                .or_else(|| one.get("path").and_then(Node::text))
-                .map(str::to_owned)
-        };
-        let paths: Vec<String> = match node.list() {
-            [] => node.texts(),
-            all => all.iter().filter_map(path).collect(),
-        };
-        for path in paths {
-            let path = path.trim_start_matches("./").to_owned();
-            if self.around.file(&path).is_none() {
-                self.book
-                    .approximated(line, format!("there is no {path}: left out"));
-            } else {
-                service.lists.entry("env_file").or_default().push(path);
-            }
-        }
-    }
-
     fn depends_on(&mut self, line: usize, node: &Node, service: &mut DraftService) {
         let mut wanted: Vec<(String, Condition)> = Vec::new();
         wanted.extend(
@@ -264,44 +187,6 @@ impl Making<'_, '_> {
         }
     }
 
-    fn health(&mut self, line: usize, node: &Node, service: &mut DraftService) {
-        let off = node.get("disable").and_then(Node::text) == Some("true");
-        let Some(test) = node.get("test").and_then(values::test).filter(|_| !off) else {
-            service.healthcheck = None;
-            service.unprobed = true;
-            self.book.translated(line, "no health check");
-            return;
-        };
-        let mut check = DraftHealth {
-            test,
-            times: Vec::new(),
-            retries: None,
-        };
-        for (name, key) in [
-            ("interval", "interval"),
-            ("timeout", "timeout"),
-            ("start_period", "start_period"),
-        ] {
-            let Some(time) = node.get(name).and_then(Node::text) else {
-                continue;
-            };
-            match duration::parse(time) {
-                Ok(parsed) if !parsed.is_zero() || key == "start_period" => {
-                    check.times.push((key, time.to_owned()))
-                }
-                _ => self
-                    .book
-                    .approximated(line, format!("{name}: {time} is left at hd's default")),
-            }
-        }
-        check.retries = node
-            .get("retries")
-            .and_then(Node::text)
-            .and_then(|text| text.parse().ok())
-            .filter(|n| *n > 0);
-        service.healthcheck = Some(check);
-    }
-
     fn restart(&mut self, line: usize, node: &Node, service: &mut DraftService) {
         let text = node.text().unwrap_or("no");
         let (word, times) = match text.split_once(':') {
@@ -320,9 +205,14 @@ impl Making<'_, '_> {
 /// Makes services agree with each other: one port each, and nobody waits for what cannot come.
 pub(crate) fn settle(services: &mut Vec<DraftService>) {
     let mut ports = BTreeSet::new();
-    for service in services.iter_mut() {
-        let network = service.texts.get("network").cloned();
-        service.port = service.port.filter(|port| ports.insert((network, *port)));
+    // What a service says itself goes before what its image opens, wherever it stands.
+    for of_image in [false, true] {
+        for service in services.iter_mut() {
+            if service.port_of_image == of_image {
+                let network = service.texts.get("network").cloned();
+                service.port = service.port.filter(|port| ports.insert((network, *port)));
+            }
+        }
     }
     network::leave_to_host(services);
     let mut seen = BTreeSet::new();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Options;
 use super::evaluate::Evaluated;
-use super::service::service;
+use super::service;
 use super::sites::Sites;
 use super::state::declared;
 use super::steps::Made;
@@ -30,23 +30,23 @@ pub(crate) struct Parts<'a> {
 pub(crate) fn draft(mut parts: Parts<'_>, book: &mut Book<'_>) -> Draft {
     let state = &parts.evaluated.state;
     let place = (parts.sites.project.as_str(), &parts.sites.owners);
-    let mut service = service(state, place, book, parts.from_line);
+    let mut own = service::own(state, place, book, parts.from_line);
     let image = parts.evaluated.image.clone();
     let last = declared(&state.env, &image);
     // What every step sees and what runs is the environment's; the rest goes where it is seen.
-    let own = || parts.steps.iter().filter(|step| step.stage.is_none());
+    let steps_of_own = || parts.steps.iter().filter(|step| step.stage.is_none());
     let everywhere = |name: &String, value: &String| {
-        let mut seen = own().filter_map(|step| step.env.as_ref());
+        let mut seen = steps_of_own().filter_map(|step| step.env.as_ref());
         seen.all(|env| env.get(name) == Some(value))
     };
-    let cares = own().any(|step| step.env.is_some());
+    let cares = steps_of_own().any(|step| step.env.is_some());
     let mut common = BTreeMap::new();
     for (name, value) in &last {
         let line = state.env_lines.get(name).copied();
         if !cares || everywhere(name, value) {
             common.insert(name.clone(), value.clone());
-        } else if let Some(service) = &mut service {
-            service.env.insert(name.clone(), value.clone());
+        } else if own.runs {
+            own.service.env.insert(name.clone(), value.clone());
             let note = format!(
                 "{name} is the service's and that of later steps, not of earlier ones; `hd run` does not see it"
             );
@@ -111,7 +111,8 @@ pub(crate) fn draft(mut parts: Parts<'_>, book: &mut Book<'_>) -> Draft {
         secrets: parts.secrets,
         stages: parts.sites.stages,
         volumes: Default::default(),
-        services: service.into_iter().collect(),
+        services: own.runs.then(|| own.service.clone()).into_iter().collect(),
+        own: Some(own),
         exclude: parts.exclude,
     }
 }

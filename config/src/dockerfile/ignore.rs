@@ -3,8 +3,25 @@
 //! Its patterns begin at the root of the context and the last match wins; those of `hd.toml` follow
 //! gitignore, so each one is anchored. Below a hidden directory gitignore shows nothing again.
 
-/// Translates the lines; also gives those that cannot mean the same.
-pub(crate) fn globs(text: &str) -> (Vec<String>, Vec<String>) {
+/// Translates the lines for a context at `prefix` of the project, empty where it is the project; also
+/// gives those that cannot mean the same.
+pub(crate) fn globs(text: &str, prefix: &str) -> (Vec<String>, Vec<String>) {
+    let (globs, weaker) = of_context(text);
+    let below = |glob: String| {
+        let (not, pattern) = match glob.strip_prefix('!') {
+            Some(pattern) => ("!", pattern),
+            None => ("", glob.as_str()),
+        };
+        let pattern = pattern.trim_start_matches('/');
+        format!("{not}/{prefix}/{pattern}")
+    };
+    match prefix.is_empty() {
+        true => (globs, weaker),
+        false => (globs.into_iter().map(below).collect(), weaker),
+    }
+}
+
+fn of_context(text: &str) -> (Vec<String>, Vec<String>) {
     let mut globs: Vec<String> = Vec::new();
     let mut weaker = Vec::new();
     for line in text.trim_start_matches('\u{feff}').lines() {
@@ -57,6 +74,7 @@ mod tests {
     fn patterns_are_anchored() {
         let (found, weaker) = globs(
             "# x\nnode_modules\n*.md\n!README.md\n**/*.pyc\n/dist/\n./a\n\ndocs\n!docs/x.md\n",
+            "",
         );
         assert_eq!(
             found,
@@ -72,6 +90,10 @@ mod tests {
             ]
         );
         assert_eq!(weaker, ["!docs/x.md"]);
-        assert_eq!(globs("*\n!src\n").0, ["/*", "!/src"]);
+        assert_eq!(globs("*\n!src\n", "").0, ["/*", "!/src"]);
+        assert_eq!(
+            globs("*\n!src\n**/*.pyc\n**\n", "back").0,
+            ["/back/*", "!/back/src", "/back/**/*.pyc", "/back/*"]
+        );
     }
 }

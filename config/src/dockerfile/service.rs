@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::instruction::Form;
 use super::state::{Program, State, who};
 use crate::duration;
-use crate::ingest::draft::{DraftHealth, DraftService};
+use crate::ingest::draft::{DraftHealth, DraftService, Own};
 use crate::ingest::report::Book;
 use crate::ingest::sources;
 use crate::service::Command;
@@ -15,25 +15,41 @@ const INTERACTIVE: [&str; 10] = [
     "sh", "bash", "ash", "dash", "zsh", "python", "python3", "node", "irb", "psql",
 ];
 
-/// Makes the service of a target, if it has one.
-pub(crate) fn service(
+/// Makes the service of a target; it may be none by itself.
+pub(crate) fn own(
     state: &State,
-    (project, owners): (&str, &BTreeSet<String>),
+    place: (&str, &BTreeSet<String>),
     book: &mut Book<'_>,
     from_line: usize,
-) -> Option<DraftService> {
-    let command = command(state)?;
-    let lines: Vec<usize> = [&state.entrypoint, &state.cmd]
-        .into_iter()
-        .flatten()
-        .filter_map(|program| program.line)
-        .collect();
-    if is_interactive(&command) {
+) -> Own {
+    let command = command(state);
+    let runs = command
+        .as_ref()
+        .is_some_and(|command| is_told(state, command, book, from_line));
+    let command = command.unwrap_or_else(|| Command::Exec(Vec::new()));
+    let mut aside = book.aside();
+    let book = if runs { book } else { &mut aside };
+    let mut service = service(state, command, place, book);
+    if !runs {
+        // What runs instead may read other files, or read them anew by itself.
+        service.watch.clear();
+    }
+    Own {
+        service,
+        entrypoint: state.entrypoint.as_ref().map(alone),
+        runs,
+    }
+}
+
+/// Says at ENTRYPOINT and CMD what they become; whether that is a service.
+fn is_told(state: &State, command: &Command, book: &mut Book<'_>, from_line: usize) -> bool {
+    let lines = lines(state);
+    if is_interactive(command) {
         let note = "waits for a person, so it is no service: `hd shell` and `hd run` give it one";
         for line in &lines {
             book.approximated(*line, note);
         }
-        return None;
+        return false;
     }
     if lines.is_empty() {
         book.approximated(from_line, format!("its command `{command}` is the service"));
@@ -41,6 +57,21 @@ pub(crate) fn service(
     for line in &lines {
         book.translated(*line, "the service");
     }
+    true
+}
+
+/// Where the file says what runs.
+fn lines(state: &State) -> Vec<usize> {
+    let programs = [&state.entrypoint, &state.cmd].into_iter().flatten();
+    programs.filter_map(|program| program.line).collect()
+}
+
+fn service(
+    state: &State,
+    command: Command,
+    (project, owners): (&str, &BTreeSet<String>),
+    book: &mut Book<'_>,
+) -> DraftService {
     let port = port(state, book);
     let name = if port.is_some() { "web" } else { "app" };
     let mut service = DraftService::new(name, command);
@@ -53,7 +84,7 @@ pub(crate) fn service(
     }
     service.port = port;
     service.watch = watch(state);
-    if let (Some(line), false) = (lines.first(), service.watch.is_empty()) {
+    if let (Some(line), false) = (lines(state).first(), service.watch.is_empty()) {
         book.translated(
             *line,
             format!("an edit of {} restarts it", service.watch.join(", ")),
@@ -61,7 +92,7 @@ pub(crate) fn service(
     }
     service.healthcheck = health(state, book);
     service.unprobed = state.unprobed;
-    Some(service)
+    service
 }
 
 /// The command line of ENTRYPOINT and CMD (Dockerfile reference, "Understand how CMD and ENTRYPOINT

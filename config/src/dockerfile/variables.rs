@@ -22,7 +22,23 @@ pub(crate) fn word(text: &str, escape: char, lookup: Lookup<'_>) -> Result<Strin
         chars: &chars,
         at: 0,
         escape,
-        lookup,
+        lookup: Some(lookup),
+        depth: 0,
+    };
+    reader.plain(None)
+}
+
+/// Removes quotes; `$` is an ordinary character.
+///
+/// # Errors
+/// Says which quote is not closed.
+pub(crate) fn unquoted(text: &str) -> Result<String, String> {
+    let chars: Vec<char> = text.chars().collect();
+    let mut reader = Reader {
+        chars: &chars,
+        at: 0,
+        escape: '\\',
+        lookup: None,
         depth: 0,
     };
     reader.plain(None)
@@ -38,7 +54,7 @@ pub(crate) fn body(text: &str, escape: char, lookup: Lookup<'_>) -> Result<Strin
         chars: &chars,
         at: 0,
         escape,
-        lookup,
+        lookup: Some(lookup),
         depth: 0,
     };
     let mut out = String::new();
@@ -56,7 +72,8 @@ struct Reader<'a> {
     chars: &'a [char],
     at: usize,
     escape: char,
-    lookup: Lookup<'a>,
+    /// None where `$` is an ordinary character.
+    lookup: Option<Lookup<'a>>,
     depth: usize,
 }
 
@@ -120,12 +137,15 @@ impl Reader<'_> {
 
     /// Reads what follows `$`.
     fn variable(&mut self) -> Result<String, String> {
+        let Some(lookup) = self.lookup else {
+            return Ok("$".to_owned());
+        };
         if self.peek() != Some('{') {
             let name = self.name();
             if name.is_empty() {
                 return Ok("$".to_owned());
             }
-            return Ok((self.lookup)(&name).unwrap_or_default());
+            return Ok(lookup(&name).unwrap_or_default());
         }
         self.at += 1;
         self.depth += 1;
@@ -136,7 +156,7 @@ impl Reader<'_> {
         if name.is_empty() {
             return Err("`${` is not followed by a variable".to_owned());
         }
-        let value = self.modified(&name)?;
+        let value = self.modified(&name, lookup)?;
         self.depth -= 1;
         match self.next() {
             Some('}') => Ok(value),
@@ -160,8 +180,8 @@ impl Reader<'_> {
         name
     }
 
-    fn modified(&mut self, name: &str) -> Result<String, String> {
-        let value = (self.lookup)(name);
+    fn modified(&mut self, name: &str, lookup: Lookup<'_>) -> Result<String, String> {
+        let value = lookup(name);
         let colon = self.peek() == Some(':');
         self.at += usize::from(colon);
         let there = value

@@ -40,6 +40,8 @@ pub(crate) struct Draft {
     pub(crate) stages: Vec<Stage>,
     /// Services.
     pub(crate) services: Vec<DraftService>,
+    /// What of a Dockerfile or an image Compose services go on with.
+    pub(crate) own: Option<Own>,
     /// `[volumes]`.
     pub(crate) volumes: BTreeSet<String>,
     /// `[files] exclude`.
@@ -95,6 +97,8 @@ pub(crate) struct DraftService {
     pub(crate) command: Command,
     /// Port that shows it is ready.
     pub(crate) port: Option<u16>,
+    /// Whether that is only what its image opens.
+    pub(crate) port_of_image: bool,
     /// Whether it takes the port that `PORT` says, a free one.
     pub(crate) auto_port: bool,
     /// Its environment; values may hold `${VAR}` when `interpolate` is set.
@@ -123,6 +127,17 @@ pub(crate) struct DraftService {
     pub(crate) replicas: Option<u32>,
 }
 
+/// What a Dockerfile or an image says of the service that it makes.
+#[derive(Debug, Clone)]
+pub(crate) struct Own {
+    /// The service; its command holds where `runs` is set.
+    pub(crate) service: DraftService,
+    /// ENTRYPOINT, which stays before a command that takes the place of CMD.
+    pub(crate) entrypoint: Option<Command>,
+    /// Whether it has a command, and one that waits for nobody.
+    pub(crate) runs: bool,
+}
+
 /// A health check; times as text with a unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DraftHealth {
@@ -141,6 +156,7 @@ impl DraftService {
             name: name.to_owned(),
             command,
             port: None,
+            port_of_image: false,
             auto_port: false,
             env: BTreeMap::new(),
             interpolate: false,

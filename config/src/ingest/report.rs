@@ -63,6 +63,11 @@ impl<'a> Book<'a> {
         }
     }
 
+    /// A book of the same file whose notes nobody reads.
+    pub(crate) fn aside(&self) -> Self {
+        Self::new(self.source, self.text)
+    }
+
     /// Begins a line; it counts as translated until something else is said.
     pub(crate) fn open(&mut self, span: Range<usize>) -> usize {
         let place = self.source.place(span);

@@ -88,13 +88,18 @@ pub(super) fn user(item: &Item<'_>) -> Result<String> {
         };
     }
     let text = item.text()?;
-    let (user, group) = text.split_once(':').unwrap_or((text, "0"));
-    let plain = |part: &str| !part.is_empty() && !part.contains([':', '/', ' ', '\t', '\n']);
-    if !plain(user) || !plain(group) {
+    if !is_user(text) {
         let hint = "a name or number, a group may follow: \"app\", \"1000:1000\"";
         return Err(item.invalid(format!("{text:?} is no user"), hint));
     }
     Ok(text.to_owned())
+}
+
+/// Tells a user, by name or number, whose group may follow.
+pub(crate) fn is_user(text: &str) -> bool {
+    let (user, group) = text.split_once(':').unwrap_or((text, "0"));
+    let plain = |part: &str| !part.is_empty() && !part.contains([':', '/', ' ', '\t', '\n']);
+    plain(user) && plain(group)
 }
 
 /// Reads a table of variables; numbers and booleans count as their text, as in Compose.

@@ -77,9 +77,13 @@ pub(super) fn names(item: &Item<'_>) -> Result<Vec<String>> {
 
 const HINT: &str = "letters, digits, `_` and `-`";
 
+/// Tells a character that names of profiles are made of.
+pub(crate) fn is_of_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
+}
+
 fn is_name(text: &str) -> std::result::Result<(), String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    if text.is_empty() || !text.chars().all(plain) {
+    if text.is_empty() || !text.chars().all(is_of_name) {
         return Err(format!("{text:?} is no profile name"));
     }
     Ok(())
