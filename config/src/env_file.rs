@@ -19,49 +19,111 @@ pub fn parse(
     file_name: &str,
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Vec<(String, String)>, ConfigError> {
-    let source = Source::new(file_name, text);
-    let mut pairs: Vec<(String, String)> = Vec::new();
-    let mut at = if text.starts_with('\u{feff}') { 3 } else { 0 };
-    while at < text.len() {
-        let rest = text.get(at..).unwrap_or_default();
-        let line = rest.split('\n').next().unwrap_or_default();
-        let bare = line.trim_start();
-        if bare.trim_end().is_empty() || bare.starts_with('#') {
-            at += line.len() + 1;
-            continue;
+    let mut lines = Lines::new(text, file_name, lookup);
+    while let Some(read) = lines.next() {
+        read.map_err(|refused| refused.error)?;
+    }
+    Ok(lines.pairs)
+}
+
+/// Parses the same, but leaves out each line that [`parse`] would refuse, and gives them too.
+pub fn parse_leniently(
+    text: &str,
+    file_name: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> (Vec<(String, String)>, Vec<Refused>) {
+    let mut lines = Lines::new(text, file_name, lookup);
+    let mut refused = Vec::new();
+    while let Some(read) = lines.next() {
+        refused.extend(read.err());
+    }
+    (lines.pairs, refused)
+}
+
+/// A line that is left out.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// What is wrong with it, and where it stands.
+    pub error: ConfigError,
+    /// The variable that it was to set; none where it has no value, which Compose takes for the
+    /// caller's.
+    pub variable: Option<String>,
+}
+
+/// Reads line by line.
+struct Lines<'a> {
+    source: Source,
+    text: &'a str,
+    at: usize,
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    pairs: Vec<(String, String)>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(text: &'a str, file_name: &str, lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self {
+            source: Source::new(file_name, text),
+            text,
+            at: if text.starts_with('\u{feff}') { 3 } else { 0 },
+            lookup,
+            pairs: Vec::new(),
         }
-        let fail = |offset: usize, message: String| {
-            let begin = at + offset;
-            source.error(begin..at + line.len(), Problem::Syntax { message })
+    }
+
+    /// Reads one variable, which joins the others; `None` at the end.
+    fn next(&mut self) -> Option<Result<(), Refused>> {
+        loop {
+            let rest = self.text.get(self.at..).filter(|rest| !rest.is_empty())?;
+            let line = rest.split('\n').next().unwrap_or_default();
+            let bare = line.trim();
+            if !bare.is_empty() && !bare.starts_with('#') {
+                return Some(self.pair(rest, line));
+            }
+            self.at += line.len() + 1;
+        }
+    }
+
+    fn pair(&mut self, rest: &str, line: &str) -> Result<(), Refused> {
+        let start = self.at;
+        // Whatever is wrong with this line, the next one stands for itself.
+        self.at += line.len() + 1;
+        let fail = |offset: usize, variable: Option<&str>, message: String| Refused {
+            error: self.source.error(
+                start + offset..start + line.len(),
+                Problem::Syntax { message },
+            ),
+            variable: variable.map(str::to_owned),
         };
-        let indent = line.len() - bare.len();
+        let indent = line.len() - line.trim_start().len();
         let Some((left, _)) = line.split_once('=') else {
-            return Err(fail(indent, "expected `KEY=value`".to_owned()));
+            return Err(fail(indent, None, "expected `KEY=value`".to_owned()));
         };
         let key = left.trim();
         let key = key.strip_prefix("export ").map_or(key, str::trim_start);
         if key.is_empty() || key.contains(char::is_whitespace) || key.contains('\0') {
-            return Err(fail(indent, format!("{key:?} is no variable name")));
+            let message = format!("{key:?} is no variable name");
+            return Err(fail(indent, Some(key), message));
         }
         let begin = left.len() + 1;
-        let (raw, used) = value(rest.get(begin..).unwrap_or_default())
-            .ok_or_else(|| fail(begin, format!("the quote of `{key}` is not closed")))?;
+        let Some((raw, used)) = value(rest.get(begin..).unwrap_or_default()) else {
+            let message = format!("the quote of `{key}` is not closed");
+            return Err(fail(begin, Some(key), message));
+        };
         let known = |name: &str| {
-            let earlier = pairs.iter().rev().find(|(key, _)| key == name);
+            let earlier = self.pairs.iter().rev().find(|(key, _)| key == name);
             earlier
                 .map(|(_, value)| value.clone())
-                .or_else(|| lookup(name))
+                .or_else(|| (self.lookup)(name))
         };
         let value = match raw {
-            Raw::Literal(text) => text,
-            Raw::Expand(text) => {
-                expand(&text, &known).map_err(|error| fail(begin, format!("`{key}`: {error}")))?
-            }
+            Raw::Literal(text) => Ok(text),
+            Raw::Expand(text) => expand(&text, &known),
         };
-        pairs.push((key.to_owned(), value));
-        at += begin + used;
+        let value = value.map_err(|error| fail(begin, Some(key), format!("`{key}`: {error}")));
+        self.at = start + begin + used;
+        self.pairs.push((key.to_owned(), value?));
+        Ok(())
     }
-    Ok(pairs)
 }
 
 enum Raw {
@@ -117,7 +179,7 @@ fn unescape(text: &str) -> Option<(String, usize)> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::parse;
+    use super::{parse, parse_leniently};
 
     fn lookup(name: &str) -> Option<String> {
         (name == "HOST").then(|| "there".to_owned())
@@ -166,10 +228,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_line_that_is_left_out_costs_no_other() {
+        let text = "A=1\nDEBUG\nB=a$1b\nC=\"x\ny ${\"\nD=${B:-2}\nE='open\nF=3\n";
+        let (pairs, refused) = parse_leniently(text, ".env", &lookup);
+        let pairs: Vec<_> = pairs.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        assert_eq!(pairs, ["A=1", "D=2", "F=3"]);
+        let lost: Vec<_> = refused.iter().map(|one| one.variable.as_deref()).collect();
+        assert_eq!(lost, [None, Some("B"), Some("C"), Some("E")]);
+        let places: Vec<_> = refused.iter().map(|one| one.error.to_string()).collect();
+        assert!(places[0].starts_with(".env:2:1: "), "{places:?}");
+        assert!(places[3].starts_with(".env:7:3: "), "{places:?}");
+    }
+
     proptest! {
         #[test]
         fn never_panics(text in "([A-C=\"'$\\\\{}# \n]|.){0,40}") {
-            let _ = pairs(&text);
+            let read = pairs(&text);
+            let (leniently, refused) = parse_leniently(&text, ".env", &lookup);
+            prop_assert_eq!(read.is_ok(), refused.is_empty());
+            if let Ok(read) = read {
+                prop_assert_eq!(read, leniently);
+            }
         }
     }
 }

@@ -158,6 +158,30 @@ fn a_compose_file_runs_what_it_builds() {
 }
 
 #[test]
+fn a_command_of_compose_goes_to_the_entry_point_of_the_dockerfile() {
+    skip_unless!(needs::fuse(), needs::root(), needs::registry());
+    let base = needs::registry().expect("checked by skip_unless");
+    let compose = "services:\n  web:\n    build: .\n    \
+                   command: \"'echo $${LEVEL:-3} $$(ls /site) > said; exec sleep 1000'\"\n";
+    let dockerfile = format!(
+        "FROM {base}/busybox:1 AS build\nRUN mkdir -p /dist/assets && touch /dist/assets/x.js /dist/index.html\n\
+         FROM {base}/busybox:1\nWORKDIR /srv\nCOPY . .\nCOPY --from=build /dist/* /none* /site/\n\
+         ENTRYPOINT [\"sh\", \"-c\"]\nCMD [\"exit 1\"]\n"
+    );
+    let env = Env::project(&[("Dockerfile", &dockerfile), ("compose.yaml", compose)]);
+    env.hd(["ingest"]).finish().ok();
+    let mut up = env.up();
+    // A directory that a wildcard matches stands for its contents.
+    up.until("the service has said what it finds", || {
+        std::fs::read_to_string(env.path("said"))
+            .ok()
+            .filter(|text| text == "3 index.html x.js\n")
+    });
+    up.interrupt();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
 fn values_of_dot_env_reach_the_services_of_a_compose_file() {
     skip_unless!(needs::fuse(), needs::root(), needs::registry());
     let base = needs::registry().expect("checked by skip_unless");

@@ -1,7 +1,7 @@
 //! What an importer asks of this machine: files of the context, and what images say.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -50,21 +50,6 @@ impl Around {
             }
         }
         Ok(None)
-    }
-
-    /// Variables for a Compose file: those of `.env`, beaten by the caller's; and the names of those that
-    /// are of `.env`.
-    pub(super) fn variables(&self) -> (BTreeMap<String, String>, BTreeSet<String>) {
-        let host: BTreeMap<String, String> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        let lookup = |name: &str| host.get(name).cloned();
-        let text = self.read(".env").unwrap_or_default();
-        let of_file = hd_config::env_file::parse(&text, ".env", &lookup).unwrap_or_default();
-        let names = of_file.iter().map(|(name, _)| name.clone());
-        let of_file_alone = names.filter(|name| !host.contains_key(name)).collect();
-        let all = of_file.into_iter().chain(host.clone()).collect();
-        (all, of_file_alone)
     }
 
     /// An image as it was pulled before, as `hd up` takes it, else as the registry says now.

@@ -1,6 +1,7 @@
 //! `hd ingest`: Dockerfiles and Compose files translated to an hd.toml.
 
 mod around;
+mod beside;
 mod report;
 mod subject;
 
@@ -63,14 +64,20 @@ fn imported(
     };
     if let Some(path) = &subject.compose {
         let file = shown(path);
-        let (variables, of_env_file) = around.variables();
+        let variables = beside::Variables::read(around);
         let options = compose::Options {
             file: &file,
             build: options,
-            variables,
-            of_env_file,
+            variables: variables.all,
+            of_env_file: variables.of_env_file,
         };
-        return Ok(compose::translate(&read(path)?, &options, around)?);
+        let mut imported = compose::translate(&read(path)?, &options, around)?;
+        let over = subject.over.iter();
+        imported
+            .lines
+            .extend(over.map(|over| beside::not_laid_over(over, path)));
+        imported.lines.extend(variables.refused);
+        return Ok(imported);
     }
     let path = subject.dockerfile.clone().unwrap_or_default();
     let file = shown(&path);

@@ -13,6 +13,13 @@ const COMPOSE_FILES: [&str; 4] = [
     "docker-compose.yaml",
     "docker-compose.yml",
 ];
+/// What Compose lays over a file that it found by itself.
+const COMPOSE_OVERRIDES: [&str; 4] = [
+    "compose.override.yml",
+    "compose.override.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+];
 
 /// What is translated, and where to.
 #[derive(Debug)]
@@ -21,6 +28,8 @@ pub(super) struct Subject {
     pub(super) dockerfile: Option<PathBuf>,
     /// The Compose file, if there is one.
     pub(super) compose: Option<PathBuf>,
+    /// A file that Compose would lay over that one, as nobody named it.
+    pub(super) over: Option<PathBuf>,
     /// Absolute directory of the project.
     pub(super) context: PathBuf,
     /// The file to write.
@@ -56,6 +65,8 @@ pub(super) fn find(args: &IngestArgs, place: &Place) -> Result<Subject, CliError
     } else {
         (Some(start.clone()), None)
     };
+    let by_itself = kind.is_dir() && args.compose.is_none() && compose.is_some();
+    let over = by_itself.then(|| first_of(&start, &COMPOSE_OVERRIDES));
     if let Some(named) = &args.compose {
         compose = Some(here.join(named));
     }
@@ -87,6 +98,7 @@ pub(super) fn find(args: &IngestArgs, place: &Place) -> Result<Subject, CliError
     Ok(Subject {
         dockerfile,
         compose,
+        over: over.flatten(),
         context,
         output,
     })

@@ -1,0 +1,78 @@
+//! What stands beside a Compose file and belongs to it: `.env`, and a file that is laid over it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use hd_config::env_file::{self, Refused};
+use hd_config::ingest::{Line, Surroundings, Verdict};
+
+use crate::project::shown;
+
+use super::around::Around;
+
+/// Where a Compose file takes variables from.
+const ENV_FILE: &str = ".env";
+
+/// Variables for a Compose file.
+pub(super) struct Variables {
+    /// Those of `.env`, beaten by the caller's.
+    pub(super) all: BTreeMap<String, String>,
+    /// The names of those that only `.env` sets.
+    pub(super) of_env_file: BTreeSet<String>,
+    /// Lines of `.env` that could not be read.
+    pub(super) refused: Vec<Line>,
+}
+
+impl Variables {
+    pub(super) fn read(around: &Around) -> Self {
+        let host: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let lookup = |name: &str| host.get(name).cloned();
+        let text = around.read(ENV_FILE).unwrap_or_default();
+        let (of_file, refused) = env_file::parse_leniently(&text, ENV_FILE, &lookup);
+        let names = of_file.iter().map(|(name, _)| name.clone());
+        Self {
+            of_env_file: names.filter(|name| !host.contains_key(name)).collect(),
+            refused: refused.iter().map(|one| left_out(one, &host)).collect(),
+            all: of_file.into_iter().chain(host).collect(),
+        }
+    }
+}
+
+/// Tells of a line of `.env`; its value is nobody's business.
+fn left_out(refused: &Refused, host: &BTreeMap<String, String>) -> Line {
+    let place = refused.error.place();
+    let lost = refused.variable.as_ref();
+    Line {
+        file: place.file.to_string(),
+        line: place.line,
+        column: place.column,
+        text: lost.map_or_else(String::new, |name| format!("{name}=")),
+        verdict: Verdict::NotSupported,
+        notes: vec![format!(
+            "{}: this line is left out",
+            refused.error.message()
+        )],
+        needed: lost.is_some_and(|name| !host.contains_key(name)),
+    }
+}
+
+/// Tells of a file that Compose lays over the other by itself.
+pub(super) fn not_laid_over(over: &Path, compose: &Path) -> Line {
+    let name = |path: &Path| path.file_name().unwrap_or_default().display().to_string();
+    let note = format!(
+        "laid over {} by Compose, but not here: `docker compose config` prints both as one file, which \
+         `hd ingest FILE` translates",
+        name(compose)
+    );
+    Line {
+        file: shown(over),
+        line: 1,
+        column: 1,
+        text: name(over),
+        verdict: Verdict::NotSupported,
+        notes: vec![note],
+        needed: true,
+    }
+}
