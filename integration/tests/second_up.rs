@@ -153,3 +153,30 @@ fn a_wish_that_cannot_be_is_forgotten() {
     env.hd(["down"]).finish().ok();
     leftovers::expect_none(env.mark(), SHORT);
 }
+
+/// The first look at the project takes a while, or the base does: the second comes before its end.
+fn right_after_the_first(stands_still: &str) {
+    let mut env = project();
+    env.set("HD_FAULT", &format!("{stands_still}:1~4000"));
+    env.hd(["up", "-d", "web"]).finish().ok();
+    env.hd(["up", "-d", "worker"]).finish().ok();
+    until("all that was asked for runs", SHORT, || {
+        let now = pids(&env.status());
+        (names(&now) == ["db", "web", "worker"] && now.values().all(|pid| *pid > 0)).then_some(())
+    });
+    env.hd(["up", "-d"]).finish().ok();
+    env.hd(["down"]).finish().ok();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
+fn one_that_comes_before_the_project_is_known_waits_for_that() {
+    skip_unless!(needs::fuse(), needs::faults());
+    right_after_the_first("dag_engine");
+}
+
+#[test]
+fn one_that_comes_before_the_base_is_there_waits_for_that() {
+    skip_unless!(needs::fuse(), needs::faults());
+    right_after_the_first("oci_fetcher");
+}

@@ -16,7 +16,7 @@ use crate::messages::{
 };
 use crate::model::asked::Asked;
 use crate::model::report::{ActorReport, ActorState, Report, ServiceState};
-use crate::model::state::{Failure, StateBoard};
+use crate::model::state::{Failure, State, StateBoard};
 use crate::mount_server::written::Written;
 use crate::service_supervisor::board::Board;
 use crate::service_supervisor::directory::Directory;
@@ -153,14 +153,34 @@ impl Desk {
     }
 
     pub(super) async fn build(&self, rerun: Vec<String>) -> Result<(), Failure> {
-        let asked = self.state.get().generations.0;
+        let before = self.ask_to_build(rerun).await?;
+        self.built_since(before).await
+    }
+
+    /// Has everything looked at again; gives the generation before what follows from that.
+    pub(super) async fn ask_to_build(&self, rerun: Vec<String>) -> Result<u64, Failure> {
+        self.first_look().await?;
+        let before = self.state.get().generations.0;
         let wish = self.rebuild.ask(Rebuild { rerun }, WORK_WITHIN).await;
         wish.map_err(|e| Failure::from(&BatchError::new("internal", e)))?
             .map_err(|e| Failure::from(&e))?;
+        Ok(before)
+    }
+
+    /// Waits for the first look at the project: a runtime answers before, but has nothing to build on yet.
+    async fn first_look(&self) -> Result<(), Failure> {
+        let looked = |state: &State| state.root.is_some() || state.error.is_some();
+        let state = self.state.wait_until(WORK_WITHIN, looked).await;
+        let failed = state.filter(|state| state.root.is_none());
+        failed.and_then(|state| state.error).map_or(Ok(()), Err)
+    }
+
+    /// Waits until a newer generation than that is done.
+    pub(super) async fn built_since(&self, before: u64) -> Result<(), Failure> {
         let settled = self
             .state
             .wait_until(WORK_WITHIN, |state| {
-                state.generations.0 > asked && state.is_settled()
+                state.generations.0 > before && state.is_settled()
             })
             .await;
         settled.and_then(|state| state.error).map_or(Ok(()), Err)

@@ -49,11 +49,16 @@ impl Desk {
         if change.is_none() && !is_unknown {
             return Ok(());
         }
-        let built = self.build(Vec::new()).await;
+        let asked = self.ask_to_build(Vec::new()).await;
+        let is_read = asked.is_ok();
+        let built = match asked {
+            Ok(before) => self.built_since(before).await,
+            Err(failure) => Err(failure),
+        };
         if let (Err(failure), Some(change)) = (&built, change)
-            && failure.exit == INVALID
+            && (!is_read || failure.exit == INVALID)
         {
-            // It would make each later reading invalid too.
+            // Else it would make each later reading invalid too, or hold without having been taken over.
             self.shared.settings.reader.back(change);
             let _ = self.build(Vec::new()).await;
         }

@@ -53,6 +53,17 @@ pub struct Invalidator {
     pub last_view: LastView,
 }
 
+/// Why the project is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// This actor begins, or has the steps tried once more.
+    Own,
+    /// Something was edited.
+    Edit,
+    /// Somebody asked for it, and may have asked for more than the `hd.toml` says.
+    Asked,
+}
+
 impl Actor for Invalidator {
     type Context = Context<Self>;
 
@@ -88,7 +99,7 @@ impl Invalidator {
                             batch: 0,
                             seen_at: this.shared.settings.started,
                         };
-                        let batch = this.advance(origin, Paths::Rescan, true);
+                        let batch = this.advance(origin, Paths::Rescan, Why::Own);
                         drop(work);
                         ctx.spawn(batch.map(|outcome, this, ctx| {
                             if let Err(error) = outcome
@@ -129,7 +140,7 @@ impl Invalidator {
         &mut self,
         origin: Origin,
         paths: Paths,
-        boot: bool,
+        why: Why,
     ) -> ResponseActFuture<Self, Result<Settled, BatchError>> {
         let Some(base) = self.knows.base.clone() else {
             return Box::pin(ready(Err(BatchError::new(
@@ -141,7 +152,7 @@ impl Invalidator {
             Ok(work) => work,
             Err(error) => return Box::pin(ready(Err(error))),
         };
-        let due = self.may_redeclare(&paths);
+        let due = why == Why::Asked || self.may_redeclare(&paths);
         let known = base.clone();
         let read = declare::read(due, self.shared.clone(), self.edges.fetch.clone(), known);
         let advanced = wrap_future::<_, Self>(read).then(move |read, this, _| {
@@ -156,7 +167,7 @@ impl Invalidator {
                 for note in notes {
                     this.shared.events.tell(Event::Note(note));
                 }
-                Ok(this.applied(origin, applied, boot || anew, work))
+                Ok(this.applied(origin, applied, why != Why::Edit || anew, work))
             })
         });
         Box::pin(advanced)
@@ -360,7 +371,7 @@ impl Handler<PathsSettled> for Invalidator {
 
     fn handle(&mut self, batch: PathsSettled, _: &mut Self::Context) -> Self::Result {
         tracing::debug!(batch = batch.origin.batch, since_event = ?batch.origin.seen_at.elapsed(), "paths settled");
-        self.advance(batch.origin, batch.paths, false)
+        self.advance(batch.origin, batch.paths, Why::Edit)
     }
 }
 
@@ -373,7 +384,7 @@ impl Handler<Rebuild> for Invalidator {
             batch: 0,
             seen_at: Instant::now(),
         };
-        self.advance(origin, Paths::Rescan, true)
+        self.advance(origin, Paths::Rescan, Why::Asked)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hd_supervision::actix::{ActorFutureExt, AsyncContext, Context};
 
-use super::actor::Invalidator;
+use super::actor::{Invalidator, Why};
 use super::knows::{Purpose, Succeeded};
 use crate::events::Event;
 use crate::finish::End;
@@ -102,7 +102,7 @@ impl Invalidator {
     /// Asks for the steps though nobody edited anything.
     pub(super) fn ask_again(&mut self, origin: Origin, paths: Paths, ctx: &mut Context<Self>) {
         let generation = self.knows.generation;
-        let again = self.advance(origin, paths, true);
+        let again = self.advance(origin, paths, Why::Own);
         ctx.spawn(again.map(move |outcome, this, ctx| {
             if let Err(error) = outcome {
                 this.steps_broken(origin, generation, &error, ctx);
