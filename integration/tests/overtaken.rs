@@ -106,3 +106,30 @@ fn a_service_that_is_declared_meanwhile_starts() {
         (state(&env, "late")? == "ready").then_some(())
     });
 }
+
+#[test]
+fn a_step_that_was_to_run_again_does_though_an_edit_came() {
+    skip_unless!(needs::fuse());
+    let toml = r#"[environment]
+name = "again"
+[build]
+steps = ["if test -e slow; then sleep 4; fi; mkdir -p one", "mkdir -p two"]
+[services.web]
+command = "sleep 1000"
+"#;
+    let env = Env::project(&[("hd.toml", toml), ("slow", ""), ("notes.txt", "one\n")]);
+    let mut up = env.up();
+    up.wait_line(0, &["web", "ready"]);
+    let from = up.so_far();
+    let mut build = env.up_through("exec $HD build --rerun step-1 --rerun step-2");
+    up.wait_line(from, &["step-1", "asked to run again"]);
+    // No step reads it: the one that runs goes on, and a newer chain takes over after it.
+    files::write(&env.path("notes.txt"), "two\n");
+    up.wait_line(from, &["step-2", "asked to run again"]);
+    assert!(build.wait_exit(SHORT).success(), "{}", build.said());
+    let again = up.said()[from..].matches("asked to run again").count();
+    assert_eq!(again, 2, "{}", up.said());
+    env.hd(["down"]).finish().ok();
+    up.wait_exit(SHORT);
+    leftovers::expect_none(env.mark(), SHORT);
+}

@@ -379,7 +379,8 @@ impl Handler<Rebuild> for Invalidator {
     type Result = ResponseActFuture<Self, Result<Settled, BatchError>>;
 
     fn handle(&mut self, wish: Rebuild, _: &mut Self::Context) -> Self::Result {
-        self.rerun = wish.rerun;
+        // An earlier wish may not have come to its steps yet.
+        self.rerun.extend(wish.rerun);
         let origin = Origin {
             batch: 0,
             seen_at: Instant::now(),

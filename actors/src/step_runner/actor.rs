@@ -62,6 +62,16 @@ pub struct StepRunner {
 pub struct RunningChain {
     cancel: Arc<Cancel>,
     declared: Arc<Declared>,
+    rerun: Vec<String>,
+}
+
+impl RunningChain {
+    /// Gives the steps that were to run in any case and did not come to their end.
+    fn rerun_left(&self) -> Vec<String> {
+        let mut left = self.rerun.clone();
+        left.retain(|name| !self.cancel.has_ended(name));
+        left
+    }
 }
 
 impl Drop for RunningChain {
@@ -83,7 +93,10 @@ impl Handler<RunSteps> for StepRunner {
     type Result = ();
 
     fn handle(&mut self, wish: RunSteps, ctx: &mut Self::Context) {
-        let Some(RunningChain { cancel, declared }) = &self.running else {
+        let Some(RunningChain {
+            cancel, declared, ..
+        }) = &self.running
+        else {
             return self.start(wish, ctx);
         };
         let killed = match prepare::workdirs(&wish.declared, &wish.base) {
@@ -130,6 +143,7 @@ impl StepRunner {
         self.running = Some(RunningChain {
             cancel: cancel.clone(),
             declared: wish.declared.clone(),
+            rerun: wish.rerun.clone(),
         });
         let (shared, pool) = (self.shared.clone(), self.pool.clone());
         let steps: Vec<Wanted> = wish
@@ -167,9 +181,12 @@ impl StepRunner {
         outcome: Result<Option<ChainOutcome>, BatchError>,
         ctx: &mut Context<Self>,
     ) {
-        self.running = None;
+        let ended = self.running.take();
         self.status.idle("waiting");
-        if let Some(next) = self.next.take() {
+        if let Some(mut next) = self.next.take() {
+            // Who asked waits for the newest chain, and a stored result is not what was asked for.
+            next.rerun
+                .extend(ended.iter().flat_map(RunningChain::rerun_left));
             return self.start(next, ctx);
         }
         let outcome = match outcome {
@@ -219,11 +236,8 @@ fn chosen(outcome: &Result<Option<ChainOutcome>, BatchError>) -> Option<Vec<Chos
 }
 
 fn asked(step: &Wanted, rerun: &[String]) -> Wanted {
-    let rerun = rerun
-        .iter()
-        .any(|name| *name == step.name || *name == step.slug);
     Wanted {
-        rerun,
+        rerun: rerun.iter().any(|name| step.is_called(name)),
         ..step.clone()
     }
 }

@@ -15,6 +15,7 @@ pub struct Cancel {
     superseded: AtomicBool,
     killed: AtomicBool,
     running: Mutex<Vec<Arc<RunningStep>>>,
+    ended: Mutex<Vec<Wanted>>,
 }
 
 /// A step that runs.
@@ -71,6 +72,18 @@ impl Cancel {
         });
         self.running().push(step.clone());
         Running { cancel: self, step }
+    }
+
+    /// Says that a step came to its end, well or not.
+    pub(super) fn ended(&self, wanted: &Wanted) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.push(wanted.clone());
+    }
+
+    /// Tells whether the step of that name (`step-1` or slug) came to its end.
+    pub(super) fn has_ended(&self, name: &str) -> bool {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.iter().any(|step| step.is_called(name))
     }
 
     fn running(&self) -> MutexGuard<'_, Vec<Arc<RunningStep>>> {

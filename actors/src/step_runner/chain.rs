@@ -243,6 +243,7 @@ impl<'a> Chain<'a> {
             seen,
             chosen,
         } = done;
+        self.cancel.ended(&self.wanted[index]);
         self.reports[index] = Some(report);
         self.failures[index] = failure;
         self.chosen[index] = chosen;

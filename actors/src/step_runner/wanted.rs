@@ -33,6 +33,11 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// Tells whether a person means it by that: `step-1`, or its slug.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.slug == name
+    }
+
     /// Tells whether a run of the one is a run of the other: place, names and `rerun` do not matter.
     pub fn runs_like(&self, other: &Self) -> bool {
         let of = |one: &Self| (one.command.clone(), one.version.clone());
