@@ -266,6 +266,23 @@ fn what_only_leads_to_watched_files_shows_nothing_else() {
 }
 
 #[test]
+fn where_a_glob_begins_only_what_it_covers_counts() {
+    let rules = [("", ".gitignore", "/storage\n/dist\n")];
+    let globs = ["storage/**/*.log", "target/debug/*.so", "dist"];
+    let stack = stack(watching(&[], &["secret"], &globs), &rules);
+    let cases = [
+        ("storage/logs/a.log", "keep"),
+        ("storage/db.sqlite", ".gitignore:1"),
+        ("target/debug/a.so", "keep"),
+        ("target/debug/a.d", "default"),
+        ("target/debug/deps/a.o", "default"),
+        ("target/release/", "default"),
+        ("dist/deep/a.js", "keep"),
+    ];
+    check(&stack, &cases);
+}
+
+#[test]
 fn directories_can_be_judged_by_many_threads() {
     fn shared<T: Send + Sync + Clone>(_: &T) {}
     let filter = filter(&[], &[]);

@@ -160,6 +160,20 @@ fn the_report_counts_the_files_that_the_filters_leave() {
 }
 
 #[test]
+fn what_a_glob_of_a_watch_does_not_cover_counts_no_more_than_before() {
+    skip_unless!(needs::fuse());
+    let toml = "[environment]\nname = \"logs\"\n[services.web]\ncommand = \"sleep 1000\"\n\
+                watch = [\"storage/**/*.log\"]\n";
+    let env = Env::project(&[
+        ("hd.toml", toml),
+        (".gitignore", "/storage\n"),
+        ("storage/db.sqlite", "not counted"),
+        ("storage/logs/web.log", "watched\n"),
+    ]);
+    assert_eq!(env.once().value()["files"], 3);
+}
+
+#[test]
 fn why_names_the_path_that_made_a_step_run() {
     skip_unless!(needs::fuse());
     let env = samples::chain();

@@ -95,11 +95,14 @@ impl DirFilter {
         let watched = self.filter.watched(&dir, true);
         let by_ignore_files = |beats| self.ignored(&dir, true, beats);
         let hidden = match (included, watched) {
-            (Relation::Named, _) | (_, Relation::Named) => None,
+            (Relation::Named, _) => None,
             (Relation::LeadsTo, _) => {
                 by_ignore_files(Beats::Include).or_else(|| self.hidden.clone())
             }
-            (_, Relation::LeadsTo | Relation::Below) => self.uncounted(&dir, true),
+            // Also where a glob begins: only what it covers is watched there.
+            (_, Relation::Named | Relation::LeadsTo | Relation::Below) => {
+                self.uncounted(&dir, true)
+            }
             (_, Relation::Outside) => self.hidden.clone(),
         };
         let unwatched = match watched {
