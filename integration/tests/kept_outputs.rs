@@ -156,3 +156,26 @@ fn one_is_of_the_step_with_that_command_or_name_and_of_no_number() {
         .stdout;
     assert_eq!(made, "x\ny\n");
 }
+
+#[test]
+fn those_of_commands_that_are_no_more_go_after_a_while() {
+    skip_unless!(needs::fuse());
+    let toml = |number: u32| {
+        format!(
+            "[environment]\nname = \"kept\"\n[build]\nsteps = [\"mkdir -p build && echo {number} > build/made\"]\ncache = [\"build\"]\n"
+        )
+    };
+    let env = Env::project(&[("hd.toml", &toml(0))]);
+    for number in 0..8 {
+        files::write(&env.path("hd.toml"), &toml(number));
+        env.once();
+    }
+    let listed = env.hd(["cache", "ls", "--json"]).finish().ok().json();
+    let kept = listed["caches"].as_array().map(Vec::len);
+    assert_eq!(
+        kept,
+        Some(5),
+        "that of the step, and the last four: {listed}"
+    );
+    assert_eq!(found(&env, "build"), "./made");
+}

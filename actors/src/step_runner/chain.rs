@@ -1,6 +1,7 @@
 //! The chain of steps: keep what is valid, run the rest, side by side where they are independent,
 //! compose the view.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -12,6 +13,7 @@ use hd_supervision::describe;
 use super::basis::{Basis, Chosen, inputs};
 use super::cancel::Cancel;
 use super::kept::{KeptState, KeptStates};
+use super::kept_name::KeptName;
 use super::made::{Done, Made, Output};
 use super::schedule::Schedule;
 use super::standing::Standing;
@@ -21,7 +23,7 @@ use super::wanted::Wanted;
 use super::world::Worlds;
 use crate::messages::{BatchError, RunSteps};
 use crate::model::report::StepReport;
-use crate::session::{AtWork, Needed};
+use crate::session::{AtWork, Needed, unix_ms};
 use crate::shared::Shared;
 
 /// Why a chain stopped.
@@ -270,6 +272,7 @@ impl<'a> Chain<'a> {
                 upstream: kept.upstream,
                 content: kept.content,
                 seen,
+                parted_unix_ms: None,
             };
             self.kept.set(kept.name, state);
         }
@@ -279,6 +282,9 @@ impl<'a> Chain<'a> {
     fn finish(mut self) -> Result<ChainOutcome, BatchError> {
         if let Err(error) = self.traces.save(&self.shared.settings.paths) {
             tracing::warn!(%error, "`hd why` will not know what the steps observed");
+        }
+        if self.is_complete() && self.failures.iter().all(Option::is_none) {
+            self.part()?;
         }
         let whole = self.standing.whole()?;
         let basis = self.basis();
@@ -292,6 +298,21 @@ impl<'a> Chain<'a> {
             failure: self.failures.into_iter().flatten().next(),
             basis,
         })
+    }
+
+    /// Forgets what steps kept that are no more.
+    fn part(&mut self) -> Result<(), BatchError> {
+        let cache = &self.worlds.environment.plan.cache;
+        let of = |step| cache.iter().map(move |dir| KeptName::of_dir(step, dir));
+        let wanted: BTreeSet<KeptName> = self.wanted.iter().flat_map(of).collect();
+        let now = unix_ms();
+        if !self.kept.part(&wanted, now) {
+            return Ok(());
+        }
+        // Somebody may have wiped another one meanwhile, as above.
+        self.kept = KeptStates::begin(self.shared)?;
+        self.kept.part(&wanted, now);
+        self.kept.save(&self.shared.settings.paths)
     }
 
     fn basis(&self) -> Option<Basis> {

@@ -19,6 +19,9 @@ use crate::messages::BatchError;
 use crate::model::instance::InstancePaths;
 use crate::shared::Shared;
 
+/// So many times that steps went, what they kept stays.
+const PARTINGS: usize = 4;
+
 /// State of one kept directory after a run of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptState {
@@ -29,6 +32,9 @@ pub struct KeptState {
     /// The view its writer saw, with the times it was shown: what differs from it must look newer than
     /// what is kept, all else as it looked then.
     pub seen: Rooted,
+    /// When the step it is of was found to be gone; nothing while there is one.
+    #[serde(default)]
+    pub parted_unix_ms: Option<u64>,
 }
 
 /// A view that kept directories are to be shown beside.
@@ -191,6 +197,26 @@ impl KeptStates {
         self.states.insert(name, state);
     }
 
+    /// Forgets directories of `[build] cache` of steps that are no more, but for the last that went: one that is
+    /// commented out comes back soon. Answers whether anything is another now.
+    pub(super) fn part(&mut self, wanted: &BTreeSet<KeptName>, now_unix_ms: u64) -> bool {
+        let before = self.clone();
+        let of_steps = self.states.iter_mut();
+        for (name, state) in of_steps.filter(|(name, _)| name.step().is_some()) {
+            state.parted_unix_ms = match wanted.contains(name) {
+                true => None,
+                false => state.parted_unix_ms.or(Some(now_unix_ms)),
+            };
+        }
+        let parted = self.states.values().filter_map(|one| one.parted_unix_ms);
+        let times: BTreeSet<u64> = parted.collect();
+        let oldest = times.iter().rev().take(PARTINGS).next_back().copied();
+        let stays = |state: &KeptState| state.parted_unix_ms >= oldest;
+        self.states
+            .retain(|_, state| state.parted_unix_ms.is_none() || stays(state));
+        *self != before
+    }
+
     /// Gives all contents with their names, `cache:NAME` for a named cache.
     pub fn named(&self) -> impl Iterator<Item = (&str, Rooted)> {
         let states = self.states.iter();
@@ -257,6 +283,7 @@ mod tests {
                 upstream: None,
                 content: Rooted::empty(),
                 seen,
+                parted_unix_ms: None,
             };
             kept.set(name.clone(), state);
         }
@@ -289,12 +316,52 @@ mod tests {
                 tree: Id::of(b"gone"),
                 times: Id::of(b"gone"),
             },
+            parted_unix_ms: None,
         };
         kept.set(names[0].clone(), gone);
         let shown = kept.show(&trees, &names[..1], &of, 1).unwrap();
         let same = workdir.join_path(&TreePath::new(b"same").unwrap());
         let (_, stamp) = get_stamped(&trees, &shown, &same).unwrap().unwrap();
         assert_eq!(stamp.mtime_ns, 1_000_000);
+    }
+
+    #[test]
+    fn what_steps_kept_that_are_no_more_stays_for_a_while() {
+        let state = KeptState {
+            upstream: None,
+            content: Rooted::empty(),
+            seen: Rooted::empty(),
+            parted_unix_ms: None,
+        };
+        let of = |command: &str, dir: &[u8]| {
+            let step = Wanted {
+                command: command.to_owned(),
+                ..Wanted::default()
+            };
+            KeptName::of_dir(&step, &TreePath::new(dir).unwrap())
+        };
+        let cache = KeptName::of_cache("cargo");
+        let mut kept = KeptStates::default();
+        kept.set(cache.clone(), state);
+        // Each command takes the place of the one before.
+        for number in 0..10 {
+            let now = [b"a", b"b"].map(|dir| of(&number.to_string(), dir));
+            for name in &now {
+                kept.set(name.clone(), state);
+            }
+            let wanted = BTreeSet::from(now);
+            assert_eq!(kept.part(&wanted, number + 1), number > 0);
+            assert!(!kept.part(&wanted, number + 2), "nothing new");
+        }
+        assert_eq!(kept.names().count(), 1 + 2 * (1 + PARTINGS));
+        assert!(kept.names().any(|name| *name == cache));
+        // One that comes back is like any other, and another is the last that went.
+        let back = BTreeSet::from([of("5", b"a")]);
+        assert!(kept.part(&back, 20));
+        assert!(kept.content(&of("5", b"a"), None).is_some());
+        assert!(kept.content(&of("9", b"a"), None).is_some());
+        assert!(kept.content(&of("5", b"b"), None).is_none());
+        assert!(kept.content(&of("6", b"b"), None).is_some());
     }
 
     #[test]
@@ -306,6 +373,7 @@ mod tests {
             upstream: Some(a),
             content,
             seen: Rooted::empty(),
+            parted_unix_ms: None,
         };
         let name = |slug: &str| {
             let step = Wanted {
