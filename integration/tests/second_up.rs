@@ -180,3 +180,16 @@ fn one_that_comes_before_the_base_is_there_waits_for_that() {
     skip_unless!(needs::fuse(), needs::faults());
     right_after_the_first("oci_fetcher");
 }
+
+#[test]
+fn one_that_waits_is_told_of_its_own_services() {
+    skip_unless!(needs::fuse());
+    let env = project();
+    up(&env, &["up", "web"]);
+    env.hd(["stop", "web"]).finish().ok();
+    env.hd(["up", "--wait", "db"]).finish().ok();
+    let all = env.hd(["up", "--wait"]).finish().ok();
+    assert!(all.stderr.contains("runs already"), "{}", all.said());
+    env.hd(["down"]).finish().ok();
+    leftovers::expect_none(env.mark(), SHORT);
+}

@@ -34,7 +34,9 @@ pub(in crate::commands) fn print(client: Client, output: Output) -> Result<(), C
 pub(super) fn start(plan: &Plan, wait: bool, output: Output) -> Outcome {
     let report = start_missing(plan)?;
     if wait {
-        connect(plan)?.done(&Request::WaitReady { names: Vec::new() }, false)?;
+        // What else runs, and how that fares, is the business of who asked for it.
+        let names = plan.services.clone();
+        connect(plan)?.done(&Request::WaitReady { names }, false)?;
     }
     background::tell_up(&report.name, "runs already", connect(plan)?, output)
 }
