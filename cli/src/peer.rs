@@ -20,6 +20,11 @@ impl Peer {
         Some(Self { pid, handle })
     }
 
+    /// Tells whether it is the process of that number.
+    pub(crate) fn is(&self, pid: u32) -> bool {
+        u32::try_from(self.pid.as_raw_pid()).is_ok_and(|own| own == pid)
+    }
+
     /// Lets it go on if it was stopped, as by Ctrl-Z or SIGSTOP; answers whether it was.
     pub(crate) fn wake(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid));

@@ -193,3 +193,23 @@ fn one_that_waits_is_told_of_its_own_services() {
     env.hd(["down"]).finish().ok();
     leftovers::expect_none(env.mark(), SHORT);
 }
+
+#[test]
+fn of_many_at_the_same_moment_none_is_lost() {
+    skip_unless!(needs::fuse());
+    let env = project();
+    let wishes = ["web", "db", "worker", "debug"];
+    std::thread::scope(|scope| {
+        for name in wishes {
+            let up = env.hd(["up", "-d", name]);
+            scope.spawn(move || up.finish().ok());
+        }
+    });
+    env.hd(["wait"]).finish().ok();
+    until("all that was asked for runs", SHORT, || {
+        let now = pids(&env.status());
+        (now.len() == wishes.len() && now.values().all(|pid| *pid > 0)).then_some(())
+    });
+    env.hd(["down"]).finish().ok();
+    leftovers::expect_none(env.mark(), SHORT);
+}

@@ -1,6 +1,6 @@
 //! `hd up -d`: this program once more, in a session of its own.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use hd_actors::control::protocol::Request;
 
-use super::{Plan, targets};
+use super::{Plan, attach, targets};
 use crate::client::{self, Client, PROMPT, pause};
 use crate::error::{CliError, Outcome, exit};
 use crate::output::{Output, say};
@@ -30,6 +30,12 @@ pub(super) fn start(plan: &Plan, wait: bool, output: Output) -> Outcome {
     targets::keep(&mut loaded.project, &plan.services, &plan.located.profiles)?;
     let (mut child, log) = spawn(plan)?;
     let client = answering(plan, &mut child, &log, output)?;
+    let is_child = client.process().is_some_and(|peer| peer.is(child.id()));
+    if !is_child {
+        // Another `hd up` was faster: its runtime knows nothing yet of what this one asks for.
+        drop(client);
+        return attach::start(plan, wait, output);
+    }
     if wait {
         client.done(&Request::WaitReady { names: Vec::new() }, false)?;
         let client = client::open(&plan.located.paths.socket())?;
@@ -51,7 +57,7 @@ pub(super) fn tell_up(name: &str, how: &str, client: Client, output: Output) -> 
     Ok(0)
 }
 
-fn spawn(plan: &Plan) -> Result<(Child, PathBuf), CliError> {
+fn spawn(plan: &Plan) -> Result<(Child, Log), CliError> {
     let log = plan.located.paths.dir().join("logs").join("runtime.log");
     let directory = log.parent().unwrap_or(Path::new("/"));
     let made = DirBuilder::new()
@@ -59,7 +65,11 @@ fn spawn(plan: &Plan) -> Result<(Child, PathBuf), CliError> {
         .mode(0o700)
         .create(directory);
     made.map_err(|e| CliError::io("make", directory, &e))?;
-    let file = File::create(&log).map_err(|e| CliError::io("write", &log, &e))?;
+    // Emptied by the one that gets to run the instance: another may be writing to it.
+    let mut options = OpenOptions::new();
+    let file = options.create(true).append(true).open(&log);
+    let file = file.map_err(|e| CliError::io("write", &log, &e))?;
+    let from = file.metadata().map_or(0, |found| found.len());
     let second = file
         .try_clone()
         .map_err(|e| CliError::io("write", &log, &e))?;
@@ -102,13 +112,13 @@ fn spawn(plan: &Plan) -> Result<(Child, PathBuf), CliError> {
     let child = command
         .spawn()
         .map_err(|e| CliError::io("start", &program, &e))?;
-    Ok((child, log))
+    Ok((child, Log { path: log, from }))
 }
 
 fn answering(
     plan: &Plan,
     child: &mut Child,
-    log: &Path,
+    log: &Log,
     output: Output,
 ) -> Result<Client, CliError> {
     let deadline = Instant::now() + ANSWERS_WITHIN;
@@ -118,7 +128,7 @@ fn answering(
         }
         let ended = child
             .try_wait()
-            .map_err(|e| CliError::io("wait for", log, &e))?;
+            .map_err(|e| CliError::io("wait for", &log.path, &e))?;
         if let Some(status) = ended {
             return Err(not_started(status, log, output));
         }
@@ -126,7 +136,7 @@ fn answering(
             let message = format!("hd does not answer after {} s", ANSWERS_WITHIN.as_secs());
             let error = CliError::new("timeout", exit::TIMEOUT, message);
             return Err(error
-                .at(log.display().to_string())
+                .at(log.path.display().to_string())
                 .hint("the file named says how far it is"));
         }
         pause(TRY_EVERY);
@@ -134,12 +144,12 @@ fn answering(
 }
 
 /// Tells why it ended, in its own words.
-fn not_started(status: ExitStatus, log: &Path, output: Output) -> CliError {
+fn not_started(status: ExitStatus, log: &Log, output: Output) -> CliError {
     use std::os::unix::process::ExitStatusExt;
     let code = status
         .code()
         .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-    let tail = tail(log).unwrap_or_default();
+    let tail = log.tail().unwrap_or_default();
     if !output.json {
         say(&tail);
     }
@@ -150,7 +160,7 @@ fn not_started(status: ExitStatus, log: &Path, output: Output) -> CliError {
     let message = words
         .unwrap_or("hd ended before it could be asked")
         .to_owned();
-    let hint = format!("the whole story is in {}", shown(log));
+    let hint = format!("the whole story is in {}", shown(&log.path));
     CliError::new(
         "gone",
         if code == 0 { exit::INTERNAL } else { code },
@@ -159,13 +169,26 @@ fn not_started(status: ExitStatus, log: &Path, output: Output) -> CliError {
     .hint(hint)
 }
 
-fn tail(log: &Path) -> std::io::Result<String> {
-    let mut file = File::open(log)?;
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
-    let mut bytes = Vec::new();
-    file.take(TAIL).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+/// The log of a runtime.
+#[derive(Debug)]
+struct Log {
+    path: PathBuf,
+    /// Bytes that were in it when the runtime was started.
+    from: u64,
+}
+
+impl Log {
+    /// Gives the end of what was written since.
+    fn tail(&self) -> std::io::Result<String> {
+        let mut file = File::open(&self.path)?;
+        let length = file.metadata()?.len();
+        // A shorter one was emptied meanwhile.
+        let from = if length < self.from { 0 } else { self.from };
+        file.seek(SeekFrom::Start(from.max(length.saturating_sub(TAIL))))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
 }
 
 #[cfg(test)]
@@ -180,12 +203,13 @@ mod tests {
     #[test]
     fn a_runtime_that_does_not_start_is_quoted() {
         let place = tempfile::tempdir().unwrap();
-        let log = place.path().join("runtime.log");
+        let path = place.path().join("runtime.log");
         std::fs::write(
-            &log,
+            &path,
             "x".repeat(10_000) + "\nhd: no /dev/fuse\nhint: load it\n",
         )
         .unwrap();
+        let log = Log { path, from: 9 };
         let style = Style::new(false);
         let output = Output {
             json: true,
@@ -202,5 +226,16 @@ mod tests {
             not_started(ExitStatus::from_raw(9), &log, output).exit(),
             137
         );
+        let before = std::fs::metadata(&log.path).unwrap().len();
+        let log = Log {
+            from: before,
+            ..log
+        };
+        assert_eq!(log.tail().unwrap(), "", "what an earlier one said");
+        let emptied = Log {
+            from: before + 1,
+            ..log
+        };
+        assert!(emptied.tail().unwrap().ends_with("load it\n"));
     }
 }
