@@ -196,24 +196,26 @@ fn an_edit_of_the_volumes_restarts_those_that_have_them() {
 fn what_is_old_or_gone_goes_but_its_volumes() {
     skip_unless!(needs::fuse());
     let env = env(&[service("web", "true", "[\"data:/a\"]")], &[]);
-    ready(&env, &[], &["web"]).interrupt();
+    for instance in [&[][..], &["-p", "beside"]] {
+        ready(&env, instance, &["web"]).interrupt();
+    }
     let volumes = |env: &Env| {
         let all = std::fs::read_dir(env.home().join("instances")).unwrap();
         let dirs = all.map(|one| one.unwrap().path().join("volumes/data"));
         dirs.filter(|path| path.exists()).count()
     };
     env.hd(["prune", "--older-than", "0s"]).finish();
-    assert_eq!(volumes(&env), 1);
+    assert_eq!(volumes(&env), 2);
     let place = env.mark().join("moved");
     std::fs::rename(env.path(""), &place).unwrap();
     let pruned = env.hd(["prune"]).dir(&place).finish().ok();
-    assert_eq!(volumes(&env), 1, "it may be moved, or not mounted");
+    assert_eq!(volumes(&env), 2, "it may be moved, or not mounted");
     assert!(
         pruned.stderr.contains("it has volumes"),
         "{}",
         pruned.said()
     );
-    // The hint of that line.
+    // The hint of that line, which means all instances of the directory.
     let gone = env.path("");
     let gone = gone
         .to_str()

@@ -1,5 +1,6 @@
 //! `hd prune`: gives room back, by project, age or size.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use hd_actors::chunk_store::prune::{Pruned, Wish, gone, prune};
@@ -37,7 +38,8 @@ pub(crate) fn run(args: &PruneArgs, output: Output) -> Outcome {
         output.value(&object(&pruned, &kept, args.dry_run))?;
     } else {
         output.data(&text(&pruned, args.dry_run, output))?;
-        kept.iter().for_each(|one| output.talk(&spared(one)));
+        let places: BTreeSet<String> = kept.iter().map(place).collect();
+        places.iter().for_each(|place| output.talk(&spared(place)));
     }
     Ok(0)
 }
@@ -76,7 +78,8 @@ fn named(all: &[Instance], word: &str) -> Result<Vec<Instance>, CliError> {
             CliError::new("usage", exit::USAGE, format!("hd knows no project {word}"))
                 .hint("`hd ls --all` lists them"),
         ),
-        [_] => Ok(found),
+        // Whoever names a directory means all of it, also what ran beside under another name.
+        [first, rest @ ..] if rest.iter().all(|one| one.project == first.project) => Ok(found),
         many => {
             let places: Vec<String> = many.iter().map(place).collect();
             let message = format!("{word} may be {}", places.join(" or "));
@@ -96,8 +99,7 @@ fn place(one: &Instance) -> String {
 }
 
 /// Says of a project that is gone why it is kept: it may only be moved, or not mounted.
-fn spared(one: &Instance) -> String {
-    let place = place(one);
+fn spared(place: &str) -> String {
     format!(
         "kept {place}, which is gone: it has volumes or snapshots; `hd prune --project {place}` takes them"
     )
