@@ -2,6 +2,7 @@
 //! store.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -221,5 +222,25 @@ fn instances_of_one_directory_share_what_outputs_lie_on() {
     assert_eq!(status(blue).service("web")["pid"], pid);
     say(blue, &["down"]);
     assert!(!env.path("made").exists());
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
+fn a_build_leaves_the_port_of_a_service_as_it_is() {
+    skip_unless!(needs::fuse());
+    let env = Env::project(&[("hd.toml", TOML), ("source.txt", "one\n")]);
+    env.hd(["up", "--wait"]).finish().ok();
+    let before = port(&env, &[]);
+    env.hd(["down"]).finish().ok();
+    // Somebody has it while the project is built, and only then.
+    let number = before.trim().rsplit(':').next().expect("a port");
+    let number: u16 = number.parse().expect("a number");
+    let other = TcpListener::bind(("127.0.0.1", number)).expect("listen");
+    files::write(&env.path("source.txt"), "two\n");
+    env.hd(["build"]).finish().ok();
+    drop(other);
+    env.hd(["up", "--wait"]).finish().ok();
+    assert_eq!(port(&env, &[]), before);
+    env.hd(["down"]).finish().ok();
     leftovers::expect_none(env.mark(), SHORT);
 }

@@ -100,7 +100,7 @@ pub(super) fn of_service(
 /// Gives the ports that services of an instance had last.
 ///
 /// Read only where it is of use: an instance has no state before its first run.
-pub(super) fn last(paths: &InstancePaths) -> BTreeMap<String, u16> {
+pub(crate) fn last(paths: &InstancePaths) -> BTreeMap<String, u16> {
     known(paths, |_| true, |_, _| true)
 }
 

@@ -56,7 +56,7 @@ pub(in crate::commands) fn run_with<T>(
     scope: Scope,
     work: impl FnOnce(Running) -> T,
 ) -> Result<(T, Received), CliError> {
-    let settings = settings(plan, output)?;
+    let settings = settings_for(plan, mode == Mode::Serve, output)?;
     let names = settings
         .first
         .project
@@ -77,10 +77,15 @@ pub(in crate::commands) fn run_with<T>(
     Ok((ended, signal))
 }
 
+/// Gives what a runtime starts with that runs no services.
 pub(in crate::commands) fn settings(plan: &Plan, output: Output) -> Result<Settings, CliError> {
+    settings_for(plan, false, output)
+}
+
+fn settings_for(plan: &Plan, serves: bool, output: Output) -> Result<Settings, CliError> {
     // What an earlier hd left was found from outside; nothing runs here yet that a thread is for.
     user::become_root_inside()?;
-    let (first, reader) = reader::begin(plan, output)?;
+    let (first, reader) = reader::begin(plan, serves, output)?;
     let mut settings = Settings {
         host_env: reader.host_env().clone(),
         first,

@@ -30,10 +30,18 @@ pub(in crate::commands) struct HdToml {
 }
 
 /// Reads it for the first time; all that was asked for must be there.
-pub(super) fn begin(plan: &Plan, output: Output) -> Result<(Declaration, HdToml), CliError> {
+pub(super) fn begin(
+    plan: &Plan,
+    serves: bool,
+    output: Output,
+) -> Result<(Declaration, HdToml), CliError> {
     let (host_env, located) = (environment(), &plan.located);
-    // Who has none of them yet is not to come to grief over what another program does with one.
-    let ports = ports::still_free(&located.paths);
+    // Who has none of them yet is not to come to grief over what another program does with one; who runs no
+    // service leaves them as they are.
+    let ports = match serves {
+        true => ports::still_free(&located.paths),
+        false => ports::last(&located.paths),
+    };
     let mut loaded = located.load_with(host_env.clone(), &ports)?;
     loaded.tell(output);
     targets::keep(&mut loaded.project, &plan.services, &plan.located.profiles)?;
