@@ -301,6 +301,8 @@ pub enum RestartCause {
     View(Vec<String>),
     /// The host removed a mount point of its view.
     MountPoint(TreePath),
+    /// Another directory is where the project was: what runs still sees the one before.
+    ProjectReplaced,
     /// The FUSE connection of its view ended: what it has not read yet, it cannot read any more.
     ViewLost,
     /// These keys of it changed in the `hd.toml`.

@@ -91,6 +91,38 @@ port = 5000
     assert!(!env.path("data/written").exists(), "below the mount");
 }
 
+#[test]
+fn another_directory_in_the_place_of_the_project_is_what_services_see() {
+    skip_unless!(needs::fuse(), needs::program("python3"));
+    let env = Env::project(&[
+        (
+            "hd.toml",
+            r#"
+[environment]
+name = "exchanged"
+
+[services.web]
+command = "python3 -m http.server 5000"
+port = 5000
+watch = ["nothing.txt"]
+"#,
+        ),
+        ("page.txt", "one\n"),
+    ]);
+    let mut up = env.up();
+    up.wait_http(env.port(0), "/page.txt", "one");
+    let beside = |name: &str| env.path("").with_file_name(name);
+    files::copy_tree(&env.path(""), &beside("copy"), &[]);
+    files::write(&beside("copy").join("page.txt"), "two\n");
+    fs::rename(env.path(""), beside("old")).expect("move the project away");
+    fs::rename(beside("copy"), env.path("")).expect("put the copy in its place");
+    up.wait_http(env.port(0), "/page.txt", "two");
+    up.wait_line(
+        0,
+        &["web", "another directory is in the place of the project"],
+    );
+}
+
 /// What the host had there is part of the project, so the output could not be shown; then it is gone.
 #[test]
 fn an_output_is_shown_once_the_hosts_own_directory_is_gone() {

@@ -58,9 +58,9 @@ pub struct BringBack {
     pub services: Vec<String>,
 }
 
-/// The host removed a directory on which an output is mounted.
+/// The host removed a directory on which an output is mounted, or put another one in the place of the project.
 #[derive(Clone, Debug)]
 pub struct MountPointLost {
-    /// Path below the project.
+    /// Path below the project; the root for the project itself.
     pub path: TreePath,
 }

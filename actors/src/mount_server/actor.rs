@@ -198,7 +198,13 @@ impl Handler<MountPointLost> for MountServer {
         let Some(view) = self.held.view.clone() else {
             return;
         };
-        if !self.points.contains(&lost.path) {
+        let is_project = lost.path.is_root();
+        // A projected one has files of its own.
+        let concerns = match is_project {
+            true => view.is_live(),
+            false => self.points.contains(&lost.path),
+        };
+        if !concerns {
             return;
         }
         // One mkdir and chown: shorter than a hop to the pool.
@@ -206,7 +212,11 @@ impl Handler<MountPointLost> for MountServer {
             tracing::warn!(%error, path = %lost.path, "a mount point is gone and cannot be made again");
             return;
         }
-        self.restart_all(&RestartCause::MountPoint(lost.path), &view);
+        let cause = match is_project {
+            true => RestartCause::ProjectReplaced,
+            false => RestartCause::MountPoint(lost.path),
+        };
+        self.restart_all(&cause, &view);
     }
 }
 

@@ -75,6 +75,11 @@ impl ServiceView {
         &self.base.environment
     }
 
+    /// Tells whether services see the host's own directory of the project.
+    pub fn is_live(&self) -> bool {
+        self.follow.is_none()
+    }
+
     /// Tells whether its lower still answers.
     pub fn is_served(&self) -> bool {
         self.session.is_alive()

@@ -110,6 +110,9 @@ pub(crate) fn told(cause: &RestartCause) -> String {
         RestartCause::View(steps) if steps.is_empty() => "its view changed".to_owned(),
         RestartCause::View(steps) => format!("output of {} changed", steps.join(", ")),
         RestartCause::MountPoint(path) => format!("{path} was removed on the host"),
+        RestartCause::ProjectReplaced => {
+            "another directory is in the place of the project".to_owned()
+        }
         RestartCause::ViewLost => "its view was lost and is made anew".to_owned(),
         RestartCause::Changed(keys) => format!("{} changed in hd.toml", keys.join(", ")),
         RestartCause::Asked => "asked for".to_owned(),
@@ -131,6 +134,7 @@ mod tests {
             RestartCause::Watched(Vec::new()),
             RestartCause::View(Vec::new()),
             RestartCause::ViewLost,
+            RestartCause::ProjectReplaced,
             changed("environment"),
         ];
         assert!(!stay.iter().any(starts_stopped));

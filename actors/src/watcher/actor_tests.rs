@@ -53,6 +53,7 @@ impl Kernel {
                 kernel.0.lock().unwrap().push(handler);
                 Ok(Box::new(Watching))
             }),
+            seen: Arc::default(),
         }
     }
 }

@@ -57,9 +57,10 @@ pub(super) fn open(
         outbox.clone(),
         work.clone(),
     ));
-    if !fs::metadata(&project.root).is_ok_and(|meta| meta.is_dir()) {
+    let root = fs::metadata(&project.root).ok();
+    let Some(root) = root.filter(|root| root.is_dir()) else {
         return Done::blind(Lack::Root);
-    }
+    };
     let watches = match (project.opener)(Box::new(Receiver(sight.clone()))) {
         Ok(watches) => Mutex::new(watches),
         Err(reason) => return Done::blind(Lack::Everything(reason)),
@@ -79,6 +80,9 @@ pub(super) fn open(
         if !fs::symlink_metadata(sight.place(&point)).is_ok_and(|meta| meta.is_dir()) {
             sight.lose(point);
         }
+    }
+    if project.is_replaced_by(&root) {
+        sight.lose(TreePath::root());
     }
     sight.touch(Paths::Rescan, seen_at);
     session.done(outcome)

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hd_config::FileFilter;
 use hd_dag::TreePath;
@@ -31,6 +33,8 @@ pub struct Watched {
     pub events: Events,
     /// The kernel's side; [`Inotify::open`].
     pub opener: Opener,
+    /// Which directory the project was when it was last watched: device and inode.
+    pub seen: Arc<Mutex<Option<(u64, u64)>>>,
 }
 
 impl Watched {
@@ -44,6 +48,7 @@ impl Watched {
             points,
             events,
             opener: Arc::new(Inotify::open),
+            seen: Arc::default(),
         }
     }
 
@@ -55,6 +60,13 @@ impl Watched {
             led_to: declared.led_to.clone(),
             ..self.clone()
         }
+    }
+
+    /// Notes which directory the project is now; tells whether it was another one the last time.
+    pub(super) fn is_replaced_by(&self, root: &Metadata) -> bool {
+        let now = (root.dev(), root.ino());
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.replace(now).is_some_and(|before| before != now)
     }
 
     pub(super) fn rules(&self) -> Rules {

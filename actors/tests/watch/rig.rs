@@ -221,6 +221,7 @@ fn project(root: &Path, points: &MountPoints, events: Events) -> Watched {
         points: points.clone(),
         events,
         opener: Arc::new(Inotify::open),
+        seen: Arc::default(),
     }
 }
 

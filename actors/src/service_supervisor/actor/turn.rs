@@ -27,7 +27,10 @@ impl ServiceSupervisor {
     pub(super) fn start_in_turn(&mut self, cause: &RestartCause, ctx: &mut Context<Self>) {
         let because = told(cause);
         let serves = self.life.state() == ServiceState::Ready && !self.life.unhealthy();
-        let is_broken = matches!(cause, RestartCause::ViewLost | RestartCause::MountPoint(_));
+        let is_broken = matches!(
+            cause,
+            RestartCause::ViewLost | RestartCause::MountPoint(_) | RestartCause::ProjectReplaced
+        );
         if self.parts.service().replica.is_none() || !serves || is_broken {
             self.queued = None;
             return self.feed(Input::Start(because), ctx);
