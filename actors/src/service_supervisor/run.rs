@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hd_config::Service;
 use hd_supervision::{Port, Refused};
@@ -28,10 +28,10 @@ use crate::messages::{Ended, Probed, ProcessExited};
 
 /// How long the process of an earlier supervisor may take to be gone after it was killed.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
-/// How long something may be in the way of a start: an edit may give a port to one service whose owner so far,
-/// another one, is still ending.
-const FREED_WITHIN: Duration = Duration::from_secs(2);
-/// Pause before it is looked again whether it went away.
+/// How often it is looked whether what is in the way of a start goes away, 2 s in all: an edit may give a port to
+/// one service whose owner so far, another one, is still ending.
+const FREED_LOOKS: u32 = 40;
+/// Pause between two of these looks.
 const FREED_EVERY: Duration = Duration::from_millis(50);
 /// How long the last words of an ended process may take to the log.
 const DRAIN_WITHIN: Duration = Duration::from_secs(1);
@@ -138,15 +138,16 @@ impl Start {
 
     /// The same as [`Self::socket`], once what is in the way has had a moment to go.
     fn socket_once_free(&self) -> Result<Option<OwnedFd>, NotStarted> {
-        let deadline = Instant::now() + FREED_WITHIN;
-        loop {
-            let socket = self.socket();
-            let is_over = Instant::now() > deadline || self.meanwhile.has_ended();
-            if is_over || !matches!(socket, Err(NotStarted::InTheWay(_))) {
-                return socket;
+        let mut socket = self.socket();
+        for _ in 0..FREED_LOOKS {
+            let is_in_the_way = matches!(socket, Err(NotStarted::InTheWay(_)));
+            if !is_in_the_way || self.meanwhile.has_ended() {
+                break;
             }
             thread::park_timeout(FREED_EVERY);
+            socket = self.socket();
         }
+        socket
     }
 
     /// Gives the socket to hand over; where none is held, the port must be free.
