@@ -201,6 +201,32 @@ fn volumes_are_kept_as_they_were_at_one_moment() {
 }
 
 #[test]
+fn what_is_being_started_is_kept_once_it_runs() {
+    skip_unless!(needs::fuse());
+    let toml = "[environment]\nname = \"v\"\n[volumes]\ndata = {}\n[services.db]\ncommand = \"sleep 1000\"\n\
+                pre_start = \"echo half > /data/state && sleep 1 && echo whole > /data/state\"\n\
+                volumes = [\"data:/data\"]\n";
+    let env = Env::project(&[("hd.toml", toml)]);
+    let mut up = env.up();
+    let state = || {
+        let listed = env.hd(["volume", "ls", "--json"]).finish().ok().json();
+        let path = listed["volumes"][0]["path"].as_str()?;
+        std::fs::read_to_string(std::path::Path::new(path).join("state")).ok()
+    };
+    up.until("it is half done", || {
+        state().filter(|state| state == "half\n")
+    });
+    ok(&env, &["snapshot", "x"]);
+    up.wait_line(0, &["db", "ready"]);
+    ok(&env, &["stop"]);
+    // Nothing runs, so nobody writes it anew.
+    ok(&env, &["restore", "x"]);
+    assert_eq!(state().as_deref(), Some("whole\n"));
+    up.interrupt();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
 fn a_volume_that_is_brought_back_from_nothing_has_the_owner_it_had() {
     skip_unless!(needs::fuse(), needs::root());
     let toml = "[environment]\nname = \"v\"\n[volumes]\ndata = {}\n[services.other]\ncommand = \"sleep 1000\"\n\

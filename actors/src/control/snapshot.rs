@@ -1,23 +1,30 @@
-//! Snapshots of what services wrote: services hold still while one is taken, and are held, so that none runs, while
-//! one is put in place, after all of it that takes long is done.
+//! Snapshots of what services wrote: services hold still while one is taken, and none starts meanwhile; and they are
+//! held, so that none runs, while one is put in place, after all of it that takes long is done.
 //!
 //! What has begun goes on to its end though the client may be gone: a connection is a task of its own that
 //! nobody drops, and nothing is read from it any more.
+
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
 use super::answer::{Desk, WORK_WITHIN};
 use super::protocol::Reply;
 use crate::chunk_store::actor::job;
-use crate::messages::{BatchError, BringBack, HoldService, KeepWritten};
+use crate::messages::{BatchError, BringBack, DependencyReady, HoldService, KeepWritten};
 use crate::model::snapshot::Snapshot;
 use crate::model::state::Failure;
 use crate::mount_server::snapshots::{prepare_volumes, settle_volumes, volumes_of};
+use crate::service_supervisor::board::Board;
 use crate::service_supervisor::hold::{Held, Hold};
+use crate::service_supervisor::ports::ServicePorts;
 use crate::shared::Shared;
 
 /// What services wait for meanwhile.
 const RESTORE: &str = "`hd restore`";
+const SNAPSHOT: &str = "`hd snapshot`";
+/// How long a start may go on that had begun before a snapshot: its commands may take any time.
+const STARTED_WITHIN: Duration = Duration::from_secs(30);
 
 /// The answer.
 pub(super) fn snapshot_of(done: Result<Snapshot, Failure>) -> Reply {
@@ -41,6 +48,7 @@ impl Desk {
         }
         let _one = self.changing.turn().await;
         let together = self.sharing(&services);
+        let _hold = self.none_starts(&services, &together).await?;
         let running = self.board.reports().into_iter();
         let running = running.filter(|one| together.contains(&one.name));
         let wish = KeepWritten {
@@ -81,15 +89,42 @@ impl Desk {
         self.bring_back(snapshot, services).await
     }
 
+    /// Keeps services from being started until the hold is dropped, once those of `together` that were being started
+    /// are: what starts has no process yet that could be told to hold still.
+    async fn none_starts(&self, services: &[String], together: &[String]) -> Result<Hold, Failure> {
+        let hold = self.begin_hold(services, SNAPSHOT);
+        // Each has looked at the hold by its answer, and has published a start that it had begun before. One that
+        // gives none is between two supervisors, and nothing of it runs.
+        let ports = together.iter().filter_map(|name| self.services.ports(name));
+        let look = |ports: ServicePorts| async move {
+            let look = DependencyReady::look();
+            let _seen = ports.dependency.ask(look, STARTED_WITHIN).await;
+        };
+        join_all(ports.map(look)).await;
+        let started = |board: &Board| board.any_on_its_way(together).is_none();
+        if self.board.wait_until(STARTED_WITHIN, started).await {
+            return Ok(hold);
+        }
+        let late = self.board.any_on_its_way(together).unwrap_or_default();
+        let error = BatchError::new("busy", format!("`{late}` is still being started"));
+        Err(Failure::from(&error.hint(
+            "nothing can be kept of what it is about to write; `hd logs` says how far it is",
+        )))
+    }
+
+    fn begin_hold(&self, services: &[String], by: &'static str) -> Hold {
+        self.services.hold(Held {
+            services: services.iter().cloned().collect(),
+            volumes: volumes_of(&self.shared.declared().project, services),
+            by,
+        })
+    }
+
     /// Ends all that uses what these services wrote, and keeps it from being started until the hold is dropped.
     ///
     /// What is asked to end is whatever is held by then, run or not: a start may be under way, or due.
     async fn hold(&self, services: &[String]) -> Result<Hold, Failure> {
-        let hold = self.services.hold(Held {
-            services: services.iter().cloned().collect(),
-            volumes: volumes_of(&self.shared.declared().project, services),
-            by: RESTORE,
-        });
+        let hold = self.begin_hold(services, RESTORE);
         let held = self.services.held().into_iter();
         let gone = held.map(|ports| async move { ports.hold.ask(HoldService, WORK_WITHIN).await });
         for gone in join_all(gone).await {

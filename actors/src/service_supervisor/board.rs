@@ -73,6 +73,12 @@ impl Standing {
         self.report.pid.is_none() && !matches!(self.report.state, Starting | Ready | Stopping)
     }
 
+    /// Tells whether a start of it is under way that has no process yet.
+    fn is_on_its_way(&self) -> bool {
+        use ServiceState::{Starting, Stopping};
+        self.report.pid.is_none() && matches!(self.report.state, Starting | Stopping)
+    }
+
     fn is_ready(&self) -> bool {
         let serves = !self.oneshot && self.report.state == ServiceState::Ready;
         self.succeeded || (serves && !self.is_due)
@@ -215,6 +221,13 @@ impl Board {
             .all(Standing::is_down)
     }
 
+    /// Gives one of the named services of which a start is under way that has no process yet.
+    pub fn any_on_its_way(&self, services: &[String]) -> Option<String> {
+        let standings = self.lock();
+        let on_its_way = |name: &&String| standings.get(*name).is_some_and(Standing::is_on_its_way);
+        services.iter().find(on_its_way).cloned()
+    }
+
     /// Waits until a condition holds; false when it does not in time.
     pub async fn wait_until(&self, within: Duration, holds: impl Fn(&Self) -> bool) -> bool {
         let mut changes = self.changed.subscribe();
@@ -290,6 +303,10 @@ mod tests {
         });
         assert_eq!(board.any_failed(&[]).unwrap().name, "web");
         assert!(!board.are_down(&["web".to_owned()]));
+        let both = ["job".to_owned(), "web".to_owned()];
+        assert_eq!(board.any_on_its_way(&both).as_deref(), Some("web"));
+        set(&board, "web", |web| web.report.pid = Some(1));
+        assert_eq!(board.any_on_its_way(&both), None);
     }
 
     #[test]
