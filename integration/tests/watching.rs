@@ -263,3 +263,35 @@ fn what_it_writes_for_a_step_at_each_start_is_named_and_it_stays() {
     up.wait_exit(SHORT);
     leftovers::expect_none(env.mark(), SHORT);
 }
+
+#[test]
+fn a_batch_names_as_restarting_who_starts_anew_not_who_was_stopped() {
+    skip_unless!(needs::fuse());
+    let service = |name| {
+        format!(
+            "[services.{name}]\ncommand = \"sleep 1000\"\nwatch = [\"*.txt\"]\nenv = {{ WORD = \"one\" }}\n"
+        )
+    };
+    let toml = format!(
+        "[environment]\nname = \"s\"\n{}{}",
+        service("other"),
+        service("web")
+    );
+    let env = Env::project(&[("hd.toml", &toml), ("a.txt", "")]);
+    let mut up = env.up_with(&["--progress=json"]);
+    for name in ["other", "web"] {
+        up.wait_line(0, &[&format!("\"name\":\"{name}\""), "\"ready\""]);
+    }
+    env.hd(["stop", "web"]).finish().ok();
+    let mut restarting = |path: &str, text: &str| {
+        let from = up.so_far();
+        files::write(&env.path(path), text);
+        let line = up.wait_line(from, &["\"event\":\"batch\""]);
+        let batch: serde_json::Value = serde_json::from_str(&line).expect("an event");
+        batch["restarting"].clone()
+    };
+    assert_eq!(restarting("a.txt", "two\n"), serde_json::json!(["other"]));
+    // It says anew what the stopped one is, which starts it.
+    let anew = toml.replacen("one", "two", 2).replacen("two", "one", 1);
+    assert_eq!(restarting("hd.toml", &anew), serde_json::json!(["web"]));
+}

@@ -172,9 +172,11 @@ impl Invalidator {
         if let Some(served) = served {
             impact::redeclared(&served.project.services, services, &mut causes);
         }
-        let restarts = causes.iter().filter(|(_, cause)| {
+        let roster = self.edges.roster.as_ref();
+        let restarts = causes.iter().filter(|(name, cause)| {
             // A first start is told by itself.
-            !matches!(cause, RestartCause::Acted { .. } | RestartCause::Boot)
+            let anew = !matches!(cause, RestartCause::Acted { .. } | RestartCause::Boot);
+            anew && !roster.is_some_and(|roster| roster.stays_down(name, cause))
         });
         let names = restarts.map(|(name, _)| name.clone()).collect();
         let wish = |cause| RestartFor {

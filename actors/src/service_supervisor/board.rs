@@ -24,6 +24,8 @@ pub struct Standing {
     pub unhealthy: bool,
     /// Whether it is to start anew when it has its turn.
     pub is_due: bool,
+    /// Whether a person stopped it, and nobody has started it since.
+    pub is_stopped: bool,
 }
 
 impl Standing {

@@ -85,6 +85,7 @@ mod tests {
             succeeded: state == ServiceState::Exited && reason == "done",
             unhealthy: reason.starts_with("probe"),
             is_due: false,
+            is_stopped: false,
         }
     }
 

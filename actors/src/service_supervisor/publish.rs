@@ -74,6 +74,7 @@ impl Publisher {
             succeeded: life.succeeded(),
             unhealthy: life.unhealthy(),
             is_due: false,
+            is_stopped: life.is_stopped(),
         }
     }
 

@@ -10,8 +10,9 @@ use hd_config::order::start_order;
 use hd_supervision::Branch;
 use tokio::sync::Mutex;
 
+use super::memory::starts_stopped;
 use super::ports::{ServiceContext, actor_name, child};
-use crate::messages::{BatchError, DependencyReady};
+use crate::messages::{BatchError, DependencyReady, RestartCause};
 use crate::model::declared::Declared;
 
 /// How long jobs of a supervisor that has ended may take.
@@ -77,6 +78,12 @@ impl Roster {
     pub fn serve(&self, declared: Arc<Declared>) -> Option<Arc<Declared>> {
         let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
         served.replace(declared)
+    }
+
+    /// Tells whether a service stays down though it is told of this, because a person stopped it.
+    pub(crate) fn stays_down(&self, name: &str, cause: &RestartCause) -> bool {
+        let standing = self.context.board.standing(name);
+        standing.is_some_and(|one| one.is_stopped) && !starts_stopped(cause)
     }
 
     /// Publishes which services have rules suspended, and why.

@@ -1,10 +1,10 @@
 //! Turns events into lines and remembers what runs. Pure: time is a parameter.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use hd_actors::events::Event;
-use hd_actors::model::report::{STOPPED, ServiceState, StepOutcome, StepReport};
+use hd_actors::model::report::{ServiceState, StepOutcome, StepReport};
 use hd_actors::step_runner::chain::StepFailure;
 
 use super::human::{count, duration};
@@ -43,8 +43,6 @@ pub(crate) struct Teller {
     /// By what is said of them.
     transfers: BTreeMap<String, Transfer>,
     pending: Option<Pending>,
-    /// Services that a person stopped: no edit restarts them.
-    stopped: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -72,7 +70,6 @@ impl Teller {
             steps,
             transfers,
             pending: None,
-            stopped: BTreeSet::new(),
         }
     }
 
@@ -120,8 +117,7 @@ impl Teller {
             Event::StepOutput { name, line } => self.step_output(&name, &line),
             Event::StepDone(step) => self.step_done(&step),
             Event::StepFailed(failure) => self.step_failed(&failure),
-            Event::Batch(mut batch) => {
-                batch.restarting.retain(|name| !self.stopped.contains(name));
+            Event::Batch(batch) => {
                 let mut said = self.flush();
                 self.pending = Some(Pending::new(batch, now));
                 said.extend(self.tick(now));
@@ -307,11 +303,6 @@ impl Teller {
         after: Option<Duration>,
         now: Instant,
     ) -> Vec<Say> {
-        if state == ServiceState::Exited && reason == STOPPED {
-            self.stopped.insert(name.to_owned());
-        } else {
-            self.stopped.remove(name);
-        }
         let held = self
             .pending
             .as_mut()

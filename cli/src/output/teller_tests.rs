@@ -95,30 +95,6 @@ fn an_edit_is_told_once_its_service_answers() {
 }
 
 #[test]
-fn an_edit_restarts_no_service_that_was_stopped() {
-    let mut teller = teller();
-    let now = Instant::now();
-    let stopped = Event::Service {
-        name: "web".to_owned(),
-        state: ServiceState::Exited,
-        reason: STOPPED.to_owned(),
-        after: None,
-    };
-    teller.event(stopped, now);
-    let said = texts(teller.event(batch(&["web"]), now));
-    assert!(said.concat().ends_with("2 kept"), "{said:?}");
-    assert_eq!(teller.event(batch(&["web", "worker"]), now).len(), 0);
-    let ready = service("worker", ServiceState::Ready, Some(165));
-    let said = texts(teller.event(ready, now));
-    assert!(
-        said.concat().contains("restart worker · answering"),
-        "{said:?}"
-    );
-    teller.event(service("web", ServiceState::Starting, None), now);
-    assert_eq!(teller.event(batch(&["web"]), now).len(), 0);
-}
-
-#[test]
 fn an_edit_without_restart_is_told_at_once_and_a_second_one_pushes_the_first_out() {
     let mut teller = teller();
     let now = Instant::now();
