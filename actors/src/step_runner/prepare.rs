@@ -291,10 +291,10 @@ fn text(view: &Composite, path: &str) -> String {
         return String::new();
     };
     let node = view.resolve(&path).ok().flatten();
-    let bytes = node
+    let content = node
         .filter(is_file)
         .and_then(|node| view.read(&node, 0, ACCOUNT_FILE_MAX).ok());
-    String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+    String::from_utf8_lossy(&content.unwrap_or_default().bytes).into_owned()
 }
 
 fn is_file(node: &hd_projection::Node) -> bool {

@@ -24,8 +24,9 @@ impl Unsure {
             return Some(Self::Unread(failure.to_owned()));
         }
         let now = HostMemo::default();
-        let is_stable = check_host(trace, &CompositeWorld::new(view, &now))
-            .is_ok_and(|verdict| verdict.is_valid());
+        let is_stable = !recorder.is_overtaken()
+            && check_host(trace, &CompositeWorld::new(view, &now))
+                .is_ok_and(|verdict| verdict.is_valid());
         (!is_stable).then_some(Self::HostChanged)
     }
 

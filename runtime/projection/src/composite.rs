@@ -13,7 +13,7 @@ use crate::attr::{Attr, attr_of, link_group};
 use crate::error::ProjectionError;
 use crate::host::{self, COMPILED_PYTHON, OpenFiles, Status};
 use crate::ids::ShownIds;
-use crate::lower::{HostStamp, Listed, Lower, Node, Source};
+use crate::lower::{Content, HostStamp, Listed, Lower, Node, Source};
 
 /// Prefix of the attributes by which overlayfs speaks to itself; a lower must never show them.
 const OVERLAY_XATTRS: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
@@ -294,7 +294,7 @@ impl Lower for Composite {
             .collect())
     }
 
-    fn read(&self, file: &Node, offset: u64, len: usize) -> Result<Vec<u8>, ProjectionError> {
+    fn read(&self, file: &Node, offset: u64, len: usize) -> Result<Content, ProjectionError> {
         match &file.source {
             Source::Host { path, stamp } => self.open.read(path, *stamp, offset, len),
             Source::Tree {
@@ -307,6 +307,7 @@ impl Lower for Composite {
             } => self
                 .store
                 .read_blob_at(blob, offset, len)
+                .map(Content::own)
                 .map_err(|e| content(&file.path, e)),
             Source::Tree { .. } => Err(not_a(file, "regular file")),
         }
@@ -316,9 +317,9 @@ impl Lower for Composite {
         Some(&self.store)
     }
 
-    fn read_link(&self, link: &Node) -> Result<Vec<u8>, ProjectionError> {
+    fn read_link(&self, link: &Node) -> Result<Content, ProjectionError> {
         match &link.source {
-            Source::Host { path, .. } => host::read_link(path),
+            Source::Host { path, stamp } => host::read_link(path, *stamp),
             Source::Tree {
                 entry:
                     Entry {
@@ -326,7 +327,7 @@ impl Lower for Composite {
                         ..
                     },
                 ..
-            } => Ok(target.clone()),
+            } => Ok(Content::own(target.clone())),
             Source::Tree { .. } => Err(not_a(link, "symbolic link")),
         }
     }

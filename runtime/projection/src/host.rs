@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hd_dag::Kind;
 use hd_store::Id;
+use rustix::fs::{Mode, OFlags};
 
 use crate::attr::{Attr, kind_of_mode};
 use crate::error::ProjectionError;
-use crate::lower::{HostStamp, Listed};
+use crate::lower::{Content, HostStamp, Listed};
 
 /// Name of the directories in which Python keeps compiled modules.
 ///
@@ -164,11 +165,19 @@ fn kind_of(file_type: fs::FileType) -> Kind {
     }
 }
 
-/// Reads the target of a host link.
-pub(crate) fn read_link(path: &Path) -> Result<Vec<u8>, ProjectionError> {
-    fs::read_link(path)
-        .map(|target| target.into_os_string().into_vec())
-        .map_err(|e| host_error(path, e))
+/// Reads the target of the host link that `stamp` identifies.
+pub(crate) fn read_link(path: &Path, stamp: HostStamp) -> Result<Content, ProjectionError> {
+    let read = || {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let link = rustix::fs::open(path, flags, Mode::empty())?;
+        let is = rustix::fs::fstat(&link)?;
+        let target = rustix::fs::readlinkat(&link, "", Vec::new())?;
+        Ok(Content {
+            bytes: target.into_bytes(),
+            is_of_another: (is.st_dev, is.st_ino) != (stamp.dev, stamp.ino),
+        })
+    };
+    read().map_err(|errno: rustix::io::Errno| host_error(path, errno.into()))
 }
 
 /// Joins a raw name to a host path.
@@ -204,9 +213,9 @@ impl OpenFiles {
         stamp: HostStamp,
         offset: u64,
         len: usize,
-    ) -> Result<Vec<u8>, ProjectionError> {
-        let file = self.open(path, (stamp.dev, stamp.ino));
-        let file = file.map_err(|e| host_error(path, e))?;
+    ) -> Result<Content, ProjectionError> {
+        let opened = self.open(path, (stamp.dev, stamp.ino));
+        let (file, is_of_another) = opened.map_err(|e| host_error(path, e))?;
         let mut bytes = vec![0; len];
         let mut filled = 0;
         while filled < len {
@@ -218,20 +227,25 @@ impl OpenFiles {
             }
         }
         bytes.truncate(filled);
-        Ok(bytes)
+        Ok(Content {
+            bytes,
+            is_of_another,
+        })
     }
 
-    fn open(&self, path: &Path, wanted: Inode) -> std::io::Result<Arc<File>> {
+    /// Opens a file; says whether it is another one, which took its place.
+    fn open(&self, path: &Path, wanted: Inode) -> std::io::Result<(Arc<File>, bool)> {
         if let Some(file) = self.known(wanted) {
-            return Ok(file);
+            return Ok((file, false));
         }
         let file = Arc::new(File::open(path)?);
         let meta = file.metadata()?;
         // Whatever took its place since it was looked up is not to be taken for it later.
-        if (meta.dev(), meta.ino()) == wanted {
+        let is_another = (meta.dev(), meta.ino()) != wanted;
+        if !is_another {
             self.keep(wanted, file.clone());
         }
-        Ok(file)
+        Ok((file, is_another))
     }
 
     fn known(&self, wanted: Inode) -> Option<Arc<File>> {
@@ -271,7 +285,11 @@ mod tests {
         fs::rename(&path, &moved).unwrap();
         fs::write(&path, "new").unwrap();
         let open = OpenFiles::default();
-        assert_eq!(open.read(&path, stamp, 0, 9).unwrap(), b"new");
-        assert_eq!(open.read(&moved, stamp, 0, 9).unwrap(), b"old");
+        let read = |path| {
+            let content = open.read(path, stamp, 0, 9).unwrap();
+            (content.bytes, content.is_of_another)
+        };
+        assert_eq!(read(&path), (b"new".to_vec(), true));
+        assert_eq!(read(&moved), (b"old".to_vec(), false));
     }
 }

@@ -28,6 +28,6 @@ pub use error::ProjectionError;
 pub use fuse::Many;
 pub use host::{HostMemo, OpenFiles};
 pub use ids::ShownIds;
-pub use lower::{Listed, Lower, Node, Source};
+pub use lower::{Content, Listed, Lower, Node, Source};
 pub use recorder::{Recorder, Watch};
 pub use session::{Copies, ServeOptions, Served, serve, serve_many, serve_objects};

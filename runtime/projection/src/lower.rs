@@ -96,6 +96,25 @@ pub struct Listed {
     pub link_group: Option<u64>,
 }
 
+/// What was read of a file or a link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// The bytes; short at the end of a file.
+    pub bytes: Vec<u8>,
+    /// Whether they are another one's, which had on the host taken the place of what was looked up.
+    pub is_of_another: bool,
+}
+
+impl Content {
+    /// What was read of the thing itself.
+    pub(crate) fn own(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            is_of_another: false,
+        }
+    }
+}
+
 /// A read-only tree that can be projected.
 pub trait Lower: Send + Sync + 'static {
     /// Gives the root directory.
@@ -104,14 +123,14 @@ pub trait Lower: Send + Sync + 'static {
     fn lookup(&self, parent: &Node, name: &[u8]) -> Result<Option<Node>, ProjectionError>;
     /// Lists a directory, sorted by name.
     fn list(&self, dir: &Node) -> Result<Vec<Listed>, ProjectionError>;
-    /// Reads up to `len` bytes at `offset`; short at the end of the file.
-    fn read(&self, file: &Node, offset: u64, len: usize) -> Result<Vec<u8>, ProjectionError>;
+    /// Reads up to `len` bytes at `offset`.
+    fn read(&self, file: &Node, offset: u64, len: usize) -> Result<Content, ProjectionError>;
     /// Gives the store that has the contents of its trees, if one has.
     fn store(&self) -> Option<&Store> {
         None
     }
     /// Reads the target of a symbolic link.
-    fn read_link(&self, link: &Node) -> Result<Vec<u8>, ProjectionError>;
+    fn read_link(&self, link: &Node) -> Result<Content, ProjectionError>;
     /// Reads an extended attribute.
     fn xattr(&self, node: &Node, name: &[u8]) -> Option<Vec<u8>>;
     /// Lists extended attribute names.

@@ -1,6 +1,7 @@
 //! Keeps what was observed of a lower: the trace of a view, and whether all of it could be answered.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use hd_dag::TreePath;
@@ -16,6 +17,7 @@ const SHARDS: usize = 16;
 pub struct Recorder {
     shards: Vec<Mutex<HashMap<TreePath, Observed>>>,
     failure: OnceLock<String>,
+    overtaken: AtomicBool,
 }
 
 /// What is noted of the requests for a view.
@@ -53,6 +55,7 @@ impl Default for Recorder {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             failure: OnceLock::new(),
+            overtaken: AtomicBool::new(false),
         }
     }
 }
@@ -85,6 +88,17 @@ impl Recorder {
     /// Says which request was the first that failed, if one did: then what was observed is not all that counted.
     pub fn failure(&self) -> Option<&str> {
         self.failure.get().map(String::as_str)
+    }
+
+    /// Notes that what was read of the host was not what had been looked up. It may be in its place again when the
+    /// run ends, with all that the trace says of it: a directory above was renamed, and back.
+    pub(crate) fn overtaken(&self) {
+        self.overtaken.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells whether that happened.
+    pub fn is_overtaken(&self) -> bool {
+        self.overtaken.load(Ordering::Relaxed)
     }
 
     /// Gives all that was observed up to now.

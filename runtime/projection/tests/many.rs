@@ -9,11 +9,11 @@ use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use hd_dag::{Entry, Meta, NodeCache, StoreTrees, TreePath};
 use hd_projection::{
-    Composite, Graft, Listed, Lower, Many, Node, ProjectionError, Recorder, Served, Watch,
+    Composite, Content, Graft, Listed, Lower, Many, Node, ProjectionError, Recorder, Served, Watch,
     serve_many,
 };
 use hd_store::Store;
@@ -40,11 +40,11 @@ impl Lower for Counted {
     fn list(&self, dir: &Node) -> Result<Vec<Listed>, ProjectionError> {
         self.tree.list(dir)
     }
-    fn read(&self, file: &Node, offset: u64, len: usize) -> Result<Vec<u8>, ProjectionError> {
+    fn read(&self, file: &Node, offset: u64, len: usize) -> Result<Content, ProjectionError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         self.tree.read(file, offset, len)
     }
-    fn read_link(&self, link: &Node) -> Result<Vec<u8>, ProjectionError> {
+    fn read_link(&self, link: &Node) -> Result<Content, ProjectionError> {
         self.tree.read_link(link)
     }
     fn xattr(&self, node: &Node, name: &[u8]) -> Option<Vec<u8>> {
@@ -238,6 +238,48 @@ fn a_host_file_that_changed_between_its_listing_and_its_reading_is_read_as_it_is
     let (text, other) = read("second");
     assert_eq!(text, fs::read_to_string(&new).unwrap());
     assert_ne!(other, number);
+}
+
+/// The rename of a directory changes nothing in it, so that all is as it was when it is renamed back.
+#[test]
+fn what_was_read_while_another_directory_was_in_place_is_noted() {
+    let Some(mounted) = Mounted::new() else {
+        return;
+    };
+    let place = tempfile::tempdir().unwrap();
+    let (host, beside, away) = (
+        place.path().join("tools"),
+        place.path().join("beside"),
+        place.path().join("away"),
+    );
+    let long_ago = SystemTime::now() - Duration::from_secs(60);
+    for (dir, text) in [(&host, "own"), (&beside, "not")] {
+        fs::create_dir(dir).unwrap();
+        fs::write(dir.join("tool"), text).unwrap();
+        let file = fs::File::options().append(true).open(dir.join("tool"));
+        file.unwrap().set_modified(long_ago).unwrap();
+        std::os::unix::fs::symlink(text, dir.join("link")).unwrap();
+    }
+    for name in ["tool", "link"] {
+        let view = format!("during-{name}");
+        let recorder = mounted.show_host(&view, "tools", &host);
+        let path = mounted.path(&format!("{view}/tools/{name}"));
+        fs::symlink_metadata(&path).unwrap();
+        fs::rename(&host, &away).unwrap();
+        fs::rename(&beside, &host).unwrap();
+        let text = fs::read_to_string(&path);
+        let text = text.or_else(|_| fs::read_link(&path).map(|to| to.display().to_string()));
+        assert_eq!(text.unwrap(), "not");
+        fs::rename(&host, &beside).unwrap();
+        fs::rename(&away, &host).unwrap();
+        assert!(recorder.is_overtaken(), "{name}");
+        assert_eq!(recorder.failure(), None);
+    }
+    let recorder = mounted.show_host("after", "tools", &host);
+    let after = mounted.path("after/tools");
+    assert_eq!(fs::read_to_string(after.join("tool")).unwrap(), "own");
+    assert_eq!(fs::read_link(after.join("link")).unwrap(), Path::new("own"));
+    assert!(!recorder.is_overtaken());
 }
 
 #[test]

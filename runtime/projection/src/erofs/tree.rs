@@ -107,7 +107,11 @@ fn inode(lower: &impl Lower, node: &Node, parent: usize) -> Result<Inode, ErofsE
     let content = match &entry.target {
         Target::Symlink { .. } => {
             let target = lower.read_link(node);
-            Content::Link(target.map_err(|e| ErofsError::Unreadable(e.to_string()))?)
+            Content::Link(
+                target
+                    .map_err(|e| ErofsError::Unreadable(e.to_string()))?
+                    .bytes,
+            )
         }
         Target::Dir { .. } => {
             links = 2;

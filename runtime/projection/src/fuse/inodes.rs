@@ -3,7 +3,7 @@
 //! number in both, so that its pages in the kernel serve both.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockWriteGuard, Weak};
 
 use hd_dag::{Entry, Kind, Meta, TreePath};
@@ -29,6 +29,8 @@ pub(super) struct Inode<L> {
     pub(super) content: Progress,
     /// How many bytes of it are data, once that was asked.
     pub(super) data: OnceLock<u64>,
+    /// The kernel may have bytes of another file for it.
+    strayed: AtomicBool,
     found: RwLock<Found<L>>,
     dir: Option<Box<Dir<L>>>,
 }
@@ -67,9 +69,7 @@ impl<L> Child<L> {
         let Some(elsewhere) = &self.elsewhere else {
             return false;
         };
-        !elsewhere
-            .upgrade()
-            .is_some_and(|inode| inode.node.is_same(node))
+        !elsewhere.upgrade().is_some_and(|inode| inode.serves(node))
     }
 }
 
@@ -103,6 +103,7 @@ impl<L> Inode<L> {
             node,
             content: Progress::default(),
             data: OnceLock::new(),
+            strayed: AtomicBool::new(false),
             found: RwLock::new(Found { parent, lower }),
             dir,
         }
@@ -126,12 +127,23 @@ impl<L> Inode<L> {
             },
             content: Progress::default(),
             data: OnceLock::new(),
+            strayed: AtomicBool::new(false),
             found: RwLock::new(Found {
                 parent: ROOT,
                 lower: None,
             }),
             dir: None,
         }
+    }
+
+    /// Notes that the kernel was given bytes of another file for it.
+    pub(super) fn stray(&self) {
+        self.strayed.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells whether what the kernel has of it is what another node shows.
+    fn serves(&self, node: &Node) -> bool {
+        self.node.is_same(node) && !self.strayed.load(Ordering::Relaxed)
     }
 
     /// Gives the view a directory belongs to.
@@ -329,7 +341,7 @@ impl<L: Lower> Inodes<L> {
     fn shown_elsewhere(&self, node: &Node) -> Option<Arc<Inode<L>>> {
         let files = lock(self.files.as_ref()?);
         let shown = files.get(&node.path)?.iter().filter_map(Weak::upgrade);
-        shown.into_iter().find(|inode| inode.node.is_same(node))
+        shown.into_iter().find(|inode| inode.serves(node))
     }
 
     fn resolve(&self, number: u64, node: Node, parent: u64, view: &Arc<View<L>>) -> Arc<Inode<L>> {

@@ -14,6 +14,7 @@ mod inodes;
 pub(crate) mod kernel;
 mod listing;
 mod many;
+mod noted;
 mod progress;
 mod push;
 mod scan;
@@ -121,21 +122,6 @@ impl<L: Lower> ProjectedFs<L> {
         Ok(found.and_then(|node| self.inodes.number(dir, name, node)))
     }
 
-    /// Gives the answer to a request for a node that failed, and notes it in each view that shows the node: the
-    /// request does not say which of them it came through.
-    fn failed(&self, inode: &Inode<L>, error: &ProjectionError) -> Errno {
-        let one = || self.inodes.get(ROOT).into_iter().collect();
-        let roots: Vec<_> = self.many.as_ref().map_or_else(one, |many| many.roots());
-        for root in roots {
-            if let Some(view) = root.view()
-                && self.inodes.is_known_below(&root, inode)
-            {
-                view.note_failed(error);
-            }
-        }
-        to_errno(error)
-    }
-
     fn look_up(&self, process: u32, parent: INodeNo, name: &[u8]) -> Result<FileAttr, Errno> {
         if let Some(names) = self.many.as_ref().filter(|_| parent.0 == ROOT) {
             // Not to be remembered as absent: it may come.
@@ -166,8 +152,9 @@ impl<L: Lower> ProjectedFs<L> {
             self.copy(inode);
         }
         let lower = inode.lower().ok_or(Errno::EISDIR)?;
-        let bytes = lower.read(&inode.node, offset, size as usize);
-        bytes.map_err(|error| self.failed(inode, &error))
+        let content = lower.read(&inode.node, offset, size as usize);
+        let content = content.map_err(|error| self.failed(inode, &error))?;
+        Ok(self.bytes(inode, content))
     }
 }
 
@@ -202,7 +189,8 @@ impl<L: Lower> Filesystem for ProjectedFs<L> {
             let inode = self.inode(ino)?;
             let lower = inode.lower().ok_or(Errno::EINVAL)?;
             let target = lower.read_link(&inode.node);
-            target.map_err(|error| self.failed(&inode, &error))
+            let target = target.map_err(|error| self.failed(&inode, &error))?;
+            Ok(self.bytes(&inode, target))
         }) {
             Ok(target) => reply.data(&target),
             Err(errno) => reply.error(errno),

@@ -117,12 +117,12 @@ impl<L: Lower> Push<L> {
             };
             let size = usize::try_from(file.node.attr.size).unwrap_or(usize::MAX);
             // A failure here is found again, and told, when the file itself is read.
-            let Ok(bytes) = lower.read(&file.node, 0, size) else {
+            let Ok(content) = lower.read(&file.node, 0, size) else {
                 continue;
             };
-            // A file of the host may have become shorter; the kernel must ask for it then.
-            if bytes.len() == size {
-                let _ = notifier.store(INodeNo(file.number), 0, &bytes);
+            // A file of the host may have become shorter or another one; the kernel must ask for it then.
+            if content.bytes.len() == size && !content.is_of_another {
+                let _ = notifier.store(INodeNo(file.number), 0, &content.bytes);
             }
         }
         if let Some(reply) = self.then {

@@ -57,6 +57,13 @@ impl<L: Lower> View<L> {
         }
     }
 
+    /// Notes that another file was read for one that was looked up.
+    pub(super) fn note_overtaken(&self) {
+        if let Some(recorder) = self.watch.failures() {
+            recorder.overtaken();
+        }
+    }
+
     /// Records what a look-up in a directory found.
     pub(super) fn record_lookup(
         &self,
