@@ -152,7 +152,7 @@ impl Invalidator {
             Ok(work) => work,
             Err(error) => return Box::pin(ready(Err(error))),
         };
-        let due = why == Why::Asked || self.may_redeclare(&paths);
+        let due = self.may_redeclare(&paths, why);
         let known = base.clone();
         let read = declare::read(due, self.shared.clone(), self.edges.fetch.clone(), known);
         let advanced = wrap_future::<_, Self>(read).then(move |read, this, _| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hd_supervision::Port;
 
-use super::actor::Invalidator;
+use super::actor::{Invalidator, Why};
 use super::ask;
 use crate::base::Bases;
 use crate::events::Event;
@@ -83,8 +83,9 @@ pub(super) async fn read(
 
 impl Invalidator {
     /// Tells whether a batch may have changed what is declared. While a reading is invalid any file
-    /// may be what it lacks.
-    pub(super) fn may_redeclare(&self, paths: &Paths) -> bool {
+    /// may be what it lacks. A look at everything may have swallowed the name of what was edited, also while
+    /// the base was not there yet; only the first one of this actor's own follows a reading at once.
+    pub(super) fn may_redeclare(&self, paths: &Paths, why: Why) -> bool {
         let files = &self.shared.declared().files;
         let names = |paths: &std::collections::BTreeSet<_>| {
             paths
@@ -92,7 +93,8 @@ impl Invalidator {
                 .any(|path| files.iter().any(|file| file.starts_with(path)))
         };
         match paths {
-            Paths::Rescan => self.knows.applied.is_some(),
+            _ if why == Why::Asked => true,
+            Paths::Rescan => why == Why::Edit || self.knows.applied.is_some(),
             Paths::These(paths) => self.knows.invalid.is_some() || names(paths),
         }
     }
