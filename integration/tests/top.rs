@@ -85,6 +85,27 @@ fn keys_restart_stop_and_open_a_shell_and_the_terminal_is_given_back() {
 }
 
 #[test]
+fn a_letter_with_control_or_alt_is_not_the_letter() {
+    skip_unless!(needs::fuse());
+    let env = Env::project(&[("hd.toml", TOML)]);
+    let mut up = env.up();
+    up.wait_line(0, &["web", "ready"]);
+    let mut top = top(&env);
+    top.wait_for("one-of-many");
+    // Stop, restart, a shell and the end, with both; then the filter, and more of them in it.
+    top.press("\u{13}\u{12}\u{5}\u{11}\u{1b}s\u{1b}r\u{1b}e\u{1b}q");
+    top.press("/one\u{15}\u{17}-of");
+    // What is typed is written key by key.
+    top.wait_for("f_\"");
+    let written = top.written();
+    for done in ["stopping", "restarting", "u_\"", "w_\"", "\u{1b}[?1049l"] {
+        assert!(!written.contains(done), "{done:?} in {written:?}");
+    }
+    top.press("\u{3}");
+    assert_eq!(top.wait_exit().code(), Some(0), "{}", top.written());
+}
+
+#[test]
 fn it_shows_what_is_gone_and_ends_with_a_signal() {
     skip_unless!(needs::fuse());
     let env = Env::project(&[("hd.toml", TOML)]);

@@ -38,24 +38,13 @@ impl Look {
 }
 
 /// Draws everything.
-pub(super) fn draw(frame: &mut Frame<'_>, app: &App, colour: bool) {
+pub(super) fn draw(frame: &mut Frame<'_>, app: &mut App, colour: bool) {
     let look = Look(colour);
+    let [head, table, rule, logs, keys] = areas(frame.area(), app);
+    app.fit(usize::from(logs.height));
+    let app = &*app;
     let empty = Report::default();
     let report = app.report.as_ref().unwrap_or(&empty);
-    let rows = match app.pane {
-        Pane::Services => report.services.len(),
-        Pane::Steps => report.steps.len(),
-        Pane::Actors => report.actors.as_ref().map_or(0, Vec::len),
-    };
-    let rows = u16::try_from(rows.clamp(1, ROWS_MAX)).unwrap_or(1);
-    let parts = [
-        Constraint::Length(1),
-        Constraint::Length(rows + 1),
-        Constraint::Length(1),
-        Constraint::Min(1),
-        Constraint::Length(1),
-    ];
-    let [head, table, rule, logs, keys] = Layout::vertical(parts).areas(frame.area());
     frame.render_widget(Paragraph::new(header(report, app, &look)), head);
     match app.pane {
         Pane::Services => services(frame, table, report, app, &look),
@@ -65,6 +54,24 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, colour: bool) {
     frame.render_widget(Paragraph::new(divider(app, rule.width, &look)), rule);
     frame.render_widget(Paragraph::new(lines(app, logs, report, &look)), logs);
     frame.render_widget(Paragraph::new(footer(app, &look)), keys);
+}
+
+/// Head, table, rule, logs and keys.
+fn areas(area: Rect, app: &App) -> [Rect; 5] {
+    let rows = app.report.as_ref().map_or(0, |report| match app.pane {
+        Pane::Services => report.services.len(),
+        Pane::Steps => report.steps.len(),
+        Pane::Actors => report.actors.as_ref().map_or(0, Vec::len),
+    });
+    let rows = u16::try_from(rows.clamp(1, ROWS_MAX)).unwrap_or(1);
+    let parts = [
+        Constraint::Length(1),
+        Constraint::Length(rows + 1),
+        Constraint::Length(1),
+        Constraint::Min(1),
+        Constraint::Length(1),
+    ];
+    Layout::vertical(parts).areas(area)
 }
 
 fn header<'a>(report: &'a Report, app: &App, look: &Look) -> Text<'a> {

@@ -57,13 +57,13 @@ fn app() -> App {
     app
 }
 
-fn screen(app: &App, colour: bool) -> Terminal<TestBackend> {
+fn screen(app: &mut App, colour: bool) -> Terminal<TestBackend> {
     let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
     terminal.draw(|frame| draw(frame, app, colour)).unwrap();
     terminal
 }
 
-fn text(app: &App) -> String {
+fn text(app: &mut App) -> String {
     let buffer = screen(app, false).backend().buffer().clone();
     let rows = (0..24).map(|y| (0..80).map(|x| buffer[(x, y)].symbol()).collect::<String>());
     rows.map(|row| row.trim_end().to_owned() + "\n").collect()
@@ -72,8 +72,8 @@ fn text(app: &App) -> String {
 #[test]
 fn the_screen_is_right_at_80_by_24_without_colour() {
     let mut app = app();
-    insta::assert_snapshot!("services", text(&app));
-    for cell in screen(&app, false).backend().buffer().content() {
+    insta::assert_snapshot!("services", text(&mut app));
+    for cell in screen(&mut app, false).backend().buffer().content() {
         assert!(
             cell.fg == Color::Reset && cell.bg == Color::Reset,
             "{cell:?}"
@@ -83,11 +83,32 @@ fn the_screen_is_right_at_80_by_24_without_colour() {
     for letter in "/line 3".chars() {
         app.key(Key::Char(letter));
     }
-    insta::assert_snapshot!("steps_filtered", text(&app));
+    insta::assert_snapshot!("steps_filtered", text(&mut app));
     app.key(Key::Escape);
     app.key(Key::Tab);
     app.take(None, Instant::now());
-    insta::assert_snapshot!("actors_gone", text(&app));
+    insta::assert_snapshot!("actors_gone", text(&mut app));
+}
+
+#[test]
+fn who_scrolled_back_sees_the_oldest_lines_once_those_looked_at_are_gone() {
+    let mut app = app();
+    app.key(Key::PageUp);
+    assert!(text(&mut app).contains("10 lines back"));
+    for number in 0..5000 {
+        app.push(Line {
+            service: "db".to_owned(),
+            text: format!("late {number}"),
+        });
+    }
+    let page = text(&mut app);
+    assert!(
+        page.contains("| late 3000\n") && page.contains("| late 3010\n"),
+        "{page}"
+    );
+    app.key(Key::PageDown);
+    let page = text(&mut app);
+    assert!(page.contains("| late 3020\n"), "{page}");
 }
 
 #[test]
@@ -111,15 +132,15 @@ fn what_is_used_of_limits_has_its_place_at_80_by_24() {
         });
         app.take(Some(report), start + Duration::from_secs(after));
     }
-    insta::assert_snapshot!("services_with_limits", text(&app));
+    insta::assert_snapshot!("services_with_limits", text(&mut app));
 }
 
 #[test]
 fn nothing_is_known_at_first_and_small_terminals_do_not_break_it() {
     for (width, height) in [(80, 24), (10, 3), (1, 1), (200, 60)] {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        for app in [App::default(), app()] {
-            terminal.draw(|frame| draw(frame, &app, true)).unwrap();
+        for mut app in [App::default(), app()] {
+            terminal.draw(|frame| draw(frame, &mut app, true)).unwrap();
         }
     }
 }

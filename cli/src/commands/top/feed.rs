@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -19,6 +19,9 @@ use crate::project::Located;
 const LOOK: Duration = Duration::from_secs(1);
 /// Lines of each service at the start.
 const TAIL: usize = 100;
+/// News that wait to be looked at: nobody looks while a shell has the terminal, and then logs are
+/// read no further.
+pub(super) const WAITING_MAX: usize = 1000;
 
 /// News.
 #[derive(Debug)]
@@ -35,7 +38,7 @@ pub(super) enum News {
 #[derive(Debug)]
 pub(super) struct Feed {
     pub(super) news: Receiver<News>,
-    told: Sender<News>,
+    told: SyncSender<News>,
     over: Arc<AtomicBool>,
     located: Located,
 }
@@ -43,7 +46,7 @@ pub(super) struct Feed {
 impl Feed {
     /// Begins to read.
     pub(super) fn start(located: &Located) -> Result<Self, CliError> {
-        let (told, news) = channel();
+        let (told, news) = sync_channel(WAITING_MAX);
         let feed = Self {
             news,
             told,
@@ -55,7 +58,7 @@ impl Feed {
         Ok(feed)
     }
 
-    fn spawn(&self, run: fn(&Located, &Sender<News>, &AtomicBool)) -> Result<(), CliError> {
+    fn spawn(&self, run: fn(&Located, &SyncSender<News>, &AtomicBool)) -> Result<(), CliError> {
         let (located, told, over) = (self.located.clone(), self.told.clone(), self.over.clone());
         let started = thread::Builder::new().spawn(move || run(&located, &told, &over));
         started
@@ -97,7 +100,7 @@ pub(super) fn state(located: &Located) -> Option<Report> {
     client.and_then(|client| client.report(&Request::Status, Some(PROMPT)).ok())
 }
 
-fn states(located: &Located, told: &Sender<News>, over: &AtomicBool) {
+fn states(located: &Located, told: &SyncSender<News>, over: &AtomicBool) {
     while !over.load(Ordering::Relaxed) {
         client::pause(LOOK);
         let report = state(located).map(Box::new);
@@ -107,7 +110,7 @@ fn states(located: &Located, told: &Sender<News>, over: &AtomicBool) {
     }
 }
 
-fn lines(located: &Located, told: &Sender<News>, over: &AtomicBool) {
+fn lines(located: &Located, told: &SyncSender<News>, over: &AtomicBool) {
     let directory = located.paths.service_logs();
     let known = names(&directory).unwrap_or_default();
     let Ok(mut merge) = Merge::open(&directory, &known, Some(TAIL)) else {
@@ -133,5 +136,30 @@ fn lines(located: &Located, told: &Sender<News>, over: &AtomicBool) {
             watch = Watch::new(&directory);
         }
         watch.wait(LOOK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Place;
+
+    #[test]
+    fn only_so_much_waits_when_nobody_looks() {
+        let place = tempfile::tempdir().unwrap();
+        let toml = "[environment]\nname = \"x\"\n";
+        std::fs::write(place.path().join(crate::project::FILE), toml).unwrap();
+        let at = Place {
+            directory: Some(place.path().to_owned()),
+            file: None,
+            instance: None,
+            profile: Vec::new(),
+        };
+        let located = crate::project::locate(&at, None).unwrap();
+        let feed = Feed::start(&located).unwrap();
+        let said = || feed.told.try_send(News::Said(String::new()));
+        let fit = std::iter::from_fn(|| said().ok()).take(2 * WAITING_MAX);
+        // A state may have come in between.
+        assert!((WAITING_MAX - 1..=WAITING_MAX).contains(&fit.count()));
     }
 }

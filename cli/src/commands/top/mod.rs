@@ -24,6 +24,8 @@ use crate::signals;
 
 /// How long a key is waited for before news is looked at.
 const TICK: Duration = Duration::from_millis(200);
+/// What makes another key of a letter.
+const COMMAND: KeyModifiers = KeyModifiers::CONTROL.union(KeyModifiers::ALT);
 
 /// Shows it until a key ends it.
 pub(crate) fn run(place: &Place, output: Output) -> Outcome {
@@ -64,26 +66,15 @@ fn show(
     app.take(feed::state(located), Instant::now());
     let mut stale = true;
     while !over.load(Ordering::Relaxed) {
-        for news in feed.news.try_iter() {
-            stale |= match news {
-                News::State(report) => app.take(report.map(|report| *report), Instant::now()),
-                News::Line(line) => {
-                    app.push(line);
-                    true
-                }
-                News::Said(said) => {
-                    app.said = said;
-                    true
-                }
-            }
-        }
+        let (changed, more) = hear(feed, &mut app);
+        stale |= changed;
         if std::mem::take(&mut stale) {
             let colour = output.out.colour();
             terminal
-                .draw(|frame| draw::draw(frame, &app, colour))
+                .draw(|frame| draw::draw(frame, &mut app, colour))
                 .map_err(broken)?;
         }
-        if !event::poll(TICK).map_err(broken)? {
+        if !event::poll(if more { Duration::ZERO } else { TICK }).map_err(broken)? {
             continue;
         }
         stale = true;
@@ -104,13 +95,35 @@ fn show(
     Ok(())
 }
 
+/// Takes news, but no more than could wait: keys are looked at however fast a service talks. Tells
+/// whether anything else is to be seen now, and whether more may wait.
+fn hear(feed: &Feed, app: &mut App) -> (bool, bool) {
+    let (mut stale, mut taken) = (false, 0);
+    for news in feed.news.try_iter().take(feed::WAITING_MAX) {
+        taken += 1;
+        stale |= match news {
+            News::State(report) => app.take(report.map(|report| *report), Instant::now()),
+            News::Line(line) => {
+                app.push(line);
+                true
+            }
+            News::Said(said) => {
+                app.said = said;
+                true
+            }
+        }
+    }
+    (stale, taken == feed::WAITING_MAX)
+}
+
 fn key(pressed: KeyEvent) -> Option<Key> {
     if pressed.kind == KeyEventKind::Release {
         return None;
     }
     Some(match pressed.code {
         KeyCode::Char('c') if pressed.modifiers.contains(KeyModifiers::CONTROL) => Key::Interrupt,
-        KeyCode::Char(letter) => Key::Char(letter),
+        // Who presses Ctrl-S means the terminal, not the letter that stops a service.
+        KeyCode::Char(letter) if !pressed.modifiers.intersects(COMMAND) => Key::Char(letter),
         KeyCode::Up => Key::Up,
         KeyCode::Down => Key::Down,
         KeyCode::PageUp => Key::PageUp,

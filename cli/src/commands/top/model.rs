@@ -104,6 +104,14 @@ impl App {
         }
     }
 
+    /// Looks no further back than to the oldest lines, of which so many are on the screen.
+    pub(super) fn fit(&mut self, height: usize) {
+        if self.back > 0 {
+            let all = self.lines.iter().filter(|line| self.is_shown(line)).count();
+            self.back = self.back.min(all.saturating_sub(height));
+        }
+    }
+
     /// Gives the newest lines that are to be shown, at most `count`, oldest first.
     pub(super) fn shown(&self, count: usize) -> Vec<&Line> {
         let newest = self.lines.iter().rev().filter(|line| self.is_shown(line));
