@@ -218,10 +218,12 @@ impl Check {
             };
         }
         let text = entry.text().unwrap_or_default();
+        if text.contains('$') {
+            // A variable may bring along the colon and what stands before it.
+            return self.path(entry, text);
+        }
         match text.split_once(':') {
-            Some((source, _)) if source.starts_with(['.', '/', '~']) || source.contains('$') => {
-                self.path(entry, source)
-            }
+            Some((source, _)) if source.starts_with(['.', '/', '~']) => self.path(entry, source),
             // A volume of a name, which stands below `volumes`, or one without.
             _ => Ok(()),
         }
@@ -291,6 +293,8 @@ mod tests {
             "volumes: [../data:/data]",
             "volumes: ['./a/../../data:/data']",
             "volumes: ['${DATA}:/data']",
+            "volumes: ['${DATA_MOUNT}']",
+            "volumes: ['data${MORE}']",
             "volumes: [{ type: bind, source: /srv, target: /data }]",
             "volumes: [{ type: volume, source: '$X', target: /data }]",
             "volumes: [{ type: cluster, source: x, target: /data }]",

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use crate::commands::demo::outside::leads_out;
+
 /// Names of the files, and what each stands for.
 const IMAGES: [(&str, &str); 2] = [("Dockerfile", "naive"), ("Dockerfile.ordered", "ordered")];
 /// The file for a container that sees the project as it is on disk.
@@ -74,12 +76,7 @@ impl Files {
             Ok(mounted) => mounted,
             Err(why) => return Some(format!("it would not keep to itself: {why}")),
         };
-        let leads_out = |path: &&String| {
-            let real = project.join(path).canonicalize();
-            let own = project.canonicalize();
-            real.is_ok_and(|real| own.is_ok_and(|own| !real.starts_with(own)))
-        };
-        let path = mounted.iter().find(leads_out)?;
+        let path = mounted.iter().find(|path| leads_out(project, path))?;
         Some(format!(
             "it would not keep to itself: {compose} mounts {path}, a link out of the project"
         ))
@@ -186,8 +183,11 @@ mod tests {
         assert_eq!(refusal(&mounts("./own")), None);
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/two-services");
         assert_eq!(Files::refusal(&example, "compose.yaml"), None);
-        let why = refusal(&mounts("./out")).unwrap();
-        assert!(why.contains("mounts ./out"), "{why}");
+        std::os::unix::fs::symlink(project.join("own"), project.join("copied")).unwrap();
+        for path in ["./out", "./out/new", "./copied"] {
+            let why = refusal(&mounts(path)).unwrap();
+            assert!(why.contains(&format!("mounts {path}")), "{why}");
+        }
         let why = refusal("services: {}\nvolumes: { db: { name: a } }\n").unwrap();
         assert!(why.contains("compose.yaml:2:"), "{why}");
     }
