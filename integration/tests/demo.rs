@@ -96,7 +96,10 @@ fn without_an_engine_hd_is_measured_and_the_rest_explained() {
 fn an_interrupted_demo_leaves_nothing() {
     skip_unless!(needs::fuse());
     let env = env();
-    let mut demo = env.hd(DEMO).into_command();
+    let page = env.mark().join("report.html");
+    files::write(&page, "of yesterday");
+    let args = ["--html", page.to_str().expect("UTF-8")];
+    let mut demo = env.hd(DEMO.into_iter().chain(args)).into_command();
     let demo = demo.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
     let mut demo = demo.expect("start hd demo");
     // In the middle of the cold start: the home of the hd that it runs is there.
@@ -111,8 +114,24 @@ fn an_interrupted_demo_leaves_nothing() {
         demo.try_wait().expect("wait for hd")
     });
     assert_eq!(status.code(), Some(130));
+    assert_eq!(files::read(&page), "of yesterday");
     expect_no_directories(&env);
     leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
+fn a_link_whose_copy_leads_to_the_projects_own_files_is_no_volume() {
+    let toml = SERVED.replace("base = \"BASE\"", "");
+    let env = Env::project(&[("hd.toml", &format!("{toml}volumes = [\"./data:/data\"]\n"))]);
+    let own = env.path("var");
+    std::fs::create_dir(&own).expect("make the directory");
+    std::os::unix::fs::symlink(&own, env.path("data")).expect("link to it");
+    let refused = env.hd(DEMO).finish().expect_code(2);
+    assert!(
+        refused.stderr.contains("writes to ./data"),
+        "{}",
+        refused.said()
+    );
 }
 
 /// Says yes to everything, builds nothing, and writes down what it was asked; what is in BuildKit's
@@ -134,31 +153,51 @@ command = "python3 -I -m http.server --bind 127.0.0.1 5000"
 port = 5000
 "#;
 
+/// A project on a machine with this docker, and what it writes down. Another in `PATH` that cannot even
+/// start is no reason to measure nothing.
+fn with_docker(project: &[(&str, &str)], script: &str) -> (Env, PathBuf) {
+    let mut env = Env::project(project);
+    let log = env.mark().join("asked");
+    let [broken, programs] = ["broken", "bin"].map(|name| env.mark().join(name));
+    for (place, script) in [
+        (&broken, "#!/nonexistent/interpreter\n"),
+        (&programs, script),
+    ] {
+        let docker = place.join("docker");
+        files::write(&docker, script);
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&docker, mode).expect("chmod");
+    }
+    let path = std::env::var("PATH").expect("a PATH");
+    let mark = env.mark().display().to_string();
+    let path = format!("{}:{}:{path}", broken.display(), programs.display());
+    env.set("PATH", &path)
+        .set("FAKE_LOG", &log.display().to_string())
+        .set(NO_ENGINE.0, NO_ENGINE.1)
+        .set("TMPDIR", &mark);
+    (env, log)
+}
+
+fn reason(report: &serde_json::Value, side: &str) -> String {
+    let missing = report["missing"].as_array().expect("missing sides");
+    let found = missing.iter().find(|one| one["side"] == side);
+    found.expect("it is missing")["reason"].to_string()
+}
+
 #[test]
 fn nothing_that_the_user_has_in_an_engine_is_touched() {
     skip_unless!(needs::fuse(), needs::registry());
     let base = format!("{}/python:3.11-slim", needs::registry().expect("checked"));
     let compose = "services:\n  web:\n    build: .\n    volumes: ['db:/data']\n\
                    volumes:\n  db:\n    name: the-users-own\n";
-    let mut env = Env::project(&[
-        ("hd.toml", &SERVED.replace("BASE", &base)),
+    let files = [
+        ("hd.toml", &*SERVED.replace("BASE", &base)),
         ("Dockerfile", "ARG BASE=x\nFROM ${BASE}\n"),
         ("compose.yaml", compose),
-    ]);
-    let (programs, log) = (env.mark().join("bin"), env.mark().join("asked"));
-    let docker = programs.join("docker");
-    files::write(&docker, FAKE_DOCKER);
-    std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).expect("chmod");
-    let path = std::env::var("PATH").expect("a PATH");
-    let mark = env.mark().display().to_string();
-    env.set("PATH", &format!("{}:{path}", programs.display()))
-        .set("FAKE_LOG", &log.display().to_string())
-        .set(NO_ENGINE.0, NO_ENGINE.1)
-        .set("TMPDIR", &mark);
+    ];
+    let (env, log) = with_docker(&files, FAKE_DOCKER);
     let report = env.hd(DEMO).finish().ok().json();
-    let missing = report["missing"].as_array().expect("missing sides");
-    let compose = missing.iter().find(|one| one["side"] == "compose");
-    let reason = compose.expect("compose cannot run")["reason"].to_string();
+    let reason = reason(&report, "compose");
     let asked = files::read(&log);
     assert!(
         reason.contains("compose.yaml:7:5") && reason.contains("the-users-own"),
@@ -171,4 +210,53 @@ fn nothing_that_the_user_has_in_an_engine_is_touched() {
     }
     expect_no_directories(&env);
     leftovers::expect_none(env.mark(), SHORT);
+}
+
+/// Builds and starts all that is asked for; what it started ends at once.
+const DYING_DOCKER: &str = r#"#!/bin/sh
+case "$*" in
+    "image ls"* | "image inspect"*) exit 1 ;;
+    "ps -a --filter"*Status*) echo "Exited (3) 1 second ago" ;;
+    *" logs "*) echo "no module named flask" ;;
+esac
+"#;
+
+#[test]
+fn a_container_that_ended_is_told_with_its_last_words() {
+    skip_unless!(needs::fuse(), needs::registry());
+    let base = format!("{}/python:3.11-slim", needs::registry().expect("checked"));
+    let files = [
+        ("hd.toml", &*SERVED.replace("BASE", &base)),
+        ("Dockerfile", "ARG BASE=x\nFROM ${BASE}\n"),
+        ("compose.yaml", "services:\n  web:\n    build: .\n"),
+    ];
+    let (env, _) = with_docker(&files, DYING_DOCKER);
+    let report = env.hd(DEMO).finish().ok().json();
+    let reason = reason(&report, "compose");
+    assert!(
+        reason.contains("the container ended: no module named flask"),
+        "{reason}"
+    );
+    expect_no_directories(&env);
+}
+
+#[test]
+fn a_base_out_of_reach_leaves_nothing_behind_for_the_next_try() {
+    skip_unless!(needs::fuse());
+    let files = [
+        ("hd.toml", &*SERVED.replace("base = \"BASE\"", "")),
+        ("Dockerfile", "ARG BASE=127.0.0.1:1/nothing\nFROM ${BASE}\n"),
+    ];
+    let (env, _) = with_docker(&files, FAKE_DOCKER);
+    let report = env.hd(DEMO).finish().ok().json();
+    let why = reason(&report, "docker and podman");
+    assert!(
+        why.contains("cannot work on the Dockerfile's base"),
+        "{why}"
+    );
+    let cold = &report["sides"][0]["phases"][0];
+    assert_eq!(cold["phase"], "cold");
+    let commands = cold["commands"].to_string();
+    assert!(commands.contains("/home-1 "), "{commands}");
+    expect_no_directories(&env);
 }

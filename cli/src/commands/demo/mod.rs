@@ -20,6 +20,7 @@ mod rival;
 mod subject;
 mod table;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -83,8 +84,9 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> Outcome {
     let located = project::locate(&args.place, args.path.as_deref())?;
     let subject = Subject::read(&located)?;
     for file in args.html.iter().chain(&args.svg) {
-        // Not after an hour of measuring.
-        write(file, "")?;
+        // Not after an hour of measuring; and a report of before stays until there is another.
+        let opened = File::options().append(true).create(true).open(file);
+        opened.map_err(|e| CliError::io("write", file, &e))?;
     }
     let watch = Watch::default();
     let interrupted = watch.clone();
@@ -159,22 +161,21 @@ fn measure(run: &Run<'_>, args: &DemoArgs) -> Result<Report, CliError> {
                 .talk(&format!("{side} is not measured: {reason}"));
         }
     }
-    let on = |base: Option<&str>| {
-        let program = program.clone();
-        Hd { run, program, base }.measure()
-    };
     // An image that only the Dockerfile names may be out of hd's reach: then hd is measured as
     // its own file says.
     let chosen = rivals.as_ref().ok().map(|rivals| rivals.base.clone());
     let mut stands_on = wanted.map(str::to_owned).or(chosen);
-    let found = match on(stands_on.as_deref()) {
-        Err(error) if wanted.is_none() && stands_on.is_some() => {
+    let hd = Hd::new(run, &program, stands_on.as_deref(), 0);
+    let measured = hd.measure();
+    let is_of_base = wanted.is_none() && stands_on.is_some() && !hd.stands.get();
+    let found = match measured {
+        Err(error) if is_of_base => {
             run.watch.check()?;
             let why = one_line(&error);
             let why = format!("hd cannot work on the Dockerfile's base: {why}");
             rivals = Err(vec![Missing::new("docker and podman", why)]);
             stands_on = None;
-            on(None)?
+            Hd::new(run, &program, None, run.cold_runs).measure()?
         }
         other => other?,
     };

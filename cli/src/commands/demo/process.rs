@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::one_line;
 use crate::client::pause;
 use crate::error::{CliError, exit};
 
@@ -54,6 +55,14 @@ pub(super) struct Ended {
 }
 
 impl Ended {
+    /// Gives it when it exited with 0, else its last words.
+    pub(super) fn success(self) -> Result<Self, String> {
+        match self.good {
+            true => Ok(self),
+            false => Err(self.last_words()),
+        }
+    }
+
     /// Gives its last words: what it most likely failed of.
     pub(super) fn last_words(&self) -> String {
         // Complaints are on stderr.
@@ -103,6 +112,20 @@ pub(super) fn finish(
         stderr: read(&mut stderr),
         took,
     })
+}
+
+/// Runs a command that may be unable to start or to end in time: only an interruption is an error. The
+/// inner error says in one line what happened.
+pub(super) fn attempt(
+    watch: &Watch,
+    command: &mut Command,
+    within: Duration,
+) -> Result<Result<Ended, String>, CliError> {
+    let ended = finish(watch, command, within);
+    if ended.is_err() {
+        watch.check()?;
+    }
+    Ok(ended.map_err(|error| one_line(&error)))
 }
 
 fn read(file: &mut std::io::Result<File>) -> String {
@@ -245,7 +268,11 @@ mod tests {
         let watch = Watch::default();
         let error = finish(&watch, &mut sh("exec sleep 100"), Duration::ZERO).unwrap_err();
         assert_eq!(error.exit(), exit::TIMEOUT);
+        let slow = attempt(&watch, &mut sh("exec sleep 100"), Duration::ZERO).unwrap();
+        let why = slow.unwrap_err();
+        assert!(why.ends_with("takes longer than 0 s"), "{why}");
         watch.interrupt();
+        attempt(&watch, &mut sh("exec sleep 100"), LONG).unwrap_err();
         let started = Instant::now();
         let error = finish(&watch, &mut sh("sleep 100"), LONG).unwrap_err();
         assert_eq!(error.exit(), INTERRUPTED);

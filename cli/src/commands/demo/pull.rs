@@ -1,7 +1,7 @@
 //! The base image of the other sides.
 
 use super::engine::Engine;
-use super::process::{finish, shown};
+use super::process::{Ended, attempt, shown};
 use super::report::{Phase, Series, What};
 use super::{LONG, Run};
 use crate::args::EngineName;
@@ -23,12 +23,16 @@ pub(super) fn pull(
     image: &str,
 ) -> Result<Result<Pulled, String>, CliError> {
     let mut inspect = engine.command(&["image", "inspect", "-f", "{{.Id}}", image]);
-    if finish(&run.watch, &mut inspect, LONG)?.good {
+    match attempt(&run.watch, &mut inspect, LONG)? {
+        Err(why) => return Ok(Err(format!("it cannot tell whether it has {image}: {why}"))),
         // A pull would give its name to what the registry has now.
-        return Ok(Ok(Pulled {
-            phase: None,
-            was_here: true,
-        }));
+        Ok(asked) if asked.good => {
+            return Ok(Ok(Pulled {
+                phase: None,
+                was_here: true,
+            }));
+        }
+        Ok(_) => {}
     }
     let mut pull = engine.command(&["pull"]);
     // Docker speaks plain HTTP to this machine's own registries unasked.
@@ -36,11 +40,10 @@ pub(super) fn pull(
         pull.arg("--tls-verify=false");
     }
     pull.arg(image);
-    let pulled = finish(&run.watch, &mut pull, LONG)?;
-    if !pulled.good {
-        let words = pulled.last_words();
-        return Ok(Err(format!("it cannot get the image {image}: {words}")));
-    }
+    let pulled = match attempt(&run.watch, &mut pull, LONG)?.and_then(Ended::success) {
+        Ok(pulled) => pulled,
+        Err(why) => return Ok(Err(format!("it cannot get the image {image}: {why}"))),
+    };
     let mut series = Series::new(What::Base);
     series.add(pulled.took, vec![shown(&pull)]);
     run.tell(engine.builder.engine().program(), What::Base, pulled.took);

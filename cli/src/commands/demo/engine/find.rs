@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::super::process::{Watch, finish};
+use super::super::process::{Ended, Watch, attempt, finish};
 use super::super::report::Missing;
 use super::{ANSWERS_WITHIN, Builder, Engine};
 use crate::args::EngineName;
@@ -105,9 +105,9 @@ fn root(engine: &Engine, watch: &Watch) -> Result<Option<PathBuf>, CliError> {
         EngineName::Podman => "{{.Store.GraphRoot}}",
     };
     let mut ask = engine.command(&["info", "-f", format]);
-    let ended = finish(watch, &mut ask, ANSWERS_WITHIN)?;
-    let path = PathBuf::from(ended.stdout.trim());
-    Ok(Some(path).filter(|path| ended.good && fs::read_dir(path).is_ok()))
+    let ended = attempt(watch, &mut ask, ANSWERS_WITHIN)?.and_then(Ended::success);
+    let path = ended.ok().map(|ended| PathBuf::from(ended.stdout.trim()));
+    Ok(path.filter(|path| fs::read_dir(path).is_ok()))
 }
 
 fn try_build(engine: &Engine, watch: &Watch, place: &Path) -> Result<Result<(), String>, CliError> {
@@ -118,19 +118,12 @@ fn try_build(engine: &Engine, watch: &Watch, place: &Path) -> Result<Result<(), 
         .map_err(|e| CliError::io("write", &file, &e))?;
     let tag = format!("hd-demo-probe:{}", std::process::id());
     let mut build = engine.build("Dockerfile", &tag);
-    let built = finish(
-        watch,
-        build.arg(".").current_dir(&directory),
-        ANSWERS_WITHIN,
-    )?;
-    // Nobody may interrupt tidying up.
+    build.arg(".").current_dir(&directory);
+    let built = attempt(watch, &mut build, ANSWERS_WITHIN);
+    // Nobody may interrupt tidying up; and an engine that was too slow may have made it all the same.
     let mut remove = engine.command(&["image", "rm", "-f", &tag]);
-    finish(&Watch::default(), &mut remove, ANSWERS_WITHIN)?;
-    Ok(if built.good {
-        Ok(())
-    } else {
-        Err(built.last_words())
-    })
+    let _ = finish(&Watch::default(), &mut remove, ANSWERS_WITHIN);
+    Ok(built?.and_then(Ended::success).map(drop))
 }
 
 /// Asks for the versions of client and engine; the inner error is what it said instead.
@@ -145,12 +138,8 @@ fn version(
     };
     let mut command = Command::new(program);
     command.args(["version", "-f", format]);
-    let ended = finish(watch, &mut command, ANSWERS_WITHIN)?;
-    Ok(if ended.good {
-        Ok(ended.stdout.trim().to_owned())
-    } else {
-        Err(ended.last_words())
-    })
+    let ended = attempt(watch, &mut command, ANSWERS_WITHIN)?.and_then(Ended::success);
+    Ok(ended.map(|ended| ended.stdout.trim().to_owned()))
 }
 
 /// Every program of that name in these directories, each once.

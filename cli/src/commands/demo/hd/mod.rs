@@ -2,7 +2,8 @@
 
 mod up;
 
-use std::path::{Path, PathBuf};
+use std::cell::Cell;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -40,15 +41,32 @@ pub(super) struct Found {
 /// hd, ready to be measured.
 #[derive(Debug)]
 pub(super) struct Hd<'a> {
-    /// What all sides share.
-    pub(super) run: &'a Run<'a>,
-    /// The binary.
-    pub(super) program: PathBuf,
-    /// Image below both sides.
-    pub(super) base: Option<&'a str>,
+    run: &'a Run<'a>,
+    program: &'a Path,
+    base: Option<&'a str>,
+    first: u32,
+    /// A service has answered: what fails now does not fail of the base.
+    pub(super) stands: Cell<bool>,
 }
 
-impl Hd<'_> {
+impl<'a> Hd<'a> {
+    /// Takes the binary and the image below both sides. Directories are numbered from `first` on: what
+    /// a try that failed left is not found by the next.
+    pub(super) fn new(
+        run: &'a Run<'a>,
+        program: &'a Path,
+        base: Option<&'a str>,
+        first: u32,
+    ) -> Self {
+        Self {
+            run,
+            program,
+            base,
+            first,
+            stands: Cell::new(false),
+        }
+    }
+
     /// Measures all phases.
     pub(super) fn measure(&self) -> Result<Found, CliError> {
         let mut base = Series::new(What::Base);
@@ -56,12 +74,14 @@ impl Hd<'_> {
         let mut goal = None;
         let mut last = None;
         for index in 0..self.run.cold_runs {
-            let home = self.run.place.join(format!("home-{index}"));
+            let number = self.first + index;
+            let home = self.run.place.join(format!("home-{number}"));
             if let Some(image) = self.base {
                 self.pull(&home, image, &mut base)?;
             }
-            let copy = self.run.copy(&format!("hd-{index}"))?;
+            let copy = self.run.copy(&format!("hd-{number}"))?;
             let up = self.start(&home, &copy, &mut goal, &mut cold)?;
+            self.stands.set(true);
             if index + 1 < self.run.cold_runs {
                 self.down(&home, &copy, up)?;
                 self.run.discard.take(&home);
@@ -240,7 +260,9 @@ impl Hd<'_> {
             let new = version.is_some() || heard.ready.load(Ordering::Relaxed) > before;
             new && editor.goal.accepts(answer, version.as_deref())
         };
-        http::until(&self.run.watch, asked, SOON, accept, || up.must_run())?;
+        http::until(&self.run.watch, asked, patience(change), accept, || {
+            up.must_run()
+        })?;
         let took = started.elapsed();
         let what = series.what();
         series.add(
@@ -308,13 +330,21 @@ impl Hd<'_> {
     }
 
     fn command(&self, home: &Path, directory: &Path, args: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(self.program);
         command.args(args).current_dir(directory);
         if let (Some(base), true) = (self.base, args.contains(&"up")) {
             command.args(["--base", base]);
         }
         command.env("HD_HOME", home).env_remove("RUST_LOG");
         command
+    }
+}
+
+/// How long the answer may take: where dependencies change, steps run that may load them.
+fn patience(change: Change<'_>) -> Duration {
+    match change {
+        Change::Source => SOON,
+        Change::Dependency(_) | Change::Back(_) => LONG,
     }
 }
 

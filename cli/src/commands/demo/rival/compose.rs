@@ -8,7 +8,7 @@ use super::{At, Way, within};
 use crate::args::EngineName;
 use crate::commands::demo::Run;
 use crate::commands::demo::engine::{Engine, LABEL};
-use crate::commands::demo::process::finish;
+use crate::commands::demo::process::{Ended, attempt};
 use crate::error::CliError;
 
 /// How long Compose may take to tell its version.
@@ -49,13 +49,10 @@ impl Compose {
                 nonce: run.nonce.clone(),
             };
             let mut ask = compose.command(&["version", "--short"]);
-            match finish(&run.watch, &mut ask, ANSWERS_WITHIN) {
-                Ok(ended) if ended.good => {
-                    compose.version = ended.stdout.trim().to_owned();
-                    return Ok(Ok(compose));
-                }
-                // A program that is not there.
-                Ok(_) | Err(_) => run.watch.check()?,
+            let answer = attempt(&run.watch, &mut ask, ANSWERS_WITHIN)?;
+            if let Ok(ended) = answer.and_then(Ended::success) {
+                ended.stdout.trim().clone_into(&mut compose.version);
+                return Ok(Ok(compose));
             }
         }
         let why = "neither `docker compose` nor docker-compose works";
@@ -81,7 +78,7 @@ impl Compose {
                  docker image ls --format '{{{{.Repository}}}}:{{{{.Tag}}}}' '{project}*' | grep -v '<none>' \
                  | xargs -r docker image rm -f"
             );
-            sh(&script)
+            self.sh(&script)
         };
         words.iter().map(remove).collect()
     }
@@ -99,6 +96,14 @@ impl Compose {
         // The older Compose builds with the `docker` that it finds.
         command.env("PATH", self.engine.path_before_others());
         self.engine.choose_builder(&mut command);
+        command
+    }
+
+    /// A script whose `docker` is the engine.
+    fn sh(&self, script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command.env("PATH", self.engine.path_before_others());
         command
     }
 
@@ -158,7 +163,7 @@ impl Way for Compose {
     /// Compose gives its name to the new images, and no label of its own to any.
     fn hold(&self, at: &At<'_>) -> Option<Command> {
         let project = self.project(&at.word);
-        Some(sh(&format!(
+        Some(self.sh(&format!(
             "for i in $(docker image ls -q '{project}*' | sort -u); do docker tag $i {project}-held:$i; done"
         )))
     }
@@ -167,17 +172,21 @@ impl Way for Compose {
         self.of(at, &["down", "-v", "-t", "0", "--rmi", "local"])
     }
 
+    /// Asked of the engine: what Compose prints differs from one version to the next. A container that
+    /// ended with 0 has done its part.
     fn state(&self, at: &At<'_>) -> Command {
-        self.of(at, &["ps"])
+        let filter = format!(
+            "label=com.docker.compose.project={}",
+            self.project(&at.word)
+        );
+        let script = format!(
+            "all=$(docker ps -a --filter {filter} --format '{{{{.Status}}}}') || exit 0; \
+             case \"$all\" in *'Exited ('[1-9]*) echo false ;; *Up*|*Restarting*) ;; *) echo false ;; esac"
+        );
+        self.sh(&script)
     }
 
     fn last_words(&self, at: &At<'_>) -> Command {
         self.of(at, &["logs", "--tail", "5"])
     }
-}
-
-fn sh(script: &str) -> Command {
-    let mut command = Command::new("sh");
-    command.args(["-c", script]);
-    command
 }
