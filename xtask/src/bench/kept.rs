@@ -72,26 +72,36 @@ fn kept_of(path: &Path, machine: &Value) -> Ratios {
     ratios.flatten().unwrap_or_default()
 }
 
-/// Fails when a ratio is worse than the kept one beyond what both runs' own spread explains.
-pub(super) fn check(group: &str, report: &Value) -> Result<(), Failure> {
-    check_against(&file(group), group, report)
+/// How much of a group a run measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of it: what is missing has failed, unless its peer is absent.
+    Whole,
+    /// Perhaps only what was asked for.
+    Part,
 }
 
-fn check_against(path: &Path, group: &str, report: &Value) -> Result<(), Failure> {
+/// Fails when a ratio is worse than the kept one beyond what both runs' own spread explains, and when
+/// one is missing without a reason.
+pub(super) fn check(group: &str, report: &Value, extent: Extent) -> Result<(), Failure> {
+    check_against(&file(group), group, report, extent)
+}
+
+fn check_against(path: &Path, group: &str, report: &Value, extent: Extent) -> Result<(), Failure> {
     there_is_in(path, group)?;
     let text = std::fs::read_to_string(path).doing(|| format!("reading {}", path.display()))?;
     let kept: Value = serde_json::from_str(&text).unwrap_or_default();
     let kept: Ratios = serde_json::from_value(kept["ratios"].clone())
         .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
     let now = ratios(report);
-    let missing: Vec<&str> = kept
-        .keys()
-        .filter(|name| !now.contains_key(*name))
-        .map(String::as_str)
-        .collect();
+    let missing = kept.keys().filter(|name| !now.contains_key(*name));
+    let missing: Vec<&str> = missing.map(String::as_str).collect();
     let compared = kept.len() - missing.len();
-    if !missing.is_empty() {
-        eprintln!("\nkept, and not measured now: {}", missing.join("; "));
+    let (excused, lost): (Vec<&str>, Vec<&str>) = missing
+        .into_iter()
+        .partition(|name| extent == Extent::Part || is_absent(report, name));
+    if !excused.is_empty() {
+        eprintln!("\nkept, and not measured now: {}", excused.join("; "));
     }
     if compared == 0 {
         return Err(Failure::new(format!(
@@ -99,7 +109,9 @@ fn check_against(path: &Path, group: &str, report: &Value) -> Result<(), Failure
             path.display()
         )));
     }
-    let worse = worse(&kept, &now);
+    let mut worse = worse(&kept, &now);
+    let lost = lost.into_iter();
+    worse.extend(lost.map(|name| format!("  {name}: not measured, though its peer is not absent")));
     if worse.is_empty() {
         eprintln!("\nof {compared} ratios of {group} none is worse than the kept one");
         return Ok(());
@@ -114,12 +126,29 @@ fn file(group: &str) -> PathBuf {
     root().join("xtask/kept").join(format!("{group}.json"))
 }
 
-/// Collects the ratios of a report, whatever its rows are called.
-fn ratios(report: &Value) -> Ratios {
+/// The rows of a report, whatever they are called.
+fn rows(report: &Value) -> impl Iterator<Item = &Value> {
     let lists = ["rows", "measures", "benches"].map(|list| report[list].as_array());
-    let rows = lists.into_iter().flatten().flatten();
-    rows.filter_map(|row| Some((name(row), ratio(row)?)))
+    lists.into_iter().flatten().flatten()
+}
+
+/// Collects the ratios of a report.
+fn ratios(report: &Value) -> Ratios {
+    rows(report)
+        .filter_map(|row| Some((name(row), ratio(row)?)))
         .collect()
+}
+
+/// Tells whether a report says why it has no such ratio: in a row, or of a peer that it left out.
+fn is_absent(report: &Value, wanted: &str) -> bool {
+    let is_told = |row: &Value| row["absent"].is_string() || row["peer"]["absent"].is_string();
+    let left_out = report["left_out"].as_array().into_iter().flatten();
+    // `Docker: no engine answers`, `pull by Docker: …`.
+    let before_colon = left_out.filter_map(|text| Some(text.as_str()?.split_once(':')?.0));
+    let mut peers = before_colon.filter_map(|text| text.split(' ').next_back());
+    let in_small = wanted.to_lowercase();
+    rows(report).any(|row| is_told(row) && name(row) == wanted)
+        || peers.any(|peer| in_small.contains(&peer.to_lowercase()))
 }
 
 fn name(row: &Value) -> String {
@@ -231,11 +260,13 @@ mod tests {
         assert!(told.to_string().contains("bench group --keep"), "{told}");
         keep_in(&file, &of(&[4.0, 5.0, 6.0])).expect("written");
         there_is_in(&file, "group").expect("kept");
-        check_against(&file, "group", &of(&[4.0, 5.0, 6.0])).expect("as before");
-        let told = check_against(&file, "group", &of(&[9.0, 9.5, 10.0])).expect_err("worse");
+        check_against(&file, "group", &of(&[4.0, 5.0, 6.0]), Extent::Whole).expect("as before");
+        let told = check_against(&file, "group", &of(&[9.0, 9.5, 10.0]), Extent::Whole)
+            .expect_err("worse");
         assert!(told.to_string().contains("c cold ÷ git: 0.950"), "{told}");
         let other = json!({ "rows": [{ "measure": "warm", "peer": "git", "absent": "no git" }] });
-        let told = check_against(&file, "group", &other).expect_err("nothing to compare");
+        let told =
+            check_against(&file, "group", &other, Extent::Whole).expect_err("nothing to compare");
         assert!(
             told.to_string().ends_with("no ratio of it was measured"),
             "{told}"
@@ -258,6 +289,37 @@ mod tests {
         assert_eq!(names("other"), ["c cold ÷ git", "new ÷ git"]);
         let nothing = json!({ "machine": "other", "rows": [] });
         keep_in(&file, &nothing).expect_err("nothing to keep");
+        std::fs::remove_dir_all(&place).expect("removed");
+    }
+
+    #[test]
+    fn what_is_not_measured_any_more_is_worse_unless_its_peer_is_absent() {
+        let place = std::env::temp_dir().join(format!("hd-lost-{}", std::process::id()));
+        let file = place.join("group.json");
+        let of = |measure: &str| {
+            let mut row = row(&[4.0, 5.0, 6.0], &[10.0, 10.0, 10.0]);
+            row["measure"] = measure.into();
+            row
+        };
+        keep_in(&file, &json!({ "rows": [of("cold"), of("warm")] })).expect("written");
+        let check = |report: &Value, extent| check_against(&file, "group", report, extent);
+        let half = json!({ "rows": [of("cold")] });
+        let told = check(&half, Extent::Whole).expect_err("warm is lost");
+        assert!(
+            told.to_string().contains("c warm ÷ git: not measured"),
+            "{told}"
+        );
+        check(&half, Extent::Part).expect("only that part was asked for");
+        let peers = [
+            json!({ "set": "c", "measure": "warm", "peer": "git", "absent": "no git" }),
+            json!({ "set": "c", "measure": "warm", "peer": { "name": "git", "absent": "no git" } }),
+        ];
+        for absent in peers {
+            let report = json!({ "rows": [of("cold"), absent] });
+            check(&report, Extent::Whole).expect("git is absent");
+        }
+        let left_out = json!({ "rows": [of("cold")], "left_out": ["pull by Git: not installed"] });
+        check(&left_out, Extent::Whole).expect("git is left out");
         std::fs::remove_dir_all(&place).expect("removed");
     }
 }

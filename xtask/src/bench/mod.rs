@@ -32,6 +32,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use self::kept::Extent;
 use crate::shell::{Doing, Failure};
 
 pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
@@ -68,13 +69,17 @@ const GROUPS: [(&str, Run); 10] = [
 
 /// Runs one group, prints its report, and keeps or compares what it found.
 fn one(name: &str, run: Run, args: &[&str], switches: &[&str]) -> Result<(), Failure> {
-    if switches.contains(&"--check") && !switches.contains(&"--keep") {
+    if switches.contains(&"--check") {
         // Not after minutes of measuring.
         kept::there_is(name)?;
     }
     let report = run(args)?;
     println!("{report:#}");
-    keep_or_check(name, &report, switches)
+    let extent = match args.is_empty() {
+        true => Extent::Whole,
+        false => Extent::Part,
+    };
+    check_and_keep(name, &report, switches, extent)
 }
 
 /// Keeps or compares what an earlier run found.
@@ -85,15 +90,22 @@ fn from(group: &str, file: &str, switches: &[&str]) -> Result<(), Failure> {
     }
     let text = std::fs::read_to_string(file).doing(|| format!("reading {file}"))?;
     let report = serde_json::from_str(&text).doing(|| format!("reading {file}"))?;
-    keep_or_check(group, &report, switches)
+    // What that run was asked for is not known.
+    check_and_keep(group, &report, switches, Extent::Part)
 }
 
-fn keep_or_check(name: &str, report: &Value, switches: &[&str]) -> Result<(), Failure> {
-    for switch in switches {
-        match *switch {
-            "--keep" => kept::keep(name, report)?,
-            _ => kept::check(name, report)?,
-        }
+/// A report is held against what was kept before, not against itself.
+fn check_and_keep(
+    name: &str,
+    report: &Value,
+    switches: &[&str],
+    extent: Extent,
+) -> Result<(), Failure> {
+    if switches.contains(&"--check") {
+        kept::check(name, report, extent)?;
+    }
+    if switches.contains(&"--keep") {
+        kept::keep(name, report)?;
     }
     Ok(())
 }

@@ -103,13 +103,7 @@ fn on_an_image(hd: &Path, scratch: &Path, rounds: usize) -> Result<Vec<Value>, F
     let image = Sample::Flask.image();
     let ours = hd_run(hd, scratch.to_owned(), image)?;
     // The first one pulls the image.
-    if let Err(failure) = measure(&mut ours()) {
-        return Ok(vec![absent(
-            MEASURE,
-            "docker, runc",
-            &format!("hd: {failure}"),
-        )]);
-    }
+    measure(&mut ours()).map_err(|failure| Failure::new(format!("hd: {failure}")))?;
     let docker = engine_answers().map(|()| {
         let words = ["run", "--rm", "--network", "host", image, "true"];
         Way {

@@ -80,6 +80,8 @@ struct Entry {
     name: String,
     in_image: bool,
     took: Result<Vec<Took>, String>,
+    /// All that it needs is here.
+    can_run: bool,
 }
 
 fn measure(
@@ -99,6 +101,7 @@ fn measure(
     ) in all.into_iter().enumerate()
     {
         let directory = scratch.join(format!("{}-{number}", ground.sample.name()));
+        let can_run = how.is_ok();
         let started = how.and_then(|how| {
             eprintln!("xtask: starting {name}");
             let started = Contender::start(ground, &how, in_image, directory);
@@ -114,6 +117,7 @@ fn measure(
                 name,
                 in_image,
                 took,
+                can_run,
             },
         ));
     }
@@ -137,15 +141,22 @@ fn measure(
         .into_iter()
         .map(|(_, entry)| entry)
         .collect::<Vec<_>>();
-    match entries.first() {
-        Some(Entry { took: Err(why), .. }) => Err(Failure::new(format!("hd: {why}"))),
-        _ => Ok(entries),
+    match entries.iter().find_map(Entry::failure_of_ours) {
+        Some(failure) => Err(failure),
+        None => Ok(entries),
     }
 }
 
 impl Entry {
     fn is_ours(&self) -> bool {
         self.name.starts_with("hd")
+    }
+
+    /// What hd failed of where all was there that it needs: no peer is to blame for that.
+    fn failure_of_ours(&self) -> Option<Failure> {
+        let why = self.took.as_ref().err()?;
+        let is_failure = self.is_ours() && self.can_run;
+        is_failure.then(|| Failure::new(format!("{}: {why}", self.name)))
     }
 
     fn answers(&self) -> Option<Vec<f64>> {
@@ -168,17 +179,15 @@ impl Entry {
 
 /// Each contender beside hd on the same ground.
 fn rows_of(sample: Sample, entries: &[Entry]) -> Vec<Value> {
-    let measure = format!("save to answer, {}", sample.name());
     let row = |peer: &Entry| {
         let ours = entries
             .iter()
             .find(|entry| entry.is_ours() && entry.in_image == peer.in_image);
+        let place = if peer.in_image { ", in its image" } else { "" };
+        let measure = format!("save to answer, {}{place}", sample.name());
         match (&peer.took, ours.and_then(Entry::answers), peer.answers()) {
             (Err(why), ..) => absent(&measure, &peer.name, why),
-            (_, Some(ours), Some(theirs)) => {
-                let place = if peer.in_image { ", in its image" } else { "" };
-                compared(&format!("{measure}{place}"), &peer.name, &ours, &theirs)
-            }
+            (_, Some(ours), Some(theirs)) => compared(&measure, &peer.name, &ours, &theirs),
             _ => absent(&measure, &peer.name, "hd itself does not run there"),
         }
     };
@@ -193,4 +202,28 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     std::fs::create_dir_all(parent)
         .and_then(|()| std::fs::write(path, text))
         .doing(|| format!("writing {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_hd_that_could_have_run_fails_the_bench() {
+        let entry = |name: &str, can_run| Entry {
+            name: name.to_owned(),
+            in_image: true,
+            took: Err("it ended".to_owned()),
+            can_run,
+        };
+        let told = entry("hd in the image", true).failure_of_ours();
+        assert_eq!(
+            told.map(|it| it.to_string()).as_deref(),
+            Some("hd in the image: it ended")
+        );
+        assert!(entry("hd in the image", false).failure_of_ours().is_none());
+        assert!(entry("entr", true).failure_of_ours().is_none());
+        let rows = rows_of(Sample::Flask, &[entry("docker-compose restart", true)]);
+        assert_eq!(rows[0]["measure"], "save to answer, flask, in its image");
+    }
 }
