@@ -36,6 +36,8 @@ pub(super) struct Subject {
     pub(super) service: String,
     /// The port of that service.
     pub(super) port: u16,
+    /// It has no other.
+    pub(super) is_one_service: bool,
     /// The commands of its build.
     pub(super) steps: Vec<String>,
     /// `base` of its hd.toml.
@@ -100,6 +102,7 @@ impl Subject {
             directory: root.clone(),
             service: service.name.clone(),
             port,
+            is_one_service: project.services.len() == 1,
             steps: project.steps.iter().map(|step| step.run.clone()).collect(),
             base: project.base.clone(),
             versions: versions(root, &plain, service),
@@ -314,6 +317,7 @@ depends_on = ["worker"]
         ];
         let (place, subject) = subject(&files);
         assert_eq!((subject.service.as_str(), subject.port), ("web", 8000));
+        assert!(!subject.is_one_service);
         assert_eq!(subject.watched, Some("app.py".into()));
         assert_eq!(subject.versions[0].0, Path::new("sub/c.ts"));
         let copy = subject.copy(&place.path().join("to")).unwrap();

@@ -70,7 +70,8 @@ pub(super) struct Ways {
 
 impl Ways {
     /// Chooses: a project with a Compose file is started with it, else each Dockerfile with each
-    /// builder; the loop over a bind mount once, with the first engine.
+    /// builder; the loop over a bind mount once, with the first engine. What Compose cannot start is
+    /// as well a container of its Dockerfile where it is one service.
     pub(super) fn choose(
         run: &Run<'_>,
         files: &Files,
@@ -85,14 +86,7 @@ impl Ways {
         let mut add = |engine: &Engine, way: Box<dyn Way>| {
             chosen.ways.push((engine.builder.engine(), way));
         };
-        for engine in engines {
-            for file in files.images.iter().filter(|_| files.compose.is_none()) {
-                add(
-                    engine,
-                    dockerfile::Image::new(engine, file, base, &run.nonce),
-                );
-            }
-        }
+        let mut by_images = files.compose.is_none();
         if let Some(file) = &files.compose {
             let found = match Files::refusal(&run.subject.directory, file) {
                 Some(reason) => Err(reason),
@@ -105,7 +99,18 @@ impl Ways {
                     }
                     add(compose.engine(), Box::new(compose.clone()));
                 }
-                Err(reason) => chosen.missing.push(Missing::new("compose", reason)),
+                Err(reason) => {
+                    chosen.missing.push(Missing::new("compose", reason));
+                    by_images = run.subject.is_one_service;
+                }
+            }
+        }
+        for engine in engines {
+            for file in files.images.iter().filter(|_| by_images) {
+                add(
+                    engine,
+                    dockerfile::Image::new(engine, file, base, &run.nonce),
+                );
             }
         }
         match (&files.dev, engines.first()) {
