@@ -16,8 +16,9 @@ use crate::client::{self, Client};
 use crate::error::{CliError, exit};
 use crate::project::Located;
 
-/// How long a running instance may have nobody on its socket: what listens there is being started anew.
-const LISTENS_WITHIN: Duration = Duration::from_millis(250);
+/// How long a running instance may have nobody on its socket: what listens there is being started anew, which
+/// takes a while on a busy machine. To say meanwhile that it does not run would be wrong.
+const LISTENS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Finds the running instance of a project; where there is none, removes what a killed one left.
 pub(crate) fn find(located: &Located) -> Result<Option<Client>, CliError> {
