@@ -340,8 +340,13 @@ fn base(
     Ok((draft, book.finish()))
 }
 
-/// The `.dockerignore` of a build: its Dockerfile's own, else that of its context.
+/// The `.dockerignore` of a build: its Dockerfile's own, else that of its context. None where no glob of the
+/// project can say what lies in the context.
 fn ignored(build: &Build, dockerfile: &str, around: &dyn Surroundings) -> Option<String> {
+    let is_outside = build.context.split('/').any(|part| part == "..");
+    if is_outside || build.context.contains(['*', '?', '[', '\\', '!']) {
+        return None;
+    }
     let of_context = match build.context.as_str() {
         "" => ".dockerignore".to_owned(),
         context => format!("{context}/.dockerignore"),

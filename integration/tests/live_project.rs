@@ -121,6 +121,12 @@ watch = ["nothing.txt"]
         0,
         &["web", "another directory is in the place of the project"],
     );
+    // As a clone does it: for a while the new one has nothing that is declared.
+    let toml = files::read(&env.path("hd.toml"));
+    fs::remove_dir_all(env.path("")).expect("remove the project");
+    files::write(&env.path("page.txt"), "three\n");
+    files::write(&env.path("hd.toml"), &toml);
+    up.wait_http(env.port(0), "/page.txt", "three");
 }
 
 /// What the host had there is part of the project, so the output could not be shown; then it is gone.

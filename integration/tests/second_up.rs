@@ -1,8 +1,10 @@
 //! Another `hd up` while an instance runs: it starts what is missing, whatever the first one asked for.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use hd_integration::{Env, Report, SHORT, files, leftovers, needs, skip_unless, until};
+use hd_integration::env::binary;
+use hd_integration::{Env, Report, Run, SHORT, files, leftovers, needs, skip_unless, until};
 
 const TOML: &str = r#"[environment]
 name = "twice"
@@ -191,6 +193,50 @@ fn one_that_waits_is_told_of_its_own_services() {
     let all = env.hd(["up", "--wait"]).finish().ok();
     assert!(all.stderr.contains("runs already"), "{}", all.said());
     env.hd(["down"]).finish().ok();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
+fn one_that_waits_for_what_has_failed_is_told_of_it() {
+    skip_unless!(needs::fuse());
+    let toml = r#"[environment]
+name = "waits"
+[services.web]
+command = "exec sleep 1000"
+[services.migrate]
+kind = "oneshot"
+command = "exit 1"
+[services.api]
+command = "exec sleep 1000"
+depends_on = { migrate = { condition = "completed" } }
+"#;
+    let env = Env::project(&[("hd.toml", toml)]);
+    up(&env, &["up", "web"]);
+    let failed = env.hd(["up", "--wait", "api"]).finish().expect_code(5);
+    assert!(failed.stderr.contains("migrate"), "{}", failed.said());
+    // What else fares badly is no business of who waits for this one.
+    env.hd(["up", "--wait", "web"]).finish().ok();
+    env.hd(["down"]).finish().ok();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
+fn of_two_starts_that_fail_alike_each_says_why() {
+    skip_unless!(needs::fuse());
+    let env = project();
+    for _ in 0..2 {
+        let few = format!("ulimit -n 60; exec {} up -d", binary().display());
+        let failed = Run::new(Path::new("sh"))
+            .args(["-c", &few])
+            .dir(&env.path(""))
+            .env("HD_HOME", env.home())
+            .finish();
+        assert!(
+            failed.stderr.contains("too many open files are needed"),
+            "{}",
+            failed.said()
+        );
+    }
     leftovers::expect_none(env.mark(), SHORT);
 }
 

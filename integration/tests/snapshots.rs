@@ -204,7 +204,7 @@ fn volumes_are_kept_as_they_were_at_one_moment() {
 fn what_is_being_started_is_kept_once_it_runs() {
     skip_unless!(needs::fuse());
     let toml = "[environment]\nname = \"v\"\n[volumes]\ndata = {}\n[services.db]\ncommand = \"sleep 1000\"\n\
-                pre_start = \"echo half > /data/state && sleep 1 && echo whole > /data/state\"\n\
+                pre_start = \"echo half > /data/state && sleep 5 && echo whole > /data/state\"\n\
                 volumes = [\"data:/data\"]\n";
     let env = Env::project(&[("hd.toml", toml)]);
     let mut up = env.up();

@@ -15,7 +15,7 @@ use crate::messages::{
     StartService,
 };
 use crate::model::asked::Asked;
-use crate::model::report::{ActorReport, ActorState, Report, ServiceState};
+use crate::model::report::{ActorReport, ActorState, Report, ServiceReport, ServiceState};
 use crate::model::state::{Failure, State, StateBoard};
 use crate::mount_server::written::Written;
 use crate::service_supervisor::board::Board;
@@ -262,10 +262,11 @@ impl Desk {
         let settled = self
             .board
             .wait_until(WORK_WITHIN, |board| {
-                board.all_ready(names) || board.any_failed(names).is_some()
+                board.all_ready(names) || self.in_the_way_of(names).is_some()
             })
             .await;
-        match self.board.any_failed(names) {
+        match self.in_the_way_of(names) {
+            _ if self.board.all_ready(names) => Ok(()),
             Some(service) if settled => {
                 let error =
                     BatchError::new("service", format!("{}: {}", service.name, service.reason))
@@ -276,6 +277,17 @@ impl Desk {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Gives what keeps services from becoming ready: one of them that failed, or one that another waits for.
+    fn in_the_way_of(&self, names: &[String]) -> Option<ServiceReport> {
+        let needs = self.services.needs(&self.board.waiting(names));
+        let failed = self.board.any_failed(names);
+        failed.or_else(|| {
+            needs
+                .iter()
+                .find_map(|need| self.board.any_failed(std::slice::from_ref(need)))
+        })
     }
 }
 

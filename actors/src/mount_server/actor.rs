@@ -198,13 +198,14 @@ impl Handler<MountPointLost> for MountServer {
         let Some(view) = self.held.view.clone() else {
             return;
         };
-        let is_project = lost.path.is_root();
-        // A projected one has files of its own.
-        let concerns = match is_project {
-            true => view.is_live(),
-            false => self.points.contains(&lost.path),
-        };
-        if !concerns {
+        if lost.path.is_root() {
+            // A projected one has files of its own. Mount points that went with it are told of one by one.
+            if view.is_live() {
+                self.restart_all(&RestartCause::ProjectReplaced, &view);
+            }
+            return;
+        }
+        if !self.points.contains(&lost.path) {
             return;
         }
         // One mkdir and chown: shorter than a hop to the pool.
@@ -212,11 +213,7 @@ impl Handler<MountPointLost> for MountServer {
             tracing::warn!(%error, path = %lost.path, "a mount point is gone and cannot be made again");
             return;
         }
-        let cause = match is_project {
-            true => RestartCause::ProjectReplaced,
-            false => RestartCause::MountPoint(lost.path),
-        };
-        self.restart_all(&cause, &view);
+        self.restart_all(&RestartCause::MountPoint(lost.path), &view);
     }
 }
 

@@ -214,6 +214,16 @@ impl Board {
             .map(|standing| standing.report.clone())
     }
 
+    /// Gives those of the named services that wait for what they depend on.
+    pub fn waiting(&self, names: &[String]) -> Vec<String> {
+        let standings = self.lock();
+        let waits = |name: &&String| {
+            let standing = standings.get(*name);
+            standing.is_some_and(|standing| standing.report.state == ServiceState::Waiting)
+        };
+        names.iter().filter(waits).cloned().collect()
+    }
+
     /// Tells whether nothing of the named services runs.
     pub fn are_down(&self, services: &[String]) -> bool {
         let standings = self.lock();

@@ -1,6 +1,6 @@
 //! When a service is probed next, and when its probe has something new to tell. Pure.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use hd_config::{Healthcheck, Kind, Probe, Service};
@@ -92,12 +92,12 @@ impl Plan {
     }
 }
 
-/// Where one connects to what listens at an address: that of all addresses is none to connect to.
+/// Where one connects to what listens at an address: that of all addresses is none to connect to. What listens on
+/// `::` is reached by IPv4 too, also where a machine has no `::1`.
 fn reached(at: IpAddr, port: u16) -> SocketAddr {
-    let ip = match at {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        other => other,
+    let ip = match at.is_unspecified() {
+        true => Ipv4Addr::LOCALHOST.into(),
+        false => at,
     };
     SocketAddr::new(ip, port)
 }

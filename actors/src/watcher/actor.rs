@@ -233,6 +233,11 @@ impl Watcher {
                 self.status.busy("the project directory is gone");
                 ctx.run_later(ROOT_AGAIN, Self::look_at_everything);
             }
+            Some(Lack::Declaration) => {
+                self.status
+                    .busy("nothing is declared in the project directory");
+                ctx.run_later(ROOT_AGAIN, Self::look_at_everything);
+            }
             Some(lack @ Lack::Watches(refusal)) => {
                 self.status.busy(format!(
                     "watching {} directories only: {refusal}",

@@ -7,6 +7,8 @@ use super::watches::Refusal;
 pub(super) enum Lack {
     /// There is no project directory.
     Root,
+    /// Another directory is in its place in which nothing is declared yet: a copy or a clone may have only begun.
+    Declaration,
     /// Some directories are not watched.
     Watches(Refusal),
     /// Nothing is watched at all.
@@ -20,6 +22,7 @@ impl Lack {
         let found = format!("found by looking at the whole project every {every} s");
         match self {
             Self::Root => "the project directory is gone".to_owned(),
+            Self::Declaration => "nothing is declared in the project directory".to_owned(),
             Self::Watches(refusal) => {
                 let hint = match refusal {
                     Refusal::Limit => raised("max_user_watches", 1_048_576),

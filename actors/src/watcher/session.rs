@@ -81,11 +81,20 @@ pub(super) fn open(
             sight.lose(point);
         }
     }
-    if project.is_replaced_by(&root) {
+    let is_replaced = project.is_replaced_by(&root);
+    let is_declared = project.is_declared();
+    if is_replaced && is_declared {
         sight.lose(TreePath::root());
     }
+    if is_declared {
+        project.note(&root);
+    }
     sight.touch(Paths::Rescan, seen_at);
-    session.done(outcome)
+    let mut done = session.done(outcome);
+    if is_replaced && !is_declared {
+        done.lack.get_or_insert(Lack::Declaration);
+    }
+    done
 }
 
 /// Sets the watches of a session anew where that was asked for, then says so.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hd_config::FileFilter;
 use hd_dag::TreePath;
@@ -15,6 +15,7 @@ use super::watches::{Inotify, Opener};
 use crate::events::Events;
 use crate::model::declared::Declared;
 use crate::mount_server::mount_points::MountPoints;
+use crate::mount_server::view::host_path;
 
 /// What is watched.
 #[derive(Clone)]
@@ -62,16 +63,33 @@ impl Watched {
         }
     }
 
-    /// Notes which directory the project is now; tells whether it was another one the last time.
+    /// Tells whether the directory of the project is another one than the last time.
     pub(super) fn is_replaced_by(&self, root: &Metadata) -> bool {
-        let now = (root.dev(), root.ino());
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.replace(now).is_some_and(|before| before != now)
+        self.seen().is_some_and(|before| before != identity(root))
+    }
+
+    /// Tells whether any file that says what is declared is there: a copy or a clone may have only begun.
+    pub(super) fn is_declared(&self) -> bool {
+        let mut named = self.named.iter();
+        named.any(|file| self.root.join(host_path(file)).exists())
+    }
+
+    /// Notes which directory the project is now.
+    pub(super) fn note(&self, root: &Metadata) {
+        *self.seen() = Some(identity(root));
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Option<(u64, u64)>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn rules(&self) -> Rules {
         Rules::new(self.files.clone(), self.named.clone(), self.points.clone())
     }
+}
+
+fn identity(root: &Metadata) -> (u64, u64) {
+    (root.dev(), root.ino())
 }
 
 impl fmt::Debug for Watched {

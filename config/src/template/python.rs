@@ -194,6 +194,8 @@ struct Program {
     /// Name of the application or its factory in the file.
     name: String,
     runs_itself: bool,
+    /// Where it runs itself it names a port, found or not.
+    says_port: bool,
     port: Option<u16>,
 }
 
@@ -254,6 +256,9 @@ impl Program {
             framework,
             name,
             runs_itself,
+            says_port: text
+                .lines()
+                .any(|line| line.contains(".run(") && line.contains("port")),
             port: port(
                 text,
                 &SERVING,
@@ -295,9 +300,8 @@ impl Program {
                 Some(5000),
             ),
             framework => {
-                let port = self
-                    .port
-                    .or((framework == Some(Framework::Flask)).then_some(5000));
+                let is_default = framework == Some(Framework::Flask) && !self.says_port;
+                let port = self.port.or(is_default.then_some(5000));
                 (format!("{} {}", tools.path("python"), self.file), port)
             }
         };

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use self::bundle::Bundle;
 use super::row::{absent, alone, compared, print_table};
 use super::running::engine_answers;
+use super::services::registry_answers;
 use super::services::sample::Sample;
 use super::usage::measure;
 use super::{machine, median, remove_dir};
@@ -101,6 +102,10 @@ struct Way {
 fn on_an_image(hd: &Path, scratch: &Path, rounds: usize) -> Result<Vec<Value>, Failure> {
     const MEASURE: &str = "run true on an image";
     let image = Sample::Flask.image();
+    if let Err(why) = registry_answers(image) {
+        let peers = ["docker run --rm", "runc run"];
+        return Ok(peers.map(|peer| absent(MEASURE, peer, &why)).to_vec());
+    }
     let ours = hd_run(hd, scratch.to_owned(), image)?;
     // The first one pulls the image.
     measure(&mut ours()).map_err(|failure| Failure::new(format!("hd: {failure}")))?;

@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use hd_actors::control::protocol::Request;
+use hd_actors::hold::Hold;
 
 use super::{Plan, attach, targets};
 use crate::client::{self, Client, PROMPT, pause};
@@ -22,13 +23,14 @@ const TRY_EVERY: Duration = Duration::from_millis(10);
 /// Bytes of its log that are shown when it does not start.
 const TAIL: u64 = 4096;
 
-/// Starts the runtime, waits until it answers (or is ready), and leaves it running.
-pub(super) fn start(plan: &Plan, wait: bool, output: Output) -> Outcome {
+/// Starts the runtime, waits until it answers (or is ready), and leaves it running. It takes the instance over
+/// from `hold`.
+pub(super) fn start(plan: &Plan, hold: Hold, wait: bool, output: Output) -> Outcome {
     // What is wrong with the file is said here, not in a log.
     let mut loaded = plan.located.load()?;
     loaded.tell(output);
     targets::keep(&mut loaded.project, &plan.services, &plan.located.profiles)?;
-    let (mut child, log) = spawn(plan)?;
+    let (mut child, log) = spawn(plan, hold)?;
     let client = answering(plan, &mut child, &log, output)?;
     let is_child = client.process().is_some_and(|peer| peer.is(child.id()));
     if !is_child {
@@ -37,7 +39,9 @@ pub(super) fn start(plan: &Plan, wait: bool, output: Output) -> Outcome {
         return attach::start(plan, wait, output);
     }
     if wait {
-        client.done(&Request::WaitReady { names: Vec::new() }, false)?;
+        // What else runs, and how that fares, is the business of who asked for it.
+        let names = plan.services.clone();
+        client.done(&Request::WaitReady { names }, false)?;
         let client = client::open(&plan.located.paths.socket())?;
         let client = client.ok_or_else(|| client::not_running(&loaded.project.name))?;
         return tell_up(&loaded.project.name, "is ready", client, output);
@@ -57,7 +61,7 @@ pub(super) fn tell_up(name: &str, how: &str, client: Client, output: Output) -> 
     Ok(0)
 }
 
-fn spawn(plan: &Plan) -> Result<(Child, Log), CliError> {
+fn spawn(plan: &Plan, hold: Hold) -> Result<(Child, Log), CliError> {
     let log = plan.located.paths.dir().join("logs").join("runtime.log");
     let directory = log.parent().unwrap_or(Path::new("/"));
     let made = DirBuilder::new()
@@ -65,14 +69,13 @@ fn spawn(plan: &Plan) -> Result<(Child, Log), CliError> {
         .mode(0o700)
         .create(directory);
     made.map_err(|e| CliError::io("make", directory, &e))?;
-    // Emptied by the one that gets to run the instance: another may be writing to it.
+    let unwritten = |e: std::io::Error| CliError::io("write", &log, &e);
     let mut options = OpenOptions::new();
     let file = options.create(true).append(true).open(&log);
-    let file = file.map_err(|e| CliError::io("write", &log, &e))?;
-    let from = file.metadata().map_or(0, |found| found.len());
-    let second = file
-        .try_clone()
-        .map_err(|e| CliError::io("write", &log, &e))?;
+    let file = file.map_err(unwritten)?;
+    // While the instance is held nobody else writes to it.
+    file.set_len(0).map_err(unwritten)?;
+    let second = file.try_clone().map_err(unwritten)?;
     let program = std::env::current_exe()
         .map_err(|e| CliError::io("find", Path::new("/proc/self/exe"), &e))?;
     let mut command = Command::new(&program);
@@ -109,10 +112,11 @@ fn spawn(plan: &Plan) -> Result<(Child, Log), CliError> {
         .stdin(Stdio::null())
         .stdout(file)
         .stderr(second);
+    drop(hold);
     let child = command
         .spawn()
         .map_err(|e| CliError::io("start", &program, &e))?;
-    Ok((child, Log { path: log, from }))
+    Ok((child, Log { path: log }))
 }
 
 fn answering(
@@ -173,18 +177,14 @@ fn not_started(status: ExitStatus, log: &Log, output: Output) -> CliError {
 #[derive(Debug)]
 struct Log {
     path: PathBuf,
-    /// Bytes that were in it when the runtime was started.
-    from: u64,
 }
 
 impl Log {
-    /// Gives the end of what was written since.
+    /// Gives the end of what was written.
     fn tail(&self) -> std::io::Result<String> {
         let mut file = File::open(&self.path)?;
         let length = file.metadata()?.len();
-        // A shorter one was emptied meanwhile.
-        let from = if length < self.from { 0 } else { self.from };
-        file.seek(SeekFrom::Start(from.max(length.saturating_sub(TAIL))))?;
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
         let mut bytes = Vec::new();
         file.take(TAIL).read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -209,7 +209,7 @@ mod tests {
             "x".repeat(10_000) + "\nhd: no /dev/fuse\nhint: load it\n",
         )
         .unwrap();
-        let log = Log { path, from: 9 };
+        let log = Log { path };
         let style = Style::new(false);
         let output = Output {
             json: true,
@@ -226,16 +226,5 @@ mod tests {
             not_started(ExitStatus::from_raw(9), &log, output).exit(),
             137
         );
-        let before = std::fs::metadata(&log.path).unwrap().len();
-        let log = Log {
-            from: before,
-            ..log
-        };
-        assert_eq!(log.tail().unwrap(), "", "what an earlier one said");
-        let emptied = Log {
-            from: before + 1,
-            ..log
-        };
-        assert!(emptied.tail().unwrap().ends_with("load it\n"));
     }
 }

@@ -31,8 +31,6 @@ pub(super) fn serve_in_background(plan: &Plan, output: Output) -> Outcome {
     let _ = rustix::process::setsid();
     let hint = "`hd status` shows it, `hd down` ends it";
     let hold = turn::take_alone(&plan.located, output, hint)?;
-    // Its log begins here; what is no file stays as it is.
-    let _ = rustix::fs::ftruncate(std::io::stdout(), 0);
     let (ended, signal) = run(plan, hold, Mode::Serve, output, Scope::Talk)?;
     conclude(ended.report, ended.exit, signal.exit(), output)
 }

@@ -66,11 +66,7 @@ pub(crate) fn run(args: &UpArgs, output: Output, started: Instant) -> Outcome {
         (Turn::Theirs(_), false) => attach::follow(&plan, output),
         (Turn::Theirs(_), true) => attach::start(&plan, args.wait, output),
         (Turn::Ours(hold), false) => foreground::serve(&plan, hold, output),
-        (Turn::Ours(hold), true) => {
-            // The process that will run takes it.
-            drop(hold);
-            background::start(&plan, args.wait, output)
-        }
+        (Turn::Ours(hold), true) => background::start(&plan, hold, args.wait, output),
     }
 }
 

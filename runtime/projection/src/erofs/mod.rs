@@ -33,13 +33,24 @@ pub enum ErofsError {
     Unreadable(String),
 }
 
+/// Bytes asked for at once: of more the kernel reads the beginning only, which is at least this
+/// (`force_page_cache_ra` in mm/readahead.c, and `read_ahead_kb` of a disk).
+const AHEAD: u64 = 128 << 10;
+
 /// Has the kernel read a written image into memory, without waiting for it.
 ///
 /// What is mounted of a file is otherwise read page by page, as names are looked up: the first `stat` of a
 /// whole tree then waits for thousands of single reads of the disk. Where that cannot be asked for, it stays so.
 pub fn read_ahead(image: &std::path::Path) {
-    if let Ok(file) = std::fs::File::open(image) {
-        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::WillNeed).ok();
+    let Ok(file) = std::fs::File::open(image) else {
+        return;
+    };
+    let length = file.metadata().map_or(0, |found| found.len());
+    for start in (0..length).step_by(AHEAD as usize) {
+        let advice = rustix::fs::Advice::WillNeed;
+        if rustix::fs::fadvise(&file, start, std::num::NonZeroU64::new(AHEAD), advice).is_err() {
+            return;
+        }
     }
 }
 

@@ -124,7 +124,7 @@ pub(super) fn procfiles(sample: Sample) -> [(&'static str, String); 2] {
 }
 
 /// Whether hd can pull the image: something listens where its registry is.
-pub(super) fn registry_answers(image: &str) -> Result<(), String> {
+pub(in crate::bench) fn registry_answers(image: &str) -> Result<(), String> {
     let address = image.split('/').next().unwrap_or_default();
     match std::net::TcpStream::connect(address) {
         Ok(_) => Ok(()),

@@ -15,6 +15,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use self::candidates::Candidate;
+pub(super) use self::candidates::registry_answers;
 use self::compose::Engine;
 use self::contender::{Contender, Ground, Took};
 use self::sample::Sample;
