@@ -61,7 +61,7 @@ pub(super) fn tell_up(name: &str, how: &str, client: Client, output: Output) -> 
     Ok(0)
 }
 
-fn spawn(plan: &Plan, hold: Hold) -> Result<(Child, Log), CliError> {
+fn spawn(plan: &Plan, hold: Hold) -> Result<(Child, PathBuf), CliError> {
     let log = plan.located.paths.dir().join("logs").join("runtime.log");
     let directory = log.parent().unwrap_or(Path::new("/"));
     let made = DirBuilder::new()
@@ -116,13 +116,13 @@ fn spawn(plan: &Plan, hold: Hold) -> Result<(Child, Log), CliError> {
     let child = command
         .spawn()
         .map_err(|e| CliError::io("start", &program, &e))?;
-    Ok((child, Log { path: log }))
+    Ok((child, log))
 }
 
 fn answering(
     plan: &Plan,
     child: &mut Child,
-    log: &Log,
+    log: &Path,
     output: Output,
 ) -> Result<Client, CliError> {
     let deadline = Instant::now() + ANSWERS_WITHIN;
@@ -132,7 +132,7 @@ fn answering(
         }
         let ended = child
             .try_wait()
-            .map_err(|e| CliError::io("wait for", &log.path, &e))?;
+            .map_err(|e| CliError::io("wait for", log, &e))?;
         if let Some(status) = ended {
             return Err(not_started(status, log, output));
         }
@@ -140,7 +140,7 @@ fn answering(
             let message = format!("hd does not answer after {} s", ANSWERS_WITHIN.as_secs());
             let error = CliError::new("timeout", exit::TIMEOUT, message);
             return Err(error
-                .at(log.path.display().to_string())
+                .at(log.display().to_string())
                 .hint("the file named says how far it is"));
         }
         pause(TRY_EVERY);
@@ -148,12 +148,12 @@ fn answering(
 }
 
 /// Tells why it ended, in its own words.
-fn not_started(status: ExitStatus, log: &Log, output: Output) -> CliError {
+fn not_started(status: ExitStatus, log: &Path, output: Output) -> CliError {
     use std::os::unix::process::ExitStatusExt;
     let code = status
         .code()
         .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-    let tail = log.tail().unwrap_or_default();
+    let tail = tail(log).unwrap_or_default();
     if !output.json {
         say(&tail);
     }
@@ -164,7 +164,7 @@ fn not_started(status: ExitStatus, log: &Log, output: Output) -> CliError {
     let message = words
         .unwrap_or("hd ended before it could be asked")
         .to_owned();
-    let hint = format!("the whole story is in {}", shown(&log.path));
+    let hint = format!("the whole story is in {}", shown(log));
     CliError::new(
         "gone",
         if code == 0 { exit::INTERNAL } else { code },
@@ -173,22 +173,13 @@ fn not_started(status: ExitStatus, log: &Log, output: Output) -> CliError {
     .hint(hint)
 }
 
-/// The log of a runtime.
-#[derive(Debug)]
-struct Log {
-    path: PathBuf,
-}
-
-impl Log {
-    /// Gives the end of what was written.
-    fn tail(&self) -> std::io::Result<String> {
-        let mut file = File::open(&self.path)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
-        let mut bytes = Vec::new();
-        file.take(TAIL).read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
+fn tail(log: &Path) -> std::io::Result<String> {
+    let mut file = File::open(log)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
@@ -203,13 +194,12 @@ mod tests {
     #[test]
     fn a_runtime_that_does_not_start_is_quoted() {
         let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("runtime.log");
+        let log = place.path().join("runtime.log");
         std::fs::write(
-            &path,
+            &log,
             "x".repeat(10_000) + "\nhd: no /dev/fuse\nhint: load it\n",
         )
         .unwrap();
-        let log = Log { path };
         let style = Style::new(false);
         let output = Output {
             json: true,
