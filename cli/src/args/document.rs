@@ -1,5 +1,6 @@
 //! What hd says about a project and about itself: `config`, `man`; and `cp`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
@@ -47,12 +48,12 @@ pub(crate) struct ManArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CopyArgs {
-    /// What: a path of this machine, or SERVICE:PATH
+    /// What: a path of this machine, or SERVICE:PATH; DIR/. is what is in DIR
     #[arg(value_name = "FROM")]
-    pub(crate) from: String,
-    /// Where to: the same; into it, if it is a directory
+    pub(crate) from: OsString,
+    /// Where to: a path of the other side; into it, if it is a directory
     #[arg(value_name = "TO")]
-    pub(crate) to: String,
+    pub(crate) to: OsString,
     #[command(flatten)]
     pub(crate) place: Place,
 }
