@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -10,12 +11,13 @@ use rustix::stdio::{stdin, stdout};
 
 /// Largest piece copied at once, bytes.
 const PIECE: usize = 16 << 10;
-/// How long the last words of an ended command may take: what it left running may keep its
-/// terminal open for ever.
-const LAST_WORDS: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 100_000_000,
-};
+/// After the end of a command: silence of this length is the end of its last words. What it left
+/// running may keep its terminal open for ever.
+const SILENCE: Duration = Duration::from_millis(100);
+/// What it left running may never be silent: from then on only what is there already is shown.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// More than a terminal holds, bytes: what follows was written after the end.
+const HELD: usize = 64 << 10;
 
 /// Copies stdin to `master` and `master` to stdout until the other side is closed, or the command
 /// has ended (`ended` is readable) and all it wrote is copied.
@@ -29,14 +31,14 @@ pub(crate) fn run(master: BorrowedFd<'_>, ended: BorrowedFd<'_>) -> io::Result<(
     };
     loop {
         let readiness = relay.wait(ended)?;
-        if readiness.output && !relay.show()? {
+        if readiness.output && relay.show()?.is_none() {
             return Ok(());
         }
         if readiness.input {
             relay.listen();
         }
         relay.pass_on()?;
-        if readiness.ended && !readiness.output {
+        if readiness.ended {
             return relay.last_words();
         }
     }
@@ -79,13 +81,13 @@ impl Relay<'_> {
         })
     }
 
-    /// Copies what the command wrote; `false` when there will be no more.
-    fn show(&self) -> io::Result<bool> {
+    /// Copies what the command wrote; answers how much, `None` when there will be no more.
+    fn show(&self) -> io::Result<Option<usize>> {
         let mut piece = [0; PIECE];
         match retry(|| rustix::io::read(self.master, &mut piece)) {
-            Ok(0) | Err(Errno::IO) => Ok(false),
-            Ok(length) => write_all(&piece[..length]).map(|()| true),
-            Err(Errno::AGAIN) => Ok(true),
+            Ok(0) | Err(Errno::IO) => Ok(None),
+            Ok(length) => write_all(&piece[..length]).map(|()| Some(length)),
+            Err(Errno::AGAIN) => Ok(Some(0)),
             Err(e) => Err(e.into()),
         }
     }
@@ -114,13 +116,26 @@ impl Relay<'_> {
         Ok(())
     }
 
+    /// Shows what the command had written when it ended, and what comes within a moment.
     fn last_words(&self) -> io::Result<()> {
-        loop {
+        let until = Instant::now() + LAST_WORDS;
+        let mut shown = 0;
+        while shown < HELD {
+            let left = until.saturating_duration_since(Instant::now());
+            let patience = Timespec {
+                tv_sec: 0,
+                tv_nsec: left.min(SILENCE).subsec_nanos().into(),
+            };
             let mut fds = [PollFd::from_borrowed_fd(self.master, PollFlags::IN)];
-            if retry(|| poll(&mut fds, Some(&LAST_WORDS)))? == 0 || !self.show()? {
+            if retry(|| poll(&mut fds, Some(&patience)))? == 0 {
                 return Ok(());
             }
+            match self.show()? {
+                Some(length) => shown += length,
+                None => return Ok(()),
+            }
         }
+        Ok(())
     }
 }
 
