@@ -56,7 +56,7 @@ pub struct Command {
     pub groups: Vec<u32>,
     /// File mode creation mask.
     pub umask: u32,
-    /// Gives the process a new terminal of this size as its stdio ([`crate::Event::Terminal`]).
+    /// Gives the process a new terminal of this size, its stdio where it has no other ([`crate::Event::Terminal`]).
     pub tty: Option<TtySize>,
 }
 

@@ -3,8 +3,8 @@
 use crate::wire::Wires;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// The descriptors of a command. Absent ones are `/dev/null`, opened inside; all of 0, 1, 2 are the terminal when
-/// [`Command::tty`] is set.
+/// The descriptors of a command. Absent ones are its terminal when [`Command::tty`] is set, else `/dev/null`, opened
+/// inside.
 #[derive(Debug, Default)]
 pub struct Stdio {
     /// Descriptor 0.

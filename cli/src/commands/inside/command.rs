@@ -69,10 +69,18 @@ impl Wish {
         surroundings
     }
 
-    /// Gives the descriptors of the command: this process's own, unless it gets a terminal.
+    /// Gives the descriptors of the command: this process's own, unless it gets a terminal; then only a stderr that
+    /// goes elsewhere.
     pub(super) fn stdio(&self) -> Result<Stdio, CliError> {
         if self.tty.is_some() {
-            return Ok(Stdio::default());
+            let stderr = std::io::stderr();
+            return Ok(Stdio {
+                stderr: match stderr.is_terminal() {
+                    true => None,
+                    false => own(stderr)?,
+                },
+                ..Stdio::default()
+            });
         }
         if let Some((stdin, stdout)) = &self.pipes {
             let copy = |fd: &Option<OwnedFd>| fd.as_ref().map_or(Ok(None), own);

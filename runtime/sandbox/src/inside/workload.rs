@@ -18,7 +18,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// The descriptors a command gets.
 pub(super) struct Descriptors {
-    /// 0, 1, 2; an absent one is `/dev/null`.
+    /// 0, 1, 2; an absent one is the terminal, else `/dev/null`.
     pub(super) standard: [Option<OwnedFd>; 3],
     /// From 3 on.
     pub(super) extra: Vec<OwnedFd>,
@@ -107,9 +107,9 @@ fn place(fds: Descriptors, terminal: Option<OwnedFd>, report: &mut OwnedFd) -> i
     *report = above(report.as_fd())?;
     let mut sources = Vec::new();
     for standard in &fds.standard {
-        sources.push(match (&terminal, standard) {
-            (Some(terminal), _) => above(terminal.as_fd())?,
-            (None, Some(fd)) => above(fd.as_fd())?,
+        sources.push(match (standard, &terminal) {
+            (Some(fd), _) => above(fd.as_fd())?,
+            (None, Some(terminal)) => above(terminal.as_fd())?,
             (None, None) => {
                 let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
                 above(rustix::fs::open("/dev/null", flags, Mode::empty())?.as_fd())?
@@ -119,14 +119,13 @@ fn place(fds: Descriptors, terminal: Option<OwnedFd>, report: &mut OwnedFd) -> i
     for fd in &fds.extra {
         sources.push(above(fd.as_fd())?);
     }
+    if let Some(terminal) = &terminal {
+        rustix::process::ioctl_tiocsctty(terminal)?;
+    }
     // These are closed first, as their numbers may be among those placed below.
-    let controlling = terminal.is_some();
     drop((fds, terminal));
     for (number, fd) in (0..).zip(&sources) {
         sys::place_fd(fd.as_fd(), number)?;
-    }
-    if controlling {
-        rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
     }
     sys::close_from(first_free.cast_unsigned(), Closing::OnExec)
 }

@@ -43,6 +43,10 @@ pub(crate) const TESTS: &[Test] = &[
         a_terminal_works_and_can_be_resized,
     ),
     (
+        "what_is_given_stays_beside_a_terminal",
+        what_is_given_stays_beside_a_terminal,
+    ),
+    (
         "a_terminal_works_when_entering",
         a_terminal_works_when_entering,
     ),
@@ -292,4 +296,24 @@ fn a_terminal_works_when_entering() {
     let terminal = entered.take_terminal().unwrap();
     assert_eq!(read_all(&terminal), "/dev/pts/0\r\nto the terminal\r\n");
     assert_eq!(entered.wait(Some(SOON)).unwrap().unwrap().end, End::Code(9));
+}
+
+fn what_is_given_stays_beside_a_terminal() {
+    let running = idle();
+    let mut command = script("echo to the terminal; echo to the pipe >&2; echo > /dev/tty");
+    command.tty = Some(TtySize {
+        rows: 24,
+        columns: 80,
+    });
+    let (mut read, write) = pipe();
+    let stdio = Stdio {
+        stderr: Some(write),
+        ..Stdio::default()
+    };
+    let mut entered = launcher().enter(&running.sandbox, &command, stdio).unwrap();
+    let terminal = entered.take_terminal().unwrap();
+    assert_eq!(read_all(&terminal), "to the terminal\r\n\r\n");
+    let mut told = String::new();
+    std::io::Read::read_to_string(&mut read, &mut told).unwrap();
+    assert_eq!(told, "to the pipe\n");
 }
