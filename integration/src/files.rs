@@ -1,7 +1,7 @@
 //! Copying and editing project files the way people and editors do.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::SystemTime;
@@ -30,13 +30,22 @@ pub fn copy_tree(from: &Path, to: &Path, skip: &[&str]) {
     }
 }
 
-/// Writes a file in place, making its parents.
+/// Writes a file in place, making its parents. Never empty in between, which would be an edit of its own.
 pub fn write(path: &Path, text: &str) {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)
             .unwrap_or_else(|error| panic!("make {}: {error}", parent.display()));
     }
-    fs::write(path, text).unwrap_or_else(|error| panic!("write {}: {error}", path.display()));
+    let written = || {
+        let mut open = File::options();
+        let mut file = open.write(true).create(true).truncate(false).open(path)?;
+        file.write_all(text.as_bytes())?;
+        match file.metadata()?.len() > text.len() as u64 {
+            true => file.set_len(text.len() as u64),
+            false => Ok(()),
+        }
+    };
+    written().unwrap_or_else(|error: io::Error| panic!("write {}: {error}", path.display()));
 }
 
 /// Reads a file of text.

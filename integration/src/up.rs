@@ -158,13 +158,20 @@ fn collect(pipe: Option<impl Read + Send + 'static>, said: &Arc<Mutex<String>>) 
     let mut pipe = pipe.expect("a piped stream");
     let said = Arc::clone(said);
     std::thread::spawn(move || {
-        let mut buffer = [0; 4096];
+        let (mut buffer, mut line) = ([0; 4096], Vec::new());
+        let say = |bytes: &[u8]| {
+            let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+            said.push_str(&String::from_utf8_lossy(bytes));
+        };
         while let Ok(count @ 1..) = pipe.read(&mut buffer) {
-            let text = String::from_utf8_lossy(&buffer[..count]);
-            said.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push_str(&text);
+            line.extend_from_slice(&buffer[..count]);
+            // Whole lines only: those of two streams come between each other, not into.
+            if let Some(end) = line.iter().rposition(|byte| *byte == b'\n') {
+                say(&line[..=end]);
+                line.drain(..=end);
+            }
         }
+        say(&line);
     });
 }
 

@@ -11,7 +11,9 @@ const WEB: &str = "\n[services.web]\ncommand = [\"sh\", \"-c\", \"echo $WHO >> s
 
 fn start(services: &[&str]) -> (Env, Up) {
     let toml = format!("{HEAD}{}", services.concat());
-    let env = Env::project(&[("hd.toml", &toml), ("a.txt", "")]);
+    // What the service writes is no edit.
+    let files = [("hd.toml", &*toml), ("a.txt", ""), (".gitignore", "said\n")];
+    let env = Env::project(&files);
     let mut up = env.up();
     env.hd(["wait"]).finish_when(&mut up);
     (env, up)
@@ -32,11 +34,11 @@ fn said(env: &Env) -> String {
     std::fs::read_to_string(env.path("said")).unwrap_or_default()
 }
 
-/// A server that takes its time to end.
+/// A server that takes its time to end: longer than an unknown holder of a port is waited for.
 const SLOW_TO_END: &str = r#"
 import http.server, os, signal, sys, time
 def end(*_):
-    time.sleep(0.5)
+    time.sleep(4.5)
     os._exit(0)
 signal.signal(signal.SIGTERM, end)
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.BaseHTTPRequestHandler).serve_forever()
@@ -205,7 +207,6 @@ fn a_changed_step_runs_with_what_depends_on_it_and_no_other() {
     let (env, mut up) = start(&[&one, &two, &after, WEB]);
     let changed = step("two", "mkdir -p o2 && echo c > o2/f", "");
     edit(&env, &[&one, &changed, &after, WEB]);
-    // One report: what the service writes into the project is the next batch.
     let report = up.until("the changed step ran with the one above it", || {
         let status = env.status();
         (status.steps("ran") == ["step-2", "step-3"]).then_some(status)
@@ -231,6 +232,9 @@ fn an_environment_file_counts_like_the_file_that_names_it() {
     let mut up = env.up();
     env.hd(["wait"]).finish_when(&mut up);
     let db = pid(&env, "db");
+    up.until("web has said who it is", || {
+        (said(&env) == "file\n").then_some(())
+    });
     files::write(&env.path(".env"), "WHO=edited\n");
     up.until("web was started with it", || {
         (said(&env) == "file\nedited\n").then_some(())

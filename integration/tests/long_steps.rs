@@ -66,8 +66,8 @@ fn a_diamond_runs_only_what_an_edit_concerns() {
 }
 
 /// Two steps that can only end together: one listens on a port, the other connects to it.
-fn that_meet() -> Env {
-    let port = Port::free().number;
+fn that_meet(port: &Port) -> Env {
+    let port = port.number;
     let toml = format!(
         r#"
 [[build.step]]
@@ -86,10 +86,10 @@ import socket, sys, time
 what, port = sys.argv[1], int(sys.argv[2])
 if what == "listen":
     server = socket.create_server(("127.0.0.1", port))
-    server.settimeout(4)
+    server.settimeout(20)
     server.accept()
 else:
-    end = time.monotonic() + 4
+    end = time.monotonic() + 20
     while True:
         try:
             socket.create_connection(("127.0.0.1", port))
@@ -105,7 +105,8 @@ else:
 #[test]
 fn independent_steps_run_at_the_same_time() {
     skip_unless!(needs::fuse());
-    let env = that_meet();
+    let port = Port::free();
+    let env = that_meet(&port);
     let report = env.once_with(&["--jobs", "2"]);
     report.ran(&["step-1", "step-2"]);
 }
@@ -113,7 +114,8 @@ fn independent_steps_run_at_the_same_time() {
 #[test]
 fn with_one_job_they_do_not() {
     skip_unless!(needs::fuse());
-    let env = that_meet();
+    let port = Port::free();
+    let env = that_meet(&port);
     let args = ["up", "--once", "--json", "--jobs", "1"];
     let report = env.hd(args).finish().expect_code(STEP_FAILED).report();
     assert_eq!(report.steps("failed"), ["step-1"]);

@@ -179,7 +179,7 @@ fn replicas_on_one_held_socket_start_anew_one_by_one_and_refuse_nobody() {
 #[test]
 fn each_has_its_port_and_its_number_and_every_verb_takes_one_or_all() {
     skip_unless!(needs::fuse(), needs::program("python3"));
-    let api = "[services.api]\ncommand = [\"sh\", \"-c\", \"env > told; exec sleep 1000\"]\n\
+    let api = "[services.api]\ncommand = [\"sh\", \"-c\", \"env > new; mv new told; exec sleep 1000\"]\n\
                depends_on = [\"web\"]\n";
     let own = "env = { MINE = \"no-${HD_REPLICA}\" }\n";
     let env = env(&format!(
@@ -197,7 +197,9 @@ fn each_has_its_port_and_its_number_and_every_verb_takes_one_or_all() {
     assert_ne!(one, two);
     assert_eq!(http::get(one, "/").unwrap().body, "1 one");
     assert_eq!(http::get(two, "/").unwrap().body, "2 one");
-    let told = files::read(&env.path("told"));
+    let told = up.until("the environment is told", || {
+        std::fs::read_to_string(env.path("told")).ok()
+    });
     for line in [
         format!("HD_PORT_WEB={one}"),
         format!("HD_PORT_WEB_1={one}"),

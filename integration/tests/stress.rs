@@ -52,7 +52,7 @@ fn one_that_forks_away_takes_its_children_along() {
     skip_unless!(needs::fuse());
     // A session of its own, an orphan of an orphan, and one that ignores what may end it.
     let away = r#"[services.away]
-command = ["sh", "-c", "setsid sleep 4711 & (sh -c 'sleep 4712 & sleep 0.1' &); setsid sh -c \"trap '' TERM HUP; while :; do sleep 0.05; done\" & sleep 0.5; echo forked; exec sleep 4713"]
+command = ["sh", "-c", "setsid sleep 4711 & (sh -c 'sleep 4712 & sleep 0.1' &); setsid sh -c \"trap '' TERM HUP; while :; do sleep 0.05; done # 4714\" & sleep 0.5; echo forked; exec sleep 4713"]
 healthcheck = { log = "forked" }
 stop_grace = "500ms"
 "#;
@@ -61,8 +61,8 @@ stop_grace = "500ms"
     env.hd(["stop", "away"]).finish().ok();
     until("none of its children is left", SHORT, || {
         let left = leftovers::processes(env.mark());
-        let commands: Vec<String> = left.iter().map(|one| format!("{one:?}")).collect();
-        (!commands.iter().any(|one| one.contains("471"))).then_some(())
+        let any = left.iter().any(|one| one.command.contains("471"));
+        (!any).then_some(())
     });
     assert_eq!(pid(&env, "good"), good);
     down(&env, &mut up);
@@ -144,7 +144,7 @@ fn hd_that_was_halted_goes_on_without_a_storm_and_without_a_loss() {
         let text = std::fs::read_to_string(env.path("starts")).unwrap_or_default();
         text.lines().count()
     };
-    assert_eq!(starts(), 1);
+    up.until("it has started", || (starts() == 1).then_some(()));
     signal(up.pid(), Signal::STOP);
     for number in 0..200 {
         std::fs::write(env.path(&format!("{}.txt", number % 7)), number.to_string()).unwrap();
@@ -157,7 +157,8 @@ fn hd_that_was_halted_goes_on_without_a_storm_and_without_a_loss() {
         now.is_some_and(|now| now != web).then_some(())
     });
     until("it is ready", SHORT, || {
-        (env.status().service("web")["state"] == "ready").then_some(())
+        let is_ready = env.status().service("web")["state"] == "ready";
+        (is_ready && starts() > 1).then_some(())
     });
     // The two hundred saves are one batch, or a few where they were read in parts.
     assert!((2..=4).contains(&starts()), "{} starts", starts());
@@ -172,7 +173,7 @@ fn hd_that_was_halted_goes_on_without_a_storm_and_without_a_loss() {
 #[test]
 fn a_hundred_restarts_while_following_lose_and_double_no_line() {
     skip_unless!(needs::fuse());
-    let web = "[services.web]\ncommand = [\"sh\", \"-c\", \"n=$(cat count 2>/dev/null || echo 0); n=$((n+1)); echo $n > count; echo line-$n-a; echo line-$n-b >&2; exec sleep 1000\"]\nhealthcheck = { log = \"line-.*-a\" }\n";
+    let web = "[services.web]\ncommand = [\"sh\", \"-c\", \"n=$(cat count 2>/dev/null || echo 0); n=$((n+1)); echo $n > count; echo line-$n-b >&2; echo line-$n-a; exec sleep 1000\"]\nhealthcheck = { log = \"line-.*-a\" }\n";
     let (env, mut up) = start(web, "web");
     let mut command = env.hd(["logs", "-f", "--no-prefix", "web"]).into_command();
     let out = env.mark().join("followed");
@@ -183,7 +184,7 @@ fn a_hundred_restarts_while_following_lose_and_double_no_line() {
         env.hd(["restart", "web"]).finish().ok();
         env.hd(["wait", "web"]).finish().ok();
     }
-    let last = "line-101-b".to_owned();
+    let last = "line-101-a".to_owned();
     let followed = || std::fs::read_to_string(&out).unwrap_or_default();
     up.until("the last line was followed", || {
         followed().contains(&last).then_some(())

@@ -113,7 +113,7 @@ fn a_view_that_nobody_runs_in_any_more_is_taken_down() {
 #[test]
 fn a_step_whose_view_ends_fails_and_leaves_nothing() {
     skip_unless!(needs::fuse(), needs::root());
-    let nap = format!("sleep 1.{}", std::process::id());
+    let nap = format!("sleep 4.{}", std::process::id());
     let env = samples::observing(
         &format!("mkdir out && cat one && {nap} && cat late > out/late"),
         &[("one", "1\n"), ("late", "late\n")],
