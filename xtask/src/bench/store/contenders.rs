@@ -169,9 +169,11 @@ fn piped(place: &Place, line: &str, name: &str) -> Command {
     command
 }
 
-/// git with its directory outside of the project.
+/// git with its directory outside of the project, and without its upkeep: after a commit that goes on in the background
+/// for seconds, and takes a processor from what is measured next.
 pub(super) fn git(place: &Place, args: &[&str]) -> Command {
     let mut command = Command::new("git");
+    command.args(["-c", "gc.auto=0", "-c", "maintenance.auto=false"]);
     command.args(args).current_dir(&place.project.current);
     command.env("GIT_DIR", place.at("git"));
     command.env("GIT_WORK_TREE", &place.project.current);
