@@ -114,6 +114,13 @@ impl Appender {
         self.touched.iter().map(|segment| segment.committed()).sum()
     }
 
+    /// The number of the segment whose file, with all that was in it before, [`Appender::commit`] syncs before it
+    /// makes anything visible.
+    pub(crate) fn synced_by_commit(&self) -> Option<u64> {
+        let active = self.active.as_ref().filter(|active| active.records > 0);
+        active.map(|active| active.segment.number)
+    }
+
     /// Makes everything appended durable, then visible.
     pub(crate) fn commit(&mut self) -> Result<()> {
         match &mut self.active {

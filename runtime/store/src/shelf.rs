@@ -250,8 +250,14 @@ impl Shelf {
 
     /// Makes everything that is visible here survive a power cut, whoever wrote it.
     pub(crate) fn make_durable(&self) -> Result<()> {
+        self.make_durable_but(None)
+    }
+
+    /// The same, but for a segment that is about to be synced anyway.
+    pub(crate) fn make_durable_but(&self, synced_next: Option<u64>) -> Result<()> {
         self.segments()
             .iter()
+            .filter(|segment| Some(segment.number) != synced_next)
             .try_for_each(|segment| segment.make_durable())
     }
 }

@@ -217,7 +217,8 @@ impl Writer {
         self.guarded(|writer| {
             writer.flush_nodes()?;
             // What others committed a moment ago, and this writer did not write again, comes first.
-            writer.store.inner.shelf.make_durable()?;
+            let synced_next = writer.out.synced_by_commit();
+            writer.store.inner.shelf.make_durable_but(synced_next)?;
             writer.out.commit()?;
             writer.pending.clear();
             Ok(())
