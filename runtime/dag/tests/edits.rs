@@ -307,3 +307,30 @@ fn what_is_as_it_was_seen_shows_the_time_it_showed() {
     let time = |p: &str| times[&path(p)].1;
     assert_eq!((time("d/same"), time("g"), time("a")), (700, 800, 800));
 }
+
+#[test]
+fn a_touched_name_of_a_hard_link_gets_its_time_and_stays_one() {
+    let trees = MemoryTrees::new();
+    let linked = |text: &str| {
+        let mut entry = file(text);
+        if let Target::Regular { link_group, .. } = &mut entry.target {
+            *link_group = Some(7);
+        }
+        entry
+    };
+    let all = [("a", linked("1")), ("b", linked("1")), ("c", linked("2"))];
+    let now = tree(&trees, &all);
+    let before = to_model(&trees, &now);
+    let touched = ["a", "c"].map(|name| {
+        Ok(WalkItem {
+            path: path(name),
+            entry: file("1"),
+            mtime_ns: 900,
+        })
+    });
+    let retimed = to_model(&trees, &retime(&trees, &now, touched).unwrap());
+    let found = |name: &str| retimed[&path(name)].clone();
+    assert_eq!(found("a"), (linked("1"), 900));
+    assert_eq!(found("b"), before[&path("b")], "the other name");
+    assert_eq!(found("c"), before[&path("c")], "another file by now");
+}

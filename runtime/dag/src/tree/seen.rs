@@ -47,10 +47,19 @@ pub fn retime(
             mtime_ns,
         } = item?;
         let found = get(trees, &root.tree, &path)?;
-        let same = found.filter(|found| !found.differs_itself(&entry));
+        let same = found.filter(|found| is_the_same(found, &entry));
         edits.extend(same.map(|found| put(&path, found, mtime_ns)));
     }
     apply_silently(trees, root, edits)
+}
+
+/// Says whether two entries are the same to who looks at one of them. A file that is touched has no other names any
+/// more, wherever it is captured: overlayfs copies up one.
+fn is_the_same(found: &Entry, entry: &Entry) -> bool {
+    match found.target {
+        Target::Dir { .. } => !found.differs_itself(entry),
+        _ => found.id() == entry.id(),
+    }
 }
 
 /// Gives `now` with the times that the tools of a kept cache may trust: what is as it was in `seen`
