@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use hd_integration::{Env, SHORT, Up, files, leftovers, needs, samples, skip_unless};
+use hd_integration::{Env, SHORT, Up, files, http, leftovers, needs, samples, skip_unless};
 
 /// Everything a write layer can hold: new, changed and removed files, a directory in the place of another,
 /// links, a hole, a pipe.
@@ -224,6 +224,45 @@ fn what_is_being_started_is_kept_once_it_runs() {
     assert_eq!(state().as_deref(), Some("whole\n"));
     up.interrupt();
     leftovers::expect_none(env.mark(), SHORT);
+}
+
+/// A snapshot waits for what is being started, and nothing else starts meanwhile: nor is it ended before.
+#[test]
+fn who_serves_goes_on_serving_while_a_snapshot_waits() {
+    skip_unless!(needs::fuse(), needs::program("python3"));
+    let env = samples::server();
+    let toml = env.path("hd.toml");
+    let more = "\n[services.slow]\ncommand = \"sleep 1000\"\nwatch = []\n\
+                pre_start = \"until test -e go; do sleep 0.05; done\"\n\
+                \n[services.other]\ncommand = \"sleep 1000\"\nwatch = [\"other.md\"]\n";
+    files::write(&toml, &(files::read(&toml) + more));
+    let mut up = env.up();
+    up.wait_http(env.port(0), "/", "one");
+    up.wait_line(0, &["other", "ready"]);
+    let waits = |up: &mut Up, service: &str, edited: &str| {
+        let mut edits = 0;
+        up.until(service, || {
+            edits += 1;
+            files::write(&env.path(edited), &format!("{edits}\n"));
+            let report = env.status().service(service).clone();
+            let reason = report["reason"].as_str().unwrap_or_default();
+            reason.contains("`hd snapshot`").then_some(report.clone())
+        })
+    };
+    std::thread::scope(|scope| {
+        let snapshot = scope.spawn(|| env.hd(["snapshot", "x"]).finish());
+        // From here on nothing starts.
+        waits(&mut up, "other", "other.md");
+        let web = waits(&mut up, "web", "answer.txt");
+        assert_eq!(web["state"], "ready", "{web}");
+        let answer = http::get(env.port(0), "/").expect("an answer");
+        assert_eq!(answer.body, "one\n");
+        files::write(&env.path("answer.txt"), "two\n");
+        files::write(&env.path("go"), "");
+        snapshot.join().expect("it ends").ok();
+    });
+    up.wait_http(env.port(0), "/", "two");
+    up.interrupt();
 }
 
 #[test]

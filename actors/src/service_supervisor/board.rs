@@ -233,6 +233,13 @@ impl Board {
             .all(Standing::is_down)
     }
 
+    /// Tells whether some service is being stopped.
+    pub fn any_stopping(&self) -> bool {
+        let standings = self.lock();
+        let mut states = standings.values().map(|standing| standing.report.state);
+        states.any(|state| state == ServiceState::Stopping)
+    }
+
     /// Gives one of the named services of which a start is under way that has no process yet.
     pub fn any_on_its_way(&self, services: &[String]) -> Option<String> {
         let standings = self.lock();

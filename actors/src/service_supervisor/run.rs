@@ -11,6 +11,7 @@ use hd_config::Service;
 use hd_supervision::{Port, Refused};
 
 use super::ahead::Ahead;
+use super::board::Board;
 use super::common::Common;
 use super::forward::Forwarding;
 use super::holder;
@@ -28,8 +29,8 @@ use crate::messages::{Ended, Probed, ProcessExited};
 
 /// How long the process of an earlier supervisor may take to be gone after it was killed.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
-/// How often it is looked whether what is in the way of a start goes away, 2 s in all: an edit may give a port to
-/// one service whose owner so far, another one, is still ending.
+/// How often it is looked whether what is in the way of a start goes away, 2 s in all, and on while some service is
+/// being stopped: an edit may give a port to one service whose owner so far, another one, is still ending.
 const FREED_LOOKS: u32 = 40;
 /// Pause between two of these looks.
 const FREED_EVERY: Duration = Duration::from_millis(50);
@@ -51,6 +52,8 @@ pub(crate) struct Start {
     pub(crate) log: ServiceLog,
     pub(crate) memory: Memory,
     pub(crate) common: Common,
+    /// Where all services stand.
+    pub(crate) board: Board,
     /// What was made for it while the process before ended.
     pub(crate) ahead: Ahead,
 }
@@ -138,16 +141,17 @@ impl Start {
 
     /// The same as [`Self::socket`], once what is in the way has had a moment to go.
     fn socket_once_free(&self) -> Result<Option<OwnedFd>, NotStarted> {
-        let mut socket = self.socket();
-        for _ in 0..FREED_LOOKS {
+        let mut looks = 0;
+        loop {
+            let socket = self.socket();
             let is_in_the_way = matches!(socket, Err(NotStarted::InTheWay(_)));
-            if !is_in_the_way || self.meanwhile.has_ended() {
-                break;
+            let may_go = looks < FREED_LOOKS || self.board.any_stopping();
+            if !is_in_the_way || !may_go || self.meanwhile.has_ended() {
+                return socket;
             }
             thread::park_timeout(FREED_EVERY);
-            socket = self.socket();
+            looks += 1;
         }
-        socket
     }
 
     /// Gives the socket to hand over; where none is held, the port must be free.

@@ -20,6 +20,7 @@ impl ServiceSupervisor {
             ctx.spawn(changed.into_actor(self).map(|(), this, ctx| {
                 this.awaits_release = false;
                 this.feed(Input::DependenciesChanged, ctx);
+                this.await_turn(ctx);
             }));
         }
         Some(by)

@@ -35,6 +35,7 @@ impl ServiceSupervisor {
             log: self.parts.log.clone(),
             memory: self.parts.memory.clone(),
             common: self.parts.common.clone(),
+            board: self.parts.board.clone(),
             ahead: self.ahead.clone(),
         };
         self.spawning = Some((None, meanwhile));

@@ -1,4 +1,5 @@
-//! Replicas that serve start anew one after the other, so that the others go on serving meanwhile.
+//! Starts that wait while the service goes on serving: replicas start anew one after the other, so that the others
+//! serve meanwhile, and who may not be started now is not stopped before.
 
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ pub(super) struct Queued {
 }
 
 impl ServiceSupervisor {
-    /// Starts it anew: at once, unless it is a replica that serves and another one is on its way.
+    /// Starts it anew: at once, unless it serves and either may not be started now, or is a replica and another one
+    /// is on its way.
     pub(super) fn start_in_turn(&mut self, cause: &RestartCause, ctx: &mut Context<Self>) {
         let because = told(cause);
         let serves = self.life.state() == ServiceState::Ready && !self.life.unhealthy();
@@ -31,7 +33,8 @@ impl ServiceSupervisor {
             cause,
             RestartCause::ViewLost | RestartCause::MountPoint(_) | RestartCause::ProjectReplaced
         );
-        if self.parts.service().replica.is_none() || !serves || is_broken {
+        let waits_its_turn = self.parts.service().replica.is_some() || self.held(ctx).is_some();
+        if !waits_its_turn || !serves || is_broken {
             self.queued = None;
             return self.feed(Input::Start(because), ctx);
         }
@@ -39,12 +42,26 @@ impl ServiceSupervisor {
         let waits = self.queued.replace(Queued { because, run }).is_some();
         self.publish(now(), ctx);
         if !waits {
-            let turn = self.parts.common.clone().turn();
-            ctx.spawn(turn.into_actor(self).map(Self::has_turn));
+            self.await_turn(ctx);
         }
     }
 
+    /// Asks for the turn of the start that is queued, if one is; while the service is held, its release does so.
+    pub(super) fn await_turn(&mut self, ctx: &mut Context<Self>) {
+        if self.queued.is_none() || self.held(ctx).is_some() {
+            return;
+        }
+        if self.parts.service().replica.is_none() {
+            return Self::has_turn(None, self, ctx);
+        }
+        let turn = self.parts.common.clone().turn();
+        ctx.spawn(turn.into_actor(self).map(Self::has_turn));
+    }
+
     fn has_turn(turn: Option<Turn>, this: &mut Self, ctx: &mut Context<Self>) {
+        if this.held(ctx).is_some() {
+            return;
+        }
         let Some(queued) = this.queued.take() else {
             return;
         };
@@ -95,8 +112,10 @@ impl ServiceSupervisor {
     pub(super) fn tell_queued(&self, standing: &mut Standing) {
         if let Some(queued) = &self.queued {
             standing.is_due = true;
-            let reason = &mut standing.report.reason;
-            *reason = format!("{}; restarts after another replica", queued.because);
+            let holds = self.parts.directory.holds();
+            let after = holds.by(&self.parts.service());
+            let after = after.unwrap_or("another replica");
+            standing.report.reason = format!("{}; restarts after {after}", queued.because);
         }
     }
 }
