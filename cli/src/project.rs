@@ -144,7 +144,9 @@ fn upward(start: &Path) -> Result<PathBuf, CliError> {
         .canonicalize()
         .map_err(|e| CliError::io("enter", start, &e).with_exit(exit::USAGE))?;
     let mut candidates = from.ancestors().map(|directory| directory.join(FILE));
-    candidates.find(|file| file.is_file()).ok_or_else(|| {
+    // A link that leads nowhere is told, lest the project of a directory above be meant.
+    let is_one = |file: &PathBuf| file.is_file() || file.is_symlink();
+    candidates.find(is_one).ok_or_else(|| {
         let message = format!("no {FILE} in {} or a directory above", from.display());
         CliError::new("config", exit::USAGE, message)
             .at(from.display().to_string())
@@ -238,11 +240,14 @@ impl Located {
             let place = project
                 .place(&key)
                 .or_else(|| project.place("environment.env_file"));
-            declared.extend(self.env_file(file, &key, place, &text, &host_env)?);
+            let known = |name: &str| host_env.get(name).or_else(|| declared.get(name)).cloned();
+            let pairs = self.env_file(file, &key, place, &text, &known)?;
+            declared.extend(pairs);
         }
         let (from_files, ports) = (declared.clone(), ports::variables(&project));
         let lookup = |name: &str| {
-            let known = host_env.get(name).or_else(|| ports.get(name));
+            // hd may have been started by a service of another instance, which is told of that one's ports.
+            let known = ports.get(name).or_else(|| host_env.get(name));
             known.or_else(|| from_files.get(name)).cloned()
         };
         let unset = RefCell::new(Vec::new());
@@ -284,7 +289,9 @@ impl Located {
                 let key = format!("services.{}.env_file", service.declared());
                 let one = project.place(&format!("{key}[{at}]"));
                 let place = one.or_else(|| project.place(&key));
-                env.extend(self.env_file(file, &key, place, &text, &host_env)?);
+                let known = |name: &str| env.get(name).cloned().or_else(|| lookup(name));
+                let pairs = self.env_file(file, &key, place, &text, &known)?;
+                env.extend(pairs);
             }
             for (name, value) in &service.env {
                 let key = format!("services.{}.env.{name}", service.declared());
@@ -309,7 +316,7 @@ impl Located {
         key: &str,
         place: Option<&At>,
         text: &str,
-        host_env: &BTreeMap<String, String>,
+        lookup: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Vec<(String, String)>, CliError> {
         let path = self.directory.join(file);
         let content = std::fs::read_to_string(&path).map_err(|e| {
@@ -322,12 +329,7 @@ impl Located {
                 "make it, or take it out of `env_file`",
             )
         })?;
-        let lookup = |name: &str| host_env.get(name).cloned();
-        Ok(hd_config::env_file::parse(
-            &content,
-            &shown(&path),
-            &lookup,
-        )?)
+        Ok(hd_config::env_file::parse(&content, &shown(&path), lookup)?)
     }
 }
 

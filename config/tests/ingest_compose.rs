@@ -353,6 +353,10 @@ fn two_services_at_one_port_are_told_apart_by_nothing() {
     };
     let line = imported.lines.iter().find(clash).unwrap();
     assert_eq!((line.line, line.verdict), (10, Verdict::NotSupported));
+    // And nobody reaches one by the published port of the other.
+    let project = parse(&imported.toml, "hd.toml").unwrap();
+    let published = |name: &str| project.service(name).unwrap().ports.len();
+    assert_eq!((published("one"), published("other")), (1, 0));
 }
 
 #[test]

@@ -96,3 +96,74 @@ fn what_an_active_profile_says_is_checked_where_it_stands() {
     );
     assert!(parse(TOML, "hd.toml").is_ok());
 }
+
+#[test]
+fn two_services_at_one_port_are_refused_unless_they_never_meet() {
+    let service = |name: &str, keys: &str| format!("[services.{name}]\ncommand = \"x\"\n{keys}\n");
+    let both = |one: &str, other: &str| {
+        let text = format!(
+            "[environment]\nname = \"p\"\n{}{}[profiles.x]\n[profiles.y]\n",
+            service("one", one),
+            service("other", other)
+        );
+        parse(&text, "hd.toml")
+            .map(|_| ())
+            .map_err(|e| e.to_string())
+    };
+    let isolated = |ports: &str| format!("network = \"isolated\"\nports = [{ports}]");
+    let cases = [
+        ("port = 80".to_owned(), "port = 80".to_owned(), Some(80)),
+        ("port = 80".to_owned(), isolated("\"80:81\""), Some(80)),
+        ("port = 80".to_owned(), isolated("\"81:80\""), None),
+        (isolated("\"81:80\""), isolated("\"82:80\""), Some(80)),
+        (isolated("\"81:80\""), isolated("\"82:81\""), None),
+        (isolated("\"81:80\""), isolated("\"81:82\""), Some(81)),
+        (
+            isolated("\"81:80\", \"82:80\""),
+            isolated("\"83:83\""),
+            None,
+        ),
+        (
+            isolated("\"127.0.0.1:81:80\", \"[::1]:81:80\""),
+            String::new(),
+            None,
+        ),
+        (
+            isolated("\"127.0.0.1:81:80\""),
+            isolated("\"127.0.0.2:81:82\""),
+            None,
+        ),
+        (
+            isolated("\"127.0.0.1:81:80\""),
+            isolated("\"0.0.0.0:81:82\""),
+            Some(81),
+        ),
+        (isolated("\"81:80\", \"81:82\""), String::new(), Some(81)),
+        (
+            "port = 80\nprofiles = [\"x\"]".to_owned(),
+            "port = 80\nprofiles = [\"y\"]".to_owned(),
+            None,
+        ),
+        (
+            "port = 80\nprofiles = [\"x\"]".to_owned(),
+            "port = 80\nprofiles = [\"x\", \"y\"]".to_owned(),
+            Some(80),
+        ),
+        (
+            "port = 80\nprofiles = [\"x\"]".to_owned(),
+            "port = 80".to_owned(),
+            Some(80),
+        ),
+    ];
+    for (one, other, expected) in cases {
+        let found = both(&one, &other);
+        match expected {
+            None => assert_eq!(found, Ok(()), "{one} {other}"),
+            Some(port) => {
+                let why = found.unwrap_err();
+                let wanted = format!("port {port} is taken by service `one`");
+                assert!(why.contains(&wanted), "{one} {other}: {why}");
+            }
+        }
+    }
+}

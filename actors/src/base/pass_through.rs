@@ -55,6 +55,11 @@ const NAMES: [&str; 22] = [
     "GOPROXY",
 ];
 
+/// Tells whether a variable names what leads out to other networks, or what needs no such thing.
+pub fn is_proxy(name: &str) -> bool {
+    name.to_ascii_lowercase().ends_with("_proxy")
+}
+
 /// Finds the host's certificate bundle.
 pub fn ca_bundle(env: &BTreeMap<String, String>) -> Option<PathBuf> {
     let named = env.get("SSL_CERT_FILE").map(PathBuf::from);

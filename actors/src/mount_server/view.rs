@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hd_config::Service;
+use hd_config::{Service, ServiceNetwork};
 use hd_dag::{Rooted, TreePath};
 use hd_sandbox::{
     Command, Create, Event, Failure, Limits, MountNamespace, MountOp, Network, Place, Privileges,
@@ -23,7 +23,7 @@ use super::mount_points::MountPoints;
 use super::outputs::LiveOutputs;
 use crate::base::account::Account;
 use crate::base::mounts::{bind, common, inside};
-use crate::base::{Base, Bases, ROOT_STAGED};
+use crate::base::{Base, Bases, ROOT_STAGED, pass_through};
 use crate::messages::BatchError;
 use crate::model::declared::Declared;
 use crate::session::Needed;
@@ -107,6 +107,10 @@ impl ServiceView {
             }
         };
         let mut env = self.plan.passed.clone();
+        if service.is_some_and(|service| service.network != ServiceNetwork::Host) {
+            // There is no way to a proxy from there, and services are reached without one.
+            env.retain(|name, _| !pass_through::is_proxy(name));
+        }
         env.extend(environment::of_service(
             self.ground(),
             &account,

@@ -126,6 +126,10 @@ async fn accept(
             let _place = place;
             match connect(&network, target).await {
                 Ok(mut inside) => {
+                    for end in [&outside, &inside] {
+                        // What is relayed has been collected once already, and must not wait for more.
+                        let _ = end.set_nodelay(true);
+                    }
                     // Either side may end it as it likes.
                     let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
                 }
@@ -145,8 +149,14 @@ async fn connect(network: &NetworkNamespace, target: u16) -> io::Result<TcpStrea
         let mut last = io::Error::from(io::ErrorKind::NotConnected);
         for address in local {
             let to = SocketAddr::new(address, target);
-            let socket = network.socket(to.is_ipv6()).map_err(io::Error::other)?;
-            let socket = std::net::TcpStream::from(socket);
+            let socket = match network.socket(to.is_ipv6()) {
+                Ok(socket) => std::net::TcpStream::from(socket),
+                // A kernel may know one kind of address only.
+                Err(error) => {
+                    last = io::Error::other(error);
+                    continue;
+                }
+            };
             socket.set_nonblocking(true)?;
             match TcpSocket::from_std_stream(socket).connect(to).await {
                 // With nobody listening it may have been connected to itself: its own port is chosen

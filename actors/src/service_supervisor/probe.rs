@@ -155,6 +155,10 @@ fn get(
     within: Duration,
 ) -> Result<(), String> {
     let deadline = Instant::now() + within;
+    let host = match host.contains(':') {
+        true => format!("[{host}]"),
+        false => host.to_owned(),
+    };
     let at = format!("{scheme}://{host}:{port}{path}");
     let failed = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {

@@ -6,7 +6,7 @@ use hd_actors::model::report::{Report, SCHEMA, ServiceReport, StepOutcome, StepR
 use hd_config::Project;
 use serde_json::json;
 
-use super::state;
+use super::state::{self, Known};
 use crate::args::Place;
 use crate::error::{CliError, Outcome, exit};
 use crate::output::Output;
@@ -19,31 +19,34 @@ use crate::verbs::nearest;
 /// Says why a step (or a service) is as it is; without a name, of every step.
 pub(crate) fn run(place: &Place, name: Option<&str>, output: Output) -> Outcome {
     let located = project::locate(place, None)?;
-    let found = state::required(&located).map(|state| state.report);
+    let found = state::required(&located);
     let is_told = |report: &Report, name| {
         let (steps, services) = chosen(report, Some(name));
         !(steps.is_empty() && services.is_empty())
     };
     if let Some(name) = name
-        && !found.as_ref().is_ok_and(|report| is_told(report, name))
+        && !found.as_ref().is_ok_and(|known| is_told(&known.report, name))
         // A file that cannot be read now does not keep the last state from being explained.
         && let Ok(loaded) = located.load()
     {
         // What is neither there nor in the file is a slip of the pen, whether anything ran or not.
         known(&loaded.project, name)?;
     }
-    let report = found?;
+    let Known { report, running } = found?;
     let (steps, services) = chosen(&report, name);
+    if let (Some(name), true) = (name, steps.is_empty() && services.is_empty()) {
+        let message = format!("{name} has not been reached yet");
+        return Err(CliError::new("not_running", exit::USAGE, message)
+            .hint("`hd status` shows how far it is"));
+    }
     if output.json {
         let steps = match name {
             Some(_) => observations::of_steps(&located.paths, &steps)?,
             None => json!(steps),
         };
-        output.value(&json!({"schema": SCHEMA, "steps": steps, "services": services}))?;
-    } else if let (Some(name), true) = (name, steps.is_empty() && services.is_empty()) {
-        let message = format!("{name} has not been reached yet");
-        return Err(CliError::new("not_running", exit::USAGE, message)
-            .hint("`hd status` shows how far it is"));
+        output.value(
+            &json!({"schema": SCHEMA, "running": running, "steps": steps, "services": services}),
+        )?;
     } else {
         let style = output.out;
         let lines = steps.iter().map(|step| of_step(step, style));
@@ -51,6 +54,9 @@ pub(crate) fn run(place: &Place, name: Option<&str>, output: Output) -> Outcome 
             .chain(services.iter().map(|service| of_service(service, style)))
             .collect();
         output.data(&text)?;
+        if !running && !services.is_empty() {
+            output.data("  hd is not running: that is how it was last\n")?;
+        }
     }
     Ok(0)
 }

@@ -16,8 +16,8 @@ use crate::ingest::draft::DraftService;
 pub(crate) struct Plan {
     /// Why services are on an isolated network, if they are.
     pub(super) isolated: Option<String>,
-    /// Services that listen where one before them does.
-    clashes: BTreeMap<String, (u16, String)>,
+    /// Services that listen where one before them does: at which ports, and where which other one does.
+    clashes: BTreeMap<String, BTreeMap<u16, String>>,
     /// The first service that publishes at each port of the machine.
     publishers: BTreeMap<u16, String>,
     /// Every network of the file is internal, and there is but one.
@@ -95,9 +95,9 @@ fn moved(name: &str, node: &Node) -> Option<String> {
     ))
 }
 
-fn clashes(here: &[(&str, &Node)]) -> BTreeMap<String, (u16, String)> {
+fn clashes(here: &[(&str, &Node)]) -> BTreeMap<String, BTreeMap<u16, String>> {
     let mut taken: Vec<(u16, &str, Vec<&str>)> = Vec::new();
-    let mut clashes = BTreeMap::new();
+    let mut clashes: BTreeMap<String, BTreeMap<u16, String>> = BTreeMap::new();
     for (name, node) in here.iter().filter(|(_, node)| is_bridged(node)) {
         let profiles = names(node.get("profiles"));
         for port in published(node).iter().map(|port| port.target) {
@@ -110,7 +110,8 @@ fn clashes(here: &[(&str, &Node)]) -> BTreeMap<String, (u16, String)> {
             let mut others = taken.iter().filter(|(_, other, _)| other != name);
             let first = others.find(|(one, _, other)| *one == port && together(other));
             if let Some((_, first, _)) = first {
-                clashes.insert((*name).to_owned(), (port, (*first).to_owned()));
+                let of = clashes.entry((*name).to_owned()).or_default();
+                of.insert(port, (*first).to_owned());
             }
             taken.push((port, name, profiles.clone()));
         }
@@ -213,7 +214,7 @@ impl Making<'_, '_> {
         if let Some(first) = ports.first() {
             service.port = Some(first.target);
         }
-        if let Some((port, other)) = self.plan.clashes.get(self.name) {
+        for (port, other) in self.plan.clashes.get(self.name).into_iter().flatten() {
             let note = format!("`{other}` listens at {port} too, and services share one network");
             self.book
                 .missing(line, format!("{note}: let one of them listen elsewhere"));
@@ -228,7 +229,10 @@ impl Making<'_, '_> {
 
     fn publish(&mut self, line: usize, ports: &[Port], lost: usize, service: &mut DraftService) {
         let mut own = BTreeSet::new();
-        for port in ports {
+        let clashes = self.plan.clashes.get(self.name);
+        // Published, it would be the other service that answers.
+        let is_its_own = |port: &&Port| clashes.is_none_or(|all| !all.contains_key(&port.target));
+        for port in ports.iter().filter(is_its_own) {
             let first = port.outside.and_then(|at| self.plan.publishers.get(&at));
             let outside = port.outside.unwrap_or_default();
             if let Some(first) = first.filter(|first| *first != self.name) {

@@ -1,6 +1,7 @@
 //! `network` and `ports` of a service.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use toml::de::DeValue;
 
@@ -63,25 +64,72 @@ pub(super) fn check(section: &Section<'_>, service: &Service) -> Result<()> {
     }
 }
 
+/// One port that a service listens at.
+struct Claim<'a> {
+    service: &'a Service,
+    /// In the isolated network, not on the machine.
+    inside: bool,
+    port: u16,
+    /// The one address it listens at there, where that is said.
+    address: Option<IpAddr>,
+    /// The key that says so.
+    key: &'static str,
+}
+
+impl Claim<'_> {
+    fn clashes(&self, other: &Self) -> bool {
+        let one_service = self.service.name == other.service.name;
+        let [ours, theirs] = [self, other].map(|claim| &claim.service.profiles);
+        // Services of different profiles are alternatives.
+        let together =
+            ours.is_empty() || theirs.is_empty() || ours.iter().any(|name| theirs.contains(name));
+        let addresses = self.address.zip(other.address);
+        let apart = addresses.is_some_and(|(one, other)| {
+            one.is_ipv4() != other.is_ipv4()
+                || (one != other && !one.is_unspecified() && !other.is_unspecified())
+        });
+        // Inside, a service is published from where it listens as often as it likes.
+        together && !apart && !(self.inside && one_service)
+    }
+}
+
+fn claims(service: &Service) -> Vec<Claim<'_>> {
+    let isolated = service.network == ServiceNetwork::Isolated;
+    let claim = |inside, port, address, key| Claim {
+        service,
+        inside,
+        port,
+        address,
+        key,
+    };
+    let mut claims = Vec::new();
+    claims.extend(service.port.map(|port| claim(isolated, port, None, "port")));
+    for one in &service.ports {
+        claims.push(claim(true, one.target, None, "ports"));
+        claims.extend(
+            one.port
+                .map(|port| claim(false, port, Some(one.address), "ports")),
+        );
+    }
+    claims
+}
+
 /// Refuses two services at one port: on the machine, and in the isolated network.
 pub(super) fn unique(declared: &[Item<'_>], services: &[Service]) -> Result<()> {
-    let mut taken: BTreeMap<(bool, u16), &str> = BTreeMap::new();
+    let mut taken: BTreeMap<(bool, u16), Vec<Claim<'_>>> = BTreeMap::new();
     for (item, service) in declared.iter().zip(services) {
-        let isolated = service.network == ServiceNetwork::Isolated;
-        let own = service.port.map(|port| ((isolated, port), "port"));
-        let published = service.ports.iter().filter_map(|one| one.port);
-        let published = published.map(|port| ((false, port), "ports"));
-        for ((isolated, port), key) in own.into_iter().chain(published) {
-            let Some(first) = taken.insert((isolated, port), &service.name) else {
-                continue;
-            };
-            let problem = Problem::DuplicatePort {
-                port,
-                first: first.to_owned(),
-                second: service.name.clone(),
-            };
-            let at = item.section()?.get(key);
-            return Err(at.as_ref().unwrap_or(item).error(problem));
+        for claim in claims(service) {
+            let others = taken.entry((claim.inside, claim.port)).or_default();
+            if let Some(first) = others.iter().find(|other| other.clashes(&claim)) {
+                let problem = Problem::DuplicatePort {
+                    port: claim.port,
+                    first: first.service.name.clone(),
+                    second: service.name.clone(),
+                };
+                let at = item.section()?.get(claim.key);
+                return Err(at.as_ref().unwrap_or(item).error(problem));
+            }
+            others.push(claim);
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! A network namespace that sandboxes share, and sockets in it for those outside.
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Result, SandboxError};
 use crate::helper::Role;
 use crate::launcher::{Launcher, MountNamespace, PROMPT};
 use crate::process::Process;
@@ -43,6 +43,8 @@ impl NetworkNamespace {
         let mut inside = self.lock();
         match ask(&inside, v6) {
             Ok(socket) => Ok(socket),
+            // It lives, and has said what the kernel refused.
+            Err(SandboxError::Failed(failure)) => Err(SandboxError::Failed(failure)),
             Err(_) => {
                 let known = Some(&self.namespace);
                 *inside = start(&self.launcher, self.user.as_ref(), known)?.0;
