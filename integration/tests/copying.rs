@@ -223,7 +223,7 @@ fn what_cannot_be_packed_does_not_look_whole() {
 }
 
 #[test]
-fn a_socket_is_left_out_and_told() {
+fn what_is_no_file_is_left_out_and_told() {
     skip_unless!(needs::fuse());
     let env = Env::project(&[("hd.toml", TOML)]);
     let _up = up(&env);
@@ -235,6 +235,13 @@ fn a_socket_is_left_out_and_told() {
     let line = "tree/socket is a socket: left out";
     assert!(told.stderr.contains(line), "{}", told.said());
     assert_eq!(inside(&env, "ls -A /tmp/tree"), "file\n");
+
+    inside(&env, "mkfifo /tmp/tree/pipe");
+    let told = env.hd(["cp", "web:/tmp/tree", "back"]).finish().ok();
+    let line = "tree/pipe is a fifo: left out";
+    assert!(told.stderr.contains(line), "{}", told.said());
+    assert_eq!(files::read(&env.path("back/file")), "text\n");
+    assert!(!env.path("back/pipe").exists());
 }
 
 #[test]

@@ -37,7 +37,7 @@ while [ "$above" != "${above%/}" ]; do above=${above%/}; done
 above=${above%/*}/
 [ -d "$above" ] || { echo "hd cp: there is no directory $above" >&2; exit 1; }
 stage=$above.hd-cp-$2
-trap 'rm -rf "$stage"' EXIT
+trap 'trap "" HUP INT QUIT TERM; rm -rf "$stage"' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 131' QUIT
@@ -118,7 +118,7 @@ pub(super) fn run(args: CopyArgs, outer: Place, output: Output) -> Outcome {
         (End::Host(from), End::Inside(service, path)) => {
             put(&located, &from, service, path, output)?;
         }
-        (End::Inside(service, path), End::Host(to)) => get(&located, service, path, &to)?,
+        (End::Inside(service, path), End::Host(to)) => get(&located, service, path, &to, output)?,
         (End::Host(_), End::Host(_)) => {
             let message = "neither side is in a service";
             return Err(CliError::new("usage", exit::USAGE, message)
@@ -179,6 +179,7 @@ fn get(
     service: Option<String>,
     from: OsString,
     to: &Path,
+    output: Output,
 ) -> Result<(), CliError> {
     let failed = |e: std::io::Error| CliError::io("write", to, &e);
     let target = std::path::absolute(to).map_err(failed)?;
@@ -197,7 +198,7 @@ fn get(
         service,
         script.into(),
         (None, Some(writer.into())),
-        move || unpack::unpack(reader, &place, &told),
+        move || unpack::unpack(reader, &place, &told, output),
     )?;
     ended.judge("write")?;
     unpack::settle(stage.path(), &target, contents)

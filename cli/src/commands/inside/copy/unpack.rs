@@ -7,18 +7,24 @@ use std::path::{Path, PathBuf};
 
 use super::Stopped;
 use crate::error::{CliError, exit};
+use crate::output::Output;
 
 /// Unpacks a stream; what it says about `to` when that fails.
 ///
 /// Nothing in it can lead out of the place: names with `..` and ways through links are refused.
-pub(super) fn unpack(from: impl Read, place: &Path, to: &Path) -> Result<(), Stopped> {
+pub(super) fn unpack(
+    from: impl Read,
+    place: &Path,
+    to: &Path,
+    output: Output,
+) -> Result<(), Stopped> {
     let mut from = Ending {
         from,
         has_ended: false,
     };
     let mut stream = tar::Archive::new(&mut from);
     stream.set_preserve_permissions(false);
-    let error = match stream.unpack(place) {
+    let error = match all(&mut stream, place, output) {
         // `tar` fills up its last record: it must not find its reader gone.
         Ok(()) => match io::copy(&mut from, &mut io::sink()) {
             Ok(_) => return Ok(()),
@@ -32,6 +38,30 @@ pub(super) fn unpack(from: impl Read, place: &Path, to: &Path) -> Result<(), Sto
         path: to.to_path_buf(),
         error,
     })
+}
+
+/// Makes what is in the stream; `tar` inside leaves sockets out itself.
+fn all(stream: &mut tar::Archive<impl Read>, place: &Path, output: Output) -> io::Result<()> {
+    // They come last, with their modes: one may be closed to who fills it.
+    let mut directories = Vec::new();
+    for entry in stream.entries()? {
+        let mut entry = entry?;
+        let kind = entry.header().entry_type();
+        if kind.is_dir() {
+            directories.push(entry);
+        } else if kind.is_fifo() || kind.is_character_special() || kind.is_block_special() {
+            let what = if kind.is_fifo() { "fifo" } else { "device" };
+            let path = entry.path()?;
+            output.talk(&format!("hd cp: {} is a {what}: left out", path.display()));
+        } else {
+            entry.unpack_in(place)?;
+        }
+    }
+    directories.sort_by(|a, b| b.path_bytes().cmp(&a.path_bytes()));
+    for mut directory in directories {
+        directory.unpack_in(place)?;
+    }
+    Ok(())
 }
 
 /// Gives what the system said: the crate puts only the name of a passing file around it.
@@ -109,6 +139,16 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::args::{Look, Progress, When};
+
+    fn unpack(from: impl Read, place: &Path, to: &Path) -> Result<(), Stopped> {
+        let look = Look {
+            json: false,
+            color: When::Never,
+            progress: Progress::Quiet,
+        };
+        super::unpack(from, place, to, Output::new(look))
+    }
 
     fn archive(name: &[u8], content: &[u8]) -> Vec<u8> {
         let mut stream = tar::Builder::new(Vec::new());
