@@ -2,10 +2,12 @@
 
 mod raw;
 pub(crate) mod relay;
+mod screen;
 
 use hd_sandbox::TtySize;
 
 pub(crate) use self::raw::Raw;
+pub(crate) use self::screen::Screen;
 
 /// Gives the size of the terminal; 24 × 80 where it has none.
 pub(crate) fn size() -> TtySize {

@@ -9,6 +9,8 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::stdio::{stdin, stdout};
 
+use super::Screen;
+
 /// Largest piece copied at once, bytes.
 const PIECE: usize = 16 << 10;
 /// After the end of a command: silence of this length is the end of its last words. What it left
@@ -20,26 +22,28 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const HELD: usize = 64 << 10;
 
 /// Copies stdin to `master` and `master` to stdout until the other side is closed, or the command
-/// has ended (`ended` is readable) and all it wrote is copied.
-pub(crate) fn run(master: BorrowedFd<'_>, ended: BorrowedFd<'_>) -> io::Result<()> {
+/// has ended (`ended` is readable) and all it wrote is copied. Answers what it made of the screen.
+pub(crate) fn run(master: BorrowedFd<'_>, ended: BorrowedFd<'_>) -> io::Result<Screen> {
     // A command that reads nothing must not keep its own output from being read.
     fcntl_setfl(master, fcntl_getfl(master)? | OFlags::NONBLOCK)?;
     let mut relay = Relay {
         master,
         typed: Vec::new(),
         listening: true,
+        screen: Screen::default(),
     };
     loop {
         let readiness = relay.wait(ended)?;
         if readiness.output && relay.show()?.is_none() {
-            return Ok(());
+            return Ok(relay.screen);
         }
         if readiness.input {
             relay.listen();
         }
         relay.pass_on()?;
         if readiness.ended {
-            return relay.last_words();
+            relay.last_words()?;
+            return Ok(relay.screen);
         }
     }
 }
@@ -49,6 +53,7 @@ struct Relay<'a> {
     /// Read from stdin, not taken by the other side yet.
     typed: Vec<u8>,
     listening: bool,
+    screen: Screen,
 }
 
 #[derive(Debug)]
@@ -82,11 +87,14 @@ impl Relay<'_> {
     }
 
     /// Copies what the command wrote; answers how much, `None` when there will be no more.
-    fn show(&self) -> io::Result<Option<usize>> {
+    fn show(&mut self) -> io::Result<Option<usize>> {
         let mut piece = [0; PIECE];
         match retry(|| rustix::io::read(self.master, &mut piece)) {
             Ok(0) | Err(Errno::IO) => Ok(None),
-            Ok(length) => write_all(&piece[..length]).map(|()| Some(length)),
+            Ok(length) => {
+                self.screen.note(&piece[..length]);
+                write_all(&piece[..length]).map(|()| Some(length))
+            }
             Err(Errno::AGAIN) => Ok(Some(0)),
             Err(e) => Err(e.into()),
         }
@@ -117,7 +125,7 @@ impl Relay<'_> {
     }
 
     /// Shows what the command had written when it ended, and what comes within a moment.
-    fn last_words(&self) -> io::Result<()> {
+    fn last_words(&mut self) -> io::Result<()> {
         let until = Instant::now() + LAST_WORDS;
         let mut shown = 0;
         while shown < HELD {
@@ -139,7 +147,8 @@ impl Relay<'_> {
     }
 }
 
-fn write_all(mut bytes: &[u8]) -> io::Result<()> {
+/// Writes to the terminal of the person.
+pub(super) fn write_all(mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match retry(|| rustix::io::write(stdout(), bytes)) {
             Ok(length) => bytes = &bytes[length..],

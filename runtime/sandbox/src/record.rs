@@ -2,10 +2,11 @@
 
 use crate::error::{Context, Result};
 use crate::process::{kill, open_pidfd};
+use crate::wire::wait_readable;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Names one process for good: a process id alone is used again, together with the rest it is not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,18 @@ impl Record {
             Ok((found, true)) if found == *self => Some(pidfd),
             _ => None,
         }
+    }
+
+    /// Waits until the process has ended, up to some time; tells whether it has.
+    ///
+    /// Of pid 1 of a sandbox that is the end of all in it. Errors: it could not be waited for.
+    pub fn ends_within(&self, time: Duration) -> Result<bool> {
+        let Some(pidfd) = self.open() else {
+            return Ok(true);
+        };
+        let deadline = Instant::now() + time;
+        wait_readable(pidfd.as_fd(), Some(deadline))
+            .what(|| format!("wait for process {}", self.pid))
     }
 
     /// Reads the record and whether the process still runs: one that has ended keeps its entry until it is collected.
@@ -73,8 +86,8 @@ pub fn reap_recorded(records: &[Record]) -> Result<usize> {
         };
         kill(pidfd.as_fd()).what(|| format!("kill process {}", record.pid))?;
         found += 1;
-        let deadline = std::time::Instant::now() + Duration::from_secs(1);
-        let gone = crate::wire::wait_readable(pidfd.as_fd(), Some(deadline));
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let gone = wait_readable(pidfd.as_fd(), Some(deadline));
         gone.what(|| format!("wait for process {}", record.pid))?;
     }
     Ok(found)
@@ -129,7 +142,10 @@ mod tests {
         ];
         assert_eq!(reap_recorded(&others).unwrap(), 0);
         assert_eq!(child.try_wait().unwrap(), None);
-        assert_eq!(reap_recorded(&[right]).unwrap(), 1);
+        assert!(!right.ends_within(Duration::ZERO).unwrap());
+        assert_eq!(reap_recorded(std::slice::from_ref(&right)).unwrap(), 1);
+        assert!(right.ends_within(Duration::from_secs(60)).unwrap());
         assert!(!child.wait().unwrap().success());
+        assert!(right.ends_within(Duration::ZERO).unwrap());
     }
 }

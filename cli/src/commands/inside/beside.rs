@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use hd_actors::control::protocol::Request;
 use hd_actors::model::report::{Report, ServiceReport, ServiceState};
 use hd_actors::model::surroundings::Surroundings;
-use hd_sandbox::{Entered, Helper, Launcher, SandboxError};
+use hd_sandbox::{Helper, Launcher, SandboxError};
 
 use super::command::{Wish, broken, nowhere};
-use super::conduct::{Conductor, Inside};
+use super::conduct::Conductor;
+use super::taken::Beside;
 use crate::client::{Client, PROMPT, not_running, pause};
 use crate::commands::up::{attach, targets};
 use crate::error::{CliError, Outcome};
@@ -31,9 +32,7 @@ pub(super) fn run(client: Client, located: &Located, wish: Wish, build: bool) ->
         report = connect(located)?.report(&Request::Build { rerun: Vec::new() }, None)?;
     }
     let conductor = Conductor::new()?;
-    let mut entered = enter(located, report, &wish, &conductor)?;
-    let terminal = entered.take_terminal();
-    conductor.conduct(Inside::Entered(entered), terminal)
+    enter(located, report, &wish, &conductor)?.conduct(located, &conductor)
 }
 
 fn connect(located: &Located) -> Result<Client, CliError> {
@@ -46,14 +45,14 @@ pub(super) fn enter(
     mut report: Report,
     wish: &Wish,
     conductor: &Conductor,
-) -> Result<Entered, CliError> {
+) -> Result<Beside, CliError> {
     let deadline = Instant::now() + THERE_WITHIN;
     loop {
         let candidates = candidates(located, &report, wish.service.as_deref())?;
         conductor.starting();
         for service in &candidates {
-            if let Some(entered) = try_one(located, &service.name, wish)? {
-                return Ok(entered);
+            if let Some(beside) = try_one(located, &service.name, wish)? {
+                return Ok(beside);
             }
         }
         conductor.idle();
@@ -89,7 +88,7 @@ fn candidates<'a>(
     Ok(services)
 }
 
-fn try_one(located: &Located, service: &str, wish: &Wish) -> Result<Option<Entered>, CliError> {
+fn try_one(located: &Located, service: &str, wish: &Wish) -> Result<Option<Beside>, CliError> {
     let path = located.paths.service(service);
     let surroundings = Surroundings::read(&path).map_err(|e| CliError::io("read", &path, &e))?;
     let Some(surroundings) = surroundings else {
@@ -105,7 +104,7 @@ fn try_one(located: &Located, service: &str, wish: &Wish) -> Result<Option<Enter
     } = surroundings;
     let rights = (privileges, limits, network);
     let helper = Helper::prepare().map_err(broken)?;
-    Launcher::new(helper, None)
+    let entered = Launcher::new(helper, None)
         .enter_recorded(
             &record,
             rights,
@@ -113,7 +112,12 @@ fn try_one(located: &Located, service: &str, wish: &Wish) -> Result<Option<Enter
             &wish.within(command),
             wish.stdio()?,
         )
-        .map_err(|error| not_entered(error, service, &groups))
+        .map_err(|error| not_entered(error, service, &groups))?;
+    Ok(entered.map(|entered| Beside {
+        entered,
+        service: service.to_owned(),
+        sandbox: record,
+    }))
 }
 
 /// A service with limits may have no room for one process more.

@@ -4,13 +4,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hd_actors::runtime::Stopper;
-use hd_sandbox::{Entered, ExitStatus, Sandbox, Terminal};
+use hd_sandbox::{End, Entered, ExitStatus, Sandbox, Terminal};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 
 use super::command::broken;
 use crate::error::{CliError, Outcome, exit};
 use crate::signals::{self, Received};
-use crate::terminal::{self, Raw, relay};
+use crate::terminal::{self, Raw, Screen, relay};
 
 /// What is passed on to the command.
 const PASSED: [i32; 6] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2];
@@ -137,23 +137,21 @@ impl Conductor {
             // A command that has just ended needs no signal.
             let _ = inside.signal(signal);
         }
-        let shown = match terminal {
-            Some(terminal) => self.relay(&inside, terminal),
-            None => Ok(()),
-        };
+        let shown = terminal.map(|terminal| self.relay(&inside, terminal));
         let ended = inside.wait();
         self.enter(Phase::Over);
-        shown?;
-        ended
-            .map_err(broken)?
-            .map(|status| status.code())
-            .ok_or_else(|| {
-                CliError::new("internal", exit::INTERNAL, "the command was not waited for")
-            })
+        let screen = shown.transpose()?;
+        let status = ended.map_err(broken)?.ok_or_else(|| {
+            CliError::new("internal", exit::INTERNAL, "the command was not waited for")
+        })?;
+        if let (Some(screen), End::Signal(_)) = (screen, status.end) {
+            screen.give_back();
+        }
+        Ok(status.code())
     }
 
     /// Copies between the two terminals; when this one is gone, so is the other.
-    fn relay(&self, inside: &Arc<Inside>, terminal: Arc<Terminal>) -> Result<(), CliError> {
+    fn relay(&self, inside: &Arc<Inside>, terminal: Arc<Terminal>) -> Result<Screen, CliError> {
         let raw = Raw::begin();
         // It may have been resized since its size was read.
         let _ = terminal.resize(terminal::size());

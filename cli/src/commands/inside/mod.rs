@@ -6,6 +6,7 @@ mod command;
 mod conduct;
 mod copy;
 mod debug;
+mod taken;
 
 use std::ffi::OsString;
 use std::time::Instant;

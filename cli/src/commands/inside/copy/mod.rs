@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::beside::enter;
 use super::command::Wish;
-use super::conduct::{Conductor, Inside};
+use super::conduct::Conductor;
 use crate::args::{CopyArgs, HowArgs, Place};
 use crate::client::{PROMPT, not_running};
 use crate::error::{CliError, Outcome, exit};
@@ -267,9 +267,9 @@ fn carry(
     // Its ends are its own now: a stream ends when the last copy of them is closed.
     drop(wish);
     let beside = thread::spawn(meanwhile);
-    let code = conductor.conduct(Inside::Entered(entered), None)?;
+    let ended = entered.conduct(located, &conductor);
     let here = beside.join().map_err(|_| broke_off())?;
-    Ok(Ended { here, code })
+    Ok(Ended { here, code: ended? })
 }
 
 #[cfg(test)]
