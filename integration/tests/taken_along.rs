@@ -110,3 +110,34 @@ fn the_terminal_of_a_command_that_was_taken_along_is_put_in_order() {
     assert!(after.contains("\x1b[?25h"), "{written:?}");
     down(&env);
 }
+
+#[test]
+fn an_instance_of_another_version_is_named_as_such() {
+    skip_unless!(needs::fuse());
+    let env = up();
+    let instances = std::fs::read_dir(env.home().join("instances")).expect("instances");
+    let files = instances
+        .flatten()
+        .map(|one| one.path().join("services/web.json"));
+    let file = files
+        .into_iter()
+        .find(|path| path.exists())
+        .expect("how web is entered");
+    let text = std::fs::read_to_string(&file).expect("read it");
+    std::fs::write(&file, text.replace("\"network\"", "\"nets\""))
+        .expect("as another hd writes it");
+    let refused = env.hd(["exec", "true"]).finish().expect_code(125);
+    assert!(
+        refused.stderr.contains("of another version"),
+        "{}",
+        refused.said()
+    );
+    assert!(
+        refused.stderr.contains("`hd down`, then `hd up`"),
+        "{}",
+        refused.said()
+    );
+    std::fs::write(&file, text).expect("as it was");
+    env.hd(["exec", "true"]).finish().ok();
+    down(&env);
+}

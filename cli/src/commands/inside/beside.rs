@@ -1,6 +1,7 @@
 //! A command beside a running service: its sandbox is entered from this process.
 
-use std::path::PathBuf;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hd_actors::control::protocol::Request;
@@ -90,7 +91,7 @@ fn candidates<'a>(
 
 fn try_one(located: &Located, service: &str, wish: &Wish) -> Result<Option<Beside>, CliError> {
     let path = located.paths.service(service);
-    let surroundings = Surroundings::read(&path).map_err(|e| CliError::io("read", &path, &e))?;
+    let surroundings = Surroundings::read(&path).map_err(|error| unread(&path, &error))?;
     let Some(surroundings) = surroundings else {
         return Ok(None);
     };
@@ -118,6 +119,20 @@ fn try_one(located: &Located, service: &str, wish: &Wish) -> Result<Option<Besid
         service: service.to_owned(),
         sandbox: record,
     }))
+}
+
+/// The running hd wrote it whole, so what is not understood in it is of another version.
+fn unread(path: &Path, error: &io::Error) -> CliError {
+    match error.kind() {
+        ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
+            let place = path.display();
+            nowhere(format!(
+                "the running hd is of another version: {place}: {error}"
+            ))
+            .hint("`hd down`, then `hd up`")
+        }
+        _ => CliError::io("read", path, error),
+    }
 }
 
 /// A service with limits may have no room for one process more.
