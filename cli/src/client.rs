@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hd_actors::control::protocol::{Reply, Request};
 use hd_actors::model::report::Report;
-use rustix::event::{PollFd, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -20,6 +20,8 @@ use crate::peer::Peer;
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// How long a runtime may take to answer what it must know at once.
 pub(crate) const PROMPT: Duration = Duration::from_secs(5);
+/// Time between two looks whether a runtime that has not answered yet can do so.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Longest line of a reply, in bytes.
 const REPLY_MAX: u64 = 64 << 20;
 /// Longest path a socket address takes, in bytes.
@@ -102,15 +104,14 @@ impl Client {
         Peer::of(peer.pid)
     }
 
-    /// Asks, and gives the one reply; no deadline waits as long as it takes.
+    /// Asks, and gives the one reply; no deadline waits as long as it takes, unless the runtime is stopped.
     pub(crate) fn ask(
         mut self,
         request: &Request,
         within: Option<Duration>,
     ) -> Result<Reply, CliError> {
         self.send(request)?;
-        self.deadline(within)?;
-        match self.receive()? {
+        match self.receive(within)? {
             Some(reply) => Ok(reply),
             None => Err(
                 CliError::new("gone", exit::INTERNAL, "hd ended before it answered")
@@ -144,8 +145,7 @@ impl Client {
         within: Option<Duration>,
     ) -> Result<(), CliError> {
         self.send(request)?;
-        self.deadline(within)?;
-        match self.receive()? {
+        match self.receive(within)? {
             // A report is what has come of it.
             Some(Reply::Done | Reply::Report { .. }) => Ok(()),
             Some(other) => Err(unexpected(&other)),
@@ -165,9 +165,9 @@ impl Client {
         mut line: impl FnMut(&str) -> Result<(), CliError>,
     ) -> Result<(), CliError> {
         self.send(request)?;
-        self.deadline(None)?;
         loop {
-            match self.receive()? {
+            self.wait_for_more()?;
+            match self.receive(None)? {
                 Some(Reply::Event { line: text }) => line(&text)?,
                 Some(Reply::Done) | None => return Ok(()),
                 Some(other) => return Err(unexpected(&other)),
@@ -188,36 +188,64 @@ impl Client {
         }
     }
 
-    fn deadline(&self, within: Option<Duration>) -> Result<(), CliError> {
-        self.stream
-            .get_ref()
-            .set_read_timeout(within)
-            .map_err(|e| lost(&e))
+    /// Waits until there is something to read; what happens is not to be hurried.
+    fn wait_for_more(&self) -> Result<(), CliError> {
+        while self.stream.buffer().is_empty() {
+            let mut fds = [PollFd::new(self.stream.get_ref(), PollFlags::IN)];
+            match poll(&mut fds, None) {
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(lost(&e.into())),
+                Ok(_) => break,
+            }
+        }
+        Ok(())
     }
 
-    /// Reads one reply; `None` at the end. An error in the reply is an error here.
-    fn receive(&mut self) -> Result<Option<Reply>, CliError> {
+    /// Reads one reply; `None` at the end. An error in the reply is an error here, and so is a runtime that cannot
+    /// answer.
+    fn receive(&mut self, within: Option<Duration>) -> Result<Option<Reply>, CliError> {
+        let deadline = within.map(|within| Instant::now() + within);
         let mut line = Vec::new();
-        match (&mut self.stream)
-            .take(REPLY_MAX)
-            .read_until(b'\n', &mut line)
-        {
-            Ok(_) if !line.ends_with(b"\n") => return Ok(None),
-            Ok(_) => {}
-            Err(e) if timed_out(&e) => return Err(silent("answer")),
-            Err(e) if e.kind() == ErrorKind::ConnectionReset => return Ok(None),
-            Err(e) => return Err(lost(&e)),
+        loop {
+            let left = deadline.map_or(LOOK_EVERY, |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            });
+            if left.is_zero() {
+                return Err(silent("answer"));
+            }
+            let stream = self.stream.get_ref();
+            let set = stream.set_read_timeout(Some(left.min(LOOK_EVERY)));
+            set.map_err(|e| lost(&e))?;
+            let room = REPLY_MAX.saturating_sub(line.len() as u64);
+            // What was read before the time was over stays in the line.
+            match (&mut self.stream).take(room).read_until(b'\n', &mut line) {
+                Ok(_) if !line.ends_with(b"\n") => return Ok(None),
+                Ok(_) => return understood(&line).map(Some),
+                Err(e) if timed_out(&e) => self.must_not_be_stopped()?,
+                Err(e) if e.kind() == ErrorKind::ConnectionReset => return Ok(None),
+                Err(e) => return Err(lost(&e)),
+            }
         }
-        match serde_json::from_slice(&line) {
-            Ok(Reply::Error { error, exit }) => Err(CliError::from_report(error, exit)),
-            Ok(reply) => Ok(Some(reply)),
-            Err(e) => Err(CliError::new(
-                "protocol",
-                exit::INTERNAL,
-                format!("the running hd answered in words unknown here: {e}"),
-            )
-            .hint("it may be of another version: `hd down`, then `hd up`")),
+    }
+
+    fn must_not_be_stopped(&self) -> Result<(), CliError> {
+        match self.process() {
+            Some(process) if process.is_stopped() => Err(stopped(&process)),
+            _ => Ok(()),
         }
+    }
+}
+
+fn understood(line: &[u8]) -> Result<Reply, CliError> {
+    match serde_json::from_slice(line) {
+        Ok(Reply::Error { error, exit }) => Err(CliError::from_report(error, exit)),
+        Ok(reply) => Ok(reply),
+        Err(e) => Err(CliError::new(
+            "protocol",
+            exit::INTERNAL,
+            format!("the running hd answered in words unknown here: {e}"),
+        )
+        .hint("it may be of another version: `hd down`, then `hd up`")),
     }
 }
 
@@ -232,6 +260,15 @@ fn silent(what: &str) -> CliError {
         format!("the running hd does not {what}"),
     )
     .hint("`hd down --now` ends it")
+}
+
+/// It answers nobody until it goes on, whatever is asked of it.
+fn stopped(process: &Peer) -> CliError {
+    let message = "the running hd is stopped, as by Ctrl-Z";
+    CliError::new("timeout", exit::TIMEOUT, message).hint(format!(
+        "`fg` in its terminal, or `kill -CONT {}`, lets it go on",
+        process.pid()
+    ))
 }
 
 fn lost(error: &std::io::Error) -> CliError {

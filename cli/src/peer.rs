@@ -20,6 +20,11 @@ impl Peer {
         Some(Self { pid, handle })
     }
 
+    /// Gives its number.
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// Tells whether it is the process of that number.
     pub(crate) fn is(&self, pid: u32) -> bool {
         u32::try_from(self.pid.as_raw_pid()).is_ok_and(|own| own == pid)
@@ -27,8 +32,13 @@ impl Peer {
 
     /// Lets it go on if it was stopped, as by Ctrl-Z or SIGSTOP; answers whether it was.
     pub(crate) fn wake(&self) -> bool {
+        self.is_stopped() && self.signal(Signal::CONT)
+    }
+
+    /// Tells whether it was stopped, as by Ctrl-Z or SIGSTOP.
+    pub(crate) fn is_stopped(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid));
-        stat.is_ok_and(|stat| is_stopped(&stat)) && self.signal(Signal::CONT)
+        stat.is_ok_and(|stat| is_stopped(&stat))
     }
 
     /// Kills it.
