@@ -39,7 +39,7 @@ pub(crate) fn find(located: &Located) -> Result<Option<Client>, CliError> {
 }
 
 /// Tells whether a runtime holds the lock of the instance.
-fn is_held(paths: &InstancePaths) -> Result<bool, CliError> {
+pub(crate) fn is_held(paths: &InstancePaths) -> Result<bool, CliError> {
     let Some(lock) = open_lock(paths)? else {
         return Ok(false);
     };

@@ -4,6 +4,7 @@ mod args;
 mod client;
 mod commands;
 mod error;
+mod holder;
 mod leftovers;
 mod logs;
 mod memory;

@@ -6,6 +6,7 @@ use hd_actors::hold::Hold;
 
 use crate::client::{self, Client};
 use crate::error::{CliError, exit};
+use crate::holder;
 use crate::leftovers;
 use crate::output::Output;
 use crate::project::Located;
@@ -36,7 +37,11 @@ pub(crate) fn take(located: &Located, output: Output) -> Result<Turn, CliError> 
             return Ok(Turn::Ours(hold));
         }
         if !told {
-            output.talk("waiting for another hd that builds or runs a command in this project");
+            let which =
+                holder::pid(located).map_or_else(String::new, |pid| format!(" (pid {pid})"));
+            output.talk(&format!(
+                "waiting for another hd that builds or runs a command in this project{which}"
+            ));
             told = true;
         }
         client::pause(LOOK_EVERY);

@@ -68,3 +68,32 @@ fn a_command_that_waits_is_done_alone_or_beside_what_came_first() {
     env.hd(["down"]).finish().ok();
     up.wait_exit(LONG);
 }
+
+#[test]
+fn what_has_a_project_and_answers_nobody_is_named_to_who_would_end_it() {
+    skip_unless!(needs::fuse());
+    let toml = format!("{TOML}volumes = [\"data:/data\"]\n[volumes]\ndata = {{}}\n");
+    let env = Env::project(&[("hd.toml", &toml)]);
+    env.hd(["up", "-d", "--wait"]).finish().ok();
+    env.hd(["down"]).finish().ok();
+    let holder = held(&env);
+    let way = format!("`kill {}`", holder.id());
+    let verbs: [&[&str]; 3] = [&["down"], &["down", "-v"], &["volume", "rm", "data"]];
+    for verb in verbs {
+        let said = env.hd(verb).finish().expect_code(2);
+        assert!(
+            said.stderr.contains("another hd builds or runs"),
+            "{}",
+            said.said()
+        );
+        assert!(said.stderr.contains(&way), "{}", said.said());
+    }
+    let_go(holder);
+    let gone = env.hd(["down", "-v"]).finish().ok();
+    assert!(
+        gone.stderr.contains("removed the volume data"),
+        "{}",
+        gone.said()
+    );
+    leftovers::expect_none(env.mark(), SHORT);
+}

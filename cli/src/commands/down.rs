@@ -1,14 +1,15 @@
 //! `hd down`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hd_actors::control::protocol::Request;
 use serde_json::json;
 
 use super::volume;
 use crate::args::{DownArgs, Place};
-use crate::client::PROMPT;
+use crate::client::{Client, PROMPT, pause};
 use crate::error::{CliError, Outcome, exit};
+use crate::holder;
 use crate::leftovers::{self, wait_gone};
 use crate::output::Output;
 use crate::peer::Peer;
@@ -18,6 +19,11 @@ use crate::project::{self, Located, shown};
 const WITHIN: Duration = Duration::from_secs(120);
 /// How long hd may take when nobody is given any grace.
 const AT_ONCE: Duration = Duration::from_secs(15);
+
+/// How long a runtime that has just taken its instance may take to answer.
+const BEGINS_WITHIN: Duration = Duration::from_secs(2);
+/// Time between two looks at it.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How long a process may take to exit once it holds nothing.
 const LINGERS: Duration = Duration::from_secs(5);
@@ -32,9 +38,56 @@ pub(crate) fn run(args: DownArgs, outer: Place, output: Output) -> Outcome {
 
 /// Ends the runtime, if there is one, and answers whether there was.
 fn end(located: &Located, now: bool, output: Output) -> Result<bool, CliError> {
-    let Some(client) = leftovers::find(located)? else {
-        return Ok(false);
+    let process = match found(located)? {
+        Found::Nobody => return Ok(false),
+        Found::Ending => None,
+        Found::Answers(client) => ask(client, now, output)?,
     };
+    let within = if now { AT_ONCE } else { WITHIN };
+    if !wait_gone(&located.paths, within)? {
+        let message = format!("hd is still ending after {} s", within.as_secs());
+        let error = CliError::new("timeout", exit::TIMEOUT, message).at(shown(&located.config));
+        return Err(error.hint("`hd down --now` kills the services"));
+    }
+    if let Some(process) = process {
+        // One that lingers holds nothing, so this wait is a courtesy and has an end.
+        process.wait(LINGERS);
+    }
+    // Nothing is left by one that ended in peace; one that died on the way is cleaned up after.
+    leftovers::sweep(&located.paths, &located.directory)?;
+    Ok(true)
+}
+
+/// Who has the instance.
+enum Found {
+    Nobody,
+    /// A runtime that listens no more.
+    Ending,
+    Answers(Client),
+}
+
+/// Finds the runtime. Who holds the instance and has no socket after a while is none, and nothing can be asked of it.
+fn found(located: &Located) -> Result<Found, CliError> {
+    let until = Instant::now() + BEGINS_WITHIN;
+    loop {
+        if let Some(client) = leftovers::find(located)? {
+            return Ok(Found::Answers(client));
+        }
+        if !leftovers::is_held(&located.paths)? {
+            return Ok(Found::Nobody);
+        }
+        if located.paths.socket().exists() {
+            return Ok(Found::Ending);
+        }
+        if Instant::now() >= until {
+            return Err(holder::busy(located));
+        }
+        pause(LOOK_EVERY);
+    }
+}
+
+/// Asks the runtime to end; gives its process.
+fn ask(client: Client, now: bool, output: Output) -> Result<Option<Peer>, CliError> {
     let process = client.process();
     if process.as_ref().is_some_and(Peer::wake) {
         output.talk("hd had been stopped (SIGSTOP or Ctrl-Z): it goes on, to end its services");
@@ -50,19 +103,7 @@ fn end(located: &Located, now: bool, output: Output) -> Result<bool, CliError> {
         }
         (asked, _) => asked?,
     }
-    let within = if now { AT_ONCE } else { WITHIN };
-    if !wait_gone(&located.paths, within)? {
-        let message = format!("hd is still ending after {} s", within.as_secs());
-        let error = CliError::new("timeout", exit::TIMEOUT, message).at(shown(&located.config));
-        return Err(error.hint("`hd down --now` kills the services"));
-    }
-    if let Some(process) = process {
-        // One that lingers holds nothing, so this wait is a courtesy and has an end.
-        process.wait(LINGERS);
-    }
-    // Nothing is left by one that ended in peace; one that died on the way is cleaned up after.
-    leftovers::sweep(&located.paths, &located.directory)?;
-    Ok(true)
+    Ok(process)
 }
 
 fn told(located: &Located, ran: bool, removed: Option<Vec<String>>, output: Output) -> Outcome {

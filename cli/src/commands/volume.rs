@@ -9,6 +9,7 @@ use serde_json::json;
 use super::up::user;
 use crate::args::{Place, VolumeRmArgs, VolumeVerb};
 use crate::error::{CliError, Outcome, exit};
+use crate::holder;
 use crate::leftovers;
 use crate::output::Output;
 use crate::output::table::{Cell, table};
@@ -116,7 +117,7 @@ fn remove(located: &Located, wanted: &[String]) -> Result<Vec<String>, CliError>
     user::become_root_inside()?;
     let held = Hold::of(&located.paths);
     let held = held.map_err(|e| CliError::io("lock", &located.paths.lock(), &e))?;
-    let _held = held.ok_or_else(|| running(located))?;
+    let _held = held.ok_or_else(|| holder::busy(located))?;
     let volumes = Volumes::new(located.paths.volumes());
     for name in wanted {
         let removed = volumes.remove(name);
