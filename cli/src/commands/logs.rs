@@ -7,7 +7,6 @@ use hd_actors::model::log_line::{LogLine, Stream, parse_moment, timestamp};
 use serde_json::json;
 
 use crate::args::{LogsArgs, Place};
-use crate::client;
 use crate::error::{CliError, Outcome, exit};
 use crate::leftovers;
 use crate::logs::{Merge, Watch, names};
@@ -23,7 +22,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Prints what services wrote, merged by time.
 pub(crate) fn run(args: &LogsArgs, place: &Place, output: Output) -> Outcome {
     let located = project::locate(place, None)?;
-    let mut running = leftovers::find(&located)?.is_some();
+    let mut running = runs(&located)?;
     let directory = located.paths.service_logs();
     let failed = |e: std::io::Error| CliError::io("read the logs in", &directory, &e);
     let chosen = Chosen::new(args, &located)?;
@@ -46,7 +45,8 @@ pub(crate) fn run(args: &LogsArgs, place: &Place, output: Output) -> Outcome {
         watch.wait(LOOK);
         if looked.elapsed() >= LOOK {
             looked = Instant::now();
-            running = client::open(&located.paths.socket())?.is_some();
+            // Its socket may be full, or made anew: that it runs is known by what it holds.
+            running = leftovers::is_held(&located.paths)?;
         }
         let mut found = names(&directory).map_err(failed)?;
         found.retain(|log| chosen.means(log));
@@ -59,6 +59,14 @@ pub(crate) fn run(args: &LogsArgs, place: &Place, output: Output) -> Outcome {
     }
     output.talk("hd is not running: the logs end here");
     Ok(0)
+}
+
+/// Tells whether hd runs, though it may be busy; where it does not, removes what a killed one left.
+fn runs(located: &Located) -> Result<bool, CliError> {
+    match leftovers::find(located) {
+        Err(error) if error.exit() == exit::TIMEOUT => Ok(true),
+        found => Ok(found?.is_some()),
+    }
 }
 
 /// Which logs a command asks for.
