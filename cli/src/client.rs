@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use crate::error::{CliError, exit};
+use crate::output::reader;
 use crate::peer::Peer;
 
 /// How long a runtime may take to accept a connection and to read the request.
@@ -158,7 +159,7 @@ impl Client {
         }
     }
 
-    /// Follows what happens, line by line, until the runtime ends.
+    /// Follows what happens, line by line, until the runtime ends; an error once nobody reads what is printed.
     pub(crate) fn follow(
         mut self,
         request: &Request,
@@ -188,17 +189,21 @@ impl Client {
         }
     }
 
-    /// Waits until there is something to read; what happens is not to be hurried.
+    /// Waits until there is something to read: what happens is not to be hurried.
     fn wait_for_more(&self) -> Result<(), CliError> {
-        while self.stream.buffer().is_empty() {
-            let mut fds = [PollFd::new(self.stream.get_ref(), PollFlags::IN)];
-            match poll(&mut fds, None) {
+        if !self.stream.buffer().is_empty() {
+            return Ok(());
+        }
+        let more = PollFd::new(self.stream.get_ref(), PollFlags::IN);
+        let mut wanted = [more, reader::wanted()];
+        loop {
+            match poll(&mut wanted, None) {
                 Err(Errno::INTR) => {}
                 Err(e) => return Err(lost(&e.into())),
-                Ok(_) => break,
+                Ok(_) if reader::is_gone(&wanted[1]) => return Err(CliError::pipe()),
+                Ok(_) => return Ok(()),
             }
         }
-        Ok(())
     }
 
     /// Reads one reply; `None` at the end. An error in the reply is an error here, and so is a runtime that cannot

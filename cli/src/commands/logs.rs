@@ -42,7 +42,7 @@ pub(crate) fn run(args: &LogsArgs, place: &Place, output: Output) -> Outcome {
     let mut looked = Instant::now();
     // What was written just before hd ended is read after its end was seen.
     while running {
-        watch.wait(LOOK);
+        watch.wait_with_reader(LOOK)?;
         if looked.elapsed() >= LOOK {
             looked = Instant::now();
             // Its socket may be full, or made anew: that it runs is known by what it holds.

@@ -8,6 +8,9 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 
+use crate::error::CliError;
+use crate::output::reader;
+
 /// Pause between two looks where the directory cannot be watched.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -28,14 +31,39 @@ impl Watch {
 
     /// Waits for a change, at most for `timeout`. May wake for nothing.
     pub(crate) fn wait(&self, timeout: Duration) {
-        let Some(events) = &self.0 else {
-            return crate::client::pause(timeout.min(POLL));
+        self.wait_beside(timeout, Vec::new());
+    }
+
+    /// The same for what is printed; an error once nobody is left to read it.
+    pub(crate) fn wait_with_reader(&self, timeout: Duration) -> Result<(), CliError> {
+        let waited = self.wait_beside(timeout, vec![reader::wanted()]);
+        match waited.iter().any(reader::is_gone) {
+            true => Err(CliError::pipe()),
+            false => Ok(()),
+        }
+    }
+
+    /// Waits for what is wanted too, and gives it back.
+    fn wait_beside<'a>(
+        &'a self,
+        timeout: Duration,
+        mut wanted: Vec<PollFd<'a>>,
+    ) -> Vec<PollFd<'a>> {
+        let timeout = match &self.0 {
+            Some(events) => {
+                wanted.push(PollFd::new(events, PollFlags::IN));
+                timeout
+            }
+            None => timeout.min(POLL),
         };
         let timeout = Timespec::try_from(timeout).ok();
         // An interrupted wait is a short one.
-        let _ = poll(&mut [PollFd::new(events, PollFlags::IN)], timeout.as_ref());
-        let mut buffer = [MaybeUninit::uninit(); 4096];
-        while rustix::io::read(events, &mut buffer).is_ok_and(|(read, _)| !read.is_empty()) {}
+        let _ = poll(&mut wanted, timeout.as_ref());
+        if let Some(events) = &self.0 {
+            let mut buffer = [MaybeUninit::uninit(); 4096];
+            while rustix::io::read(events, &mut buffer).is_ok_and(|(read, _)| !read.is_empty()) {}
+        }
+        wanted
     }
 }
 

@@ -7,6 +7,7 @@ mod live;
 mod pending;
 mod printer;
 mod queue;
+pub(crate) mod reader;
 pub(crate) mod style;
 pub(crate) mod table;
 mod teller;
