@@ -269,6 +269,23 @@ fn a_log_that_is_being_written_comes_out() {
 }
 
 #[test]
+fn a_directory_closed_to_its_owner_comes_out() {
+    skip_unless!(needs::fuse(), needs::root());
+    let mut env = Env::project(&[("hd.toml", TOML)]);
+    env.as_user(false);
+    let _up = up(&env);
+    inside(
+        &env,
+        "mkdir -p /tmp/closed/in; echo f > /tmp/closed/in/f; chmod -R a-w /tmp/closed",
+    );
+    copy(&env, "web:/tmp/closed", "out");
+    assert_eq!(files::read(&env.path("out/in/f")), "f\n");
+    let mode = |path: &str| env.path(path).metadata().expect("a status").permissions();
+    assert_eq!(mode("out").mode() & 0o777, 0o555);
+    assert_eq!(mode("out/in").mode() & 0o777, 0o555);
+}
+
+#[test]
 fn busybox_takes_files_with_holes() {
     skip_unless!(needs::fuse(), needs::registry());
     let registry = needs::registry().expect("checked");

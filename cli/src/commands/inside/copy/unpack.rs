@@ -1,8 +1,9 @@
 //! What came out of a service, first into a directory of its own, then to its place.
 
 use std::error::Error;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Stopped;
@@ -99,9 +100,20 @@ fn only(stage: &Path) -> Result<PathBuf, CliError> {
 
 /// A file takes the place of a file; a directory that is there is not written over.
 fn rename(from: &Path, to: &Path) -> Result<(), CliError> {
-    fs::rename(from, to).map_err(|e| {
+    moved(from, to).map_err(|e| {
         CliError::io("write", to, &e).hint("take away what is there, or name another place")
     })
+}
+
+/// Moves it; a directory that is closed to its owner is open meanwhile, as its `..` changes.
+fn moved(from: &Path, to: &Path) -> io::Result<()> {
+    let meta = from.symlink_metadata()?;
+    if !meta.is_dir() || meta.permissions().mode() & 0o200 != 0 {
+        return fs::rename(from, to);
+    }
+    fs::set_permissions(from, Permissions::from_mode(0o700))?;
+    fs::rename(from, to)?;
+    fs::set_permissions(to, meta.permissions())
 }
 
 /// Moves what is in one directory into another; where both have a directory, what is in that.
