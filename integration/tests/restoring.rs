@@ -245,3 +245,68 @@ fn what_was_brought_back_survives_a_cut_of_power() {
     disk.cut_power();
     assert_eq!(files::read(&volume.join("file")), "kept\n");
 }
+
+/// What they write into the project is their own; one has a volume, too.
+const LAYERS: &str =
+    "[environment]\nname = \"v\"\n[options]\nproject = \"projected\"\n[volumes]\ndata = {}\n
+[services.a]\ncommand = \"sleep 1000\"\nvolumes = [\"data:/data\"]\n
+[services.b]\ncommand = \"sleep 1000\"\n";
+
+/// The file that says what a snapshot consists of.
+fn record(env: &Env, name: &str) -> PathBuf {
+    let instances = env.home().join("instances");
+    let mut instances = std::fs::read_dir(instances).expect("list the instances");
+    let instance = instances.next().expect("an instance").expect("its entry");
+    let file = format!("snapshots/{name}.json");
+    instance.path().join(file)
+}
+
+#[test]
+fn a_restore_that_fails_leaves_every_service_what_it_wrote() {
+    skip_unless!(needs::fuse());
+    let env = Env::project(&[("hd.toml", LAYERS)]);
+    let mut up = env.up();
+    up.wait_line(0, &["b", "ready"]);
+    let inside = |service: &str, script: &str| {
+        let args = ["exec", "-s", service, "sh", "-c", script];
+        env.hd(args).finish().ok().stdout
+    };
+    let write = |text: &str| {
+        inside("a", &format!("echo {text} | tee file > /data/file"));
+        inside("b", &format!("echo {text} > file"));
+    };
+    let written = || [inside("a", "cat file /data/file"), inside("b", "cat file")];
+    let pids = || Some([pid(&env, "a")?, pid(&env, "b")?]);
+    up.until("both run", pids);
+    write("kept");
+    env.hd(["snapshot", "x"]).finish().ok();
+    write("later");
+
+    // What `b` wrote is in the store no more.
+    let record = record(&env, "x");
+    let whole = files::read(&record);
+    let mut torn: serde_json::Value = serde_json::from_str(&whole).expect("a record");
+    torn["services"]["b"]["content"]["tree"] = "0".repeat(64).into();
+    files::write(&record, &torn.to_string());
+    let old = up.until("both run", pids);
+    let failed = env.hd(["restore", "x"]).finish().expect_code(1);
+    up.until("both run again", || {
+        pids().filter(|new| new[0] != old[0] && new[1] != old[1])
+    });
+    assert_eq!(
+        written(),
+        ["later\nlater\n", "later\n"],
+        "{}",
+        failed.said()
+    );
+
+    files::write(&record, &whole);
+    let old = up.until("both run", pids);
+    env.hd(["restore", "x"]).finish().ok();
+    up.until("both run once more", || {
+        pids().filter(|new| new[0] != old[0] && new[1] != old[1])
+    });
+    assert_eq!(written(), ["kept\nkept\n", "kept\n"]);
+    up.interrupt();
+    leftovers::expect_none(env.mark(), SHORT);
+}

@@ -18,10 +18,17 @@ pub(super) struct Layers(Mutex<HashMap<String, Layer>>);
 
 #[derive(Debug, Default)]
 struct Layer {
-    /// How often it was dropped: each time it gets another directory.
+    /// How often it was dropped or replaced: each time it gets another directory.
     dropped: u32,
     /// The directory that took what the service wrote; nothing when there is no overlay.
     upper: Option<Arc<OwnedFd>>,
+}
+
+/// A layer of a service that it does not use yet.
+#[derive(Debug)]
+pub(super) struct Filled {
+    service: String,
+    layer: Layer,
 }
 
 impl Layers {
@@ -33,12 +40,12 @@ impl Layers {
 impl ServiceView {
     /// Gives the directory of a service's layer, in the stage of the namespace.
     pub(super) fn layer(&self, service: &str) -> PathBuf {
-        let dropped = self
-            .layers
-            .all()
-            .get(service)
-            .map_or(0, |layer| layer.dropped);
-        self.layer_dir(service, dropped)
+        self.layer_dir(service, self.dropped(service))
+    }
+
+    fn dropped(&self, service: &str) -> u32 {
+        let all = self.layers.all();
+        all.get(service).map_or(0, |layer| layer.dropped)
     }
 
     fn layer_dir(&self, service: &str, dropped: u32) -> PathBuf {
@@ -59,16 +66,19 @@ impl ServiceView {
         Ok(())
     }
 
-    /// Makes the overlay of a service that has none, its upper filled before it is mounted. Blocks.
-    pub(super) fn filled_overlay(
+    /// Makes a layer beside the one that a service has, its upper filled before it is mounted; it is used from
+    /// [`Self::put_layer`] on. Blocks.
+    ///
+    /// # Errors
+    /// Those of the sandbox and of `fill`, which leave nothing of it.
+    pub(super) fn filled_layer(
         &self,
         shared: &Shared,
         service: &str,
         fill: impl FnOnce(&OwnedFd) -> Result<(), BatchError>,
-    ) -> Result<(), BatchError> {
-        let mut all = self.layers.all();
-        let layer = all.entry(service.to_owned()).or_default();
-        let at = self.layer_dir(service, layer.dropped);
+    ) -> Result<Filled, BatchError> {
+        let dropped = self.dropped(service) + 1;
+        let at = self.layer_dir(service, dropped);
         let upper = MountOp::Layer {
             at: at.join("upper"),
             name: service.to_owned(),
@@ -78,15 +88,40 @@ impl ServiceView {
             .and_then(|upper| upper.map_or(Ok(()), |upper| fill(&upper)))
             .and_then(|()| self.upper_made(shared, &[self.overlay_op(&at, service)]));
         match filled {
-            Ok(upper) => layer.upper = upper,
+            Ok(upper) => Ok(Filled {
+                service: service.to_owned(),
+                layer: Layer { dropped, upper },
+            }),
             Err(error) => {
-                // The next one begins in another directory, with nothing.
-                let undone = self.upper_made(shared, &[MountOp::Unmount { at }]);
-                layer.dropped += 1;
-                return undone.and(Err(error));
+                self.detach(shared, at);
+                Err(error)
             }
         }
-        Ok(())
+    }
+
+    /// Puts a layer in the place of the one that its service has, which must not run. Blocks.
+    pub(super) fn put_layer(&self, shared: &Shared, filled: Filled) {
+        let Filled { service, layer } = filled;
+        let before = self.layers.all().insert(service.clone(), layer);
+        self.follow_anew(&service);
+        if let Some(before) = before.filter(|before| before.upper.is_some()) {
+            self.detach(shared, self.layer_dir(&service, before.dropped));
+        }
+    }
+
+    /// Takes away a layer that is put nowhere. Blocks.
+    pub(super) fn discard_layer(&self, shared: &Shared, filled: &Filled) {
+        self.detach(
+            shared,
+            self.layer_dir(&filled.service, filled.layer.dropped),
+        );
+    }
+
+    fn detach(&self, shared: &Shared, at: PathBuf) {
+        let place = at.display().to_string();
+        if let Err(error) = self.upper_made(shared, &[MountOp::Unmount { at }]) {
+            tracing::warn!(%error, place, "a write layer that nobody uses stays until hd ends");
+        }
     }
 
     fn overlay_op(&self, at: &Path, service: &str) -> MountOp {

@@ -12,6 +12,7 @@ use hd_projection::{Composite, ProjectionError};
 use hd_sandbox::own_namespace;
 use hd_store::Writer;
 
+use super::layers::Filled;
 use super::prepare::owners;
 use super::view::ServiceView;
 use super::written::volume_targets;
@@ -97,6 +98,10 @@ impl ServiceView {
 
     /// Puts what a snapshot has of these services in the place of what they wrote since, with their volumes,
     /// which are prepared. They must not run. Blocks.
+    ///
+    /// # Errors
+    /// Those of the disk and of the store. All layers are made before the first is put in its place, so that one
+    /// that cannot be made leaves every service what it has.
     pub(super) fn bring_back(
         &self,
         shared: &Shared,
@@ -104,18 +109,37 @@ impl ServiceView {
         services: &[String],
     ) -> Result<(), BatchError> {
         let _work = shared.session.work()?;
-        for service in services {
-            self.drop_layer(shared, service)?;
-            if let Some(layer) = snapshot.services.get(service) {
-                let fill = |upper: &OwnedFd| {
-                    let user = own_namespace::is_inside();
-                    written_out(shared, &layer.content, Layout::Upper { user }, upper)
-                };
-                self.filled_overlay(shared, service, fill)?;
+        let mut filled = Vec::new();
+        let mut volumes = snapshot_volumes(shared, snapshot, services).into_iter();
+        let ready = self
+            .fill_layers(shared, (snapshot, services), &mut filled)
+            .and_then(|()| volumes.try_for_each(|(name, _)| shared.volumes.put(name)));
+        for one in filled {
+            match &ready {
+                Ok(()) => self.put_layer(shared, one),
+                Err(_) => self.discard_layer(shared, &one),
             }
         }
-        let mut volumes = snapshot_volumes(shared, snapshot, services).into_iter();
-        volumes.try_for_each(|(name, _)| shared.volumes.put(name))
+        ready
+    }
+
+    fn fill_layers(
+        &self,
+        shared: &Shared,
+        (snapshot, services): (&Snapshot, &[String]),
+        filled: &mut Vec<Filled>,
+    ) -> Result<(), BatchError> {
+        for service in services {
+            let Some(layer) = snapshot.services.get(service) else {
+                continue;
+            };
+            let fill = |upper: &OwnedFd| {
+                let user = own_namespace::is_inside();
+                written_out(shared, &layer.content, Layout::Upper { user }, upper)
+            };
+            filled.push(self.filled_layer(shared, service, fill)?);
+        }
+        Ok(())
     }
 }
 
