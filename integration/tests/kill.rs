@@ -60,9 +60,8 @@ fn kill_of_the_guardian_is_made_good_at_once() {
     kill_and_expect_none(&env, &mut up);
 }
 
-#[test]
-fn kill_of_both_is_cleaned_by_the_next_command() {
-    skip_unless!(needs::fuse());
+/// A project that runs, with hd and its guardian killed.
+fn both_killed() -> Env {
     let env = samples::server_with_output();
     let mut up = env.up();
     up.wait_http(env.port(0), "/", "one");
@@ -71,6 +70,25 @@ fn kill_of_both_is_cleaned_by_the_next_command() {
     leftovers::signal(up.pid(), rustix::process::Signal::STOP);
     leftovers::kill(guardian.pid);
     up.kill();
+    env
+}
+
+#[test]
+fn what_both_killed_left_goes_with_what_prune_takes() {
+    skip_unless!(needs::fuse());
+    let env = both_killed();
+    let dry = ["prune", "--project", ".", "--dry-run"];
+    env.hd(dry).finish().ok();
+    assert!(env.path("out").exists(), "its mount point is left");
+    env.hd(["prune", "--project", "."]).finish().ok();
+    leftovers::expect_none(env.mark(), PROMPTLY);
+    assert!(!env.path("out").exists());
+}
+
+#[test]
+fn kill_of_both_is_cleaned_by_the_next_command() {
+    skip_unless!(needs::fuse());
+    let env = both_killed();
     env.hd(["status"]).finish();
     leftovers::expect_none(env.mark(), PROMPTLY);
     assert_eq!(env.git(&["status", "--porcelain", "--ignored"]), "");

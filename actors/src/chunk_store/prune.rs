@@ -17,9 +17,9 @@ use crate::model::snapshot;
 /// What is to go.
 #[derive(Clone, Debug, Default)]
 pub struct Wish {
-    /// Everything of these instances, which must not run.
+    /// Everything of these instances, of which nothing may run.
     pub projects: Vec<Instance>,
-    /// What was not used for this long.
+    /// What was not used for this long, instances excepted: [`unused`] finds those.
     pub unused_for: Option<Duration>,
     /// The least recently used, until no more than so many bytes of segment files are left.
     pub max_bytes: Option<u64>,
@@ -58,15 +58,12 @@ pub fn gone(home: &Path) -> std::io::Result<(Vec<Instance>, Vec<Instance>)> {
 /// Takes what is wished, then collects. Blocks.
 ///
 /// # Errors
-/// `busy` when a project runs that is to go, and errors of the store.
+/// `running` when a project runs that is to go, errors of the store, and those of the disk at what cannot be removed:
+/// such a project can be pruned once more.
 pub fn prune(store: &Store, home: &Path, wish: Wish) -> Result<Pruned, BatchError> {
-    let io = |e: std::io::Error| BatchError::new("io", e);
+    let listed = |e: std::io::Error| not_listed(home, &e);
     let failed = |e: hd_store::Error| BatchError::new("store", e);
     let mut projects = wish.projects;
-    if let Some(unused_for) = wish.unused_for {
-        let old = unused(store, home, unused_for)?;
-        projects.extend(old);
-    }
     projects.sort_by(|a, b| a.paths.id().cmp(b.paths.id()));
     projects.dedup_by(|a, b| a.paths == b.paths);
     let mut held = Vec::new();
@@ -76,9 +73,12 @@ pub fn prune(store: &Store, home: &Path, wish: Wish) -> Result<Pruned, BatchErro
                 .at(project.project.display().to_string())
                 .hint("`hd down` ends it")
         };
-        held.push(Hold::of(&project.paths).map_err(io)?.ok_or_else(running)?);
+        let lock = project.paths.lock();
+        let not_held = |e| BatchError::new("io", e).at(lock.display().to_string());
+        let hold = Hold::of(&project.paths).map_err(not_held)?;
+        held.push(hold.ok_or_else(running)?);
     }
-    let instances = Instance::all(home).map_err(io)?;
+    let instances = Instance::all(home).map_err(listed)?;
     let histories = store.histories().map_err(failed)?;
     let places: Vec<String> = projects.iter().map(place).collect();
     let steps = Steps::of(&instances, &histories);
@@ -97,23 +97,40 @@ pub fn prune(store: &Store, home: &Path, wish: Wish) -> Result<Pruned, BatchErro
             max_bytes,
             keep: Duration::ZERO,
         }),
-        in_use: collect::in_use(home).map_err(io)?,
+        in_use: collect::in_use(home).map_err(listed)?,
         ..collect::options(wish.wait, wish.dry_run)
     };
     let gc = collect(store, &options).map_err(failed)?;
     if !wish.dry_run {
-        projects.iter().try_for_each(Instance::forget).map_err(io)?;
+        forget(&projects)?;
     }
     drop(held);
     Ok(Pruned { projects, gc })
+}
+
+/// Forgets them all; one that cannot be forgotten is no reason to keep the others. The first error counts.
+fn forget(projects: &[Instance]) -> Result<(), BatchError> {
+    let each = projects.iter().map(|one| {
+        let again = format!("`hd prune --project {}` takes the rest then", place(one));
+        one.forget()
+            .map_err(|error| error.hint(format!("make it removable; {again}")))
+    });
+    each.fold(Ok(()), Result::and)
 }
 
 fn place(instance: &Instance) -> String {
     instance.project.display().to_string()
 }
 
-/// The instances that neither run nor were used for so long, but for those with volumes or snapshots.
-fn unused(store: &Store, home: &Path, time: Duration) -> Result<Vec<Instance>, BatchError> {
+fn not_listed(home: &Path, error: &std::io::Error) -> BatchError {
+    BatchError::new("io", error).at(home.join("instances").display().to_string())
+}
+
+/// Finds the instances that neither run nor were used for so long, but for those with volumes or snapshots.
+///
+/// # Errors
+/// Those of the store, and when the instances cannot be listed.
+pub fn unused(store: &Store, home: &Path, time: Duration) -> Result<Vec<Instance>, BatchError> {
     let refs = store.refs().map_err(|e| BatchError::new("store", e))?;
     let used: BTreeMap<String, u64> = refs
         .into_iter()
@@ -124,7 +141,7 @@ fn unused(store: &Store, home: &Path, time: Duration) -> Result<Vec<Instance>, B
         pinned.max(state_at)
     };
     let now = crate::session::unix_ms();
-    let mut old = Instance::all(home).map_err(|e| BatchError::new("io", e))?;
+    let mut old = Instance::all(home).map_err(|e| not_listed(home, &e))?;
     old.retain(|one| {
         let at = last_use(&one.paths, one.state_at_unix_ms());
         let is_old = Duration::from_millis(now.saturating_sub(at)) > time;

@@ -12,6 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::instance::InstancePaths;
 use super::snapshot::Snapshot;
 use super::volumes::Volumes;
+use crate::messages::BatchError;
 
 /// An instance that left a directory behind.
 #[derive(Clone, Debug)]
@@ -82,31 +83,42 @@ impl Instance {
     }
 
     /// Removes all it keeps but the lock, which the caller holds.
-    pub fn forget(&self) -> io::Result<()> {
-        // First what makes it an instance: a half-forgotten one is not listed any more.
-        remove(&self.paths.project())?;
-        for entry in fs::read_dir(self.paths.dir())? {
-            let path = entry?.path();
-            if path != self.paths.lock() {
+    ///
+    /// # Errors
+    /// Those of the disk, at what cannot be removed; it is listed still, so that it can be forgotten once more.
+    pub fn forget(&self) -> Result<(), BatchError> {
+        let dir = self.paths.dir();
+        let listed = |e: io::Error| failed(&dir, e);
+        let (lock, project) = (self.paths.lock(), self.paths.project());
+        for entry in fs::read_dir(&dir).map_err(listed)? {
+            let path = entry.map_err(listed)?.path();
+            if path != lock && path != project {
                 remove(&path)?;
             }
         }
         let mut note = self.paths.scan().into_os_string();
         remove(Path::new(&note))?;
         note.push(".note");
-        remove(Path::new(&note))
+        remove(Path::new(&note))?;
+        // Last what makes it an instance: without it nobody would find the rest.
+        remove(&project)
     }
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+fn failed(path: &Path, error: io::Error) -> BatchError {
+    BatchError::new("io", format!("cannot remove {}: {error}", path.display()))
+        .at(path.display().to_string())
+}
+
+fn remove(path: &Path) -> Result<(), BatchError> {
     let removed = match path.symlink_metadata() {
         Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
         Err(error) => Err(error),
     };
     match removed {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done,
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path, error)),
+        _ => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use hd_actors::chunk_store::prune::{Pruned, Wish, gone, prune};
+use hd_actors::chunk_store::prune::{Pruned, Wish, gone, prune, unused};
 use hd_actors::model::instances::Instance;
 use hd_actors::model::report::Report;
 use hd_config::{duration, size};
@@ -13,6 +13,7 @@ use super::cas;
 use super::up::user;
 use crate::args::PruneArgs;
 use crate::error::{CliError, Outcome, exit};
+use crate::leftovers;
 use crate::output::Output;
 use crate::project;
 
@@ -33,7 +34,16 @@ pub(crate) fn run(args: &PruneArgs, output: Output) -> Outcome {
     }
     // Steps of an image may have left files of its other users in their caches.
     user::become_root_inside()?;
-    let pruned = prune(&cas::open()?, &home, wish)?;
+    let store = cas::open()?;
+    if let Some(unused_for) = wish.unused_for {
+        wish.projects.extend(unused(&store, &home, unused_for)?);
+    }
+    if !args.dry_run {
+        // What is forgotten of a killed one says what it left: mount points, control groups, processes.
+        let mut taken = wish.projects.iter();
+        taken.try_for_each(|one| leftovers::sweep(&one.paths, &one.project))?;
+    }
+    let pruned = prune(&store, &home, wish)?;
     if output.json {
         output.value(&object(&pruned, &kept, args.dry_run))?;
     } else {
