@@ -175,7 +175,7 @@ fn the_docker_engine_of_this_machine_is_asked() {
         .finish();
     assert_eq!(once.ok().report().view(), wanted);
     assert!(
-        absent.code() == 1 && absent.stderr.contains("has no such image"),
+        absent.code() == 2 && absent.stderr.contains("has no such image"),
         "{}",
         absent.said()
     );
@@ -224,7 +224,7 @@ fn what_is_wrong_with_a_local_image_is_named_and_nothing_is_stored() {
     }
     let fails = |name: &str, parts: &[&str]| {
         let done = env.hd(["image", "pull", name]).finish();
-        assert_eq!(done.code(), 1, "{}", done.said());
+        assert_eq!(done.code(), 2, "{}", done.said());
         for part in parts {
             assert!(
                 done.stderr.contains(part),

@@ -62,7 +62,7 @@ fn pull(env: &Env, image: &str) {
 
 #[track_caller]
 fn refuses(env: &Env, image: &str, words: &[&str]) {
-    let done = env.hd(["image", "pull", image]).finish().expect_code(1);
+    let done = env.hd(["image", "pull", image]).finish().expect_code(2);
     for word in words {
         assert!(done.stderr.contains(word), "no `{word}` in {}", done.stderr);
     }

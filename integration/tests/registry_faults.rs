@@ -30,7 +30,7 @@ fn fails(rule: impl Fn(&str, &str) -> Fault + Send + Sync + 'static) -> Failed {
     let server = Faulty::before(&upstream, rule);
     let env = env();
     let done = pull(&env, &server.host());
-    assert_eq!(done.code(), 1, "{}", done.said());
+    assert_eq!(done.code(), 2, "{}", done.said());
     let listed = env.hd(["image", "ls", "--json"]).finish().ok().json();
     assert_eq!(listed["images"], serde_json::json!([]));
     let stats = env.hd(["cas", "stats", "--json"]).finish().ok().json();

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hd_actors::events::Event;
+use hd_actors::messages::BatchError;
 use hd_oci::{Client, ClientOptions, Image, Listed, Platform, Source};
 use serde_json::{Value, json};
 
@@ -187,24 +188,26 @@ impl Work {
                 .map_err(|e| CliError::new("usage", exit::USAGE, e))?,
             None => Platform::host(),
         };
-        let image = |e: &dyn std::fmt::Display| CliError::new("image", exit::INTERNAL, e);
+        let unset = |e| CliError::from(BatchError::new("image", e));
         let options = ClientOptions {
             platform,
-            ..ClientOptions::discover().map_err(|e| image(&e))?
+            ..ClientOptions::discover().map_err(unset)?
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         Ok(Self {
-            client: Client::new(options).map_err(|e| image(&e))?,
+            client: Client::new(options).map_err(unset)?,
             sources,
-            runtime: runtime.map_err(|e| image(&e))?,
+            runtime: runtime.map_err(|e| CliError::new("internal", exit::INTERNAL, e))?,
         })
     }
 }
 
+/// As `up` says it, with the same exit code.
 fn failed(source: &Source, error: hd_oci::PullError) -> CliError {
-    CliError::new("image", exit::INTERNAL, error)
+    BatchError::new("image", error)
         .at(source.to_string())
         .hint("check the name, that the registry runs, and `docker login` if it asks")
+        .into()
 }
