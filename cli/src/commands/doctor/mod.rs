@@ -1,9 +1,9 @@
 //! `hd doctor`: what hd needs of the machine, tried, each with the fix.
 
+mod registry;
 mod sandbox;
 
 use std::fs;
-use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -22,8 +22,6 @@ use crate::project;
 const FREE_MIN: u64 = 2 << 30;
 /// Watches that a project of some size wants.
 const WATCHES_MIN: u64 = 65_536;
-/// How long a registry may take to accept a connection.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// 2024-01-01: no certificate of today is valid before.
 const CLOCK_MIN: Duration = Duration::from_secs(1_704_067_200);
 
@@ -105,12 +103,7 @@ pub(crate) fn run(place: &Place, output: Output) -> Outcome {
     // Without a project, or with one that cannot be read, there is no registry to ask.
     let loaded = project::locate(place, None).and_then(|located| located.load());
     if let Some(base) = loaded.ok().and_then(|loaded| loaded.project.base) {
-        all.push(finding(
-            "registry",
-            Grade::Bad,
-            registry(&base),
-            "check the network, or HTTPS_PROXY; a base that was pulled before needs no registry",
-        ));
+        all.extend(registry::look(&base, &home));
     }
     let bad = all.iter().any(|one| one.grade == Grade::Bad);
     tell(&all, output)?;
@@ -205,64 +198,5 @@ fn clock() -> Result<String, String> {
         Err(format!("it is {text}"))
     } else {
         Ok(text)
-    }
-}
-
-/// Connects to the host a reference names, or to the proxy that stands before it.
-fn registry(base: &str) -> Result<String, String> {
-    let proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
-    let mut said = proxy.iter().filter_map(|name| std::env::var(name).ok());
-    let address = match said.find(|proxy| !proxy.trim().is_empty()) {
-        Some(proxy) => authority(&proxy),
-        None => registry_of(base),
-    };
-    let addresses = address
-        .to_socket_addrs()
-        .map_err(|e| format!("{address}: {e}"))?;
-    let mut why = format!("{address} has no address");
-    for one in addresses {
-        match TcpStream::connect_timeout(&one, CONNECT_WITHIN) {
-            Ok(_) => return Ok(format!("{address} accepts")),
-            Err(e) => why = format!("{address}: {e}"),
-        }
-    }
-    Err(why)
-}
-
-fn authority(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let host = rest.split('/').next().unwrap_or(rest);
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    if host.contains(':') {
-        host.to_owned()
-    } else {
-        format!("{host}:443")
-    }
-}
-
-/// The host is what stands before the first `/` and looks like one; else Docker Hub.
-fn registry_of(base: &str) -> String {
-    let first = base.split_once('/').map(|(first, _)| first);
-    let host = first.filter(|first| first.contains(['.', ':']) || *first == "localhost");
-    authority(host.unwrap_or("registry-1.docker.io"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_host_of_a_reference_is_the_one_that_is_asked() {
-        let cases = [
-            ("python:3.11-slim", "registry-1.docker.io:443"),
-            ("library/python", "registry-1.docker.io:443"),
-            ("ghcr.io/a/b:1", "ghcr.io:443"),
-            ("127.0.0.1:5055/a", "127.0.0.1:5055"),
-            ("localhost/a", "localhost:443"),
-        ];
-        for (base, address) in cases {
-            assert_eq!(registry_of(base), address, "{base}");
-        }
-        assert_eq!(authority("http://me:secret@proxy:3128/"), "proxy:3128");
     }
 }
