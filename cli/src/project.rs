@@ -4,7 +4,7 @@ pub(crate) mod ports;
 mod volumes;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use hd_actors::model::instance::InstancePaths;
@@ -44,6 +44,8 @@ pub(crate) struct Loaded {
     pub(crate) project: Project,
     /// `env_file` and `env` of the environment, expanded.
     pub(crate) declared_env: BTreeMap<String, String>,
+    /// Names of the variables that `env_file` of the environment sets.
+    pub(crate) from_files: BTreeSet<String>,
     /// Of each variable that became nothing because it is not set and has no default, a line that says where.
     pub(crate) unset: Vec<String>,
 }
@@ -306,6 +308,7 @@ impl Located {
         Ok(Loaded {
             project,
             declared_env: declared,
+            from_files: from_files.into_keys().collect(),
             unset,
         })
     }

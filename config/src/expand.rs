@@ -5,6 +5,9 @@
 //! `${VAR+x}` (replacement when set and not empty / when set), `$$` for a dollar sign. Defaults,
 //! messages and replacements may hold further variables. An unset `${VAR}` expands to nothing.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use crate::duration::split_while;
 
 /// Nested defaults beyond this are refused, so that a hostile file cannot exhaust the stack.
@@ -63,6 +66,21 @@ pub fn expand_telling(
 pub fn check(text: &str) -> Result<(), ExpandError> {
     // Every branch is read whether it is taken or not, so one pass sees all of the text.
     expand(text, &|_| Some("x".to_owned())).map(drop)
+}
+
+/// Gives the names of all variables in `text`, those that only a default or a replacement needs among them.
+///
+/// # Errors
+/// A malformed text.
+pub fn names(text: &str) -> Result<BTreeSet<String>, ExpandError> {
+    let names = RefCell::new(BTreeSet::new());
+    let noted = |name: &str| {
+        names.borrow_mut().insert(name.to_owned());
+        Some("x".to_owned())
+    };
+    // As in [`check`], every branch is read.
+    expand(text, &noted)?;
+    Ok(names.into_inner())
 }
 
 struct Reader<'a> {
@@ -193,7 +211,7 @@ fn syntax(why: &str) -> ExpandError {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{check, expand, expand_telling};
+    use super::{check, expand, expand_telling, names};
 
     fn lookup(name: &str) -> Option<String> {
         match name {
@@ -250,6 +268,17 @@ mod tests {
             expand_telling(text, &lookup, &mut unset).unwrap();
             assert_eq!(unset, expected, "{text}");
         }
+    }
+
+    #[test]
+    fn all_names_are_found_in_every_branch() {
+        let found = names("$A-${B:-${C:+$D}} $$E ${A?${F}}").unwrap();
+        assert_eq!(
+            found.into_iter().collect::<String>(),
+            "ABCDF",
+            "each once, and none that is no variable"
+        );
+        assert!(names("${A").is_err());
     }
 
     #[test]

@@ -145,13 +145,13 @@ fn the_defaults_of_a_service_are_those_of_the_image() {
     let toml = r#"
 [environment]
 name = "defaults"
-env = { MODE = "production" }
+env = { MODE = "production", DB = "postgres://me:${TOKEN}@db" }
 env_file = ["secret.env"]
 
 [services.web]
 command = ["httpd", "-f"]
 port = 8080
-env = { OWN = "1" }
+env = { OWN = "1", URL = "${NO_SUCH:-http://$TOKEN@db}" }
 user = "nobody"
 working_dir = "sub"
 stop_signal = "QUIT"
@@ -170,7 +170,9 @@ kind = "oneshot"
     let target = format!("oci:{}/layout", env.mark().display());
     let exported = export(&env, &target, &["--base", &base, "--label", "who=me"]);
     let left_out = exported["left_out"].to_string();
-    assert!(left_out.contains("secret.env"), "{left_out}");
+    for word in ["secret.env", "DB, whose value", "URL, whose value"] {
+        assert!(left_out.contains(word), "{left_out}");
+    }
     let described = env
         .hd(["image", "inspect", "--json", &target])
         .finish()

@@ -26,6 +26,9 @@ use crate::step_runner::prepare;
 /// Layers that steps become at most; engines stop at about 120 for the whole image.
 const STEP_LAYERS: usize = 64;
 
+/// Names of variables, by service; those of the environment stand at "".
+pub type Variables = BTreeMap<String, BTreeSet<String>>;
+
 /// What is to be exported, and where to.
 #[derive(Clone, Debug)]
 pub struct Wish {
@@ -33,8 +36,10 @@ pub struct Wish {
     pub target: Target,
     /// The service whose command is the image's; none leaves the choice to hd.
     pub service: Option<String>,
-    /// Names of variables that `hd.toml` itself sets, by service; "" is the environment.
-    pub own_env: BTreeMap<String, BTreeSet<String>>,
+    /// Variables that `hd.toml` itself sets.
+    pub own_env: Variables,
+    /// Variables that `hd.toml` makes of what an `env_file` sets: none of [`Wish::own_env`].
+    pub env_of_files: Variables,
     /// More labels.
     pub labels: BTreeMap<String, String>,
     /// `SOURCE_DATE_EPOCH`, in seconds since 1970.

@@ -28,6 +28,7 @@ pub(super) fn config(
         ..RunConfig::default()
     };
     let mut notes = left_out(project, service);
+    notes.extend(of_files(service, wish));
     if let Some(service) = service {
         if let Some(dir) = &service.working_dir {
             run.workdir = Path::new(&workdir).join(dir).to_string_lossy().into_owned();
@@ -70,7 +71,7 @@ fn chosen<'p>(project: &'p Project, wish: &Wish) -> Result<Option<&'p Service>, 
     Ok(services.find(|one| one.kind == Kind::Service && one.profiles.is_empty()))
 }
 
-/// What `hd.toml` sets. What only an `env_file` sets is left out: such files hold secrets.
+/// What `hd.toml` sets. What only an `env_file` sets, or is made of that, is left out: such files hold secrets.
 fn environment(
     declared: &Declared,
     service: Option<&Service>,
@@ -94,6 +95,21 @@ fn environment(
     let of_service = service.env.iter().filter(|(name, _)| wanted(name));
     env.extend(of_service.map(|(name, value)| (name.clone(), value.clone())));
     env
+}
+
+/// Says which variables are left out although `hd.toml` sets them.
+fn of_files(service: Option<&Service>, wish: &Wish) -> Vec<String> {
+    let whose = ["", service.map_or("", |one| one.name.as_str())];
+    let names = whose
+        .iter()
+        .filter_map(|whose| wish.env_of_files.get(*whose));
+    let names: BTreeSet<&String> = names.flatten().collect();
+    let note = |name| {
+        format!(
+            "{name}, whose value an env_file has a part in: `docker run --env {name}=VALUE` gives it"
+        )
+    };
+    names.into_iter().map(note).collect()
 }
 
 fn left_out(project: &Project, service: Option<&Service>) -> Vec<String> {
@@ -237,6 +253,7 @@ mod tests {
             target: "oci:x".parse().unwrap(),
             service: None,
             own_env: BTreeMap::new(),
+            env_of_files: BTreeMap::new(),
             labels: BTreeMap::new(),
             epoch: None,
             compression: hd_oci::Compression::Gzip,

@@ -1,14 +1,15 @@
 //! `hd export`: the environment as an image.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use hd_actors::events::Event;
-use hd_actors::export::{self, Done, Interrupt, Wish};
+use hd_actors::export::{self, Done, Interrupt, Variables, Wish};
 use hd_actors::runtime::{self, Mode, Stopper};
+use hd_config::expand;
 use hd_dag::TreePath;
 use hd_oci::{Compression, Exported, ExportedLayer, Sent, Target};
 use serde_json::{Value, json};
@@ -31,8 +32,10 @@ pub(crate) fn run(args: ExportArgs, output: Output, started: Instant) -> Outcome
         output,
         "`hd -p beside export TARGET` does it beside that one; `hd down` ends it",
     )?;
+    let (own_env, env_of_files) = own_env(&located)?;
     let wish = Wish {
-        own_env: own_env(&located)?,
+        own_env,
+        env_of_files,
         ..wish
     };
     let plan = Plan {
@@ -95,7 +98,8 @@ fn wish(args: &ExportArgs) -> Result<Wish, CliError> {
     Ok(Wish {
         target: target.below(&here),
         service: args.service.clone(),
-        own_env: BTreeMap::new(),
+        own_env: Variables::new(),
+        env_of_files: Variables::new(),
         labels: args.label.iter().map(label).collect::<Result<_, _>>()?,
         epoch: epoch(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?,
         compression: match args.compression {
@@ -118,18 +122,31 @@ fn epoch(text: Option<&str>) -> Result<Option<i64>, CliError> {
     })
 }
 
-/// The variables that hd.toml sets itself, by service: what stands in an `env_file` is not for an image.
-fn own_env(located: &Located) -> Result<BTreeMap<String, BTreeSet<String>>, CliError> {
+/// The variables that hd.toml sets itself, and those that it makes of what stands in an `env_file`: that is not for
+/// an image.
+fn own_env(located: &Located) -> Result<(Variables, Variables), CliError> {
     let text = std::fs::read_to_string(&located.config)
         .map_err(|e| CliError::io("read", &located.config, &e))?;
     let shown = project::shown(&located.config);
     let project = hd_config::parse_with(&text, &shown, &located.profiles)?;
-    let services = project.services.iter();
-    let mut own: BTreeMap<String, BTreeSet<String>> = services
-        .map(|one| (one.name.clone(), one.env.keys().cloned().collect()))
+    let from_files = located.load()?.from_files;
+    let is_of_file = |(_, value): &(&String, &String)| {
+        let names = expand::names(value);
+        names.is_ok_and(|names| !names.is_disjoint(&from_files))
+    };
+    let mut all: Vec<_> = project
+        .services
+        .iter()
+        .map(|one| (one.name.clone(), &one.env))
         .collect();
-    own.insert(String::new(), project.env.keys().cloned().collect());
-    Ok(own)
+    all.push((String::new(), &project.env));
+    let (mut own, mut of_files) = (Variables::new(), Variables::new());
+    for (whose, env) in all {
+        let (of_file, plain): (BTreeMap<_, _>, BTreeMap<_, _>) = env.iter().partition(is_of_file);
+        own.insert(whose.clone(), plain.into_keys().cloned().collect());
+        of_files.insert(whose, of_file.into_keys().cloned().collect());
+    }
+    Ok((own, of_files))
 }
 
 fn within(project: &Path, target: &Target) -> Option<TreePath> {

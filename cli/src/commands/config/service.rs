@@ -203,6 +203,7 @@ mod tests {
         let loaded = Loaded {
             project,
             declared_env: Default::default(),
+            from_files: Default::default(),
             unset: Vec::new(),
         };
         let entries = entries(&loaded, None);

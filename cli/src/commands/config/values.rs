@@ -224,6 +224,7 @@ mod tests {
         let loaded = Loaded {
             project,
             declared_env: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
+            from_files: Default::default(),
             unset: Vec::new(),
         };
         let entries = entries(&loaded, None);
