@@ -1,7 +1,10 @@
 //! Tools that decide by time what to make again, over a kept directory: right after edits, reverts
 //! and switches of branch. `make` is in observed.rs, with an edit while it runs.
 
-use hd_integration::{Env, files, needs, skip_unless};
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use hd_integration::{Env, SHORT, files, needs, skip_unless, until};
 
 /// A project whose file `path` says a word, with another word on the branch `other`.
 struct Words<'a> {
@@ -259,4 +262,52 @@ fn a_collection_after_a_failed_run_costs_no_later_command() {
     env.once();
     let said = env.hd(["run", "cat", "bin/out"]).finish().ok().stdout;
     assert_eq!(said, "three\n");
+}
+
+/// It goes on with the cache until the test lets it end, where there is a file `wait`.
+const TOOL_TOML: &str =
+    "[environment]\nname = \"tool\"\n\n[build.caches.tool]\npath = \"~/.tool\"\n
+[[build.step]]\nname = \"use\"\ncaches = [\"tool\"]\n
+run = \"echo used >> ~/.tool/log && cat other.txt && { test ! -e wait || python3 -I wait.py; }\"\n";
+
+#[test]
+fn what_is_wiped_while_a_step_has_it_does_not_come_back() {
+    skip_unless!(needs::fuse(), needs::program("python3"));
+    let gate = TcpListener::bind("127.0.0.1:0").expect("a port");
+    gate.set_nonblocking(true).expect("not to block");
+    let port = gate.local_addr().expect("its address").port();
+    let wait = format!("import socket\nsocket.create_connection(('127.0.0.1', {port})).recv(1)\n");
+    let env = Env::project(&[
+        ("hd.toml", TOOL_TOML),
+        ("wait.py", &wait),
+        ("other.txt", "1\n"),
+    ]);
+    let kept = || {
+        let listed = env.hd(["cache", "ls", "--json"]).finish().ok().json();
+        listed["caches"].as_array().map(Vec::len)
+    };
+    env.once().ran(&["step-1"]);
+    assert_eq!(kept(), Some(1));
+    files::write(&env.path("wait"), "");
+    let mut once = env.hd(["up", "--once"]).into_command();
+    let mut once = once.stdin(Stdio::null()).spawn().expect("start hd");
+    let (step, _) = until("the step runs", SHORT, || gate.accept().ok());
+    env.hd(["cache", "rm", "tool"]).finish().ok();
+    drop(step);
+    assert!(once.wait().expect("the end of hd").success());
+    assert_eq!(kept(), Some(0));
+
+    // The next run keeps it again, and nothing but its name is needed to wipe it.
+    std::fs::remove_file(env.path("wait")).expect("remove");
+    files::write(&env.path("other.txt"), "2\n");
+    env.once().ran(&["step-1"]);
+    assert_eq!(kept(), Some(1));
+    files::replace(
+        &env.path("hd.toml"),
+        "name = \"tool\"\n",
+        "name = \"tool\"\nenv_file = [\"gone.env\"]\n",
+    );
+    env.hd(["cache", "rm", "tol"]).finish().expect_code(2);
+    env.hd(["cache", "rm", "--all"]).finish().ok();
+    assert_eq!(kept(), Some(0));
 }

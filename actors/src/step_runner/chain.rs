@@ -15,6 +15,7 @@ use super::cancel::Cancel;
 use super::kept::{KeptState, KeptStates};
 use super::kept_name::KeptName;
 use super::made::{Done, Made, Output};
+use super::run::Kept;
 use super::schedule::Schedule;
 use super::standing::Standing;
 use super::step::Job;
@@ -114,6 +115,7 @@ pub fn make_true(
         epoch,
         cancelled: false,
         kept: KeptStates::begin(shared)?,
+        found: vec![BTreeSet::new(); wanted.len()],
         traces: StepTraces::load(&shared.settings.paths).begin(
             worlds.environment.plan.workdir_path.to_string(),
             wanted.iter().map(|step| &*step.name),
@@ -147,6 +149,8 @@ struct Chain<'a> {
     epoch: Option<u64>,
     cancelled: bool,
     kept: KeptStates,
+    /// What was kept when each step began.
+    found: Vec<BTreeSet<KeptName>>,
     traces: StepTraces,
 }
 
@@ -218,6 +222,7 @@ impl<'a> Chain<'a> {
     }
 
     fn job(&mut self, index: usize) -> Result<Job<'a>, BatchError> {
+        self.found[index] = self.kept.names().cloned().collect();
         Job::new(
             self.shared,
             self.worlds,
@@ -265,7 +270,13 @@ impl<'a> Chain<'a> {
         if kept.is_empty() {
             return Ok(());
         }
-        // Somebody may have wiped another one meanwhile (`hd cache rm`).
+        // Somebody may have wiped others meanwhile (`hd cache rm`), or these: then what comes of them goes, too.
+        let now = KeptStates::load(&self.shared.settings.paths);
+        let is_wiped = |name: &KeptName| self.found[index].contains(name) && !now.has(name);
+        let kept: Vec<Kept> = kept
+            .into_iter()
+            .filter(|kept| !is_wiped(&kept.name))
+            .collect();
         self.kept = KeptStates::begin(self.shared)?;
         for kept in kept {
             let state = KeptState {

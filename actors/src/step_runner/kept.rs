@@ -158,6 +158,11 @@ impl KeptStates {
         self.states.keys()
     }
 
+    /// Tells whether there is a state of a directory.
+    pub(super) fn has(&self, name: &KeptName) -> bool {
+        self.states.contains_key(name)
+    }
+
     /// Forgets a directory's state; answers whether there was one.
     pub fn forget(&mut self, name: &KeptName) -> bool {
         self.states.remove(name).is_some()

@@ -49,13 +49,10 @@ fn list(located: &Located, output: Output) -> Outcome {
 fn wipe(args: &CacheRmArgs, located: &Located, output: Output) -> Outcome {
     let mut kept = KeptStates::load(&located.paths);
     let all: Vec<KeptName> = kept.names().cloned().collect();
-    let declared = located.load()?.project;
     let mut wiped = Vec::new();
     for name in &args.names {
         let named = || all.iter().filter(|kept| kept.called() == name);
-        let is_declared = declared.caches.iter().any(|cache| cache.name == *name)
-            || declared.cache.iter().any(|dir| dir == name);
-        if named().next().is_none() && !is_declared {
+        if named().next().is_none() && !is_declared(name, located)? {
             return Err(unknown(name, &all));
         }
         wiped.extend(named().cloned());
@@ -79,6 +76,13 @@ fn wipe(args: &CacheRmArgs, located: &Located, output: Output) -> Outcome {
         ));
     }
     Ok(0)
+}
+
+/// Tells whether the hd.toml says so: then nothing is kept there yet. What is kept needs no hd.toml to be wiped.
+fn is_declared(name: &str, located: &Located) -> Result<bool, CliError> {
+    let declared = located.load()?.project;
+    let is_cache = declared.caches.iter().any(|cache| cache.name == name);
+    Ok(is_cache || declared.cache.iter().any(|dir| dir == name))
 }
 
 fn unknown(name: &str, all: &[KeptName]) -> CliError {
