@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use hd_integration::poll::{SHORT, until};
+use hd_integration::pty::Pty;
 use hd_integration::{Env, needs, skip_unless};
 
 const TOML: &str = r#"
@@ -18,6 +19,12 @@ port = 5000
 [services.slow]
 command = "sleep 1000"
 healthcheck = "false"
+[volumes]
+data = {}
+[build]
+cache = ["dist"]
+[build.caches.tool]
+path = "~/.tool"
 "#;
 
 fn project() -> Env {
@@ -225,15 +232,23 @@ fn the_machine_is_looked_at_and_words_are_completed() {
         assert!(script.contains("HD_COMPLETE"), "{shell}: {script}");
     }
     env.hd(["completion", "tcsh"]).finish().expect_code(2);
-    let words = env
-        .hd(["--", "hd", "restart", ""])
-        .env("HD_COMPLETE", "bash");
-    let words = words.env("_CLAP_COMPLETE_INDEX", "2").finish().ok().stdout;
-    let words: Vec<&str> = words.split_whitespace().collect();
-    assert!(
-        words.contains(&"web") && words.contains(&"slow"),
-        "{words:?}"
-    );
+    for (line, wanted) in [
+        (&["restart", ""][..], &["web", "slow"][..]),
+        (&["exec", "-s", ""], &["web", "slow"]),
+        (&["shell", ""], &["web", "slow"]),
+        (&["export", "oci:x", "--service", ""], &["web", "slow"]),
+        (&["volume", "rm", ""], &["data"]),
+        (&["cache", "rm", ""], &["tool", "dist"]),
+    ] {
+        let last = line.len().to_string();
+        let asked = env.hd(["--", "hd"].iter().chain(line));
+        let asked = asked.env("HD_COMPLETE", "bash");
+        let words = asked.env("_CLAP_COMPLETE_INDEX", &last).finish().ok();
+        let words: Vec<&str> = words.stdout.split_whitespace().collect();
+        for word in wanted {
+            assert!(words.contains(word), "no {word} for {line:?}: {words:?}");
+        }
+    }
 }
 
 /// A verb that prints until hd ends.
@@ -294,4 +309,48 @@ impl WhenUp for hd_integration::Run {
         up.wait_line(0, &["web", "ready"]);
         self.finish().ok();
     }
+}
+
+/// Once there is a file `go`, a line over which another one is written, which clears the screen.
+const RUDE: &str = r#"
+[environment]
+name = "rude"
+[services.web]
+command = ["sh", "-c", '''echo first; until test -e go; do sleep 0.02; done; printf 'over\rwritten\033[2J\n'; echo last; exec sleep 1000''']
+"#;
+
+#[test]
+fn the_last_lines_are_the_last_of_those_meant_and_a_terminal_is_spared() {
+    skip_unless!(needs::fuse());
+    let env = Env::project(&[("hd.toml", RUDE)]);
+    let mut up = env.up();
+    let logs = |args: &[&str]| {
+        let args = [["logs", "--no-prefix"].as_slice(), args].concat();
+        env.hd(args).finish().ok().stdout
+    };
+    let first = up.until("the first line", || {
+        let lines = logs(&["--json"]);
+        let objects = lines.lines().map(serde_json::from_str);
+        let mut objects = objects.map_while(Result::<serde_json::Value, _>::ok);
+        objects.find(|line| line["text"] == "first")
+    });
+    std::fs::write(env.path("go"), "").unwrap();
+    up.until("all is logged", || {
+        logs(&[]).contains("last\n").then_some(())
+    });
+    let until = first["at"].as_str().expect("its time");
+    assert_eq!(logs(&["-n", "1", "--until", until, "web"]), "first\n");
+
+    let rude = "over\rwritten\u{1b}[2J\n";
+    let whole = logs(&["--color", "always", "web"]);
+    assert!(whole.contains(rude), "{whole:?}");
+    let run = env.hd(["logs", "--no-prefix", "web"]).env("NO_COLOR", "1");
+    let mut terminal = Pty::start(run.into_command());
+    terminal.wait_for("last");
+    assert!(terminal.wait_exit().success());
+    let shown = terminal.written();
+    assert!(
+        shown.contains("written") && !shown.contains("over") && !shown.contains('\u{1b}'),
+        "{shown:?}"
+    );
 }

@@ -1,7 +1,6 @@
-//! Verbs beside a running instance: `kill`, `wait`, `port`, `ls`; and completion.
+//! Verbs beside a running instance: `kill`, `wait`, `port`, `ls`; and `completion`.
 
 use clap::{Args, ValueEnum};
-use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
 use super::Place;
 
@@ -11,7 +10,7 @@ pub(crate) struct KillArgs {
     #[arg(short, long, value_name = "SIGNAL")]
     pub(crate) signal: Option<String>,
     /// Which [default: all]
-    #[arg(value_name = "SERVICE", add = services())]
+    #[arg(value_name = "SERVICE", add = super::words::services())]
     pub(crate) services: Vec<String>,
     #[command(flatten)]
     pub(crate) place: Place,
@@ -32,7 +31,7 @@ pub(crate) struct WaitArgs {
     #[arg(short, long, value_name = "TIME")]
     pub(crate) timeout: Option<String>,
     /// Which [default: all]
-    #[arg(value_name = "SERVICE", add = services())]
+    #[arg(value_name = "SERVICE", add = super::words::services())]
     pub(crate) services: Vec<String>,
     #[command(flatten)]
     pub(crate) place: Place,
@@ -41,7 +40,7 @@ pub(crate) struct WaitArgs {
 #[derive(Debug, Args)]
 pub(crate) struct PortArgs {
     /// Which
-    #[arg(value_name = "SERVICE", add = services())]
+    #[arg(value_name = "SERVICE", add = super::words::services())]
     pub(crate) service: String,
     /// Only where this port of it is reached
     #[arg(value_name = "PORT")]
@@ -73,26 +72,4 @@ pub(crate) enum Shell {
     Zsh,
     /// Put `hd completion fish | source` into ~/.config/fish/config.fish.
     Fish,
-}
-
-/// Completes names of services: those of the hd.toml that is found from the working directory.
-pub(super) fn services() -> ArgValueCandidates {
-    ArgValueCandidates::new(|| {
-        let located = crate::project::locate(&Place::default(), None);
-        let loaded = located.and_then(|located| located.load());
-        // There is nobody to tell of an error while words are completed.
-        let services = loaded
-            .map(|loaded| loaded.project.services)
-            .unwrap_or_default();
-        let candidate = |service: hd_config::Service| {
-            CompletionCandidate::new(service.name).help(Some(service.command.to_string().into()))
-        };
-        let groups = services.iter().filter_map(|one| {
-            let first = one.replica.as_ref().filter(|replica| replica.number == 1)?;
-            let all = CompletionCandidate::new(first.of.clone());
-            Some(all.help(Some("all its replicas".into())))
-        });
-        let groups: Vec<CompletionCandidate> = groups.collect();
-        services.into_iter().map(candidate).chain(groups).collect()
-    })
 }

@@ -15,7 +15,7 @@ pub(crate) enum CacheVerb {
 #[derive(Debug, Args)]
 pub(crate) struct CacheRmArgs {
     /// A name of `[build.caches]`, or a directory of `[build] cache`
-    #[arg(value_name = "NAME", required_unless_present = "all")]
+    #[arg(value_name = "NAME", required_unless_present = "all", add = super::words::caches())]
     pub(crate) names: Vec<String>,
     /// All of them
     #[arg(long, conflicts_with = "names")]

@@ -47,7 +47,7 @@ pub(crate) struct ExportArgs {
     #[arg(value_name = "PATH")]
     pub(crate) path: Option<PathBuf>,
     /// The service whose command, ports and user the image has [default: the first]
-    #[arg(long, value_name = "SERVICE")]
+    #[arg(long, value_name = "SERVICE", add = super::words::services())]
     pub(crate) service: Option<String>,
     /// Use this image instead of `base` of the file
     #[arg(long, value_name = "IMAGE", value_parser = super::base)]

@@ -9,7 +9,7 @@ use super::Place;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ExecArgs {
     /// Beside this service [default: the first]
-    #[arg(short, long, value_name = "SERVICE")]
+    #[arg(short, long, value_name = "SERVICE", add = super::words::services())]
     pub(crate) service: Option<String>,
     #[command(flatten)]
     pub(crate) how: HowArgs,
@@ -47,7 +47,7 @@ pub(crate) struct RunArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ShellArgs {
     /// Beside this service [default: the first]
-    #[arg(value_name = "SERVICE")]
+    #[arg(value_name = "SERVICE", add = super::words::services())]
     pub(crate) service: Option<String>,
     /// Use this image instead of `base` of the file
     #[arg(long, value_name = "IMAGE", value_parser = super::base)]

@@ -9,7 +9,7 @@ use super::Place;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LogsArgs {
     /// Only these services
-    #[arg(value_name = "SERVICE", add = super::beside::services())]
+    #[arg(value_name = "SERVICE", add = super::words::services())]
     pub(crate) services: Vec<String>,
     /// Go on as lines come, until hd ends
     #[arg(short, long)]

@@ -16,6 +16,7 @@ mod look;
 mod prune;
 mod snapshot;
 mod volume;
+mod words;
 
 use std::ffi::OsString;
 
@@ -171,7 +172,7 @@ pub(crate) struct PlaceArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ServicesArgs {
     /// Which [default: all]
-    #[arg(value_name = "SERVICE", add = beside::services())]
+    #[arg(value_name = "SERVICE", add = words::services())]
     pub(crate) services: Vec<String>,
     #[command(flatten)]
     pub(crate) place: Place,

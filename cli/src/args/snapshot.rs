@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use hd_actors::model::snapshot::Snapshot;
 
-use super::beside::services;
+use super::words::services;
 use super::{Place, PlaceArgs};
 
 #[derive(Debug, Args)]

@@ -15,7 +15,7 @@ pub(crate) enum VolumeVerb {
 #[derive(Debug, Args)]
 pub(crate) struct VolumeRmArgs {
     /// A name of `[volumes]`
-    #[arg(value_name = "NAME", required_unless_present = "all")]
+    #[arg(value_name = "NAME", required_unless_present = "all", add = super::words::volumes())]
     pub(crate) names: Vec<String>,
     /// All of them
     #[arg(long, conflicts_with = "names")]

@@ -1,6 +1,7 @@
 //! `hd logs`.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::time::{Duration, Instant, SystemTime};
 
 use hd_actors::model::log_line::{LogLine, Stream, parse_moment, timestamp};
@@ -12,7 +13,7 @@ use crate::leftovers;
 use crate::logs::{Merge, Watch, names};
 use crate::output::Output;
 use crate::output::lines::{PREFIX_MIN, prefixed};
-use crate::output::style::{Style, Tint, tame};
+use crate::output::style::{Tint, tame};
 use crate::project::{self, Located};
 use crate::verbs::nearest;
 
@@ -26,14 +27,19 @@ pub(crate) fn run(args: &LogsArgs, place: &Place, output: Output) -> Outcome {
     let directory = located.paths.service_logs();
     let failed = |e: std::io::Error| CliError::io("read the logs in", &directory, &e);
     let chosen = Chosen::new(args, &located)?;
-    let mut merge = Merge::open(&directory, &chosen.logs, args.tail).map_err(failed)?;
     let how = How {
         output,
+        is_terminal: std::io::stdout().is_terminal(),
         prefix: !args.no_prefix,
         times: args.timestamps,
         since: moment(args.since.as_deref(), "--since")?,
         until: moment(args.until.as_deref(), "--until")?,
     };
+    let mut merge = Merge::open(&directory, &chosen.logs).map_err(failed)?;
+    if let Some(tail) = args.tail {
+        let skipped = merge.skip_to(tail, |line| how.is_meant(line));
+        skipped.map_err(failed)?;
+    }
     how.print(&mut merge, &directory)?;
     if !args.follow {
         return Ok(0);
@@ -148,6 +154,8 @@ fn by_number(name: &str) -> (String, u32) {
 
 struct How {
     output: Output,
+    /// Lines go to a person's terminal.
+    is_terminal: bool,
     prefix: bool,
     times: bool,
     since: Option<SystemTime>,
@@ -215,7 +223,7 @@ impl How {
         if self.output.json {
             return json!({"schema": 1, "service": name, "at": timestamp(line.at), "stream": stream, "text": line.text}).to_string();
         }
-        let mut text = told(line, style);
+        let mut text = self.told(line);
         if self.times {
             text = format!("{} {text}", style.paint(Tint::Dim, timestamp(line.at)));
         }
@@ -225,18 +233,19 @@ impl How {
             text
         }
     }
-}
 
-/// A person's terminal is spared what a service may write to it; a program gets what was written.
-fn told(line: &LogLine, style: Style) -> String {
-    let text = if style.colour() {
-        tame(&line.text, true)
-    } else {
-        line.text.clone()
-    };
-    match line.stream {
-        Stream::Hd => style.paint(Tint::Dim, format!("hd: {text}")),
-        Stream::Out | Stream::Err => text,
+    /// A person's terminal is spared what a service may write to it; a program gets what was written.
+    fn told(&self, line: &LogLine) -> String {
+        let style = self.output.out;
+        let text = if self.is_terminal {
+            tame(&line.text, style.colour())
+        } else {
+            line.text.clone()
+        };
+        match line.stream {
+            Stream::Hd => style.paint(Tint::Dim, format!("hd: {text}")),
+            Stream::Out | Stream::Err => text,
+        }
     }
 }
 
@@ -245,6 +254,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use crate::args::Progress;
+    use crate::output::style::Style;
 
     use super::*;
 
@@ -258,6 +268,7 @@ mod tests {
         };
         How {
             output,
+            is_terminal: false,
             prefix,
             times,
             since: None,
@@ -289,6 +300,26 @@ mod tests {
             assert_eq!(chosen.is_named(log, name), is_meant, "{log} {name}");
         }
         assert!(chosen.means("any"));
+    }
+
+    #[test]
+    fn a_terminal_is_spared_what_a_program_gets() {
+        let line = LogLine {
+            at: UNIX_EPOCH,
+            stream: Stream::Out,
+            text: "old\r\u{1b}[31mnew\u{1b}[2J".to_owned(),
+        };
+        for (is_terminal, colour, told) in [
+            (true, true, "\u{1b}[31mnew\u{1b}[0m"),
+            (true, false, "new"),
+            (false, true, line.text.as_str()),
+            (false, false, line.text.as_str()),
+        ] {
+            let mut how = how(false, false, false);
+            how.is_terminal = is_terminal;
+            how.output.out = Style::new(colour);
+            assert_eq!(how.told(&line), told, "{is_terminal} {colour}");
+        }
     }
 
     #[test]

@@ -25,26 +25,24 @@ struct Part {
 }
 
 impl Merge {
-    /// Begins with the logs of these services; with `tail`, with the last lines of each.
-    pub(crate) fn open(
-        directory: &Path,
-        names: &[String],
-        tail: Option<usize>,
-    ) -> std::io::Result<Self> {
+    /// Begins with the logs of these services.
+    pub(crate) fn open(directory: &Path, names: &[String]) -> std::io::Result<Self> {
         let mut merge = Self {
             directory: directory.to_path_buf(),
             parts: Vec::new(),
         };
-        for name in names {
-            merge.add(name)?;
-        }
-        if let Some(tail) = tail {
-            merge
-                .parts
-                .iter_mut()
-                .try_for_each(|part| part.skip_to(tail))?;
-        }
+        names.iter().try_for_each(|name| merge.add(name))?;
         Ok(merge)
+    }
+
+    /// Leaves out all that each has now but the last lines of those that are meant.
+    pub(crate) fn skip_to(
+        &mut self,
+        tail: usize,
+        is_meant: impl Fn(&LogLine) -> bool,
+    ) -> std::io::Result<()> {
+        let mut parts = self.parts.iter_mut();
+        parts.try_for_each(|part| part.skip_to(tail, &is_meant))
     }
 
     /// Adds the log of another service, unless it is there already.
@@ -87,13 +85,13 @@ impl Merge {
 }
 
 impl Part {
-    fn skip_to(&mut self, tail: usize) -> std::io::Result<()> {
+    fn skip_to(&mut self, tail: usize, is_meant: impl Fn(&LogLine) -> bool) -> std::io::Result<()> {
         loop {
             let lines = self.source.read(AHEAD)?;
             if lines.is_empty() {
                 return Ok(());
             }
-            self.ahead.extend(lines);
+            self.ahead.extend(lines.into_iter().filter(&is_meant));
             let surplus = self.ahead.len().saturating_sub(tail);
             self.ahead.drain(..surplus);
         }
@@ -134,20 +132,23 @@ mod tests {
         write(place.path(), "a", &[1, 4, 5]);
         write(place.path(), "b", &[2, 4, 9]);
         let names = ["a".to_owned(), "b".to_owned()];
-        let mut merge = Merge::open(place.path(), &names, None).unwrap();
+        let mut merge = Merge::open(place.path(), &names).unwrap();
         assert_eq!(rest(&mut merge), ["a1", "b2", "a4", "b4", "a5", "b9"]);
-        let mut last = Merge::open(place.path(), &names, Some(1)).unwrap();
-        assert_eq!(rest(&mut last), ["a5", "b9"]);
-        assert_eq!(
-            rest(&mut Merge::open(place.path(), &names, Some(0)).unwrap()),
-            [""; 0]
-        );
+        let last = |tail: usize, until: u64| {
+            let until = UNIX_EPOCH + Duration::from_secs(until);
+            let mut merge = Merge::open(place.path(), &names).unwrap();
+            merge.skip_to(tail, |line| line.at <= until).unwrap();
+            rest(&mut merge)
+        };
+        assert_eq!(last(1, 9), ["a5", "b9"]);
+        assert_eq!(last(1, 4), ["a4", "b4"]);
+        assert_eq!(last(0, 9), [""; 0]);
     }
 
     #[test]
     fn a_service_may_come_later() {
         let place = tempfile::tempdir().unwrap();
-        let mut merge = Merge::open(place.path(), &["a".to_owned()], None).unwrap();
+        let mut merge = Merge::open(place.path(), &["a".to_owned()]).unwrap();
         assert_eq!(rest(&mut merge), [""; 0]);
         write(place.path(), "a", &[1]);
         write(place.path(), "b", &[2]);

@@ -113,9 +113,12 @@ fn states(located: &Located, told: &SyncSender<News>, over: &AtomicBool) {
 fn lines(located: &Located, told: &SyncSender<News>, over: &AtomicBool) {
     let directory = located.paths.service_logs();
     let known = names(&directory).unwrap_or_default();
-    let Ok(mut merge) = Merge::open(&directory, &known, Some(TAIL)) else {
+    let Ok(mut merge) = Merge::open(&directory, &known) else {
         return;
     };
+    if merge.skip_to(TAIL, |_| true).is_err() {
+        return;
+    }
     let mut watch = Watch::new(&directory);
     while !over.load(Ordering::Relaxed) {
         // A log that cannot be read now may be readable at the next look.
