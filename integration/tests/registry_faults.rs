@@ -212,7 +212,7 @@ fn a_mirror_is_asked_first_and_the_registry_when_it_fails() {
     env.second_home();
     let refused = pull(&env, &upstream);
     assert!(
-        refused.code() == 1 && refused.stderr.contains("blocked"),
+        refused.code() == 2 && refused.stderr.contains("blocked"),
         "{}",
         refused.said()
     );
