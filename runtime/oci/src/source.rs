@@ -115,7 +115,10 @@ impl FromStr for Source {
                 what: "image",
             }),
             "docker-daemon" => Ok(Source::DockerDaemon(rest.to_owned())),
-            "docker" => Ok(Source::Registry(rest.trim_start_matches('/').parse()?)),
+            // `docker:27` is a tag of an image that is called so.
+            "docker" if rest.starts_with("//") => {
+                Ok(Source::Registry(rest.trim_start_matches('/').parse()?))
+            }
             "dir" | "containers-storage" | "ostree" | "sif" | "tarball" if rest.contains('/') => {
                 Err(SourceError::Transport {
                     text: text.to_owned(),
@@ -160,6 +163,9 @@ mod tests {
             ("busybox", "docker.io/library/busybox:latest"),
             ("oci:1", "oci:1"),
             ("docker://h:1/a:b", "h:1/a:b"),
+            ("docker://docker:27", "docker.io/library/docker:27"),
+            ("docker:27", "docker.io/library/docker:27"),
+            ("docker:dind", "docker.io/library/docker:dind"),
             ("localhost:5000/a", "localhost:5000/a:latest"),
             ("oci:/a/b", "oci:/a/b"),
             ("oci:layout:v1", "oci:layout:v1"),
