@@ -1,5 +1,6 @@
 //! Ways to a registry: proxies, authorities, passwords and tokens; and a pull that a person ends.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -89,6 +90,63 @@ fn plain_http_goes_through_the_proxy_of_the_environment() {
     both(env.second_home(), "NO_PROXY", HOST);
     refuses(&env, &image, &[HOST]);
     assert_eq!(proxy.requests().len(), before);
+}
+
+#[test]
+fn a_pattern_of_hosts_in_the_settings_of_the_machine_is_understood() {
+    skip_unless!(needs::registry());
+    let proxy = Faulty::before(&upstream(), |_, _| Fault::None);
+    let mut env = env();
+    both(&mut env, "HTTP_PROXY", &format!("http://{}", proxy.host()));
+    let conf = "[[registry]]\nprefix = \"*.test:5000\"\ninsecure = true\n";
+    write(&env, ".config/containers/registries.conf", conf);
+    pull(&env, &format!("{HOST}:5000/busybox:1"));
+    pull(&env, &format!("{}/fixtures/layers:1", upstream()));
+}
+
+#[test]
+fn a_tag_of_an_image_called_docker_is_no_transport() {
+    let env = env();
+    let conf = "[[registry]]\nprefix = \"docker.io\"\nblocked = true\n";
+    write(&env, ".config/containers/registries.conf", conf);
+    for name in ["docker:27", "docker://docker:27"] {
+        refuses(&env, name, &["docker.io/library/docker:27 is blocked"]);
+    }
+}
+
+#[test]
+fn a_helper_that_keeps_logins_is_quoted_and_an_empty_name_is_none() {
+    let guard = Faulty::before("127.0.0.1:1", |_, _| {
+        let challenge = "\r\nwww-authenticate: Basic realm=\"x\"";
+        Fault::Json(
+            401,
+            challenge.to_owned(),
+            json!({ "errors": [] }).to_string(),
+        )
+    });
+    let mut env = env();
+    let image = format!("{}/a:1", guard.host());
+    let none = json!({ "auths": null, "credsStore": "", "credHelpers": { guard.host(): "" } });
+    write(&env, "docker/config.json", &none.to_string());
+    refuses(&env, &image, &["`docker login", "may be misspelt"]);
+
+    let bin = env.mark().join("person/bin");
+    write(
+        &env,
+        "bin/docker-credential-hdtest",
+        "#!/bin/sh\necho the keychain is locked\nexit 1\n",
+    );
+    let helper = bin.join("docker-credential-hdtest");
+    std::fs::set_permissions(helper, PermissionsExt::from_mode(0o755)).expect("chmod");
+    let path = std::env::var("PATH").expect("a PATH");
+    env.set("PATH", &format!("{}:{path}", bin.display()));
+    let store = json!({ "credsStore": "hdtest" });
+    write(&env, "docker/config.json", &store.to_string());
+    refuses(
+        &env,
+        &image,
+        &["docker-credential-hdtest", "the keychain is locked"],
+    );
 }
 
 #[test]

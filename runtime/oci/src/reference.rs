@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use crate::digest::Digest;
 
-const DOCKER_HUB: &str = "docker.io";
+pub(crate) const DOCKER_HUB: &str = "docker.io";
 /// The host that answers for `docker.io`.
-const DOCKER_HUB_API: &str = "registry-1.docker.io";
+pub(crate) const DOCKER_HUB_API: &str = "registry-1.docker.io";
 
 /// Says what is wrong with an image reference, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -96,6 +96,27 @@ async fn a_password_buys_a_token_and_a_missing_one_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_token_for_nobody_is_no_credential() {
+    let host: Arc<OnceLock<String>> = Arc::default();
+    let own = Arc::clone(&host);
+    // As Docker Hub does for an image that is not there: everybody gets a token, and it is good for nothing.
+    let server = Server::start(move |request| {
+        if request.path.starts_with("/token") {
+            return Reply::new(200, "application/json", r#"{"token":"nobody"}"#);
+        }
+        let host = own.get().expect("host");
+        let challenge = format!(r#"Bearer realm="http://{host}/token",service="s""#);
+        Reply::status(401).with("www-authenticate", &challenge)
+    });
+    host.set(server.host()).expect("set once");
+    let error = Bench::new().pull(&server).await.expect_err("misspelt");
+    assert!(error.to_string().contains("may be misspelt"), "{error}");
+    let bench = Bench::with(|options| options.credentials = credentials(&server));
+    let error = bench.pull(&server).await.expect_err("refused");
+    assert!(error.to_string().contains("not accepted"), "{error}");
+}
+
+#[tokio::test]
 async fn a_password_is_shown_where_the_registry_wants_it_itself() {
     let fake = Fake::noisy();
     let server = Server::start(move |request| match request.header("authorization") {

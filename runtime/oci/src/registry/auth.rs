@@ -28,16 +28,34 @@ impl fmt::Debug for Secret {
 /// Is what a request carries to be let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Authorization {
-    Basic { user: String, password: Secret },
-    Bearer(Secret),
+    Basic {
+        user: String,
+        password: Secret,
+    },
+    Bearer {
+        token: Secret,
+        /// It was given to somebody who showed nothing.
+        is_anonymous: bool,
+    },
 }
 
 impl Authorization {
     pub(crate) fn apply(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
         match self {
             Authorization::Basic { user, password } => request.basic_auth(user, Some(&password.0)),
-            Authorization::Bearer(token) => request.bearer_auth(&token.0),
+            Authorization::Bearer { token, .. } => request.bearer_auth(&token.0),
         }
+    }
+
+    /// Says whether a credential is behind it.
+    pub(crate) fn is_credential(&self) -> bool {
+        !matches!(
+            self,
+            Authorization::Bearer {
+                is_anonymous: true,
+                ..
+            }
+        )
     }
 }
 

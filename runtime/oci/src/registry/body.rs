@@ -6,6 +6,8 @@ use std::time::Duration;
 use reqwest::Response;
 use serde::Deserialize;
 
+use super::error::first_cause;
+
 /// Longest excerpt of what a registry says, in characters.
 const MAX_DETAIL: usize = 160;
 
@@ -28,7 +30,7 @@ pub(super) async fn chunk(
     silence: Duration,
 ) -> Result<Option<impl Deref<Target = [u8]> + Send + use<>>, String> {
     match tokio::time::timeout(silence, response.chunk()).await {
-        Ok(chunk) => chunk.map_err(|error| error.without_url().to_string()),
+        Ok(chunk) => chunk.map_err(|error| first_cause(&error.without_url())),
         Err(_) => Err(format!("nothing comes for {} s", silence.as_secs_f32())),
     }
 }
@@ -76,17 +78,18 @@ fn detail(body: &[u8]) -> String {
     let Some(first) = answer.errors.first() else {
         return String::new();
     };
-    let text = format!("{} {}", first.code, first.message);
-    // It is a stranger's text that ends on a terminal.
-    let text: String = text
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(MAX_DETAIL)
-        .collect();
-    match text.trim() {
-        "" => String::new(),
-        text => format!(": {text}"),
+    let text = tamed(&format!("{} {}", first.code, first.message));
+    match text.as_str() {
+        "" => text,
+        _ => format!(": {text}"),
     }
+}
+
+/// Makes a stranger's text fit to end on a terminal.
+pub(super) fn tamed(text: &str) -> String {
+    let visible = text.chars().filter(|c| !c.is_control());
+    let text: String = visible.take(MAX_DETAIL).collect();
+    text.trim().to_owned()
 }
 
 #[cfg(test)]

@@ -3,20 +3,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::io::AsyncWriteExt;
 
 use super::auth::Secret;
 use super::base64;
-use crate::reference::Reference;
-
-/// How long a credential helper may take.
-const HELPER_TIMEOUT: Duration = Duration::from_secs(15);
-/// What helpers say when they have nothing (docker-credential-helpers, "errCredentialsNotFound").
-const NOT_FOUND: &str = "credentials not found";
+use super::helper::ask_helper;
+use crate::reference::{DOCKER_HUB, DOCKER_HUB_API, Reference};
 
 /// Says why stored credentials cannot be used. Never holds one.
 #[derive(Debug, thiserror::Error)]
@@ -60,9 +53,20 @@ pub struct Credentials {
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct ConfigFile {
-    auths: BTreeMap<String, AuthEntry>,
+    #[serde(deserialize_with = "or_none")]
+    auths: BTreeMap<String, Option<AuthEntry>>,
+    #[serde(deserialize_with = "or_none")]
     cred_helpers: BTreeMap<String, String>,
     creds_store: Option<String>,
+}
+
+/// Reads `null` as nothing, which is how some tools write an empty list.
+fn or_none<'de, D, T>(reader: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(reader)?.unwrap_or_default())
 }
 
 impl std::fmt::Debug for ConfigFile {
@@ -92,13 +96,6 @@ pub(crate) enum Credential {
     },
     /// An OAuth2 refresh token.
     Identity(Secret),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct HelperAnswer {
-    username: String,
-    secret: String,
 }
 
 impl Credentials {
@@ -161,16 +158,19 @@ impl Credentials {
         let keys = keys(image);
         for file in &self.files {
             for key in &keys {
-                if let Some(helper) = file.cred_helpers.get(key) {
+                let helper = file.cred_helpers.get(key);
+                if let Some(helper) = helper.filter(|helper| !helper.is_empty()) {
                     return ask_helper(helper, key).await;
                 }
                 let entry = file.auths.iter().find(|(name, _)| bare(name) == bare(key));
-                if let Some(credential) = entry.and_then(|(_, entry)| entry.credential()) {
+                let entry = entry.and_then(|(_, entry)| entry.as_ref());
+                if let Some(credential) = entry.and_then(AuthEntry::credential) {
                     return Ok(Some(credential));
                 }
             }
             // Docker keeps an empty entry per host it has given to the store; other tools do not.
-            if let (Some(store), Some(host)) = (&file.creds_store, keys.last())
+            let store = file.creds_store.as_ref().filter(|store| !store.is_empty());
+            if let (Some(store), Some(host)) = (store, keys.last())
                 && let Some(found) = ask_helper(store, host).await?
             {
                 return Ok(Some(found));
@@ -208,7 +208,9 @@ fn keys(image: &Reference) -> Vec<String> {
         path.truncate(slash);
         keys.push(path.clone());
     }
-    if image.registry() == "docker.io" {
+    if image.registry() == DOCKER_HUB {
+        // What a login by the host's own name is stored under.
+        keys.push(DOCKER_HUB_API.to_owned());
         keys.push("index.docker.io".to_owned());
         keys.push("https://index.docker.io/v1/".to_owned());
     }
@@ -225,53 +227,6 @@ fn bare(key: &str) -> &str {
     key.strip_suffix("/v1")
         .or_else(|| key.strip_suffix("/v2"))
         .unwrap_or(key)
-}
-
-async fn ask_helper(name: &str, host: &str) -> Result<Option<Credential>, CredentialError> {
-    let program = format!("docker-credential-{name}");
-    let fail = |problem: String| CredentialError::Helper {
-        program: program.clone(),
-        host: host.to_owned(),
-        problem,
-    };
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if !name.chars().all(legal) {
-        return Err(fail("its name is not a program's".to_owned()));
-    }
-    let run = async {
-        let mut child = tokio::process::Command::new(&program)
-            .arg("get")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()?;
-        if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(host.as_bytes()).await?;
-        }
-        child.wait_with_output().await
-    };
-    let output = tokio::time::timeout(HELPER_TIMEOUT, run).await;
-    let output =
-        output.map_err(|_| fail(format!("no answer within {} s", HELPER_TIMEOUT.as_secs())))?;
-    let output = output.map_err(|error| fail(error.to_string()))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stdout);
-        if said.contains(NOT_FOUND) {
-            return Ok(None);
-        }
-        return Err(fail(output.status.to_string()));
-    }
-    let answer: HelperAnswer = serde_json::from_slice(&output.stdout)
-        .map_err(|_| fail("its answer is not valid".to_owned()))?;
-    let secret = Secret(answer.secret);
-    Ok(Some(match answer.username.as_str() {
-        "<token>" => Credential::Identity(secret),
-        _ => Credential::Password {
-            user: answer.username,
-            password: secret,
-        },
-    }))
 }
 
 #[cfg(test)]
@@ -306,6 +261,7 @@ mod tests {
         let table = [
             ("https://index.docker.io/v1/", "busybox", true),
             ("docker.io", "busybox", true),
+            ("registry-1.docker.io", "busybox", true),
             ("localhost:5000", "localhost:5000/a/b", true),
             ("http://localhost:5000/v2/", "localhost:5000/a", true),
             ("localhost:5000/a", "localhost:5000/a/b", true),
@@ -342,17 +298,16 @@ mod tests {
         assert!(!format!("{error:?}").contains("hunter2"));
     }
 
-    #[tokio::test]
-    async fn a_missing_helper_is_named() {
-        let error = ask_helper("hd-no-such-helper", "h.io")
-            .await
-            .expect_err("missing");
-        assert!(
-            error
-                .to_string()
-                .contains("docker-credential-hd-no-such-helper"),
-            "{error}"
-        );
-        assert!(ask_helper("../x", "h.io").await.is_err());
+    #[test]
+    fn what_is_empty_or_null_is_none() {
+        let entry = r#""h.io":{"username":"u","password":"p"}"#;
+        let table = [
+            format!(r#"{{"auths":{{{entry}}},"credsStore":"","credHelpers":{{"h.io":""}}}}"#),
+            format!(r#"{{"auths":{{{entry},"x.io":null}},"credsStore":null,"credHelpers":null}}"#),
+        ];
+        for json in table {
+            assert_eq!(find(&json, "h.io/a"), password("u", "p"), "{json}");
+        }
+        assert_eq!(find(r#"{"auths":null,"credsStore":""}"#, "h.io/a"), None);
     }
 }

@@ -4,13 +4,18 @@ use std::error::Error as StdError;
 use std::io;
 
 use crate::digest::Digest;
+use crate::reference::{DOCKER_HUB, DOCKER_HUB_API};
 
 /// Says why a registry did not give what was asked of it. Holds no address with a query, no header, no token.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
     /// Credentials are missing or wrong (401).
-    #[error("registry {host} wants credentials for {what} (401{detail}); {}", login_hint(.host, .given))]
+    #[error(
+        "registry {} wants credentials for {what} (401{detail}); {}",
+        known_as(.host),
+        login_hint(.host, .given)
+    )]
     Unauthorized {
         /// The registry.
         host: String,
@@ -23,7 +28,8 @@ pub enum RegistryError {
     },
     /// The credentials do not suffice (403).
     #[error(
-        "registry {host} refuses access to {what} (403{detail}); check the rights of the account"
+        "registry {} refuses access to {what} (403{detail}); check the rights of the account",
+        known_as(.host)
     )]
     Forbidden {
         /// The registry.
@@ -34,7 +40,7 @@ pub enum RegistryError {
         detail: String,
     },
     /// There is no such thing (404).
-    #[error("registry {host} has no {what} (404{detail}); check name and tag")]
+    #[error("registry {} has no {what} (404{detail}); check name and tag", known_as(.host))]
     NotFound {
         /// The registry.
         host: String,
@@ -45,7 +51,8 @@ pub enum RegistryError {
     },
     /// The registry goes on refusing for too many requests (429).
     #[error(
-        "registry {host} limits requests (429) and still did after {tries} tries; log in, or wait"
+        "registry {} limits requests (429) and still did after {tries} tries; log in, or wait",
+        known_as(.host)
     )]
     RateLimited {
         /// The registry.
@@ -216,12 +223,34 @@ pub enum RegistryError {
     },
 }
 
-fn login_hint(host: &str, given: &bool) -> String {
-    if *given {
-        format!("those found were not accepted: `docker login {host}` renews them")
-    } else {
-        format!("`docker login {host}` stores them; a public image may be misspelt")
+/// Returns a registry's name as people write it.
+fn known_as(host: &str) -> &str {
+    match host {
+        DOCKER_HUB_API => DOCKER_HUB,
+        other => other,
     }
+}
+
+fn login_hint(host: &str, given: &bool) -> String {
+    // Docker Hub is the one that `docker login` means by itself; under another name it would not be found again.
+    let login = match host {
+        DOCKER_HUB_API => "docker login".to_owned(),
+        other => format!("docker login {other}"),
+    };
+    if *given {
+        format!("those found were not accepted: `{login}` renews them")
+    } else {
+        format!("`{login}` stores them; a public image may be misspelt")
+    }
+}
+
+/// Returns what is at the bottom of an error: the layers above it only say that something failed.
+pub(crate) fn first_cause(error: &(dyn StdError + 'static)) -> String {
+    let mut error = error;
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error.to_string()
 }
 
 /// Sorts a failed connection by its cause. `Ok` is worth another try.
@@ -255,4 +284,25 @@ fn tls_fault(error: &(dyn StdError + 'static)) -> Option<String> {
     }
     let wrapped = error.downcast_ref::<io::Error>()?.get_ref()?;
     tls_fault(wrapped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn docker_hub_is_called_as_people_call_it() {
+        let refused = |given| RegistryError::Unauthorized {
+            host: DOCKER_HUB_API.to_owned(),
+            what: "docker.io/library/busybux:latest".to_owned(),
+            given,
+            detail: String::new(),
+        };
+        let text = refused(false).to_string();
+        assert!(text.starts_with("registry docker.io wants"), "{text}");
+        assert!(text.contains("`docker login` stores"), "{text}");
+        assert!(text.contains("may be misspelt"), "{text}");
+        let text = refused(true).to_string();
+        assert!(text.contains("`docker login` renews"), "{text}");
+    }
 }

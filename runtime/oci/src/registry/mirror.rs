@@ -82,7 +82,7 @@ fn blocked(image: &Reference) -> RegistryError {
 }
 
 fn places(rule: &Rule, name: &str, image: &Reference) -> Vec<Reference> {
-    let rest = name.strip_prefix(rule.prefix.as_str()).unwrap_or_default();
+    let rest = rule.rest(name).unwrap_or_default();
     let at = |location: &String| {
         let moved = format!("{location}{rest}").parse::<Reference>().ok()?;
         Some(moved.named_as(image))

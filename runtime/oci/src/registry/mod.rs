@@ -8,6 +8,7 @@ mod body;
 mod connect;
 mod credentials;
 mod error;
+mod helper;
 mod http;
 mod manifests;
 mod mirror;
@@ -33,6 +34,7 @@ pub(crate) use blob::Sink;
 pub(crate) use connect::near;
 pub use credentials::{CredentialError, Credentials};
 pub use error::RegistryError;
+pub(crate) use error::first_cause;
 pub(crate) use manifests::Served;
 pub use retry::Retry;
 pub use settings::{Mirror, RegistrySettings, Rule, SettingsError};
@@ -183,7 +185,7 @@ impl Registry {
                 _ => {
                     let made = tries.failed + 1;
                     if !status.is_server_error() || !tries.again().await {
-                        let given = known.is_some();
+                        let given = known.is_some_and(|way| way.is_credential());
                         return Err(self.refusal(ask, response, given, made).await);
                     }
                 }

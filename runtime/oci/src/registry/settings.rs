@@ -39,7 +39,7 @@ pub struct Mirror {
 /// Is what is known of the images whose names begin alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// `host[:port][/path]`.
+    /// `host[:port][/path]`; `*.host[…]` stands for all hosts below that one.
     pub prefix: String,
     /// Nothing is fetched from there.
     pub blocked: bool,
@@ -142,21 +142,22 @@ impl RegistrySettings {
 
     /// Returns the rule with the longest prefix of `registry/repository`.
     pub(crate) fn rule(&self, name: &str) -> Option<&Rule> {
-        let begins = |rule: &&Rule| {
-            let rest = name.strip_prefix(rule.prefix.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let fitting = self.rules.iter().filter(begins);
-        fitting.max_by_key(|rule| rule.prefix.len())
+        let length = |rule: &Rule| Some(name.len() - rule.rest(name)?.len());
+        let fitting = self.rules.iter().filter(|rule| rule.rest(name).is_some());
+        // Of two that fit as far, the one that names the host knows better.
+        fitting.max_by_key(|rule| (length(rule), !rule.is_pattern()))
     }
 
     /// Says whether a host may be spoken to without TLS.
     pub(crate) fn is_insecure(&self, host: &str) -> bool {
         let host_of = |location: &str| location.split('/').next() == Some(host);
         self.rules.iter().any(|rule| {
-            let own = rule.location.as_ref().unwrap_or(&rule.prefix);
+            let own = match &rule.location {
+                Some(location) => host_of(location),
+                None => rule.rest(host) == Some("") || host_of(&rule.prefix),
+            };
             let mut mirrors = rule.mirrors.iter();
-            (rule.insecure && host_of(own))
+            (rule.insecure && own)
                 || mirrors.any(|mirror| mirror.insecure && host_of(&mirror.location))
         })
     }
@@ -167,6 +168,34 @@ impl RegistrySettings {
         let files = directories.flat_map(|directory| listed(&directory, "crt"));
         files.filter_map(|path| std::fs::read(path).ok()).collect()
     }
+}
+
+impl Rule {
+    /// Returns what follows the prefix in a name, `registry/repository`; none when it does not fit.
+    pub(crate) fn rest<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let rest = name
+            .strip_prefix(self.prefix.as_str())
+            .or_else(|| below(name, &self.prefix))?;
+        (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+    }
+
+    fn is_pattern(&self) -> bool {
+        self.prefix.starts_with("*.")
+    }
+}
+
+/// Returns what follows a pattern, `*.example.com[…]`, in a name whose host is below the one of the pattern.
+fn below<'n>(name: &'n str, pattern: &str) -> Option<&'n str> {
+    // The dot belongs to it: the host itself is not meant.
+    let tail = pattern
+        .strip_prefix('*')
+        .filter(|tail| tail.starts_with('.'))?;
+    let host = name.split('/').next().unwrap_or_default();
+    let places = name
+        .match_indices(tail)
+        .filter(|(at, _)| (1..host.len()).contains(at));
+    let mut rests = places.map(|(at, _)| &name[at + tail.len()..]);
+    rests.find(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn configurations(directory: &Path) -> Vec<PathBuf> {
@@ -188,9 +217,10 @@ fn parse(text: &str) -> Result<Vec<Rule>, String> {
     let rules = raw.registry.into_iter().map(|one| {
         let prefix = one.prefix.or_else(|| one.location.clone());
         let prefix = prefix.ok_or("a [[registry]] has neither `prefix` nor `location`")?;
-        if prefix.starts_with('*') {
+        let named = prefix.strip_prefix("*.").unwrap_or(&prefix);
+        if named.contains('*') {
             return Err(format!(
-                "the prefix `{prefix}` is a pattern, which hd does not read"
+                "the prefix `{prefix}` is no pattern: only `*.` before a host is one"
             ));
         }
         Ok(Rule {
@@ -273,9 +303,54 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_stands_for_the_hosts_below_one() {
+        let text = r#"
+            [[registry]]
+            prefix = "*.corp.example"
+            insecure = true
+            [[registry]]
+            prefix = "*.corp.example/team"
+            location = "team.example/t"
+            [[registry]]
+            prefix = "one.corp.example"
+        "#;
+        let settings = RegistrySettings {
+            rules: parse(text).expect("settings"),
+            certificates: Vec::new(),
+        };
+        for (name, wanted) in [
+            ("a.corp.example/x", Some(("*.corp.example", "/x"))),
+            ("a.b.corp.example/x", Some(("*.corp.example", "/x"))),
+            ("a.corp.example/team/x", Some(("*.corp.example/team", "/x"))),
+            (
+                "a.corp.example/teams/x",
+                Some(("*.corp.example", "/teams/x")),
+            ),
+            ("one.corp.example/x", Some(("one.corp.example", "/x"))),
+            ("corp.example/x", None),
+            ("a.corp.example.evil/x", None),
+            ("a.corp.example:5000/x", None),
+            ("evil/a.corp.example/x", None),
+        ] {
+            let found = settings.rule(name);
+            let found = found.map(|rule| (rule.prefix.as_str(), rule.rest(name).unwrap_or("-")));
+            assert_eq!(found, wanted, "{name}");
+        }
+        for (host, wanted) in [
+            ("a.corp.example", true),
+            ("corp.example", false),
+            ("a.corp.example:5000", false),
+            ("team.example", false),
+        ] {
+            assert_eq!(settings.is_insecure(host), wanted, "{host}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_is_named() {
         assert!(parse("[[registry]]\nblocked = true").is_err());
-        assert!(parse("[[registry]]\nprefix = \"*.example\"").is_err());
+        assert!(parse("[[registry]]\nprefix = \"*example\"").is_err());
+        assert!(parse("[[registry]]\nprefix = \"a.*.example\"").is_err());
         assert!(parse("registry = 3").is_err());
         let mut settings = RegistrySettings::default();
         assert!(

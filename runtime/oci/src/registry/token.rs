@@ -206,6 +206,9 @@ impl TokenRequest<'_> {
             .filter(|token| !token.is_empty())
             .or(answer.access_token);
         let token = token.ok_or_else(|| self.error(url, "it holds no token"))?;
-        Ok(Authorization::Bearer(Secret(token)))
+        Ok(Authorization::Bearer {
+            token: Secret(token),
+            is_anonymous: !given,
+        })
     }
 }

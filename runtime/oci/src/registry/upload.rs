@@ -32,7 +32,8 @@ impl Registry {
         }
     }
 
-    /// Asks the registry to take a blob over from another of its repositories; `false` when it does not.
+    /// Asks the registry to take a blob over from another of its repositories; `false` when it does not. One that
+    /// refuses may still take the blob itself: rights there are no rights here.
     pub(crate) async fn mount_blob(
         &self,
         image: &Reference,
@@ -40,7 +41,18 @@ impl Registry {
         from: &str,
     ) -> Result<bool, RegistryError> {
         let ask = self.begin(image, digest, Some(from))?;
-        Ok(self.call(image, &ask).await?.status() == StatusCode::CREATED)
+        match self.call(image, &ask).await {
+            Ok(response) => Ok(response.status() == StatusCode::CREATED),
+            Err(
+                RegistryError::Unauthorized { .. }
+                | RegistryError::Forbidden { .. }
+                | RegistryError::NotFound { .. }
+                | RegistryError::Status {
+                    status: 400..=499, ..
+                },
+            ) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends a blob; `came` is told of bytes that are there.
@@ -209,15 +221,20 @@ mod tests {
         })
     }
 
-    /// Pushes a blob; a silence of 300 ms is a failure. Returns what `came` was told altogether.
-    async fn push(server: &Server) -> Result<u64, RegistryError> {
+    /// A client to which a silence of 300 ms is a failure.
+    fn client() -> Registry {
         let retry = Retry {
             base: Duration::from_millis(1),
             silence: Duration::from_millis(300),
             ..Retry::default()
         };
         let settings = (Vec::new(), RegistrySettings::default());
-        let registry = Registry::new(Credentials::none(), retry, settings).expect("client");
+        Registry::new(Credentials::none(), retry, settings).expect("client")
+    }
+
+    /// Pushes a blob. Returns what `came` was told altogether.
+    async fn push(server: &Server) -> Result<u64, RegistryError> {
+        let registry = client();
         let image = format!("{}/a/b:1", server.host()).parse();
         let blob = Descriptor {
             media_type: OCTETS.to_owned(),
@@ -274,5 +291,22 @@ mod tests {
         let error = push(&server).await.expect_err("refused");
         assert!(matches!(error, RegistryError::NotFound { .. }), "{error}");
         assert_eq!(methods(&server), ["POST", "PUT", "HEAD"].repeat(3));
+    }
+
+    #[tokio::test]
+    async fn who_may_not_take_a_blob_over_may_send_it() {
+        let mount = async |status: u16| {
+            let server = Server::start(move |_| Reply::status(status));
+            let image = format!("{}/a/b:1", server.host()).parse();
+            let image: Reference = image.expect("reference");
+            client()
+                .mount_blob(&image, &Digest::of(CONTENT), "c/d")
+                .await
+        };
+        for status in [400, 401, 403, 404, 405] {
+            assert!(!mount(status).await.expect("no mount"), "{status}");
+        }
+        assert!(mount(201).await.expect("mounted"));
+        assert!(mount(500).await.is_err());
     }
 }
