@@ -160,7 +160,7 @@ mod tests {
             command: texts(&["nginx", "-g", "daemon off;"]),
             user: "www".to_owned(),
             workdir: Some("/srv".to_owned()),
-            stop_signal: Some(Signal::Quit),
+            stop_signal: Some(Signal::QUIT),
             healthcheck: ImageDefaults::probe(&texts(&["CMD", "true"])).map(|test| Healthcheck {
                 test,
                 interval: Duration::from_secs(30),
@@ -182,18 +182,18 @@ mod tests {
         assert_eq!(project.services, once);
         let web = project.service("web").unwrap();
         assert_eq!(web.command.to_string(), "nginx -g daemon off;");
-        assert_eq!((web.port, web.stop_signal), (Some(80), Signal::Quit));
+        assert_eq!((web.port, web.stop_signal), (Some(80), Signal::QUIT));
         assert_eq!(web.user.as_deref(), Some("www"));
         assert_eq!(web.working_dir.as_deref(), Some("/srv"));
         assert!(web.healthcheck.is_some());
         let volumes: Vec<String> = web.volumes.iter().map(ToString::to_string).collect();
         assert_eq!(volumes, ["cache:/var/cache", "IMAGE-web-data:/data"]);
         let own = project.service("own").unwrap();
-        assert_eq!((own.port, own.stop_signal), (None, Signal::Int));
+        assert_eq!((own.port, own.stop_signal), (None, Signal::INT));
         assert!(own.healthcheck.is_none() && own.user.is_none());
         assert_eq!(own.volumes.len(), 2);
         let job = project.service("job").unwrap();
-        assert_eq!(job.stop_signal, Signal::Quit);
+        assert_eq!(job.stop_signal, Signal::QUIT);
         assert!(job.healthcheck.is_none(), "it is meant to end");
     }
 

@@ -122,7 +122,7 @@ impl Service {
             env_file: Vec::new(),
             working_dir: None,
             user: None,
-            stop_signal: Signal::Term,
+            stop_signal: Signal::TERM,
             stop_grace: None,
             pre_start: Vec::new(),
             post_start: Vec::new(),

@@ -257,10 +257,10 @@ mod tests {
         let set = WatchSet::with_actions(vec![
             rule("conf", WatchAction::Restart),
             rule("*.css", WatchAction::None),
-            rule("conf/nginx.conf", WatchAction::Signal(Signal::Hup)),
+            rule("conf/nginx.conf", WatchAction::Signal(Signal::HUP)),
         ])
         .unwrap();
-        let hup = WatchAction::Signal(Signal::Hup);
+        let hup = WatchAction::Signal(Signal::HUP);
         assert_eq!(set.action(b"conf/a"), Some(&WatchAction::Restart));
         assert_eq!(set.action(b"conf/nginx.conf"), Some(&hup));
         assert_eq!(set.action(b"conf/a.css"), None);

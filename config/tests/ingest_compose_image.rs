@@ -66,7 +66,7 @@ fn user_and_directory_hold_for_a_command_where_the_file_has_none() {
     let one = project.service("one").unwrap();
     assert_eq!(one.working_dir.as_deref(), Some("/var/app"));
     assert_eq!(one.user.as_deref(), Some("app"));
-    assert_eq!(one.stop_signal, hd_config::Signal::Int);
+    assert_eq!(one.stop_signal, hd_config::Signal::INT);
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn every_key_of_the_life_of_a_service_is_read() {
     assert_eq!(web.working_dir.as_deref(), Some("front/end"));
     assert_eq!(web.user.as_deref(), Some("nobody"));
     assert_eq!(web.env_file, ["a.env", "b.env"]);
-    assert_eq!(web.stop_signal, Signal::Quit);
+    assert_eq!(web.stop_signal, Signal::QUIT);
     assert_eq!(web.stop_grace, Some(Duration::from_secs(30)));
     assert_eq!(web.backoff.max, None);
     let delays = [1, 2, 9].map(|ends| web.backoff.delay(ends).as_secs());

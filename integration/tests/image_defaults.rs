@@ -136,6 +136,61 @@ fn a_service_takes_over_what_the_image_says() {
     up.wait_http(port.number, "/ended", "USR1\nUSR1\n");
 }
 
+/// What systemd as an image asks for; the shell of busybox calls it by its number.
+#[test]
+fn every_signal_of_linux_is_a_stop_signal() {
+    skip_unless!(needs::fuse(), needs::registry(), needs::program("skopeo"));
+    let env = Env::project(&[]);
+    let base = image(&env, "systemd", |config| {
+        config["StopSignal"] = json!("SIGRTMIN+3");
+    });
+    let place = env.mark().join("seen");
+    std::fs::create_dir(&place).expect("make a directory");
+    let service = |name: &str, number: i32, then: &str| {
+        let trap = format!("trap 'echo {number} > /seen/{name}; {then}' {number}");
+        let wait = format!("touch /seen/{name}-begun; while :; do sleep 1000 & wait $!; done");
+        let volume = place.display();
+        format!("[services.{name}]\ncommand = \"{trap}; {wait}\"\nvolumes = [\"{volume}:/seen\"]\n")
+    };
+    let toml = format!(
+        "[environment]\nname = \"x\"\nbase = \"{base}\"\n{}{}{}stop_signal = \"PWR\"\n",
+        service("web", 37, "exit 0"),
+        service("asked", 36, "true"),
+        service("own", 30, "exit 0"),
+    );
+    std::fs::write(env.path("hd.toml"), toml).expect("write hd.toml");
+    let mut up = env.up();
+    let read = |name: &str| std::fs::read_to_string(place.join(name)).ok();
+    for name in ["web-begun", "asked-begun", "own-begun"] {
+        up.until(name, || read(name));
+    }
+    let config = env.hd(["config", "--json"]).finish().ok().json();
+    let signal = value(&config, "services.web.stop_signal");
+    assert_eq!(signal["value"], "RTMIN+3");
+    env.hd(["kill", "--signal", "RTMIN+2", "asked"])
+        .finish()
+        .ok();
+    up.until("it heard of it", || {
+        read("asked").filter(|text| text == "36\n")
+    });
+    env.hd(["down"]).finish().ok();
+    up.wait_exit(LONG);
+    assert_eq!(read("web").as_deref(), Some("37\n"));
+    assert_eq!(read("own").as_deref(), Some("30\n"));
+    let target = format!("oci:{}/out", env.mark().display());
+    for (service, signal) in [("web", "SIGRTMIN+3"), ("own", "SIGPWR")] {
+        env.hd(["export", "--base", &base, "--service", service, &target])
+            .finish()
+            .ok();
+        let inspected = env
+            .hd(["image", "inspect", "--json", &target])
+            .finish()
+            .ok();
+        let config = &inspected.json()["images"][0]["config"]["config"];
+        assert_eq!(config["StopSignal"], signal, "{service}");
+    }
+}
+
 /// Nothing listens, and no program is called `NONE`: with a port or a probe it would never be ready.
 #[test]
 fn of_two_exposed_ports_none_is_chosen_and_none_is_no_probe() {

@@ -40,7 +40,9 @@ pub(super) fn config(
             .iter()
             .map(|port| format!("{port}/tcp"))
             .collect();
-        run.stop_signal = Some(format!("SIG{}", service.stop_signal));
+        // Where hd.toml says nothing, what the base says stays.
+        let own = !service.open.stop_signal;
+        run.stop_signal = own.then(|| format!("SIG{}", service.stop_signal));
         if let Some(check) = &service.healthcheck {
             run.healthcheck = health(check);
             if run.healthcheck.is_none() {

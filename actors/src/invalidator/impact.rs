@@ -113,7 +113,7 @@ mod tests {
             glob: glob.to_owned(),
             action: action.clone(),
         };
-        let hup = WatchAction::Signal(Signal::Hup);
+        let hup = WatchAction::Signal(Signal::HUP);
         let rules = vec![
             rule("*.conf", &hup),
             rule("*.py", &WatchAction::Restart),

@@ -1,9 +1,11 @@
 //! What is asked of a running instance: `hd kill`, `wait`, `attach`, `events`.
 
+use std::os::fd::AsFd;
+
 use hd_actors::control::protocol::{Request, ServiceAction};
 use hd_actors::model::report::{Report, ServiceReport};
 use hd_config::Signal;
-use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::json;
 
 use super::up::{attach as up_attach, targets};
@@ -36,7 +38,7 @@ pub(super) fn find<'a>(report: &'a Report, name: &str) -> Result<Vec<&'a Service
 pub(crate) fn kill(args: KillArgs, outer: Place, output: Output) -> Outcome {
     let located = project::locate(&args.place.or(outer), None)?;
     let signal = match args.signal.as_deref() {
-        None => Signal::Kill,
+        None => Signal::KILL,
         Some(name) => Signal::parse(name).ok_or_else(|| {
             CliError::new("usage", exit::USAGE, format!("{name:?} is no signal"))
                 .hint(Signal::names())
@@ -47,7 +49,7 @@ pub(crate) fn kill(args: KillArgs, outer: Place, output: Output) -> Outcome {
     let mut meant = Vec::new();
     if named.is_empty() {
         // Without a process there is nobody to hear of it; kept from a start it is, when killed.
-        let hears = |one: &&ServiceReport| signal == Signal::Kill || one.pid.is_some();
+        let hears = |one: &&ServiceReport| signal == Signal::KILL || one.pid.is_some();
         meant.extend(report.services.iter().filter(hears));
         named.extend(meant.iter().map(|service| service.name.clone()));
     } else {
@@ -55,7 +57,7 @@ pub(crate) fn kill(args: KillArgs, outer: Place, output: Output) -> Outcome {
             meant.extend(find(&report, name)?);
         }
     }
-    if signal == Signal::Kill {
+    if signal == Signal::KILL {
         let (action, names) = (ServiceAction::Kill, named.clone());
         connect(&located)?.done(&Request::Service { action, names }, false)?;
     } else {
@@ -64,7 +66,7 @@ pub(crate) fn kill(args: KillArgs, outer: Place, output: Output) -> Outcome {
         }
     }
     if output.json {
-        let signal = signal.name();
+        let signal = signal.to_string();
         output.value(&json!({"schema": 1, "services": named, "signal": signal}))?;
     } else {
         match named.is_empty() {
@@ -89,9 +91,7 @@ fn send(service: &ServiceReport, signal: Signal) -> Result<(), CliError> {
     let pid = service.pid.and_then(|pid| Pid::from_raw(pid.cast_signed()));
     let pid = pid.ok_or_else(|| failed(&"it does not run").hint("`hd ps` shows why"))?;
     let process = pidfd_open(pid, PidfdFlags::empty()).map_err(|e| failed(&e))?;
-    let number = rustix::process::Signal::from_named_raw(signal.number());
-    let number = number.ok_or_else(|| failed(&"it is not known here"))?;
-    pidfd_send_signal(&process, number).map_err(|e| failed(&e))
+    hd_sandbox::signal_process(process.as_fd(), signal.number()).map_err(|e| failed(&e))
 }
 
 /// Waits until services are ready.

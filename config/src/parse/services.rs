@@ -85,7 +85,7 @@ fn service(item: &Item<'_>, known: &[String], based: bool) -> Result<Service> {
         env_file: env_file.unwrap_or_default(),
         working_dir: section.optional("working_dir", working_dir)?,
         user: section.optional("user", environment::user)?,
-        stop_signal: signal.unwrap_or(Signal::Term),
+        stop_signal: signal.unwrap_or(Signal::TERM),
         stop_grace: section.optional("stop_grace", Item::duration)?,
         pre_start: commands("pre_start")?,
         post_start: commands("post_start")?,

@@ -48,4 +48,5 @@ pub use record::{Record, reap_recorded};
 pub use sandbox::{Entered, Sandbox};
 pub use spec::{Capabilities, Command, Limits, Network, Privileges, Spec, TtySize};
 pub use stdio::Stdio;
+pub use sys::signal_process;
 pub use terminal::Terminal;

@@ -103,6 +103,29 @@ pub(crate) fn signal_group(group: libc::pid_t, signal: libc::c_int) -> io::Resul
     }
 }
 
+/// Sends any signal, real-time ones too, to one process.
+///
+/// # Errors
+/// Fails as the kernel does, for one that is gone too.
+#[expect(unsafe_code, reason = "the safe wrappers know named signals only")]
+pub fn signal_process(process: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let nothing = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: the descriptor is open, nothing is read through the null pointer, and the kernel checks the number.
+    let sent = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            process.as_raw_fd(),
+            signal,
+            nothing,
+            0,
+        )
+    };
+    match sent {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Adds attributes to a mount, given by a descriptor of its root, and with `recursive` to all mounts below it.
 #[expect(unsafe_code, reason = "mount_setattr has no wrapper yet")]
 pub(crate) fn set_mount_attributes(

@@ -62,10 +62,10 @@ fn block_signals() -> nix::Result<SignalFd> {
 /// Passes on what was sent to this process itself.
 fn forward_signals(signals: &SignalFd, main: Pid) {
     while let Ok(Some(info)) = signals.read_signal() {
-        match Signal::try_from(info.ssi_signo.cast_signed()) {
-            Ok(Signal::SIGCHLD | Signal::SIGPIPE) | Err(_) => {}
+        match info.ssi_signo.cast_signed() {
+            libc::SIGCHLD | libc::SIGPIPE => {}
             // A group that is gone is about to be reaped.
-            Ok(signal) => drop(killpg(main, signal)),
+            number => drop(crate::sys::signal_group(main.as_raw(), number)),
         }
     }
 }
