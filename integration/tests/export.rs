@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use hd_integration::{Env, Run, files, needs, samples, skip_unless};
+use hd_integration::faulty::{Fault, Faulty};
+use hd_integration::{Env, Run, files, images, needs, samples, skip_unless};
 use serde_json::Value;
 
 fn image(name: &str) -> String {
@@ -120,6 +121,79 @@ fn an_edit_of_the_project_sends_the_last_layer_only() {
         .finish()
         .ok();
     assert_eq!(text.stdout, "new\n");
+}
+
+/// A registry may have the blob in a repository that this person may not read.
+#[test]
+fn what_may_not_be_taken_over_from_another_repository_is_sent() {
+    skip_unless!(needs::fuse(), needs::registry());
+    let registry = needs::registry().expect("checked by skip_unless");
+    let guard = Faulty::before(&registry, |method, path| {
+        match method == "POST" && path.contains("mount=") {
+            true => Fault::Status(403, ""),
+            false => Fault::None,
+        }
+    });
+    let env = samples::observing("mkdir out && cp /etc/passwd out/users", &[]);
+    let base = format!("{}/busybox:1", guard.host());
+    let target = format!("{}/hd-export/mount-{}:1", guard.host(), std::process::id());
+    let exported = export(&env, &target, &["--base", &base]);
+    assert_eq!(sent(&exported), ["new"; 3], "{exported}");
+    assert_eq!(guard.count("mount="), 1, "{:?}", guard.requests());
+}
+
+/// Engines write the layers of an archive plain; what makes archives smaller afterwards packs them.
+#[test]
+fn the_packed_layers_of_an_archive_are_taken_over_as_they_are() {
+    skip_unless!(needs::fuse(), needs::registry(), needs::program("skopeo"));
+    let env = samples::observing("mkdir out && touch out/x", &[]);
+    let place = env.mark().join("saved");
+    std::fs::create_dir(&place).expect("make a directory");
+    let saved = format!("docker-archive:{}:bb:1", place.join("a.tar").display());
+    images::copy(&[], &format!("docker://{}", image("busybox:1")), &saved);
+    let script = "mkdir in && tar -xf a.tar -C in && cd in && for one in *.tar; do \
+        if [ ! -h $one ]; then gzip -n $one && mv $one.gz $one; fi; done && tar -cf ../b.tar *";
+    images::output(script, &place);
+    let base = format!("docker-archive:{}", place.join("b.tar").display());
+    for target in [
+        format!("oci:{}", place.join("out").display()),
+        format!("docker-archive:{}:x:1", place.join("out.tar").display()),
+    ] {
+        let exported = export(&env, &target, &["--base", &base]);
+        assert_eq!(exported["base_repacked"], Value::Null, "{exported}");
+        let run = ["run", "--base", &target, "ls", "/bin/busybox"];
+        let listed = reader().hd(run).finish().ok();
+        assert_eq!(listed.stdout.trim(), "/bin/busybox");
+    }
+}
+
+/// In other checkouts a vendored image lies elsewhere.
+#[test]
+fn where_the_base_lies_on_this_machine_is_not_in_the_image() {
+    skip_unless!(needs::fuse(), needs::registry(), needs::program("skopeo"));
+    let digests = |is_gone: bool| {
+        let mut env = samples::observing("mkdir -p out && echo made > out/x", &[]);
+        env.set("SOURCE_DATE_EPOCH", "1700000000");
+        let layout = env.mark().join("vendored");
+        let base = format!("oci:{}:v1", layout.display());
+        images::copy(&[], &format!("docker://{}", image("busybox:1")), &base);
+        env.once_with(&["--base", &base]);
+        if is_gone {
+            std::fs::remove_dir_all(&layout).expect("remove the base");
+        }
+        let target = env.mark().join("layout");
+        let exported = export(
+            &env,
+            &format!("oci:{}", target.display()),
+            &["--base", &base],
+        );
+        let script = format!("! grep -rlF {} .", env.mark().display());
+        assert_eq!(images::output(&script, &target), "");
+        exported["digest"].clone()
+    };
+    for is_gone in [false, true] {
+        assert_eq!(digests(is_gone), digests(is_gone), "{is_gone}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Images from where no registry is, and `hd image`.
 
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use hd_integration::faulty::{Fault, Faulty};
@@ -264,6 +265,57 @@ fn what_is_wrong_with_a_local_image_is_named_and_nothing_is_stored() {
         &format!("oci:{place}/layout:v1"),
         &["digest", "wanted was", "nothing was stored"],
     );
+}
+
+#[test]
+fn an_archive_that_cannot_be_read_is_no_reason_to_take_the_image_of_before() {
+    skip_unless!(needs::fuse(), needs::registry(), needs::program("skopeo"));
+    let env = env();
+    let archive = env.mark().join("a.tar");
+    let base = format!("docker-archive:{}", archive.display());
+    images::copy(
+        &[],
+        &format!("docker://{}", image("busybox:1")),
+        &format!("{base}:bb:1"),
+    );
+    let wanted = env.once_with(&["--base", &base]).view().to_owned();
+    let whole = std::fs::read(&archive).expect("read");
+    std::fs::write(&archive, &whole[..whole.len() / 2]).expect("write");
+    for args in [
+        ["up", "--once", "--base", &base],
+        ["build", "--json", "--base", &base],
+        ["image", "inspect", "--json", &base],
+    ] {
+        let done = env.hd(args).finish();
+        assert_ne!(done.code(), 0, "{args:?}: {}", done.said());
+        assert!(done.stderr.contains("cut off"), "{args:?}: {}", done.said());
+    }
+    // What is gone altogether was there when it was pulled.
+    std::fs::remove_file(&archive).expect("remove");
+    let once = env
+        .hd(["up", "--once", "--json", "--base", &base])
+        .finish()
+        .ok();
+    assert_eq!(once.report().view(), wanted);
+    assert!(once.stderr.contains("was pulled before"), "{}", once.said());
+}
+
+#[test]
+fn why_no_docker_engine_answers_is_told() {
+    skip_unless!(needs::root());
+    let mut env = env();
+    env.as_user(false);
+    let socket = env.mark().join("engine.sock");
+    env.set("DOCKER_HOST", &format!("unix://{}", socket.display()));
+    let refused = |env: &Env, word: &str| {
+        let done = env.hd(["image", "pull", "docker-daemon:a:1"]).finish();
+        assert_ne!(done.code(), 0, "{}", done.said());
+        assert!(done.stderr.contains(word), "no `{word}` in {}", done.stderr);
+    };
+    refused(&env, "No such file");
+    let listener = UnixListener::bind(&socket).expect("listen");
+    refused(&env, "join the group");
+    drop(listener);
 }
 
 #[test]

@@ -166,7 +166,7 @@ async fn known(
     base: &ImageBase,
 ) -> Result<(hd_oci::Client, hd_oci::Source, hd_oci::Image), BatchError> {
     let (client, source) = image::client(&shared.settings, &base.reference)?;
-    let found = client.last_pulled(&source, &shared.store).await;
+    let found = client.last_pulled(&source, &shared.store, drop).await;
     let found = found.map_err(|e| BatchError::new("image", e).at(&base.reference))?;
     let same = found.filter(|found| found.rooted.tree == base.rooted.tree);
     let image = same.ok_or_else(|| {

@@ -24,7 +24,9 @@ const DOCKER_PROBE: Duration = Duration::from_secs(30);
 pub async fn fetch(shared: &Shared, text: &str) -> Result<ImageBase, BatchError> {
     let (client, source) = client(&shared.settings, text)?;
     let known = client
-        .last_pulled(&source, &shared.store)
+        .last_pulled(&source, &shared.store, |note| {
+            shared.events.tell(Event::Note(note));
+        })
         .await
         .map_err(|e| failed(text, e))?;
     let image = match known {
@@ -37,7 +39,7 @@ pub async fn fetch(shared: &Shared, text: &str) -> Result<ImageBase, BatchError>
 /// Gives an image that was pulled before; asks no registry.
 pub async fn known(shared: &Shared, text: &str) -> Result<Option<ImageBase>, BatchError> {
     let (client, source) = client(&shared.settings, text)?;
-    let known = client.last_pulled(&source, &shared.store).await;
+    let known = client.last_pulled(&source, &shared.store, drop).await;
     Ok(known
         .map_err(|e| failed(text, e))?
         .map(|image| base(text, image)))

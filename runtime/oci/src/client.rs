@@ -2,6 +2,7 @@
 
 mod kept;
 mod options;
+mod seen;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::config::ImageConfig;
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::known;
+use crate::layer::Limits;
 use crate::local::Local;
 use crate::manifest::{self, Descriptor, Manifest};
 use crate::platform::Platform;
@@ -98,8 +100,7 @@ impl Client {
         match source {
             Source::Registry(reference) => Ok(self.resolve(reference).await?),
             local => {
-                let platform = &self.inner.options.platform;
-                let found = Local::resolve(local, platform, work).await?;
+                let found = Local::resolve(local, self.bounds(), work).await?;
                 found.ok_or_else(|| PullError::internal(source, "it is nowhere"))
             }
         }
@@ -128,8 +129,7 @@ impl Client {
                 })
             }
             local => {
-                let platform = &self.inner.options.platform;
-                let found = Local::open(local, platform, work).await?;
+                let found = Local::open(local, self.bounds(), work).await?;
                 let found = found.ok_or_else(|| PullError::internal(source, "it is nowhere"))?;
                 Ok(Inspected {
                     digest: found.digest.clone(),
@@ -158,7 +158,7 @@ impl Client {
         store: &Store,
         report: OnProgress,
     ) -> Result<Image, PullError> {
-        let digest = self.resolve_source(source, store.path()).await?;
+        let digest = self.resolve_in(source, store).await?;
         if let Some(found) = self.known(source, &digest, store).await? {
             self.remember_name(source, &found, store).await?;
             return Ok(found);
@@ -202,7 +202,7 @@ impl Client {
 
     async fn prepare_local(&self, source: &Source, store: &Store) -> Result<pull::Pull, PullError> {
         let platform = &self.inner.options.platform;
-        let found = Local::open(source, platform, store.path()).await?;
+        let found = Local::open(source, self.bounds(), store.path()).await?;
         let found = found.ok_or_else(|| PullError::internal(source, "it is nowhere"))?;
         let text = String::from_utf8_lossy(&found.config).into_owned();
         let config = self.check_config(
@@ -238,6 +238,11 @@ impl Client {
 
     pub(crate) fn registry(&self) -> &Registry {
         &self.inner.registry
+    }
+
+    /// Returns for whom it takes images of this machine, and how large they may be.
+    pub(crate) fn bounds(&self) -> (&Platform, Limits) {
+        (&self.inner.options.platform, self.inner.options.limits)
     }
 
     /// Returns the platform it chooses images for.

@@ -165,10 +165,7 @@ fn hand_on(
     sink: &SyncSender<Vec<u8>>,
 ) -> Result<(), LayerError> {
     let mut plain = decompressor(source, expected.compression)?;
-    let most = expected
-        .size
-        .saturating_mul(expected.limits.ratio)
-        .max(Limits::RATIO_FREE_BYTES);
+    let most = expected.limits.unpacked(expected.size);
     let mut total = 0;
     loop {
         let mut piece = Vec::with_capacity(PIECE);

@@ -374,7 +374,7 @@ async fn a_failing_layer_leaves_the_others_and_no_image() {
     assert!(
         bench
             .client
-            .last_pulled(&image(&server).into(), &bench.store)
+            .last_pulled(&image(&server).into(), &bench.store, drop)
             .await
             .expect("store")
             .is_none()

@@ -61,7 +61,7 @@ async fn what_is_known_is_not_fetched_again() {
     assert_eq!((again, server.requests().len()), (pulled.clone(), 0));
     let offline = bench
         .client
-        .last_pulled(&image(&server).into(), &bench.store)
+        .last_pulled(&image(&server).into(), &bench.store, drop)
         .await
         .expect("store");
     assert_eq!((offline, server.requests().len()), (Some(pulled), 0));
@@ -95,7 +95,7 @@ async fn a_tag_that_moves_and_comes_back_is_remembered_right() {
         assert_eq!(pulled.digest, fakes[version].digest(), "step {step}");
         let last = bench
             .client
-            .last_pulled(&image(&server).into(), &bench.store)
+            .last_pulled(&image(&server).into(), &bench.store, drop)
             .await
             .expect("store");
         assert_eq!(last, Some(pulled), "step {step}");

@@ -34,7 +34,7 @@ pub(super) fn fill_in(
         .enable_all()
         .build();
     let runtime = runtime.map_err(|e| failed(&e))?;
-    let known = runtime.block_on(client.last_pulled(&source, &store));
+    let known = runtime.block_on(client.last_pulled(&source, &store, drop));
     let Some(known) = known.map_err(|e| failed(&e))? else {
         return Ok(None);
     };

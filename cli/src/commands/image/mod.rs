@@ -143,9 +143,10 @@ fn inspect(names: &ImageNames, output: Output) -> Outcome {
     let (store, work) = (cas::open()?, Work::new(names)?);
     let mut found = Vec::new();
     for source in &work.sources {
+        let remark = |note: String| output.talk(&note);
         let known = work
             .runtime
-            .block_on(work.client.last_pulled(source, &store));
+            .block_on(work.client.last_pulled(source, &store, remark));
         found.push(match known.map_err(|e| failed(source, e))? {
             Some(image) => describe::pulled(source, &image, describe::size(&store, &image)?),
             None => {

@@ -63,7 +63,7 @@ impl Around {
             .ok()
             .filter(|cas| cas.join("FORMAT").is_file());
         if let Some(store) = cas.and_then(|cas| Store::open(&cas).ok())
-            && let Ok(Some(image)) = client.last_pulled(&source, &store).await
+            && let Ok(Some(image)) = client.last_pulled(&source, &store, drop).await
         {
             return Ok(image.config);
         }

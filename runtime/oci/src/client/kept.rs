@@ -30,22 +30,33 @@ fn look_up(store: &Store, key: &hd_store::Id) -> Result<Option<Image>, hd_store:
 
 impl Client {
     /// Returns the image a name last stood for when it was pulled, without asking the registry: for work without a
-    /// network, at the price that a tag may have moved since. A local archive is looked at, if it is still there.
+    /// network, at the price that a tag may have moved since. A local archive is looked at; when it is gone, `remark`
+    /// is told so, if there is an image of it.
     ///
     /// # Errors
-    /// Fails as the store does.
+    /// Fails as the store does, and when an archive is there that cannot be used.
     pub async fn last_pulled(
         &self,
         source: &Source,
         store: &Store,
+        remark: impl FnOnce(String) + Send,
     ) -> Result<Option<Image>, PullError> {
-        if source.reference().is_none()
-            && let Ok(digest) = self.resolve_source(source, store.path()).await
-        {
-            return self.known(source, &digest, store).await;
-        }
+        let gone = match source.reference() {
+            Some(_) => None,
+            None => match self.resolve_in(source, store).await {
+                Ok(digest) => return self.known(source, &digest, store).await,
+                Err(PullError::Local(error)) if error.is_gone() => Some(error),
+                Err(error) => return Err(error),
+            },
+        };
         let key = known::name_key(&source.to_string(), &self.inner.options.platform);
-        self.find(source, key, store).await
+        let found = self.find(source, key, store).await?;
+        if let (Some(error), Some(_)) = (gone, &found) {
+            remark(format!(
+                "{error}; its image is the one that was pulled before"
+            ));
+        }
+        Ok(found)
     }
 
     /// Notes that a name stands for a known image, if it stood for another one before.

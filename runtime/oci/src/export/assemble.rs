@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{ExportError, Recipe, Target, Workshop};
 use crate::digest::Digest;
 use crate::known;
-use crate::local::{Local, LocalLayer};
+use crate::local::{Local, LocalError, LocalLayer};
 use crate::manifest::Descriptor;
 use crate::media::{self, Compression};
 use crate::pack::layer::{Packed, pack};
@@ -85,7 +85,7 @@ impl Assembly {
                     layers: Vec::new(),
                     base_repacked: Some(error.to_string()),
                 };
-                let made_by = format!("base {}", recipe.base.source);
+                let made_by = recipe.base.called();
                 let pair = (Rooted::empty(), recipe.base.image.rooted);
                 assembly
                     .add(workshop, recipe, target, pair, made_by)
@@ -253,6 +253,18 @@ pub(super) fn make(
     )?))
 }
 
+/// Lists the layers of a local image, each with the digest of its file. Blocks.
+fn of_archive(local: &Arc<Local>) -> Result<Vec<(Descriptor, Bytes)>, LocalError> {
+    let layers = local.layers.iter().map(|layer| {
+        let descriptor = Descriptor {
+            digest: local.digest_of(layer)?,
+            ..layer.descriptor.clone()
+        };
+        Ok((descriptor, Bytes::Local(Arc::clone(local), layer.clone())))
+    });
+    layers.collect()
+}
+
 /// Lists the layers of the base as its registry or archive has them.
 async fn own_layers(workshop: &Workshop, recipe: &Recipe) -> Result<Vec<Layer>, ExportError> {
     let base = &recipe.base;
@@ -264,19 +276,12 @@ async fn own_layers(workshop: &Workshop, recipe: &Recipe) -> Result<Vec<Layer>, 
             layers.into_iter().map(bytes).collect()
         }
         local => {
-            let platform = workshop.client.platform();
-            let found = Local::open(local, platform, &workshop.directory).await?;
+            let bounds = workshop.client.bounds();
+            let found = Local::open(local, bounds, &workshop.directory).await?;
             let same = found.filter(|found| found.manifest == base.image.manifest);
             let gone = || ExportError::Internal(format!("{local} holds another image now"));
             let found = Arc::new(same.ok_or_else(gone)?);
-            let layers = found.layers.clone().into_iter();
-            let bytes = |one: LocalLayer| {
-                (
-                    one.descriptor.clone(),
-                    Bytes::Local(Arc::clone(&found), one),
-                )
-            };
-            layers.map(bytes).collect()
+            blocking("", move || of_archive(&found)).await??
         }
     };
     let diff_ids = &base.image.config.diff_ids;
@@ -285,7 +290,7 @@ async fn own_layers(workshop: &Workshop, recipe: &Recipe) -> Result<Vec<Layer>, 
             "its layers are not those of its configuration".to_owned(),
         ));
     }
-    let made_by = format!("base {}", base.source);
+    let made_by = base.called();
     let layers = found
         .into_iter()
         .zip(diff_ids)

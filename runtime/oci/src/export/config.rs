@@ -53,16 +53,20 @@ pub(super) fn documents(image: &Assembly, recipe: &Recipe) -> Result<Documents, 
         &configuration(before, &base.config, image, recipe),
     )?;
     let config_descriptor = descriptor(media::OCI_CONFIG, &config);
+    let mut annotations = json!({
+        "org.opencontainers.image.base.digest": base.manifest.to_string(),
+        "org.opencontainers.image.created": time(created(image, recipe)),
+    });
+    // By its definition the name of an image in a registry ("annotations.md").
+    if let Some(name) = recipe.base.source.reference() {
+        annotations["org.opencontainers.image.base.name"] = json!(name.to_string());
+    }
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": media::OCI_MANIFEST,
         "config": shown(&config_descriptor),
         "layers": image.layers.iter().map(|layer| shown(&layer.descriptor)).collect::<Vec<_>>(),
-        "annotations": {
-            "org.opencontainers.image.base.name": recipe.base.source.to_string(),
-            "org.opencontainers.image.base.digest": base.manifest.to_string(),
-            "org.opencontainers.image.created": time(created(image, recipe)),
-        },
+        "annotations": annotations,
     });
     let manifest = bytes("manifest", &manifest)?;
     Ok(Documents {

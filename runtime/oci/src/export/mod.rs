@@ -86,6 +86,16 @@ pub struct Base {
     pub image: Image,
 }
 
+impl Base {
+    /// Names it by words that are the same on every machine: a path of this one would make another image of it.
+    fn called(&self) -> String {
+        match self.source.reference() {
+            Some(reference) => format!("base {reference}"),
+            None => format!("base {}", self.image.manifest),
+        }
+    }
+}
+
 /// Is one layer to be: a tree and what made it of the one before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stage {

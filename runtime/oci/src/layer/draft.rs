@@ -16,8 +16,9 @@ const WHITEOUT: &[u8] = b".wh.";
 /// Names of aufs's own bookkeeping, the opaque marker among them.
 const RESERVED: &[u8] = b".wh..wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
-/// Bound on the memory that paths may take, in bytes; a million paths of Debian's take about 60 MiB.
-const MAX_PATH_BYTES: u64 = 512 << 20;
+/// Bound on the memory that names, link targets and attributes may take, in bytes; a million paths of Debian's take
+/// about 60 MiB.
+const MAX_HELD: u64 = 512 << 20;
 
 /// Is one layer, read: its tree of changes and what only the layers below can settle.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,7 +61,8 @@ pub struct Draft {
     slots: BTreeMap<TreePath, Slot>,
     whiteouts: BTreeSet<TreePath>,
     opaque: BTreeSet<TreePath>,
-    path_bytes: u64,
+    /// Bytes held of names, link targets and attributes.
+    held: u64,
 }
 
 impl std::fmt::Debug for Draft {
@@ -81,6 +83,7 @@ impl Draft {
     /// # Errors
     /// Refuses what the specification forbids, see [`LayerError`].
     pub fn add(&mut self, entry: TarEntry, content: Option<(Id, u64)>) -> Result<(), LayerError> {
+        self.hold(bytes_of(&entry))?;
         if let Some(marked) = self.marker(&entry.path)? {
             return marked.map_or(Ok(()), |place| self.describe_parents(&place));
         }
@@ -176,12 +179,15 @@ impl Draft {
         match &slot.made {
             Made::LowerLink(lower) => {
                 let lower = lower.clone();
+                self.hold(lower.as_bytes().len())?;
                 self.insert(path, Made::LowerLink(lower), 0, None)
             }
             Made::Entry(entry) if entry.tree().is_some() => Err(refuse("which is a directory")),
             Made::Entry(entry) => {
                 let made = Made::Entry(entry.clone());
+                let copied = attributes(&entry.meta.xattrs);
                 let leader = slot.leader.get_or_insert(target).clone();
+                self.hold(copied)?;
                 self.insert(path, made, mtime_ns, Some(leader))
             }
         }
@@ -207,7 +213,6 @@ impl Draft {
             });
         }
         self.describe_parents(&path)?;
-        self.account(&path)?;
         let slot = Slot {
             made,
             mtime_ns,
@@ -233,7 +238,7 @@ impl Draft {
                 }
                 None => {}
             }
-            self.account(&parent)?;
+            self.hold(parent.as_bytes().len())?;
             let slot = Slot {
                 made: Made::Entry(Entry::dir(Meta::default_dir())),
                 mtime_ns: 0,
@@ -246,12 +251,12 @@ impl Draft {
         Ok(())
     }
 
-    fn account(&mut self, path: &TreePath) -> Result<(), LayerError> {
-        self.path_bytes += path.as_bytes().len() as u64;
-        if self.path_bytes > MAX_PATH_BYTES {
+    fn hold(&mut self, bytes: usize) -> Result<(), LayerError> {
+        self.held += bytes as u64;
+        if self.held > MAX_HELD {
             return Err(LayerError::Limit {
-                limit: MAX_PATH_BYTES,
-                what: "bytes of names",
+                limit: MAX_HELD,
+                what: "bytes of names, link targets and attributes",
             });
         }
         Ok(())
@@ -347,6 +352,21 @@ impl Layer {
         }
         Ok(())
     }
+}
+
+/// Counts what an entry keeps in memory until the layer ends.
+fn bytes_of(entry: &TarEntry) -> usize {
+    let target = match &entry.kind {
+        TarKind::Symlink { target } => target.len(),
+        TarKind::HardLink { target } => target.as_bytes().len(),
+        _ => 0,
+    };
+    entry.path.as_bytes().len() + target + attributes(&entry.xattrs)
+}
+
+fn attributes(xattrs: &BTreeMap<Vec<u8>, Vec<u8>>) -> usize {
+    let lengths = xattrs.iter().map(|(name, value)| name.len() + value.len());
+    lengths.sum()
 }
 
 /// A directory may be described after its children, or again in the same words, as some builders do.

@@ -25,6 +25,12 @@ pub struct Limits {
 impl Limits {
     /// Unpacked bytes below which no ratio is suspicious: a sparse file packs very well.
     pub const RATIO_FREE_BYTES: u64 = 1 << 30;
+
+    /// Returns how many bytes `packed` ones may unpack to by the ratio.
+    pub(crate) fn unpacked(&self, packed: u64) -> u64 {
+        let most = packed.saturating_mul(self.ratio);
+        most.max(Limits::RATIO_FREE_BYTES)
+    }
 }
 
 impl Default for Limits {

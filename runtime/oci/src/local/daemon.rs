@@ -1,7 +1,8 @@
 //! Images of the Docker engine of this machine, by its HTTP API ("Docker Engine API", v1.24 and later).
 
+use std::error::Error;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use serde::Deserialize;
 
 use super::LocalError;
 use crate::digest::Digest;
-use crate::registry::near;
+use crate::registry::{first_cause, near};
 
 const SOCKET: &str = "/var/run/docker.sock";
 const SILENCE: Duration = Duration::from_secs(120);
@@ -64,17 +65,13 @@ async fn get(name: &str, asked: &str, what: &str) -> Result<Response, LocalError
     let (client, root) = client(name)?;
     let url = Url::parse(&format!("{root}/images/{asked}/{what}"));
     let url = url.map_err(|_| fail(name, "DOCKER_HOST is not valid"))?;
-    let response = client.get(url).send().await.map_err(|error| {
-        let place = std::env::var("DOCKER_HOST").unwrap_or_else(|_| SOCKET.to_owned());
-        let cause = error.without_url();
-        fail(
-            name,
-            &format!("no Docker engine answers at {place} ({cause})"),
-        )
-    })?;
+    let response = client.get(url).send().await;
+    let response = response.map_err(|error| unanswered(name, &error.without_url()))?;
     match response.status() {
         status if status.is_success() => Ok(response),
-        StatusCode::NOT_FOUND => Err(fail(name, "the Docker engine has no such image")),
+        StatusCode::NOT_FOUND => Err(LocalError::NotInEngine {
+            image: called(name),
+        }),
         status => {
             let body = response.bytes().await.unwrap_or_default();
             let said = serde_json::from_slice::<Refused>(&body).map(|refused| refused.message);
@@ -107,13 +104,53 @@ fn client(name: &str) -> Result<(reqwest::Client, String), LocalError> {
 fn broken(name: &str, error: &reqwest::Error) -> LocalError {
     fail(
         name,
-        &format!("the Docker engine's answer breaks off: {error}"),
+        &format!(
+            "the Docker engine's answer breaks off: {}",
+            first_cause(error)
+        ),
     )
+}
+
+/// Says why the engine gives no answer: what the HTTP client says of it hides the cause.
+fn unanswered(name: &str, error: &reqwest::Error) -> LocalError {
+    let place = std::env::var("DOCKER_HOST").unwrap_or_default();
+    let place = match place.is_empty() {
+        true => SOCKET.to_owned(),
+        false => place,
+    };
+    if io_kind(error) == Some(io::ErrorKind::PermissionDenied) {
+        let user = "join the group of the socket, which most often is `docker`";
+        return fail(
+            name,
+            &format!("you may not speak to the Docker engine at {place}; {user}"),
+        );
+    }
+    LocalError::NoEngine {
+        image: called(name),
+        place,
+        cause: first_cause(error),
+    }
+}
+
+/// Finds what kind of I/O error is behind one.
+fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            return Some(io.kind());
+        }
+        cause = inner.source();
+    }
+    None
+}
+
+fn called(name: &str) -> String {
+    format!("docker-daemon:{name}")
 }
 
 fn fail(name: &str, problem: &str) -> LocalError {
     LocalError::Daemon {
-        image: format!("docker-daemon:{name}"),
+        image: called(name),
         problem: problem.to_owned(),
     }
 }

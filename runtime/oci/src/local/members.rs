@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::{LocalError, MAX_DOCUMENT};
 use crate::digest::Digest;
+use crate::layer::Limits;
 use crate::layer::decompress::decompressor;
 use crate::media::Compression;
 
@@ -48,13 +49,13 @@ impl Files {
     }
 
     /// Lists the members of an archive; a compressed one is decompressed into a file without a name in `work`.
-    pub(super) fn archive(path: &Path, work: &Path) -> Result<Files, LocalError> {
+    pub(super) fn archive(path: &Path, limits: Limits, work: &Path) -> Result<Files, LocalError> {
         let read = |source| LocalError::Read {
             path: path.to_owned(),
             source,
         };
         let file = File::open(path).map_err(read)?;
-        let file = plain(file, work).map_err(read)?;
+        let file = plain(file, limits, work).map_err(read)?;
         Files::opened(path, file)
     }
 
@@ -163,7 +164,7 @@ pub(super) fn compression_of(head: &[u8]) -> Compression {
     }
 }
 
-fn plain(mut file: File, work: &Path) -> io::Result<File> {
+fn plain(mut file: File, limits: Limits, work: &Path) -> io::Result<File> {
     let mut head = [0; 4];
     let count = file.read_at(&mut head, 0)?;
     let compression = compression_of(&head[..count]);
@@ -171,11 +172,13 @@ fn plain(mut file: File, work: &Path) -> io::Result<File> {
         return Ok(file);
     }
     file.seek(SeekFrom::Start(0))?;
+    let most = limits.unpacked(file.metadata()?.len()).min(limits.bytes);
     let mut unpacked = tempfile::tempfile_in(work)?;
-    io::copy(
-        &mut decompressor(BufReader::new(file), compression)?,
-        &mut unpacked,
-    )?;
+    let mut source = decompressor(BufReader::new(file), compression)?.take(most.saturating_add(1));
+    if io::copy(&mut source, &mut unpacked)? > most {
+        let problem = format!("it unpacks to over {most} bytes");
+        return Err(io::Error::other(problem));
+    }
     Ok(unpacked)
 }
 
@@ -274,6 +277,26 @@ impl Seek for Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_compressed_archive_is_unpacked_no_further_than_its_limits() {
+        let dir = tempfile::tempdir().expect("directory");
+        let path = dir.path().join("x.tar.gz");
+        let archive = crate::tarball::Tarball::new()
+            .file("a", &[0; 100_000])
+            .end();
+        std::fs::write(&path, crate::tarball::gzip(&archive)).expect("file");
+        let open = |bytes| {
+            let limits = Limits {
+                bytes,
+                ..Limits::default()
+            };
+            Files::archive(&path, limits, dir.path())
+        };
+        assert!(open(archive.len() as u64).is_ok());
+        let error = open(archive.len() as u64 - 1).expect_err("too long");
+        assert!(error.to_string().contains("unpacks to over"), "{error}");
+    }
 
     #[test]
     fn names_stay_within_the_archive() {

@@ -10,7 +10,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use self::members::Files;
-use crate::digest::{Digest, DigestError};
+use crate::digest::{Digest, DigestError, HashingReader};
+use crate::layer::Limits;
 use crate::manifest::{Descriptor, ManifestError};
 use crate::media::Compression;
 use crate::platform::Platform;
@@ -99,7 +100,23 @@ pub enum LocalError {
         /// Those there are.
         offered: Vec<Platform>,
     },
-    /// The Docker engine did not answer, or has no such image.
+    /// There is no Docker engine to be asked.
+    #[error("{image}: no Docker engine answers at {place} ({cause})")]
+    NoEngine {
+        /// The image as asked for.
+        image: String,
+        /// Where it should be.
+        place: String,
+        /// What happened there.
+        cause: String,
+    },
+    /// The Docker engine has no such image.
+    #[error("{image}: the Docker engine has no such image")]
+    NotInEngine {
+        /// The image as asked for.
+        image: String,
+    },
+    /// The Docker engine did not give what was asked of it.
     #[error("{image}: {problem}")]
     Daemon {
         /// The image as asked for.
@@ -107,6 +124,17 @@ pub enum LocalError {
         /// What happened.
         problem: String,
     },
+}
+
+impl LocalError {
+    /// Says whether there is nothing to look at any more: what was brought from there before is all there is.
+    pub(crate) fn is_gone(&self) -> bool {
+        match self {
+            LocalError::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            LocalError::NoEngine { .. } | LocalError::NotInEngine { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 fn listed<T: ToString>(names: &[T]) -> String {
@@ -144,7 +172,7 @@ impl Local {
     /// Finds an image; `work` is where files that are needed for a moment may lie. `None` is one of a registry.
     pub(crate) async fn open(
         source: &Source,
-        platform: &Platform,
+        (platform, limits): (&Platform, Limits),
         work: &Path,
     ) -> Result<Option<Local>, LocalError> {
         let saved = match source {
@@ -158,7 +186,8 @@ impl Local {
             _ => None,
         };
         let (source, platform, work) = (source.clone(), platform.clone(), work.to_owned());
-        let found = tokio::task::spawn_blocking(move || read(&source, saved, &platform, &work));
+        let found =
+            tokio::task::spawn_blocking(move || read(&source, saved, (&platform, limits), &work));
         found.await.map_err(|error| LocalError::Read {
             path: PathBuf::new(),
             source: io::Error::other(error),
@@ -168,15 +197,30 @@ impl Local {
     /// Says what a name stands for now, at the price of looking there.
     pub(crate) async fn resolve(
         source: &Source,
-        platform: &Platform,
+        (platform, limits): (&Platform, Limits),
         work: &Path,
     ) -> Result<Option<Digest>, LocalError> {
         match source {
             Source::DockerDaemon(name) => daemon::resolve(name).await.map(Some),
-            other => Ok(Local::open(other, platform, work)
+            other => Ok(Local::open(other, (platform, limits), work)
                 .await?
                 .map(|local| local.digest)),
         }
+    }
+
+    /// Says what digest the file of a layer has; reads it where nobody has promised one. Blocks.
+    pub(crate) fn digest_of(&self, layer: &LocalLayer) -> Result<Digest, LocalError> {
+        if layer.is_exact {
+            return Ok(layer.descriptor.digest.clone());
+        }
+        let mut reader =
+            HashingReader::new(self.layer(layer)?, layer.descriptor.digest.algorithm());
+        let read = io::copy(&mut reader, &mut io::sink());
+        read.map_err(|source| LocalError::Read {
+            path: self.files.path.join(&layer.member),
+            source,
+        })?;
+        Ok(reader.finish().0)
     }
 
     /// Opens the file of a layer.
@@ -189,7 +233,7 @@ impl Local {
 fn read(
     source: &Source,
     saved: Option<(Digest, File)>,
-    platform: &Platform,
+    (platform, limits): (&Platform, Limits),
     work: &Path,
 ) -> Result<Option<Local>, LocalError> {
     let local = match source {
@@ -199,11 +243,11 @@ fn read(
             layout::find(files, place.name.as_deref(), platform)?
         }
         Source::LayoutArchive(place) => {
-            let files = Files::archive(&place.path, work)?;
+            let files = Files::archive(&place.path, limits, work)?;
             layout::find(files, place.name.as_deref(), platform)?
         }
         Source::DockerArchive(place) => {
-            let files = Files::archive(&place.path, work)?;
+            let files = Files::archive(&place.path, limits, work)?;
             archive::find(files, place.name.as_deref())?
         }
         Source::DockerDaemon(name) => {

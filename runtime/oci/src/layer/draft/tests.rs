@@ -15,8 +15,11 @@ fn path(text: &str) -> TreePath {
 
 /// Reads a layer, with the content's hash in place of a store.
 fn layer(bytes: &[u8]) -> Result<Layer, LayerError> {
+    gather(Draft::default(), bytes)
+}
+
+fn gather(mut draft: Draft, bytes: &[u8]) -> Result<Layer, LayerError> {
     let mut archive = TarReader::new(bytes, Limits::default());
-    let mut draft = Draft::default();
     while let Some(entry) = archive.next_entry()? {
         let mut content = Vec::new();
         std::io::Read::read_to_end(&mut archive.content(), &mut content)?;
@@ -127,6 +130,39 @@ fn what_the_specification_forbids_is_refused() {
     }
     let same = Tarball::new().dir("a").dir("a/").file("a/b", b"").end();
     assert!(layer(&same).is_ok(), "builders repeat directories");
+}
+
+#[test]
+fn all_that_is_kept_in_memory_has_one_bound() {
+    let (name, left) = ("n".repeat(60), 150);
+    let attribute = [("SCHILY.xattr.user.x", &[7; 150][..])];
+    let small = [("SCHILY.xattr.user.x", &[7; 60][..])];
+    let file = || Tarball::new().file("a", b"");
+    let whiteout = |at: u8| format!("{at}/.wh.{name}");
+    #[rustfmt::skip]
+    let table: Vec<(&str, Vec<u8>)> = vec![
+        ("names", file().file(&name, b"").dir(&format!("{name}1")).dir(&format!("{name}2")).end()),
+        ("parents", file().file(&format!("{name}/b/c/x"), b"").end()),
+        ("whiteouts", file().file(&whiteout(1), b"").file(&whiteout(2), b"").file(&whiteout(3), b"").end()),
+        ("attributes", file().pax(&attribute).file("b", b"").end()),
+        ("attributes of links", Tarball::new().pax(&small).file("a", b"").link("b", "a").link("c", "a").end()),
+        ("targets", file().symlink("b", &name).symlink("c", &name).symlink("d", &name).end()),
+        ("targets below", file().link("b", &name).link("c", "b").link("d", "b").end()),
+    ];
+    for (name, bytes) in table {
+        assert!(layer(&bytes).is_ok(), "{name}");
+        let near = Draft {
+            held: MAX_HELD - left,
+            ..Draft::default()
+        };
+        let error = gather(near, &bytes).expect_err(name);
+        assert!(error.to_string().contains("attributes"), "{name}: {error}");
+    }
+    let near = Draft {
+        held: MAX_HELD - left,
+        ..Draft::default()
+    };
+    assert!(gather(near, &file().file(&name, b"").end()).is_ok());
 }
 
 fn sample() -> Vec<u8> {
