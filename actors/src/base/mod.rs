@@ -127,11 +127,14 @@ impl Base {
         }
     }
 
-    /// Gives the home directory inside.
-    pub fn home(&self) -> String {
+    /// Gives the home directory that an image names for everybody, whatever its `/etc/passwd` says.
+    pub fn home(&self) -> Option<&str> {
         match self {
-            Self::Host(host) => host.home.to_string_lossy().into_owned(),
-            Self::Image(_) => ROOT_HOME.to_owned(),
+            Self::Host(_) => None,
+            Self::Image(image) => {
+                let home = image.env.get("HOME").map(String::as_str);
+                home.filter(|home| home.starts_with('/'))
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! The environment of commands: built from nothing, in a documented order.
 //!
-//! Later wins: base image, hd's own (PATH, HOME, …), `[environment] env_file`, `[environment]
+//! Later wins: hd's own (PATH, HOME, …), base image, `[environment] env_file`, `[environment]
 //! env`, and for services their own `env`. Pass-through settings come last and are in no key.
 
 use std::collections::BTreeMap;
@@ -17,14 +17,19 @@ pub fn common(
     account: &Account,
     declared: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
-    let mut env = base.env();
-    let mut set = |name: &str, value: &str| env.insert(name.to_owned(), value.to_owned());
-    set("PATH", &base.path());
-    set("HOME", &account.home);
-    set("USER", &account.name);
-    set("LOGNAME", &account.name);
-    env.entry("LANG".to_owned())
-        .or_insert_with(|| "C.UTF-8".to_owned());
+    let mut env = BTreeMap::from(
+        [
+            ("PATH", base.path()),
+            ("HOME", account.home.clone()),
+            ("USER", account.name.clone()),
+            ("LOGNAME", account.name.clone()),
+            ("LANG", "C.UTF-8".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    // Engines take a home that is set to nothing for none.
+    let of_base = base.env().into_iter();
+    env.extend(of_base.filter(|(name, value)| name != "HOME" || !value.is_empty()));
     env.extend(
         declared
             .iter()

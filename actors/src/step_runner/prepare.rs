@@ -109,7 +109,7 @@ pub fn stage_plan(
     workdir: Option<&str>,
 ) -> Result<Plan, BatchError> {
     let account = match base {
-        Base::Image(image) => account_in(shared, image.rooted, &image.user)?,
+        Base::Image(image) => account_in(shared, base, image.rooted, &image.user)?,
         Base::Host(_) => step_account(shared, declared, base)?,
     };
     let environment = environment::of_step(base, &account, &BTreeMap::new());
@@ -184,10 +184,10 @@ fn step_account(shared: &Shared, declared: &Declared, base: &Base) -> Result<Acc
         }
         Base::Image(image) => {
             let user = declared.project.user.as_deref();
-            let account = account_in(shared, image.rooted, user.unwrap_or(&image.user));
+            let account = account_in(shared, base, image.rooted, user.unwrap_or(&image.user));
             match account {
                 // A step may make the user: those after it look again.
-                Err(_) if user.is_some() => account_in(shared, image.rooted, &image.user),
+                Err(_) if user.is_some() => account_in(shared, base, image.rooted, &image.user),
                 account => account,
             }
         }
@@ -204,13 +204,13 @@ pub fn service_account(
     plan: &Plan,
 ) -> Result<Account, BatchError> {
     match (base, declared.project.user.as_deref()) {
-        (Base::Image(_), Some(user)) => account_in(shared, lower, user),
+        (Base::Image(_), Some(user)) => account_in(shared, base, lower, user),
         (Base::Image(_), None) => {
             let (uid, gid) = runner(shared);
             if uid == plan.account.uid {
                 return Ok(plan.account.clone());
             }
-            let account = account_in(shared, lower, &format!("{uid}:{gid}"))?;
+            let account = account_in(shared, base, lower, &format!("{uid}:{gid}"))?;
             let home = if account.home == "/" {
                 "/tmp".to_owned()
             } else {
@@ -230,7 +230,7 @@ pub fn named_account(
     user: &str,
 ) -> Result<Account, BatchError> {
     if base.is_image() {
-        return account_in(shared, lower, user);
+        return account_in(shared, base, lower, user);
     }
     account_of_host(base, user)
 }
@@ -269,8 +269,13 @@ fn host_name(uid: u32) -> String {
     resolve(&uid.to_string(), &passwd, "").map_or_else(|_| uid.to_string(), |account| account.name)
 }
 
-/// Gives an account by the files of a tree.
-pub(super) fn account_in(shared: &Shared, tree: Rooted, user: &str) -> Result<Account, BatchError> {
+/// Gives an account by the files of a tree upon a base.
+pub(super) fn account_in(
+    shared: &Shared,
+    base: &Base,
+    tree: Rooted,
+    user: &str,
+) -> Result<Account, BatchError> {
     let view = shared.composite(tree, Vec::new(), Vec::new());
     let passwd = text(&view, "/etc/passwd");
     let group = text(&view, "/etc/group");
@@ -282,6 +287,7 @@ pub(super) fn account_in(shared: &Shared, tree: Rooted, user: &str) -> Result<Ac
     Ok(Account {
         uid,
         gid,
+        home: base.home().map_or(account.home, str::to_owned),
         ..account
     })
 }

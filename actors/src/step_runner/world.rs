@@ -130,7 +130,7 @@ impl World<'_> {
             return Ok(Cow::Borrowed(&self.plan));
         };
         let account = match self.base {
-            Base::Image(_) => prepare::account_in(shared, stand.view, user),
+            Base::Image(_) => prepare::account_in(shared, self.base, stand.view, user),
             Base::Host(_) => prepare::account_of_host(self.base, user),
         };
         let account = account.map_err(|error| error.at(step.slug.clone()))?;

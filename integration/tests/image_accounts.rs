@@ -1,0 +1,67 @@
+//! Who the commands of an image are, and whose its directories: as under other engines.
+
+use hd_integration::{Env, files, images, needs, skip_unless};
+use serde_json::{Value, json};
+
+/// `busybox` with what a script run by root makes of it, and another configuration; answers its reference.
+fn image(env: &Env, script: &str, change: impl FnOnce(&mut Value)) -> String {
+    let registry = needs::registry().expect("checked by skip_unless");
+    let toml = format!(
+        "[environment]\nname = \"maker\"\nbase = \"{registry}/busybox:1\"\nworkdir = \"/elsewhere\"\n\
+         [build]\nsteps = ['''{script}''']\n"
+    );
+    let place = env.mark().display();
+    let made = format!("oci:{place}/made:v1");
+    let maker = Env::project(&[("hd.toml", toml.as_str())]);
+    maker.hd(["export", &made]).finish().ok();
+    let dir = env.mark().join("changed");
+    images::copy(&[], &made, &format!("dir:{}", dir.display()));
+    images::change(&dir, |config, _| change(&mut config["config"]));
+    let image = format!("oci:{place}/image:v1");
+    images::copy(&[], &format!("dir:{}", dir.display()), &image);
+    image
+}
+
+/// Says what a project is: on this base, with more lines, with these steps.
+fn declare(env: &Env, base: &str, more: &str, steps: &[&str]) {
+    let mut toml = format!("[environment]\nname = \"x\"\nbase = \"{base}\"\n{more}\n");
+    for (number, step) in steps.iter().enumerate() {
+        toml += &format!("[[build.step]]\nname = \"own-{number}\"\nrun = '''{step}'''\n");
+    }
+    files::write(&env.path("hd.toml"), &toml);
+}
+
+fn said(env: &Env, script: &str) -> String {
+    let run = ["run", "--", "sh", "-c", script];
+    env.hd(run).finish().ok().stdout.trim().to_owned()
+}
+
+/// Adds a user `app` with a home of its own.
+const APP: &str = "echo app:x:1001:1001::/home/app:/bin/sh >> /etc/passwd && mkdir -p /home/app \
+                   && chown 1001:1001 /home/app";
+
+#[test]
+fn what_an_image_says_of_home_and_user_beats_its_accounts() {
+    skip_unless!(
+        needs::fuse(),
+        needs::root(),
+        needs::registry(),
+        needs::program("skopeo")
+    );
+    let env = Env::project(&[]);
+    let script = format!("{APP} && mkdir /data && chown 1001:1001 /data");
+    let base = image(&env, &script, |config| {
+        config["User"] = "app".into();
+        let own = [json!("HOME=/data"), json!("USER=somebody")];
+        config["Env"].as_array_mut().expect("a list").extend(own);
+    });
+    let step = "mkdir out && echo $HOME $USER $LOGNAME > out/said && touch ~/made \
+                && cut -d' ' -f2 /proc/mounts > out/mounts";
+    declare(&env, &base, "", &[step]);
+    env.once();
+    let seen = said(&env, "cat out/said; ls /data; echo $HOME $USER");
+    assert_eq!(seen, "/data somebody app\nmade\n/data somebody");
+    // Downloads are kept where programs look for them.
+    let mounts = said(&env, "cat out/mounts");
+    assert!(mounts.lines().any(|at| at == "/data/.cache"), "{mounts}");
+}
