@@ -31,6 +31,16 @@ fn declare(env: &Env, base: &str, more: &str, steps: &[&str]) {
     files::write(&env.path("hd.toml"), &toml);
 }
 
+/// What a script finds as root in the image that an environment is exported as, away from the project's directory.
+fn said_in_export(env: &Env, script: &str) -> String {
+    let exported = format!("oci:{}/exported:v1", env.mark().display());
+    env.hd(["export", &exported]).finish().ok();
+    let reader = Env::project(&[]);
+    let more = "workdir = \"/elsewhere\"\nuser = \"root\"";
+    declare(&reader, &exported, more, &[]);
+    said(&reader, script)
+}
+
 fn said(env: &Env, script: &str) -> String {
     let run = ["run", "--", "sh", "-c", script];
     env.hd(run).finish().ok().stdout.trim().to_owned()
@@ -64,4 +74,39 @@ fn what_an_image_says_of_home_and_user_beats_its_accounts() {
     // Downloads are kept where programs look for them.
     let mounts = said(&env, "cat out/mounts");
     assert!(mounts.lines().any(|at| at == "/data/.cache"), "{mounts}");
+}
+
+#[test]
+fn directories_above_the_project_stay_whose_they_are() {
+    skip_unless!(
+        needs::fuse(),
+        needs::root(),
+        needs::registry(),
+        needs::program("skopeo")
+    );
+    let env = Env::project(&[("file", "x")]);
+    let script = format!(
+        "{APP} && mkdir -p /opt/app/src && chown 1001:0 /opt/app && chmod 775 /opt/app \
+         && chown 33:33 /opt/app/src && chmod 2777 /opt/app/src"
+    );
+    let base = image(&env, &script, |config| {
+        config["User"] = "app".into();
+        config["WorkingDir"] = "/opt/app/src".into();
+    });
+    let look = "stat -c \"%u:%g %a\" /opt/app /opt/app/src";
+    let seen = format!("{look} > /opt/app/seen");
+    let steps = [
+        seen.as_str(),
+        "mkdir -p kept && touch kept/x",
+        "touch /opt/app/made",
+    ];
+    // What is kept is put into what a step leaves; it is no other's directory for that.
+    declare(&env, &base, "[build]\ncache = [\"kept\"]", &steps);
+    env.once();
+    let wanted = "1001:0 775\n33:33 2777";
+    assert_eq!(
+        said(&env, "cat /opt/app/seen; ls /opt/app/made"),
+        format!("{wanted}\n/opt/app/made")
+    );
+    assert_eq!(said_in_export(&env, look), wanted);
 }

@@ -115,7 +115,7 @@ pub(super) fn inputs(worlds: &Worlds<'_>, wanted: &[Wanted], project: Rooted) ->
         steps: steps.collect::<Option<_>>()?,
     };
     let bytes = serde_json::to_vec(&inputs).ok()?;
-    Some(Id::derive("hd 2026 inputs of a chain v1", &bytes))
+    Some(Id::derive("hd 2026 inputs of a chain v2", &bytes))
 }
 
 fn of_world<'a>((stage, world): (Option<&'a str>, &'a World<'_>)) -> OfWorld<'a> {

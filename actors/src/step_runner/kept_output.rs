@@ -5,6 +5,8 @@ use hd_dag::{
 };
 use hd_store::Id;
 
+use super::above::with_above;
+
 /// A directory and what a step found and left in it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Left<'a> {
@@ -16,12 +18,13 @@ pub(super) struct Left<'a> {
     pub(super) content: Rooted,
 }
 
-/// Puts the directory into a step's layer: whole, and with a whiteout for everything that was there before.
+/// Puts the directory into the layer of a step upon `below`: whole, and with a whiteout for everything that was there before.
 ///
 /// An opaque directory would say the same of one step, but hide what a step beside it made there.
 pub(super) fn laid(
     trees: &dyn Trees,
     layer: &Rooted,
+    below: &Rooted,
     left: &Left<'_>,
 ) -> Result<Rooted, TreeError> {
     let before = left.before.unwrap_or_else(empty_tree);
@@ -30,7 +33,8 @@ pub(super) fn laid(
         return Ok(*layer);
     }
     let dir = Meta::default_dir();
-    let grafted = graft(trees, layer, left.at, &left.content, &dir, 0)?;
+    let layer = with_above(trees, layer, below, left.at)?;
+    let grafted = graft(trees, &layer, left.at, &left.content, &dir, 0)?;
     let whiteouts = gone.iter().map(|path| Edit::Put {
         path: left.at.join_path(path),
         entry: Entry::whiteout(),
@@ -99,7 +103,7 @@ mod tests {
             before: before.map(|files| tree(trees, files).tree),
             content: tree(trees, now),
         };
-        laid(trees, &Rooted::empty(), &left).unwrap()
+        laid(trees, &Rooted::empty(), &Rooted::empty(), &left).unwrap()
     }
 
     #[test]

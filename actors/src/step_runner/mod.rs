@@ -1,5 +1,6 @@
 //! Observed build steps: key, hit rule, execution, capture.
 
+mod above;
 pub mod actor;
 mod agent;
 pub mod ahead;

@@ -347,7 +347,7 @@ impl Job<'_> {
                 before: kept.upstream,
                 content: kept.content,
             };
-            let laid = laid(&*self.shared.trees, &done.layer, &left);
+            let laid = laid(&*self.shared.trees, &done.layer, &self.stand.view, &left);
             done.layer = laid.map_err(tree_error)?;
         }
         Ok(done)

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use hd_config::step::lineage;
-use hd_dag::{Meta, Rooted};
+use hd_dag::Rooted;
 use hd_projection::HostMemo;
 
+use super::above::with_project;
 use super::environment;
 use super::kept::KeptStates;
 use super::plan::Plan;
@@ -107,13 +108,9 @@ impl World<'_> {
         let image = self.base.tree().unwrap_or_else(Rooted::empty);
         let below =
             skeleton::ensure(trees, self.base, image, &plan.needed()).map_err(tree_error)?;
-        let (empty, dir) = (Rooted::empty(), Meta::default_dir());
-        let layer = hd_dag::graft(trees, &empty, &plan.workdir_path, &project, &dir, 0);
-        let view = hd_dag::compose(trees, &below, &layer.map_err(tree_error)?);
-        Ok(Stand {
-            view: view.map_err(tree_error)?,
-            lower: below,
-        })
+        let placed = (&project, &plan.workdir_path);
+        let view = with_project(trees, &below, placed, plan.keeper).map_err(tree_error)?;
+        Ok(Stand { view, lower: below })
     }
 
     /// Gives the plan of a step: that of all, or the one of its own user.
