@@ -110,3 +110,37 @@ fn directories_above_the_project_stay_whose_they_are() {
     );
     assert_eq!(said_in_export(&env, look), wanted);
 }
+
+#[test]
+fn links_on_the_way_to_home_and_project_stay_links() {
+    skip_unless!(
+        needs::fuse(),
+        needs::root(),
+        needs::registry(),
+        needs::program("skopeo")
+    );
+    let env = Env::project(&[("file", "new\n")]);
+    let script = "echo app:x:1001:1001::/home/app:/bin/sh >> /etc/passwd && mkdir -p /home /var/homes/app /data/app \
+                  && echo rc > /var/homes/app/.rc && echo old > /data/app/old && chown 1001:1001 /var/homes/app \
+                  && ln -s ../var/homes/app /home/app && ln -s data/app /app";
+    let base = image(&env, script, |config| {
+        config["User"] = "app".into();
+        config["WorkingDir"] = "/app".into();
+    });
+    let links = "readlink /home/app; readlink /app";
+    let step =
+        format!("mkdir out && (pwd; cat ~/.rc old file; {links}; ls -d ~/.cache) > out/seen");
+    let service = "[services.web]\ncommand = \"exec sleep 1000\"";
+    declare(&env, &base, service, &[&step, "touch ~/made"]);
+    env.once();
+    let seen = "/data/app\nrc\nold\nnew\n../var/homes/app\ndata/app\n/home/app/.cache";
+    let there = "cat /data/app/out/seen; ls /var/homes/app";
+    assert_eq!(said(&env, there), format!("{seen}\nmade"));
+    env.hd(["up", "-d", "--wait"]).finish().ok();
+    let look = format!("cat /data/app/file; {links}");
+    let inside = env.hd(["exec", "sh", "-c", &look]).finish().ok();
+    assert_eq!(inside.stdout, "new\n../var/homes/app\ndata/app\n");
+    env.hd(["down"]).finish().ok();
+    let found = said_in_export(&env, &format!("{there}; {links}"));
+    assert_eq!(found, format!("{seen}\nmade\n../var/homes/app\ndata/app"));
+}

@@ -65,9 +65,9 @@ pub fn view(
     } else {
         (LiveOutputs::default(), wish.outcome.view)
     };
-    for (_, name) in plan.downloads() {
+    for (_, name) in &plan.downloads {
         own(
-            &shared.settings.paths.download_cache(&name),
+            &shared.settings.paths.download_cache(name),
             plan.ids.outside((plan.account.uid, plan.account.gid)),
         )?;
     }

@@ -221,11 +221,11 @@ impl ServiceView {
                 Create::Nothing,
             ));
         }
-        for (path, name) in self.plan.downloads() {
-            let place = Place::Host(shared.settings.paths.download_cache(&name));
+        for (path, name) in &self.plan.downloads {
+            let place = Place::Host(shared.settings.paths.download_cache(name));
             ops.push(bind(
                 place,
-                Path::new(ROOT_STAGED).join(host_path(&path)),
+                Path::new(ROOT_STAGED).join(host_path(path)),
                 false,
                 Create::Dir,
             ));

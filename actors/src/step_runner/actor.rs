@@ -99,7 +99,7 @@ impl Handler<RunSteps> for StepRunner {
         else {
             return self.start(wish, ctx);
         };
-        let killed = match prepare::workdirs(&wish.declared, &wish.base) {
+        let killed = match prepare::workdirs(&self.shared, &wish.declared, &wish.base) {
             Ok(workdirs) if declared.same_surroundings(&wish.declared) => {
                 let all = workdirs.iter().flat_map(|dir| below(dir, &wish.changed));
                 cancel.supersede(&all.collect::<Vec<_>>(), &wish.declared.steps)

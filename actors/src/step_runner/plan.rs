@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use hd_config::NamedCache;
-use hd_dag::TreePath;
+use hd_dag::{Rooted, TreePath, Trees};
 use hd_projection::{Graft, Owner};
 use hd_store::Id;
 
 use super::key::{KEPT_FORMAT, StepKey, TRACE_FORMAT};
+use super::standing::tree_error;
 use super::wanted::Wanted;
 use crate::base::account::Account;
 use crate::base::ids::Ids;
-use crate::base::skeleton::Needed;
+use crate::base::skeleton::{self, Needed};
 use crate::base::{Base, tree_path};
 use crate::messages::BatchError;
 
@@ -30,10 +31,12 @@ pub struct Plan {
     pub keeper: (u32, u32),
     /// Working directory inside, absolute.
     pub workdir: String,
-    /// The same as a tree path.
+    /// The same as a tree path, links of the base followed.
     pub workdir_path: TreePath,
-    /// Home directory inside as a tree path.
+    /// Home directory inside as a tree path, links of the base followed.
     pub home_path: TreePath,
+    /// Where downloads are kept, links of the base followed, and a file name for each.
+    pub downloads: Vec<(TreePath, String)>,
     /// Environment of every step.
     pub environment: BTreeMap<String, String>,
     /// Settings passed through outside the key.
@@ -53,26 +56,12 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Gives the download caches: tree path below home, and a file name for each.
-    pub fn downloads(&self) -> Vec<(TreePath, String)> {
-        DOWNLOADS
-            .iter()
-            .filter_map(|name| {
-                let below = TreePath::new(name.as_bytes()).ok()?;
-                Some((
-                    self.home_path.join_path(&below),
-                    name.trim_start_matches('.').replace('/', "-"),
-                ))
-            })
-            .collect()
-    }
-
     /// Gives what the tree must have before mounts can be made in it.
     pub fn needed(&self) -> Needed {
         Needed {
             workdir: self.workdir_path.clone(),
             home: self.home_path.clone(),
-            caches: self.downloads().into_iter().map(|(path, _)| path).collect(),
+            caches: self.downloads.iter().map(|(at, _)| at.clone()).collect(),
         }
     }
 
@@ -151,7 +140,12 @@ impl Plan {
     }
 
     /// Gives where a named cache shows, from the root of the view.
-    pub fn cache_place(&self, path: &str) -> Result<TreePath, BatchError> {
+    pub fn cache_place(
+        &self,
+        trees: &dyn Trees,
+        base: &Base,
+        path: &str,
+    ) -> Result<TreePath, BatchError> {
         let (top, rest) = if let Some(rest) = path.strip_prefix("~/") {
             (&self.home_path, rest)
         } else if let Some(rest) = path.strip_prefix('/') {
@@ -160,8 +154,29 @@ impl Plan {
             (&self.workdir_path, path)
         };
         let rest = TreePath::new(rest.as_bytes()).map_err(|e| BatchError::new("config", e))?;
-        Ok(top.join_path(&rest))
+        real(trees, base, top.join_path(&rest))
     }
+}
+
+/// Gives where downloads are kept below a home, and a file name for each.
+pub(super) fn downloads(
+    trees: &dyn Trees,
+    base: &Base,
+    home: &TreePath,
+) -> Result<Vec<(TreePath, String)>, BatchError> {
+    let all = DOWNLOADS.into_iter();
+    let all = all.filter_map(|name| Some((TreePath::new(name.as_bytes()).ok()?, name)));
+    let place = |(below, name): (TreePath, &str)| {
+        let at = real(trees, base, home.join_path(&below))?;
+        Ok((at, name.trim_start_matches('.').replace('/', "-")))
+    };
+    all.map(place).collect()
+}
+
+/// Gives where a directory really is in a base: what is put there must not stand in place of a link.
+pub(super) fn real(trees: &dyn Trees, base: &Base, path: TreePath) -> Result<TreePath, BatchError> {
+    let root = base.tree().unwrap_or_else(Rooted::empty);
+    skeleton::real(trees, &root, path).map_err(tree_error)
 }
 
 /// Turns a directory inside into a tree path or says that it is none.

@@ -9,7 +9,7 @@ use hd_config::step::lineage;
 use hd_dag::{Entry, Rooted, Target, TreePath};
 use hd_projection::{Composite, Lower};
 
-use super::plan::{Plan, directory};
+use super::plan::{Plan, directory, downloads, real};
 use super::provider::{Facts, steps};
 use super::wanted::{Options, Wanted, number};
 use crate::base::account::{Account, resolve};
@@ -77,15 +77,22 @@ impl Facts for HostFacts<'_> {
 }
 
 /// Gives every directory at which a step may see the project, each once.
-pub fn workdirs(declared: &Declared, bases: &Bases) -> Result<BTreeSet<TreePath>, BatchError> {
+pub fn workdirs(
+    shared: &Shared,
+    declared: &Declared,
+    bases: &Bases,
+) -> Result<BTreeSet<TreePath>, BatchError> {
     let project = &declared.project;
+    let place = |base: &Base, declared| {
+        let dir = directory(&base.workdir(declared))?;
+        real(&*shared.trees, base, dir)
+    };
     let stage = |(name, base): (&String, &Base)| {
         let line = lineage(&project.stages, name);
-        base.workdir(line.iter().find_map(|stage| stage.workdir.as_deref()))
+        place(base, line.iter().find_map(|stage| stage.workdir.as_deref()))
     };
-    let own = bases.environment.workdir(project.workdir.as_deref());
-    let all = bases.stages.iter().map(stage).chain([own]);
-    all.map(|dir| directory(&dir)).collect()
+    let own = place(&bases.environment, project.workdir.as_deref());
+    bases.stages.iter().map(stage).chain([own]).collect()
 }
 
 /// Makes the plan.
@@ -97,7 +104,7 @@ pub fn plan(shared: &Shared, declared: &Declared, base: &Base) -> Result<Plan, B
     let place = (account, workdir);
     Ok(Plan {
         cache: cache(project)?,
-        ..common(&shared.settings, project, base, place, environment)?
+        ..common(shared, project, base, place, environment)?
     })
 }
 
@@ -114,26 +121,24 @@ pub fn stage_plan(
     };
     let environment = environment::of_step(base, &account, &BTreeMap::new());
     let place = (account, base.workdir(workdir));
-    common(
-        &shared.settings,
-        &declared.project,
-        base,
-        place,
-        environment,
-    )
+    common(shared, &declared.project, base, place, environment)
 }
 
 fn common(
-    settings: &Settings,
+    shared: &Shared,
     project: &Project,
     base: &Base,
     (account, workdir): (Account, String),
     environment: BTreeMap<String, String>,
 ) -> Result<Plan, BatchError> {
+    let (settings, trees) = (&shared.settings, &*shared.trees);
     let ca = pass_through::ca_bundle(&settings.host_env);
+    let home = directory(&account.home).or_else(|_| directory("/root"))?;
+    let home_path = real(trees, base, home)?;
     Ok(Plan {
-        workdir_path: directory(&workdir)?,
-        home_path: directory(&account.home).or_else(|_| directory("/root"))?,
+        workdir_path: real(trees, base, directory(&workdir)?)?,
+        downloads: downloads(trees, base, &home_path)?,
+        home_path,
         environment,
         passed: pass_through::variables(&settings.host_env, ca.is_some()),
         ca,

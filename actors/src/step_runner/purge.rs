@@ -37,8 +37,10 @@ pub(super) struct Purge {
 impl Purge {
     /// Prepares it for a command that begins now.
     pub(super) fn of(shared: &Shared, plan: &Plan, secrets: Secrets, began: SystemTime) -> Self {
-        let downloads = plan.downloads().into_iter();
-        let caches = downloads.map(|(at, name)| (at, shared.settings.paths.download_cache(&name)));
+        let place = |(at, name): &(TreePath, String)| {
+            (at.clone(), shared.settings.paths.download_cache(name))
+        };
+        let caches = plan.downloads.iter().map(place);
         Self {
             caches: caches.collect(),
             secrets,

@@ -232,7 +232,7 @@ impl Job<'_> {
             }
             let name = KeptName::of_cache(&cache.name);
             kept.push(Kept {
-                at: self.plan.cache_place(&cache.path)?,
+                at: self.plan.cache_place(trees, self.base, &cache.path)?,
                 content: self.kept.content(&name, None).unwrap_or_else(Rooted::empty),
                 name,
                 upstream: None,

@@ -52,9 +52,9 @@ pub(super) fn mounts(
             ops.push(bind(source, inside(path), false, Create::Nothing));
         }
     }
-    for (path, name) in plan.downloads() {
-        let place = Place::Host(paths.download_cache(&name));
-        ops.push(bind(place, at(&path), false, Create::Nothing));
+    for (path, name) in &plan.downloads {
+        let place = Place::Host(paths.download_cache(name));
+        ops.push(bind(place, at(path), false, Create::Nothing));
     }
     // After those of downloads: what is declared may lie in one of them.
     for (number, mount) in (1..).zip(kept) {

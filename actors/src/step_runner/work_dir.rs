@@ -43,7 +43,7 @@ impl WorkDir {
         };
         let account = &step.plan.account;
         let owner = step.plan.ids.outside((account.uid, account.gid));
-        let downloads = step.plan.downloads();
+        let downloads = &step.plan.downloads;
         let owned = downloads.iter().map(|(_, name)| paths.download_cache(name));
         // The top of an overlay shows owner and mode of its upper, so kept directories need
         // uppers of their user.
@@ -54,7 +54,7 @@ impl WorkDir {
         for dir in owned {
             made(&dir, Some(owner))?;
         }
-        for (cache, name) in &downloads {
+        for (cache, name) in downloads {
             let below = kept.iter().filter_map(|mount| mount.at.strip_prefix(cache));
             for below in below {
                 let cache = paths.download_cache(name);

@@ -33,7 +33,8 @@ pub use path::{PathError, TreePath};
 pub use result::StepResult;
 pub use times::{Rooted, Stamp};
 pub use tree::{
-    Change, Delta, Diff, Edit, Entries, Layer, Walk, WalkItem, apply, build, compose, diff, get,
-    get_stamped, graft, list, merge_layers, raise_times, retime, subtree, times_since, walk,
+    Change, Delta, Diff, Edit, Entries, Layer, Led, Walk, WalkItem, apply, build, compose, diff,
+    follow, get, get_stamped, graft, list, merge_layers, raise_times, retime, subtree, times_since,
+    walk,
 };
 pub use trees::{Directory, MemoryTrees, NodeCache, StoreTrees, TreeError, Trees};

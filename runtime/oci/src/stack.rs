@@ -1,7 +1,7 @@
 //! A layer laid upon the layers below it, with what it leaves to them settled first.
 
-use hd_dag::{Edit, Entry, Kind, Meta, Name, Rooted, Stamp, Target, TreeError, TreePath, Trees};
-use hd_dag::{apply, compose, get, get_stamped, graft, link_group, subtree};
+use hd_dag::{Edit, Entry, Kind, Led, Meta, Rooted, Stamp, Target, TreeError, TreePath, Trees};
+use hd_dag::{apply, compose, follow, get, get_stamped, graft, link_group, subtree};
 
 use crate::layer::LayerError;
 use crate::layer::draft::Open;
@@ -228,7 +228,10 @@ fn real_directory(
     root: &Rooted,
     path: &TreePath,
 ) -> Result<Option<TreePath>, StackError> {
-    resolve(trees, root, path, true)
+    Ok(match follow(trees, root, path, true)? {
+        Led::There(place, Kind::Dir) => Some(place),
+        _ => None,
+    })
 }
 
 /// Follows the symbolic links on the way to a path, but not one at its end, as `link(2)` does.
@@ -237,53 +240,10 @@ fn real_place(
     root: &Rooted,
     path: &TreePath,
 ) -> Result<Option<TreePath>, StackError> {
-    resolve(trees, root, path, false)
-}
-
-fn resolve(
-    trees: &dyn Trees,
-    root: &Rooted,
-    path: &TreePath,
-    follow_last: bool,
-) -> Result<Option<TreePath>, StackError> {
-    // Components still to go, the next one last.
-    let mut rest: Vec<Vec<u8>> = path.components().rev().map(<[u8]>::to_vec).collect();
-    let mut place = TreePath::root();
-    let mut links = 0;
-    while let Some(component) = rest.pop() {
-        match component.as_slice() {
-            b"" | b"." => continue,
-            // The root's parent is the root.
-            b".." => {
-                place.pop();
-                continue;
-            }
-            _ => {}
-        }
-        let Ok(name) = Name::new(&component) else {
-            return Ok(None);
-        };
-        let next = place.join(&name);
-        let Some(entry) = get(trees, &root.tree, &next)? else {
-            return Ok(None);
-        };
-        match entry.target {
-            Target::Symlink { target } if follow_last || !rest.is_empty() => {
-                links += 1;
-                if links > MAX_LINKS {
-                    return Ok(None);
-                }
-                if target.starts_with(b"/") {
-                    place = TreePath::root();
-                }
-                rest.extend(target.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec));
-            }
-            Target::Dir { .. } => place = next,
-            _ if rest.is_empty() && !follow_last => place = next,
-            _ => return Ok(None),
-        }
-    }
-    Ok(Some(place))
+    Ok(match follow(trees, root, path, false)? {
+        Led::There(place, _) => Some(place),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
