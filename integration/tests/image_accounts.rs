@@ -144,3 +144,59 @@ fn links_on_the_way_to_home_and_project_stay_links() {
     let found = said_in_export(&env, &format!("{there}; {links}"));
     assert_eq!(found, format!("{seen}\nmade\n../var/homes/app\ndata/app"));
 }
+
+#[test]
+fn what_is_of_who_runs_steps_is_of_that_user_in_an_exported_image() {
+    skip_unless!(
+        needs::fuse(),
+        needs::root(),
+        needs::registry(),
+        needs::program("skopeo")
+    );
+    let env = Env::project(&[("file", "x")]);
+    let script = format!("{APP} && mkdir /home/app/.kept && touch /home/app/.kept/of-root");
+    let base = image(&env, &script, |config| {
+        config["User"] = "app".into();
+        config["WorkingDir"] = "/home/app/src".into();
+    });
+    let of_root = "[[build.step]]\nname = \"root\"\nrun = \"touch /usr/of-root\"\nuser = \"root\"";
+    let own = "mkdir out && touch out/x ~/made ~/.kept/more";
+    declare(&env, &base, of_root, &[own]);
+    env.once();
+    let places = [
+        "",
+        "/src",
+        "/src/file",
+        "/src/out",
+        "/src/out/x",
+        "/made",
+        "/.npm",
+        "/.kept/more",
+    ];
+    let look: Vec<String> = places
+        .iter()
+        .map(|at| format!("stat -c %u:%g /home/app{at}"))
+        .collect();
+    let found = said_in_export(&env, &look.join(" && "));
+    assert_eq!(found, ["1001:1001"; 8].join("\n"));
+    // What is root's elsewhere, and what the image itself has of root, stays so.
+    let others = "stat -c %u:%g /usr/of-root /usr /home/app/.kept/of-root";
+    assert_eq!(said_in_export(&env, others), "0:0\n0:0\n0:0");
+}
+
+#[test]
+fn a_project_is_exported_as_that_of_a_user_whom_a_step_made() {
+    skip_unless!(needs::fuse(), needs::root(), needs::registry());
+    let env = Env::project(&[("file", "x")]);
+    let base = format!(
+        "{}/busybox:1",
+        needs::registry().expect("checked by skip_unless")
+    );
+    let more = format!(
+        "user = \"app\"\n[[build.step]]\nname = \"add\"\nrun = '''{APP}'''\nuser = \"root\""
+    );
+    declare(&env, &base, &more, &["mkdir out && touch out/x"]);
+    let look = "stat -c %u:%g /workspace /workspace/file /workspace/out/x /etc/passwd";
+    let found = said_in_export(&env, look);
+    assert_eq!(found, "1001:1001\n1001:1001\n1001:1001\n0:0");
+}

@@ -87,6 +87,14 @@ pub struct ImageBase {
     pub defaults: Box<ImageDefaults>,
 }
 
+impl ImageBase {
+    /// Gives the home directory that it names for everybody, whatever its `/etc/passwd` says.
+    pub fn home(&self) -> Option<&str> {
+        let home = self.env.get("HOME").map(String::as_str);
+        home.filter(|home| home.starts_with('/'))
+    }
+}
+
 impl Base {
     /// Tells whether an image was given.
     pub fn is_image(&self) -> bool {
@@ -124,17 +132,6 @@ impl Base {
             Self::Image(image) => image.env.get("PATH").cloned().unwrap_or_else(|| {
                 "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()
             }),
-        }
-    }
-
-    /// Gives the home directory that an image names for everybody, whatever its `/etc/passwd` says.
-    pub fn home(&self) -> Option<&str> {
-        match self {
-            Self::Host(_) => None,
-            Self::Image(image) => {
-                let home = image.env.get("HOME").map(String::as_str);
-                home.filter(|home| home.starts_with('/'))
-            }
         }
     }
 

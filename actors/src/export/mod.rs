@@ -21,7 +21,8 @@ use crate::model::state::Failure;
 use crate::oci_fetcher::image;
 use crate::runtime::{Ended, Running};
 use crate::shared::Shared;
-use crate::step_runner::prepare;
+use crate::step_runner::plan::Plan;
+use crate::step_runner::{accounts, prepare};
 
 /// Layers that steps become at most; engines stop at about 120 for the whole image.
 const STEP_LAYERS: usize = 64;
@@ -117,7 +118,9 @@ fn finish(
         .at(shared.settings.config_path.display().to_string())
         .hint("name one: `base = \"IMAGE\"` in [environment], or --base IMAGE"));
     };
-    let stages = stages(shared, built)?;
+    let plan = prepare::plan(shared, &built.declared, &built.base.environment)?;
+    let owners = accounts::owners_in(shared, &built.declared, base, &plan, built.outcome.lower)?;
+    let stages = stages(shared, built, &plan)?;
     // While the image is on its way a collection may run, but not over these.
     let trees: Vec<Rooted> = stages.iter().map(|stage| stage.tree).collect();
     let work = shared.session.work()?;
@@ -139,6 +142,7 @@ fn finish(
         let recipe = Recipe {
             base: ExportBase { source, image },
             stages,
+            owners,
             run,
             epoch: wish.epoch,
             compression: wish.compression,
@@ -178,9 +182,8 @@ async fn known(
 }
 
 /// A layer for each step, and the project last, so that an edit of it changes only that one.
-fn stages(shared: &Shared, built: &PrepareView) -> Result<Vec<Stage>, BatchError> {
+fn stages(shared: &Shared, built: &PrepareView, plan: &Plan) -> Result<Vec<Stage>, BatchError> {
     let tree = |e: TreeError| BatchError::new("store", e);
-    let plan = prepare::plan(shared, &built.declared, &built.base.environment)?;
     let trees = &*shared.trees;
     let base = built.base.environment.tree().unwrap_or_else(Rooted::empty);
     let mut laid =

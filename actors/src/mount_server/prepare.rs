@@ -24,7 +24,7 @@ use crate::events::Event;
 use crate::messages::{BatchError, PrepareView};
 use crate::shared::{Shared, give};
 use crate::step_runner::plan::Plan;
-use crate::step_runner::prepare;
+use crate::step_runner::{accounts, prepare};
 
 /// Makes the namespace in which all views of the runtime are mounted. Blocks.
 pub fn namespace(shared: &Shared, ids: &Ids) -> Result<MountNamespace, BatchError> {
@@ -58,7 +58,7 @@ pub fn view(
     let ground = &wish.base.environment;
     let plan = prepare::plan(shared, &wish.declared, ground)?;
     let lower = wish.outcome.lower;
-    let account = prepare::service_account(shared, &wish.declared, (ground, lower), &plan)?;
+    let account = accounts::service_account(shared, &wish.declared, (ground, lower), &plan)?;
     let is_live = wish.declared.project.options.project == ProjectMode::Live;
     let (outputs, seen) = if is_live {
         (over_the_project(shared, wish, &plan)?, lower)

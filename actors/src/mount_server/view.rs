@@ -29,7 +29,7 @@ use crate::model::declared::Declared;
 use crate::session::Needed;
 use crate::shared::Shared;
 use crate::step_runner::plan::Plan;
-use crate::step_runner::{environment, prepare};
+use crate::step_runner::{accounts, environment};
 
 /// How long a service's view may take to be made.
 pub(super) const START_WITHIN: Duration = Duration::from_secs(30);
@@ -102,7 +102,7 @@ impl ServiceView {
         let account = match service.and_then(|service| Some((service, service.user.as_deref()?))) {
             None => self.account.clone(),
             Some((service, user)) => {
-                prepare::named_account(shared, self.ground(), self.lower, user)
+                accounts::named_account(shared, self.ground(), self.lower, user)
                     .map_err(|error| error.at(format!("services.{}.user", service.name)))?
             }
         };

@@ -1,6 +1,7 @@
 //! Observed build steps: key, hit rule, execution, capture.
 
 mod above;
+pub mod accounts;
 pub mod actor;
 mod agent;
 pub mod ahead;

@@ -6,24 +6,21 @@ use std::process::Command;
 
 use hd_config::Project;
 use hd_config::step::lineage;
-use hd_dag::{Entry, Rooted, Target, TreePath};
-use hd_projection::{Composite, Lower};
+use hd_dag::TreePath;
 
+use super::accounts::{account_in, step_account};
 use super::plan::{Plan, directory, downloads, real};
 use super::provider::{Facts, steps};
 use super::wanted::{Options, Wanted, number};
-use crate::base::account::{Account, resolve};
+use crate::base::account::Account;
 use crate::base::host::HostBase;
 use crate::base::ids::Ids;
-use crate::base::{Base, Bases, pass_through, tree_path};
+use crate::base::{Base, Bases, pass_through};
 use crate::messages::BatchError;
 use crate::model::declared::Declared;
 use crate::model::settings::Settings;
 use crate::shared::Shared;
 use crate::step_runner::environment;
-
-/// Largest account file that is read, in bytes.
-const ACCOUNT_FILE_MAX: usize = 1 << 20;
 
 /// Gives the steps: dependencies first, then `[build]`, numbered in order.
 pub fn wanted(
@@ -116,7 +113,7 @@ pub fn stage_plan(
     workdir: Option<&str>,
 ) -> Result<Plan, BatchError> {
     let account = match base {
-        Base::Image(image) => account_in(shared, base, image.rooted, &image.user)?,
+        Base::Image(image) => account_in(shared, image, image.rooted, &image.user)?,
         Base::Host(_) => step_account(shared, declared, base)?,
     };
     let environment = environment::of_step(base, &account, &BTreeMap::new());
@@ -173,152 +170,6 @@ fn cache(project: &Project) -> Result<Vec<TreePath>, BatchError> {
         TreePath::new(dir.trim_matches('/').as_bytes()).map_err(|e| BatchError::new("config", e))
     };
     project.cache.iter().map(parse).collect()
-}
-
-fn step_account(shared: &Shared, declared: &Declared, base: &Base) -> Result<Account, BatchError> {
-    match base {
-        Base::Host(host) => {
-            let (uid, gid) = Ids::of(base).inside(runner(shared));
-            let name = host_name(uid);
-            Ok(Account {
-                uid,
-                gid,
-                name,
-                home: host.home.to_string_lossy().into_owned(),
-            })
-        }
-        Base::Image(image) => {
-            let user = declared.project.user.as_deref();
-            let account = account_in(shared, base, image.rooted, user.unwrap_or(&image.user));
-            match account {
-                // A step may make the user: those after it look again.
-                Err(_) if user.is_some() => account_in(shared, base, image.rooted, &image.user),
-                account => account,
-            }
-        }
-    }
-}
-
-/// Gives who services run as: the declared user, else the owner of the project directory.
-///
-/// A name is looked up in `lower`, the base with what the steps made of it.
-pub fn service_account(
-    shared: &Shared,
-    declared: &Declared,
-    (base, lower): (&Base, Rooted),
-    plan: &Plan,
-) -> Result<Account, BatchError> {
-    match (base, declared.project.user.as_deref()) {
-        (Base::Image(_), Some(user)) => account_in(shared, base, lower, user),
-        (Base::Image(_), None) => {
-            let (uid, gid) = runner(shared);
-            if uid == plan.account.uid {
-                return Ok(plan.account.clone());
-            }
-            let account = account_in(shared, base, lower, &format!("{uid}:{gid}"))?;
-            let home = if account.home == "/" {
-                "/tmp".to_owned()
-            } else {
-                account.home
-            };
-            Ok(Account { home, ..account })
-        }
-        (Base::Host(_), _) => Ok(plan.account.clone()),
-    }
-}
-
-/// Gives the account of a service's own `user`: of the tree it sees, or of this machine.
-pub fn named_account(
-    shared: &Shared,
-    base: &Base,
-    lower: Rooted,
-    user: &str,
-) -> Result<Account, BatchError> {
-    if base.is_image() {
-        return account_in(shared, base, lower, user);
-    }
-    account_of_host(base, user)
-}
-
-/// Gives the account of a user of this machine.
-pub fn account_of_host(base: &Base, user: &str) -> Result<Account, BatchError> {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let account = resolve(user, &read("/etc/passwd"), &read("/etc/group")).map_err(|e| {
-        BatchError::new("config", e.replace("the image", "this machine"))
-            .hint("name a user of this machine, or a number")
-    })?;
-    if Ids::of(base).inside((account.uid, account.gid)).0 != account.uid {
-        let message = format!("only root may run something as user `{user}` of this machine");
-        return Err(BatchError::new("config", message)
-            .hint("leave `user` out, or give the project a base: its users are of the image"));
-    }
-    // The home that the view has belongs to who runs the project.
-    let home = "/tmp".to_owned();
-    Ok(Account { home, ..account })
-}
-
-/// The owner of the project directory when hd is root, else the one who runs hd.
-fn runner(shared: &Shared) -> (u32, u32) {
-    if rustix::process::geteuid().is_root() {
-        shared.project_owner()
-    } else {
-        (
-            rustix::process::geteuid().as_raw(),
-            rustix::process::getegid().as_raw(),
-        )
-    }
-}
-
-fn host_name(uid: u32) -> String {
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    resolve(&uid.to_string(), &passwd, "").map_or_else(|_| uid.to_string(), |account| account.name)
-}
-
-/// Gives an account by the files of a tree upon a base.
-pub(super) fn account_in(
-    shared: &Shared,
-    base: &Base,
-    tree: Rooted,
-    user: &str,
-) -> Result<Account, BatchError> {
-    let view = shared.composite(tree, Vec::new(), Vec::new());
-    let passwd = text(&view, "/etc/passwd");
-    let group = text(&view, "/etc/group");
-    let account = resolve(user, &passwd, &group).map_err(|e| {
-        BatchError::new("config", e)
-            .hint("name a user of the image, one that a step before makes (by user = \"root\"), or a number")
-    })?;
-    let (uid, gid) = Ids::of_images().inside((account.uid, account.gid));
-    Ok(Account {
-        uid,
-        gid,
-        home: base.home().map_or(account.home, str::to_owned),
-        ..account
-    })
-}
-
-fn text(view: &Composite, path: &str) -> String {
-    let Some(path) = tree_path(path) else {
-        return String::new();
-    };
-    let node = view.resolve(&path).ok().flatten();
-    let content = node
-        .filter(is_file)
-        .and_then(|node| view.read(&node, 0, ACCOUNT_FILE_MAX).ok());
-    String::from_utf8_lossy(&content.unwrap_or_default().bytes).into_owned()
-}
-
-fn is_file(node: &hd_projection::Node) -> bool {
-    matches!(
-        &node.source,
-        hd_projection::Source::Tree {
-            entry: Entry {
-                target: Target::Regular { .. },
-                ..
-            },
-            ..
-        }
-    )
 }
 
 /// Gives the host as the base.

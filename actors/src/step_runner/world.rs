@@ -8,6 +8,7 @@ use hd_dag::Rooted;
 use hd_projection::HostMemo;
 
 use super::above::with_project;
+use super::accounts;
 use super::environment;
 use super::kept::KeptStates;
 use super::plan::Plan;
@@ -127,8 +128,8 @@ impl World<'_> {
             return Ok(Cow::Borrowed(&self.plan));
         };
         let account = match self.base {
-            Base::Image(_) => prepare::account_in(shared, self.base, stand.view, user),
-            Base::Host(_) => prepare::account_of_host(self.base, user),
+            Base::Image(image) => accounts::account_in(shared, image, stand.view, user),
+            Base::Host(_) => accounts::account_of_host(self.base, user),
         };
         let account = account.map_err(|error| error.at(step.slug.clone()))?;
         if account == self.plan.account {

@@ -47,7 +47,7 @@ pub use layer::{LayerError, Limits};
 pub use local::LocalError;
 pub use manifest::{Descriptor, Document, Index, Manifest, ManifestError};
 pub use media::{Compression, layer_compression};
-pub use pack::PackError;
+pub use pack::{Owner, PackError};
 pub use platform::Platform;
 pub use progress::{OnProgress, Progress};
 pub use reference::{Reference, ReferenceError};

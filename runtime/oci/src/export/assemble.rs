@@ -14,6 +14,7 @@ use crate::local::{Local, LocalError, LocalLayer};
 use crate::manifest::Descriptor;
 use crate::media::{self, Compression};
 use crate::pack::layer::{Packed, pack};
+use crate::pack::{Owner, Style};
 use crate::pull::blocking;
 use crate::reference::Reference;
 use crate::source::Source;
@@ -32,8 +33,7 @@ pub(super) enum Bytes {
     Trees {
         lower: Rooted,
         upper: Rooted,
-        compression: Compression,
-        epoch: Option<i64>,
+        style: Style,
     },
 }
 
@@ -87,9 +87,9 @@ impl Assembly {
                 };
                 let made_by = recipe.base.called();
                 let pair = (Rooted::empty(), recipe.base.image.rooted);
-                assembly
-                    .add(workshop, recipe, target, pair, made_by)
-                    .await?;
+                // What is root's in the base is no file of nobody's.
+                let style = style(recipe, target, &[]);
+                assembly.add(workshop, style, pair, made_by).await?;
                 assembly
                     .layers
                     .iter_mut()
@@ -106,11 +106,12 @@ impl Assembly {
         recipe: &Recipe,
         target: &Target,
     ) -> Result<(), ExportError> {
+        let style = style(recipe, target, &recipe.owners);
         let mut below = recipe.base.image.rooted;
         for stage in &recipe.stages {
             let pair = (below, stage.tree);
-            self.add(workshop, recipe, target, pair, stage.made_by.clone())
-                .await?;
+            let made_by = stage.made_by.clone();
+            self.add(workshop, style.clone(), pair, made_by).await?;
             below = stage.tree;
         }
         Ok(())
@@ -119,27 +120,20 @@ impl Assembly {
     async fn add(
         &mut self,
         workshop: &Workshop,
-        recipe: &Recipe,
-        target: &Target,
+        style: Style,
         (lower, upper): (Rooted, Rooted),
         made_by: String,
     ) -> Result<(), ExportError> {
         if lower.tree == upper.tree {
             return Ok(());
         }
-        // Layers in an archive of `docker save` are plain.
-        let compression = match target {
-            Target::DockerArchive(_) => Compression::None,
-            _ => recipe.compression,
-        };
-        let epoch = recipe.epoch;
-        let packed = packed(workshop, (lower, upper), (compression, epoch)).await?;
+        let packed = packed(workshop, (lower, upper), &style).await?;
         if packed.items == 0 {
             return Ok(());
         }
         self.layers.push(Layer {
             descriptor: Descriptor {
-                media_type: media::layer_type(compression).to_owned(),
+                media_type: media::layer_type(style.compression).to_owned(),
                 digest: packed.digest,
                 size: packed.size,
                 platform: None,
@@ -151,11 +145,22 @@ impl Assembly {
             bytes: Bytes::Trees {
                 lower,
                 upper,
-                compression,
-                epoch,
+                style,
             },
         });
         Ok(())
+    }
+}
+
+fn style(recipe: &Recipe, target: &Target, owners: &[Owner]) -> Style {
+    Style {
+        // Layers in an archive of `docker save` are plain.
+        compression: match target {
+            Target::DockerArchive(_) => Compression::None,
+            _ => recipe.compression,
+        },
+        latest: recipe.epoch,
+        owners: owners.into(),
     }
 }
 
@@ -163,12 +168,16 @@ impl Assembly {
 async fn packed(
     workshop: &Workshop,
     pair: (Rooted, Rooted),
-    (compression, epoch): (Compression, Option<i64>),
+    style: &Style,
 ) -> Result<Packed, ExportError> {
-    let text = format!(
-        "{} {} {} {compression:?} {epoch:?}",
-        pair.0.tree, pair.1.tree, pair.1.times
+    let style = style.clone();
+    let mut text = format!(
+        "{} {} {} {:?} {:?}",
+        pair.0.tree, pair.1.tree, pair.1.times, style.compression, style.latest
     );
+    if !style.owners.is_empty() {
+        text += &format!(" {:?}", style.owners);
+    }
     let key = Id::derive(PACKED, text.as_bytes());
     let (store, trees) = (workshop.store.clone(), Arc::clone(&workshop.trees));
     let directory = workshop.directory.clone();
@@ -178,13 +187,7 @@ async fn packed(
         }
         // Only its digests are wanted; the bytes are made again where they go, unless they are there.
         let file = tempfile::tempfile_in(&directory).map_err(ExportError::write(&directory))?;
-        let made = pack(
-            &*trees,
-            &store,
-            (&pair.0, &pair.1),
-            (compression, epoch),
-            file,
-        )?;
+        let made = pack(&*trees, &store, (&pair.0, &pair.1), &style, file)?;
         remember(&store, &key, &made)?;
         Ok(made)
     });
@@ -237,20 +240,13 @@ pub(super) fn make(
     let Bytes::Trees {
         lower,
         upper,
-        compression,
-        epoch,
+        style,
     } = bytes
     else {
         return Ok(None);
     };
     let file = std::fs::File::create(path).map_err(ExportError::write(path))?;
-    Ok(Some(pack(
-        trees,
-        store,
-        (lower, upper),
-        (*compression, *epoch),
-        file,
-    )?))
+    Ok(Some(pack(trees, store, (lower, upper), style, file)?))
 }
 
 /// Lists the layers of a local image, each with the digest of its file. Blocks.

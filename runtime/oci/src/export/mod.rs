@@ -23,7 +23,7 @@ use crate::digest::Digest;
 use crate::error::PullError;
 use crate::local::LocalError;
 use crate::media::Compression;
-use crate::pack::PackError;
+use crate::pack::{Owner, PackError};
 use crate::registry::RegistryError;
 use crate::source::Source;
 
@@ -112,6 +112,8 @@ pub struct Recipe {
     pub base: Base,
     /// What is laid upon it, lowest first.
     pub stages: Vec<Stage>,
+    /// Whose what is nobody's in the stages is; the first that a path lies below holds.
+    pub owners: Vec<Owner>,
     /// What a container made of it does by default.
     pub run: RunConfig,
     /// `SOURCE_DATE_EPOCH`, in seconds since 1970: no time in the new layers and the configuration is later.

@@ -8,9 +8,8 @@ use hd_store::Store;
 
 use super::changes::changes;
 use super::compress::{Compressor, HashingWriter};
-use super::{PackError, tar};
+use super::{PackError, Style, tar};
 use crate::digest::Digest;
-use crate::media::Compression;
 
 /// Bytes gathered before they are compressed or written.
 const BUFFER: usize = 256 << 10;
@@ -35,14 +34,14 @@ pub(crate) fn pack(
     trees: &dyn Trees,
     store: &Store,
     (lower, upper): (&Rooted, &Rooted),
-    (compression, latest): (Compression, Option<i64>),
+    style: &Style,
     file: File,
 ) -> Result<Packed, PackError> {
     let items = changes(trees, lower, upper)?;
     let outer = HashingWriter::new(BufWriter::with_capacity(BUFFER, file));
-    let compressor = Compressor::new(outer, compression)?;
+    let compressor = Compressor::new(outer, style.compression)?;
     let mut inner = BufWriter::with_capacity(BUFFER, HashingWriter::new(compressor));
-    let newest = tar::write(&items, store, latest, &mut inner)?;
+    let newest = tar::write(&items, store, style, &mut inner)?;
     let inner = inner.into_inner().map_err(|error| error.into_error())?;
     let (compressor, diff_id, _) = inner.finish();
     let (file, digest, size) = compressor.finish()?.finish();

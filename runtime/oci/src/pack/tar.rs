@@ -8,8 +8,8 @@ use hd_dag::{Entry, Meta, Target, TreePath};
 use hd_store::{Id, Store};
 use tar::{Builder, EntryType, Header};
 
-use super::PackError;
 use super::changes::Item;
+use super::{PackError, Style};
 
 /// Bytes read of a file at a time.
 const PIECE: usize = 1 << 20;
@@ -17,19 +17,19 @@ const PIECE: usize = 1 << 20;
 const NAME_MAX: usize = 100;
 const WHITEOUT: &[u8] = b".wh.";
 
-/// Writes what a layer says. Times after `latest` (seconds since 1970) become that.
+/// Writes what a layer says.
 ///
 /// Returns the latest time of modification written, in seconds.
 pub(crate) fn write(
     items: &[Item],
     store: &Store,
-    latest: Option<i64>,
+    style: &Style,
     out: impl Write,
 ) -> Result<i64, PackError> {
     let mut archive = Archive {
         builder: Builder::new(out),
         store,
-        latest,
+        style,
         newest: 0,
         groups: HashMap::new(),
     };
@@ -46,7 +46,7 @@ pub(crate) fn write(
 struct Archive<'a, W: Write> {
     builder: Builder<W>,
     store: &'a Store,
-    latest: Option<i64>,
+    style: &'a Style,
     newest: i64,
     /// First path of each hard-link group.
     groups: HashMap<u64, TreePath>,
@@ -61,7 +61,7 @@ impl<W: Write> Archive<'_, W> {
         }
         marker.extend_from_slice(WHITEOUT);
         marker.extend_from_slice(name);
-        let mut member = Member::new(EntryType::Regular, &marker, &Meta::new(0), 0);
+        let mut member = Member::new(EntryType::Regular, &marker, (&Meta::new(0), (0, 0)), 0);
         self.append(&mut member, io::empty())
     }
 
@@ -76,11 +76,12 @@ impl<W: Write> Archive<'_, W> {
             });
         }
         let seconds = self.time(mtime_ns);
-        let member = |kind| Member::new(kind, path.as_bytes(), &entry.meta, seconds);
+        let meta = (&entry.meta, self.style.owner(path, &entry.meta));
+        let member = |kind| Member::new(kind, path.as_bytes(), meta, seconds);
         match &entry.target {
             Target::Dir { .. } => {
                 let name = [path.as_bytes(), b"/"].concat();
-                let mut dir = Member::new(EntryType::Directory, &name, &entry.meta, seconds);
+                let mut dir = Member::new(EntryType::Directory, &name, meta, seconds);
                 self.append(&mut dir, io::empty())
             }
             Target::Regular {
@@ -170,7 +171,10 @@ impl<W: Write> Archive<'_, W> {
     /// Whole seconds, as other tools write them, not after the latest and not before 1970.
     fn time(&mut self, mtime_ns: i64) -> i64 {
         let seconds = mtime_ns.div_euclid(1_000_000_000).max(0);
-        let seconds = self.latest.map_or(seconds, |latest| seconds.min(latest));
+        let seconds = self
+            .style
+            .latest
+            .map_or(seconds, |latest| seconds.min(latest));
         self.newest = self.newest.max(seconds);
         seconds
     }
@@ -193,7 +197,12 @@ struct Member {
 }
 
 impl Member {
-    fn new(kind: EntryType, name: &[u8], meta: &Meta, seconds: i64) -> Member {
+    fn new(
+        kind: EntryType,
+        name: &[u8],
+        (meta, (uid, gid)): (&Meta, (u32, u32)),
+        seconds: i64,
+    ) -> Member {
         let mut header = Header::new_ustar();
         header.set_entry_type(kind);
         header.set_mode(meta.mode);
@@ -208,8 +217,8 @@ impl Member {
             member.pax.push(("path".to_owned(), name.to_vec()));
         }
         copy(&mut member.header.as_old_mut().name, name);
-        member.owner("uid", meta.uid);
-        member.owner("gid", meta.gid);
+        member.owner("uid", uid);
+        member.owner("gid", gid);
         for (key, value) in &meta.xattrs {
             let key = format!("SCHILY.xattr.{}", String::from_utf8_lossy(key));
             member.pax.push((key, value.clone()));
