@@ -200,3 +200,39 @@ fn a_project_is_exported_as_that_of_a_user_whom_a_step_made() {
     let found = said_in_export(&env, look);
     assert_eq!(found, "1001:1001\n1001:1001\n1001:1001\n0:0");
 }
+
+#[test]
+fn a_user_is_in_the_groups_that_list_it() {
+    skip_unless!(
+        needs::fuse(),
+        needs::root(),
+        needs::registry(),
+        needs::program("skopeo")
+    );
+    let env = Env::project(&[]);
+    let script = format!(
+        "{APP} && echo shared:x:77:other,app >> /etc/group && mkdir /shared && chown 0:77 /shared && chmod 770 /shared"
+    );
+    let base = image(&env, &script, |config| config["User"] = "app".into());
+    let service = "[services.web]\ncommand = \"exec sleep 1000\"\nuser = \"app\"";
+    declare(
+        &env,
+        &base,
+        service,
+        &["touch /shared/made && mkdir out && id -G > out/groups"],
+    );
+    env.once();
+    assert_eq!(
+        said(&env, "cat out/groups; ls /shared; id -G"),
+        "1001 77\nmade\n1001 77"
+    );
+    env.hd(["up", "-d", "--wait"]).finish().ok();
+    let inside = env.hd(["exec", "id", "-G"]).finish().ok();
+    assert_eq!(inside.stdout, "1001 77\n");
+    env.hd(["down"]).finish().ok();
+    // Who names a group has that one.
+    let named = format!("user = \"app:1001\"\n{service}");
+    declare(&env, &base, &named, &["mkdir out && id -G > out/groups"]);
+    env.once();
+    assert_eq!(said(&env, "cat out/groups"), "1001");
+}

@@ -1,5 +1,7 @@
 //! Who a command runs as, resolved by the image's own `/etc/passwd` and `/etc/group`: pure.
 
+use std::collections::BTreeSet;
+
 /// A resolved user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -7,6 +9,8 @@ pub struct Account {
     pub uid: u32,
     /// Group id.
     pub gid: u32,
+    /// Other groups that the user is a member of, sorted.
+    pub groups: Vec<u32>,
     /// Login name, or the number where there is none.
     pub name: String,
     /// Home directory inside.
@@ -14,7 +18,7 @@ pub struct Account {
 }
 
 /// Resolves `user`, `uid`, `user:group` or `uid:gid` as the OCI image specification says
-/// (config, "User"); an empty text is root.
+/// (config, "User"); an empty text is root. Who names no group is in all that list the user, as under other engines.
 pub fn resolve(user: &str, passwd: &str, group: &str) -> Result<Account, String> {
     let (user, wanted_group) = user.split_once(':').unwrap_or((user, ""));
     let user = if user.is_empty() { "0" } else { user };
@@ -43,6 +47,10 @@ pub fn resolve(user: &str, passwd: &str, group: &str) -> Result<Account, String>
         .and_then(|line| line.first())
         .map_or(user, |name| name)
         .to_owned();
+    let groups = match &line {
+        Some(_) if wanted_group.is_empty() => memberships(&name, gid, group),
+        _ => Vec::new(),
+    };
     let home = line
         .as_ref()
         .and_then(|line| line.get(5))
@@ -51,9 +59,23 @@ pub fn resolve(user: &str, passwd: &str, group: &str) -> Result<Account, String>
     Ok(Account {
         uid,
         gid,
+        groups,
         name,
         home: home.to_owned(),
     })
+}
+
+/// Gives the groups that list a user beside the user's own.
+fn memberships(name: &str, own: u32, group: &str) -> Vec<u32> {
+    let lists = |line: &Vec<&str>| {
+        line.get(3)
+            .is_some_and(|members| members.split(',').any(|member| member == name))
+    };
+    let ids = fields(group)
+        .filter(lists)
+        .filter_map(|line| line.get(2)?.parse().ok());
+    let ids: BTreeSet<u32> = ids.filter(|gid| *gid != own).collect();
+    ids.into_iter().collect()
 }
 
 fn fields(text: &str) -> impl Iterator<Item = Vec<&str>> {
@@ -71,22 +93,23 @@ mod tests {
     use super::*;
 
     const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nnode:x:1000:1001::/home/node:/bin/bash\n";
-    const GROUP: &str = "root:x:0:\nstaff:x:50:\n";
+    const GROUP: &str = "root:x:0:\nstaff:x:50:\ndisk:x:6:other,node\nnode:x:1001:node\naudio:x:5:node\nno:x::node\n";
 
     #[test]
     fn every_form_of_the_specification_resolves() {
-        let cases = [
-            ("", (0, 0, "root", "/root")),
-            ("node", (1000, 1001, "node", "/home/node")),
-            ("1000", (1000, 1001, "node", "/home/node")),
-            ("1000:7", (1000, 7, "node", "/home/node")),
-            ("node:staff", (1000, 50, "node", "/home/node")),
-            ("4242", (4242, 0, "4242", "/")),
+        let cases: [(_, (_, _, &[u32], _, _)); 6] = [
+            ("", (0, 0, &[], "root", "/root")),
+            ("node", (1000, 1001, &[5, 6], "node", "/home/node")),
+            ("1000", (1000, 1001, &[5, 6], "node", "/home/node")),
+            ("1000:7", (1000, 7, &[], "node", "/home/node")),
+            ("node:staff", (1000, 50, &[], "node", "/home/node")),
+            ("4242", (4242, 0, &[], "4242", "/")),
         ];
-        for (text, (uid, gid, name, home)) in cases {
+        for (text, (uid, gid, groups, name, home)) in cases {
             let account = Account {
                 uid,
                 gid,
+                groups: groups.to_vec(),
                 name: name.into(),
                 home: home.into(),
             };

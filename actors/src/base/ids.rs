@@ -74,6 +74,17 @@ impl Ids {
         })
     }
 
+    /// Gives those of some groups that there are.
+    pub fn groups(&self, mut groups: Vec<u32>) -> Vec<u32> {
+        match self.shown() {
+            None => {}
+            Some(shown) if self.kind() == "range" => groups.retain(|id| shown.group(*id) == *id),
+            // With a single id the kernel lets nobody name any (user_namespaces(7)).
+            Some(_) => groups.clear(),
+        }
+        groups
+    }
+
     /// Gives what hd calls the ids of a sandbox.
     pub fn outside(&self, inside: (u32, u32)) -> (u32, u32) {
         if self.nested { (0, 0) } else { inside }
@@ -146,13 +157,16 @@ mod tests {
         assert!(said("chown: changing ownership of 'x': Invalid argument").is_some());
         assert!(said("chown: /home/app: Invalid argument").is_some());
         assert_eq!(said("no such file"), None);
+        assert!(single.groups(vec![0, 33]).is_empty());
         let host = Base::Host(HostBase::detect("/usr/bin", Path::new("/home/ann")));
         let same = Ids::for_caller(&caller, &host);
         assert_eq!((same.kind(), same.inside((0, 0))), ("same", (1000, 100)));
         assert_eq!(same.advice(&["setgroups: not permitted".to_owned()]), None);
         assert_eq!(same.outside((1000, 100)), (0, 0));
         assert_eq!(same.user_namespace(), Some(IdMap::one((1000, 100), (0, 0))));
+        assert!(same.groups(vec![100]).is_empty());
         let all = Ids::default();
+        assert_eq!(all.groups(vec![33]), [33]);
         assert_eq!((all.kind(), all.inside((33, 7))), ("root", (33, 7)));
         assert_eq!((all.outside((33, 7)), all.shown()), ((33, 7), None));
     }

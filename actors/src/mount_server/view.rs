@@ -135,6 +135,7 @@ impl ServiceView {
             command.cwd.push(dir);
         }
         (command.uid, command.gid) = (account.uid, account.gid);
+        command.groups = account.groups;
         Ok(command)
     }
 

@@ -28,6 +28,7 @@ pub(super) fn step_account(
             Ok(Account {
                 uid,
                 gid,
+                groups: Vec::new(),
                 name,
                 home: host.home.to_string_lossy().into_owned(),
             })
@@ -136,8 +137,11 @@ pub fn account_of_host(base: &Base, user: &str) -> Result<Account, BatchError> {
             .hint("leave `user` out, or give the project a base: its users are of the image"));
     }
     // The home that the view has belongs to who runs the project.
-    let home = "/tmp".to_owned();
-    Ok(Account { home, ..account })
+    Ok(Account {
+        home: "/tmp".to_owned(),
+        groups: Ids::of(base).groups(account.groups),
+        ..account
+    })
 }
 
 /// The owner of the project directory when hd is root, else the one who runs hd.
@@ -169,10 +173,12 @@ pub(super) fn account_in(
 
 /// Gives what there is of an account here.
 fn there_is(account: Account) -> Account {
-    let (uid, gid) = Ids::of_images().inside((account.uid, account.gid));
+    let ids = Ids::of_images();
+    let (uid, gid) = ids.inside((account.uid, account.gid));
     Account {
         uid,
         gid,
+        groups: ids.groups(account.groups),
         ..account
     }
 }

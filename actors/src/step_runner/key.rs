@@ -25,6 +25,9 @@ pub struct StepKey {
     pub environment: BTreeMap<String, String>,
     /// Who runs it: `root`, `owner` (the project directory's), or the image's user.
     pub user: String,
+    /// Other groups of that user.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<u32>,
     /// How ids inside map to ids outside: `root`, `range` or `single`.
     pub id_map: String,
     /// Directory in which it starts.
@@ -75,6 +78,7 @@ mod tests {
             command: "make".into(),
             environment: BTreeMap::from([("PATH".into(), "/bin".into())]),
             user: "owner".into(),
+            groups: Vec::new(),
             id_map: "root".into(),
             workdir: "/workspace".into(),
             network: "host".into(),
@@ -92,7 +96,8 @@ mod tests {
 
     #[test]
     fn every_declared_fact_changes_the_id() {
-        let changes: [fn(&mut StepKey); 12] = [
+        let changes: [fn(&mut StepKey); 13] = [
+            |k| k.groups.push(33),
             |k| k.command.push('!'),
             |k| drop(k.environment.insert("A".into(), "b".into())),
             |k| k.user = "root".into(),

@@ -97,6 +97,7 @@ impl Plan {
             command: step.command.clone(),
             environment: self.declared(step),
             user: format!("{}:{}", self.account.uid, self.account.gid),
+            groups: self.account.groups.clone(),
             id_map: self.ids.kind().to_owned(),
             workdir: self.workdir_of(step),
             network: step.options.network.as_str().to_owned(),

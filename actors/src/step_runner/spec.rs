@@ -35,6 +35,7 @@ pub(super) fn spec(
         .collect();
     command.cwd = PathBuf::from(plan.workdir_of(step.wanted));
     (command.uid, command.gid) = (plan.account.uid, plan.account.gid);
+    command.groups.clone_from(&plan.account.groups);
     let mut mounts = mounts(step.base, plan, &shared.settings.paths, work, kept, shown);
     mounts.extend(secrets.mounts(&plan.account));
     if let Some(socket) = agent {
