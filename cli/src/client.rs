@@ -111,6 +111,7 @@ impl Client {
         request: &Request,
         within: Option<Duration>,
     ) -> Result<Reply, CliError> {
+        self.must_not_be_stopped()?;
         self.send(request)?;
         match self.receive(within)? {
             Some(reply) => Ok(reply),
@@ -145,6 +146,8 @@ impl Client {
         or_gone: bool,
         within: Option<Duration>,
     ) -> Result<(), CliError> {
+        // What waits in its socket would still be done once it goes on, whatever had been said of it.
+        self.must_not_be_stopped()?;
         self.send(request)?;
         match self.receive(within)? {
             // A report is what has come of it.

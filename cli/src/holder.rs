@@ -1,4 +1,4 @@
-//! Who has an instance without answering: `hd run`, `hd build` and their like hold its lock, and have no socket.
+//! Who has an instance without answering: `hd run`, `hd build` and their like, and who removes volumes, hold its lock, and have no socket.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +9,7 @@ use crate::project::{Located, shown};
 
 /// Gives the error of a verb that another hd is in the way of.
 pub(crate) fn busy(located: &Located) -> CliError {
-    let message = "another hd builds or runs a command in this project";
+    let message = "another hd is at work in this project, such as `hd run` or `hd build`";
     let hint = match pid(located) {
         Some(pid) => format!("wait until it has ended, or end it: `kill {pid}`"),
         None => "wait until it has ended".to_owned(),

@@ -236,17 +236,22 @@ impl Located {
             return Err(at(project.place(&key), &text, &key, message, hint));
         }
         ports::assign(&mut project, ports);
+        let ports = ports::variables(&project);
         let mut declared = BTreeMap::new();
         for (index, file) in project.env_file.iter().enumerate() {
             let key = format!("environment.env_file[{index}]");
             let place = project
                 .place(&key)
                 .or_else(|| project.place("environment.env_file"));
-            let known = |name: &str| host_env.get(name).or_else(|| declared.get(name)).cloned();
+            // hd may have been started by a service of another instance, which is told of that one's ports.
+            let known = |name: &str| {
+                let known = ports.get(name).or_else(|| host_env.get(name));
+                known.or_else(|| declared.get(name)).cloned()
+            };
             let pairs = self.env_file(file, &key, place, &text, &known)?;
             declared.extend(pairs);
         }
-        let (from_files, ports) = (declared.clone(), ports::variables(&project));
+        let from_files = declared.clone();
         let lookup = |name: &str| {
             // hd may have been started by a service of another instance, which is told of that one's ports.
             let known = ports.get(name).or_else(|| host_env.get(name));

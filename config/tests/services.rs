@@ -124,6 +124,11 @@ fn two_services_at_one_port_are_refused_unless_they_never_meet() {
             None,
         ),
         (
+            isolated("\"127.0.0.1:81:80\", \"[::]:81:80\""),
+            String::new(),
+            Some(81),
+        ),
+        (
             isolated("\"127.0.0.1:81:80\", \"[::1]:81:80\""),
             String::new(),
             None,

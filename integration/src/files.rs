@@ -30,7 +30,8 @@ pub fn copy_tree(from: &Path, to: &Path, skip: &[&str]) {
     }
 }
 
-/// Writes a file in place, making its parents. Never empty in between, which would be an edit of its own.
+/// Writes a file in place, making its parents. Never empty in between, which would be an edit of its own;
+/// a text that is shorter has the end of the one before for a moment.
 pub fn write(path: &Path, text: &str) {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)

@@ -21,6 +21,7 @@ fn verbs_name_a_stopped_hd_instead_of_waiting_for_it() {
     let env = Env::project(&[("hd.toml", TOML)]);
     let mut up = env.up();
     up.wait_line(0, &["web", "ready"]);
+    let before = env.status().service("web")["pid"].clone();
     // It waits for what takes long, and goes on doing so as long as somebody works on it.
     let mut command = env.hd(["wait", "job"]).into_command();
     command.stderr(Stdio::null());
@@ -47,7 +48,11 @@ fn verbs_name_a_stopped_hd_instead_of_waiting_for_it() {
     });
     assert_eq!(ended.code(), Some(6));
     leftovers::signal(up.pid(), Signal::CONT);
-    env.hd(["status"]).finish().ok();
+    // What was refused is not done behind anybody's back.
+    let after = env.status().service("web")["pid"].clone();
+    assert_eq!(after, before);
+    let kept = env.hd(["snapshot", "ls"]).finish().ok().stdout;
+    assert!(!kept.contains("kept"), "{kept}");
     env.hd(["down"]).finish().ok();
     up.wait_exit(LONG);
     leftovers::expect_none(env.mark(), SHORT);

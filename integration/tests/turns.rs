@@ -82,7 +82,7 @@ fn what_has_a_project_and_answers_nobody_is_named_to_who_would_end_it() {
     for verb in verbs {
         let said = env.hd(verb).finish().expect_code(2);
         assert!(
-            said.stderr.contains("another hd builds or runs"),
+            said.stderr.contains("another hd is at work"),
             "{}",
             said.said()
         );

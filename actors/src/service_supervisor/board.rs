@@ -233,11 +233,11 @@ impl Board {
             .all(Standing::is_down)
     }
 
-    /// Tells whether some service is being stopped.
-    pub fn any_stopping(&self) -> bool {
+    /// Tells whether some service is being stopped, or waits for its turn to be.
+    pub fn any_on_its_way_out(&self) -> bool {
         let standings = self.lock();
-        let mut states = standings.values().map(|standing| standing.report.state);
-        states.any(|state| state == ServiceState::Stopping)
+        let goes = |one: &Standing| one.is_due || one.report.state == ServiceState::Stopping;
+        standings.values().any(goes)
     }
 
     /// Gives one of the named services of which a start is under way that has no process yet.

@@ -29,8 +29,8 @@ use crate::messages::{Ended, Probed, ProcessExited};
 
 /// How long the process of an earlier supervisor may take to be gone after it was killed.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
-/// How often it is looked whether what is in the way of a start goes away, 2 s in all, and on while some service is
-/// being stopped: an edit may give a port to one service whose owner so far, another one, is still ending.
+/// How often it is looked whether what is in the way of a start goes away, 2 s in all, counted from when no
+/// service is being stopped, or about to be: an edit may give a port to one service whose owner so far, another one, is still ending.
 const FREED_LOOKS: u32 = 40;
 /// Pause between two of these looks.
 const FREED_EVERY: Duration = Duration::from_millis(50);
@@ -143,14 +143,16 @@ impl Start {
     fn socket_once_free(&self) -> Result<Option<OwnedFd>, NotStarted> {
         let mut looks = 0;
         loop {
+            // Looked at first: who ends while the port is looked at may have given it up only then.
+            let may_go = self.board.any_on_its_way_out();
             let socket = self.socket();
             let is_in_the_way = matches!(socket, Err(NotStarted::InTheWay(_)));
-            let may_go = looks < FREED_LOOKS || self.board.any_stopping();
-            if !is_in_the_way || !may_go || self.meanwhile.has_ended() {
+            let is_over = !may_go && looks >= FREED_LOOKS;
+            if !is_in_the_way || is_over || self.meanwhile.has_ended() {
                 return socket;
             }
             thread::park_timeout(FREED_EVERY);
-            looks += 1;
+            looks = if may_go { 0 } else { looks + 1 };
         }
     }
 

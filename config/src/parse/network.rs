@@ -84,10 +84,12 @@ impl Claim<'_> {
         let together =
             ours.is_empty() || theirs.is_empty() || ours.iter().any(|name| theirs.contains(name));
         let addresses = self.address.zip(other.address);
-        let apart = addresses.is_some_and(|(one, other)| {
-            one.is_ipv4() != other.is_ipv4()
-                || (one != other && !one.is_unspecified() && !other.is_unspecified())
-        });
+        // `[::]` is every address, those of IPv4 too (ipv6(7), IPV6_V6ONLY).
+        let covers = |one: IpAddr, other: IpAddr| {
+            one == other || (one.is_unspecified() && (one.is_ipv6() || other.is_ipv4()))
+        };
+        let apart =
+            addresses.is_some_and(|(one, other)| !covers(one, other) && !covers(other, one));
         // Inside, a service is published from where it listens as often as it likes.
         together && !apart && !(self.inside && one_service)
     }

@@ -127,6 +127,15 @@ impl Conductor {
 
     /// Stays with the command until it has ended; answers its exit code, 128 + n for signal n.
     pub(super) fn conduct(&self, inside: Inside, terminal: Option<Terminal>) -> Outcome {
+        Ok(self.until_the_end(inside, terminal)?.code())
+    }
+
+    /// The same; answers how it ended.
+    pub(super) fn until_the_end(
+        &self,
+        inside: Inside,
+        terminal: Option<Terminal>,
+    ) -> Result<ExitStatus, CliError> {
         let inside = Arc::new(inside);
         let terminal = terminal.map(Arc::new);
         let live = Live {
@@ -147,7 +156,7 @@ impl Conductor {
         if let (Some(screen), End::Signal(_)) = (screen, status.end) {
             screen.give_back();
         }
-        Ok(status.code())
+        Ok(status)
     }
 
     /// Copies between the two terminals; when this one is gone, so is the other.

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use hd_actors::control::protocol::Request;
 use hd_actors::model::report::{ServiceReport, ServiceState};
 use hd_actors::model::surroundings::Surroundings;
-use hd_sandbox::{Entered, Record};
+use hd_sandbox::{End, Entered, Record};
+use rustix::process::Signal;
 
 use super::command::nowhere;
 use super::conduct::{Conductor, Inside};
@@ -17,7 +18,7 @@ use crate::leftovers;
 use crate::project::Located;
 
 /// Exit code of a command that was killed.
-const KILLED: i32 = 128 + rustix::process::Signal::KILL.as_raw();
+const KILLED: i32 = 128 + Signal::KILL.as_raw();
 /// How long a sandbox may take to end once it kills what is in it.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
 /// How long hd may take to say what became of the service.
@@ -44,12 +45,14 @@ impl Beside {
     /// Stays with the command until it has ended; answers its exit code, or that it was taken along.
     pub(super) fn conduct(mut self, located: &Located, conductor: &Conductor) -> Outcome {
         let terminal = self.entered.take_terminal();
-        let code = conductor.conduct(Inside::Entered(self.entered), terminal)?;
-        // In a sandbox that lives on it was killed alone: by a person, or for want of memory.
-        if code != KILLED || !self.sandbox.ends_within(ENDS_WITHIN).unwrap_or(false) {
-            return Ok(code);
-        }
+        let status = conductor.until_the_end(Inside::Entered(self.entered), terminal)?;
+        let is_killed = status.end == End::Signal(Signal::KILL.as_raw());
+        // What is looked at now can be broken off.
         conductor.idle();
+        // In a sandbox that lives on it was killed alone: by a person, or for want of memory.
+        if !is_killed || !self.sandbox.ends_within(ENDS_WITHIN).unwrap_or(false) {
+            return Ok(status.code());
+        }
         let fate = fate(located, &self.service, &self.sandbox);
         Err(taken_along(&self.service, fate.as_ref()))
     }
@@ -88,8 +91,10 @@ fn taken_along(service: &str, fate: Option<&ServiceReport>) -> CliError {
     let reason = fate.map_or("", |fate| fate.reason.as_str());
     let started = reason.split_once(RESTARTED).map(|(_, why)| why);
     let restarted = reason.strip_prefix(RESTARTING).or(started);
+    let waits = fate.is_some_and(|fate| fate.state == ServiceState::Waiting);
     let what = match restarted {
         Some(why) => format!("was restarted ({why})"),
+        None if waits => format!("was stopped to be started anew ({reason})"),
         None if reason.is_empty() => "ended".to_owned(),
         None => format!("ended ({reason})"),
     };

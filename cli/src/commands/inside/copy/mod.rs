@@ -166,9 +166,11 @@ fn put(
         script.into(),
         (Some(reader.into()), None),
         move || pack::pack(writer, &source, Path::new(&name), output),
-    )?;
-    let killed = ended.code == 128 + rustix::process::Signal::KILL.as_raw();
-    ended.judge("read").map_err(|error| match killed {
+    );
+    // Whatever killed it, a restart of the service too, left it no time to tidy.
+    let killed = 128 + rustix::process::Signal::KILL.as_raw();
+    let done = ended.and_then(|ended| ended.judge("read"));
+    done.map_err(|error| match error.exit() == killed {
         true => error.hint("what was copied so far may be left beside its target, as .hd-cp-…"),
         false => error,
     })

@@ -119,6 +119,8 @@ fn moved(from: &Path, to: &Path) -> io::Result<()> {
 /// Moves what is in one directory into another; where both have a directory, what is in that.
 fn merge(from: &Path, to: &Path) -> Result<(), CliError> {
     let failed = |e: io::Error| CliError::io("read", from, &e);
+    // Nobody needs it any more, and nothing can be taken out of one that is closed.
+    fs::set_permissions(from, Permissions::from_mode(0o700)).map_err(failed)?;
     for one in fs::read_dir(from).map_err(failed)? {
         let one = one.map_err(failed)?;
         let target = to.join(one.file_name());
