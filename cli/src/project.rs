@@ -1,6 +1,7 @@
 //! Which project is meant, and what its hd.toml says in this environment.
 
 pub(crate) mod ports;
+mod refused;
 mod volumes;
 
 use std::cell::RefCell;
@@ -9,15 +10,13 @@ use std::path::{Path, PathBuf};
 
 use hd_actors::model::instance::InstancePaths;
 use hd_config::expand::expand_telling;
-use hd_config::{Place as At, Project, Replica, Service};
-use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report};
+use hd_config::{Place as At, Project, Replica};
 
+use self::refused::{at, no_profile, no_service, no_text, nothing};
 use crate::args::Place;
 use crate::error::{CliError, exit};
 use crate::output::Output;
-use crate::output::human::there_are;
 use crate::output::style::Tint;
-use crate::verbs::nearest;
 
 /// Name of the file that makes a directory a project.
 pub(crate) const FILE: &str = "hd.toml";
@@ -339,63 +338,6 @@ impl Located {
         })?;
         Ok(hd_config::env_file::parse(&content, &shown(&path), lookup)?)
     }
-}
-
-/// Says that a variable became nothing.
-fn nothing(place: &str, name: &str) -> String {
-    format!(
-        "{place}: {name} is not set and has no default: it is empty here (`${{{name}:-}}` if that is meant)"
-    )
-}
-
-/// Makes the error of a file that is no UTF-8, at the first byte that is not.
-fn no_text(name: &str, error: &std::string::FromUtf8Error) -> CliError {
-    let good = error.utf8_error().valid_up_to();
-    let before = error.as_bytes().iter().take(good);
-    let line = before.filter(|byte| **byte == b'\n').count() + 1;
-    let message = format!("{name}:{line}: this line is no UTF-8 text");
-    CliError::new("config.syntax", exit::USAGE, message)
-        .at(format!("{name}:{line}"))
-        .hint("save the file as UTF-8")
-}
-
-fn no_profile(name: &str, project: &Project, file: &str) -> CliError {
-    let hint = match project.profiles.as_slice() {
-        [] => "no service has `profiles`, and there is no [profiles.NAME]".to_owned(),
-        known => there_are(&known.iter().map(String::as_str).collect::<Vec<_>>()),
-    };
-    let message = format!("there is no profile `{name}`");
-    CliError::new("usage", exit::USAGE, message)
-        .at(file)
-        .hint(hint)
-}
-
-fn no_service(name: &str, project: &Project) -> CliError {
-    let mut known: Vec<&str> = project.services.iter().map(Service::declared).collect();
-    known.dedup();
-    let hint = match nearest(name, known.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if known.is_empty() => "the file has no services".to_owned(),
-        None => there_are(&known),
-    };
-    let message = format!("there is no service `{name}` to have replicas");
-    CliError::new("usage", exit::USAGE, message).hint(hint)
-}
-
-/// Makes an error of something that shows only after the file was parsed.
-fn at(place: Option<&At>, text: &str, key: &str, message: String, hint: &str) -> CliError {
-    let mut diagnostic = MietteDiagnostic::new(message.clone()).with_code("config.invalid_value");
-    if !hint.is_empty() {
-        diagnostic = diagnostic.with_help(hint);
-    }
-    let error = CliError::new("config.invalid_value", exit::USAGE, message).hint(hint);
-    let Some(place) = place else {
-        return error.at(key);
-    };
-    let label = LabeledSpan::new_primary_with_span(Some("here".to_owned()), place.span.clone());
-    let source = NamedSource::new(&place.file, text.to_owned());
-    let report = Report::new(diagnostic.with_label(label)).with_source_code(source);
-    error.at(place.to_string()).diagnostic(report)
 }
 
 #[cfg(test)]

@@ -76,6 +76,31 @@ fn what_an_image_says_of_home_and_user_beats_its_accounts() {
     assert!(mounts.lines().any(|at| at == "/data/.cache"), "{mounts}");
 }
 
+/// The image says nothing of whom hd chose itself, since the project is theirs.
+#[test]
+fn whom_hd_chose_for_a_service_does_not_get_the_home_of_the_image() {
+    skip_unless!(
+        needs::fuse(),
+        needs::root(),
+        needs::registry(),
+        needs::program("skopeo")
+    );
+    let env = Env::project(&[]);
+    let base = image(&env, "true", |config| {
+        let own = [json!("HOME=/root"), json!("USER=root")];
+        config["Env"].as_array_mut().expect("a list").extend(own);
+    });
+    let service = "[services.web]\ncommand = \"exec sleep 1000\"";
+    declare(&env, &base, service, &[]);
+    std::os::unix::fs::chown(env.path(""), Some(4242), Some(4242)).expect("chown");
+    let mut up = env.up();
+    up.wait_line(0, &["web", "ready"]);
+    let look = "id -u; echo $HOME $USER; touch $HOME/mine && echo written";
+    let seen = env.hd(["exec", "sh", "-c", look]).finish().ok().stdout;
+    assert_eq!(seen, "4242\n/tmp 4242\nwritten\n");
+    up.interrupt();
+}
+
 #[test]
 fn directories_above_the_project_stay_whose_they_are() {
     skip_unless!(

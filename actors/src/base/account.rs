@@ -13,6 +13,8 @@ pub struct Account {
     pub groups: Vec<u32>,
     /// Login name, or the number where there is none.
     pub name: String,
+    /// hd chose the user, of whom the image knows nothing: what it says of home and name is another's.
+    pub is_hds_choice: bool,
     /// Home directory inside.
     pub home: String,
 }
@@ -61,6 +63,7 @@ pub fn resolve(user: &str, passwd: &str, group: &str) -> Result<Account, String>
         gid,
         groups,
         name,
+        is_hds_choice: false,
         home: home.to_owned(),
     })
 }
@@ -111,6 +114,7 @@ mod tests {
                 gid,
                 groups: groups.to_vec(),
                 name: name.into(),
+                is_hds_choice: false,
                 home: home.into(),
             };
             assert_eq!(resolve(text, PASSWD, GROUP), Ok(account), "{text}");

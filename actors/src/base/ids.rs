@@ -5,7 +5,7 @@
 
 use hd_projection::ShownIds;
 use hd_sandbox::IdMap;
-use hd_sandbox::own_namespace::{Caller, entered};
+use hd_sandbox::own_namespace::{self, Caller, entered};
 
 use super::Base;
 
@@ -77,7 +77,7 @@ impl Ids {
     /// Gives those of some groups that there are.
     pub fn groups(&self, mut groups: Vec<u32>) -> Vec<u32> {
         match self.shown() {
-            None => {}
+            None => own_namespace::retain_groups(&mut groups),
             Some(shown) if self.kind() == "range" => groups.retain(|id| shown.group(*id) == *id),
             // With a single id the kernel lets nobody name any (user_namespaces(7)).
             Some(_) => groups.clear(),

@@ -30,6 +30,7 @@ pub(super) fn step_account(
                 gid,
                 groups: Vec::new(),
                 name,
+                is_hds_choice: false,
                 home: host.home.to_string_lossy().into_owned(),
             })
         }
@@ -99,13 +100,21 @@ pub fn service_account(
             if uid == plan.account.uid {
                 return Ok(plan.account.clone());
             }
-            let account = account_in(shared, image, lower, &format!("{uid}:{gid}"))?;
-            let home = if account.home == "/" {
-                "/tmp".to_owned()
-            } else {
-                account.home
+            let user = format!("{uid}:{gid}");
+            if uid == 0 {
+                // Root can write wherever the image says that its home is.
+                return account_in(shared, image, lower, &user);
+            }
+            let found = named_in(shared, lower, &user)?;
+            let home = match &*found.home {
+                "/" => "/tmp".to_owned(),
+                home => home.to_owned(),
             };
-            Ok(Account { home, ..account })
+            Ok(there_is(Account {
+                home,
+                is_hds_choice: true,
+                ..found
+            }))
         }
         (Base::Host(_), _) => Ok(plan.account.clone()),
     }
@@ -183,22 +192,27 @@ fn there_is(account: Account) -> Account {
     }
 }
 
+/// Gives an account by the files of a tree, but for what the image says of everybody's home.
 fn found_in(
     shared: &Shared,
     image: &ImageBase,
     tree: Rooted,
     user: &str,
 ) -> Result<Account, BatchError> {
-    let view = shared.composite(tree, Vec::new(), Vec::new());
-    let passwd = text(&view, "/etc/passwd");
-    let group = text(&view, "/etc/group");
-    let account = resolve(user, &passwd, &group).map_err(|e| {
-        BatchError::new("config", e)
-            .hint("name a user of the image, one that a step before makes (by user = \"root\"), or a number")
-    })?;
+    let account = named_in(shared, tree, user)?;
     Ok(Account {
         home: image.home().map_or(account.home, str::to_owned),
         ..account
+    })
+}
+
+fn named_in(shared: &Shared, tree: Rooted, user: &str) -> Result<Account, BatchError> {
+    let view = shared.composite(tree, Vec::new(), Vec::new());
+    let passwd = text(&view, "/etc/passwd");
+    let group = text(&view, "/etc/group");
+    resolve(user, &passwd, &group).map_err(|e| {
+        BatchError::new("config", e)
+            .hint("name a user of the image, one that a step before makes (by user = \"root\"), or a number")
     })
 }
 

@@ -27,9 +27,13 @@ pub fn common(
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );
-    // Engines take a home that is set to nothing for none.
-    let of_base = base.env().into_iter();
-    env.extend(of_base.filter(|(name, value)| name != "HOME" || !value.is_empty()));
+    let holds = |(name, value): &(String, String)| match name.as_str() {
+        "HOME" | "USER" | "LOGNAME" if account.is_hds_choice => false,
+        // Engines take a home that is set to nothing for none.
+        "HOME" => !value.is_empty(),
+        _ => true,
+    };
+    env.extend(base.env().into_iter().filter(holds));
     env.extend(
         declared
             .iter()

@@ -11,7 +11,7 @@ use serde::Serialize;
 pub const TRACE_FORMAT: u32 = 1;
 
 /// Version of the way in which kept directories become part of a result; of no concern where none is kept.
-pub const KEPT_FORMAT: u32 = 1;
+pub const KEPT_FORMAT: u32 = 2;
 
 /// Declared facts of a step (DESIGN §5, "Key").
 ///

@@ -38,10 +38,17 @@ pub(crate) fn run(args: &PruneArgs, output: Output) -> Outcome {
     if let Some(unused_for) = wish.unused_for {
         wish.projects.extend(unused(&store, &home, unused_for)?);
     }
+    let mut failed = None;
     if !args.dry_run {
         // What is forgotten of a killed one says what it left: mount points, control groups, processes.
-        let mut taken = wish.projects.iter();
-        taken.try_for_each(|one| leftovers::sweep(&one.paths, &one.project))?;
+        wish.projects.retain(|one| {
+            let swept = leftovers::sweep(&one.paths, &one.project);
+            // One that is not rid of that is kept, and no reason to keep the others.
+            let error = swept.err();
+            let is_swept = error.is_none();
+            failed = failed.take().or(error);
+            is_swept
+        });
     }
     let pruned = prune(&store, &home, wish)?;
     if output.json {
@@ -51,7 +58,10 @@ pub(crate) fn run(args: &PruneArgs, output: Output) -> Outcome {
         let places: BTreeSet<String> = kept.iter().map(place).collect();
         places.iter().for_each(|place| output.talk(&spared(place)));
     }
-    Ok(0)
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(0),
+    }
 }
 
 fn wish(args: &PruneArgs) -> Result<Wish, CliError> {

@@ -9,6 +9,7 @@ use crate::sys::{self, Fork};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -137,6 +138,28 @@ pub fn is_inside() -> bool {
     read.is_ok() && !is_whole(&text)
 }
 
+/// Leaves out of some groups those that a process of this namespace cannot be put in: those that it has not, all where
+/// it may set none (`user_namespaces(7)`). Whoever made it may have been somebody else.
+pub fn retain_groups(groups: &mut Vec<u32>) {
+    let read = |file: &str| std::fs::read_to_string(Path::new("/proc/self").join(file));
+    let (Ok(setgroups), Ok(map)) = (read("setgroups"), read("gid_map")) else {
+        return;
+    };
+    let may = setgroups.trim() != "deny";
+    groups.retain(|gid| may && has(&map, *gid));
+}
+
+/// Tells whether a map of ids has one, as it is called inside.
+fn has(map: &str, id: u32) -> bool {
+    map.lines().any(|line| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u32>);
+        match (numbers.next(), numbers.next(), numbers.next()) {
+            (Some(Ok(inside)), Some(Ok(_)), Some(Ok(count))) => id >= inside && id - inside < count,
+            _ => false,
+        }
+    })
+}
+
 /// The first namespace has all ids, each as itself (`user_namespaces(7)`).
 fn is_whole(map: &str) -> bool {
     map.split_whitespace().eq(["0", "0", "4294967295"])
@@ -145,6 +168,17 @@ fn is_whole(map: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_map_has_the_ids_of_its_lines() {
+        let map = "         0       1000          1\n         5     100000         10\n";
+        let found = [0, 1, 4, 5, 14, 15].map(|id| has(map, id));
+        assert_eq!(found, [true, false, false, true, true, false]);
+        assert!(has("0 0 4294967295\n", 77) && !has("", 0));
+        let mut groups = vec![0, 77];
+        retain_groups(&mut groups);
+        assert_eq!(groups.contains(&77), !is_inside(), "{groups:?}");
+    }
 
     #[test]
     fn only_the_first_namespace_has_all_ids() {
