@@ -238,7 +238,9 @@ fn who_serves_goes_on_serving_while_a_snapshot_waits() {
     files::write(&toml, &(files::read(&toml) + more));
     let mut up = env.up();
     up.wait_http(env.port(0), "/", "one");
-    up.wait_line(0, &["other", "ready"]);
+    for service in ["web", "other"] {
+        up.wait_line(0, &[service, "ready"]);
+    }
     let waits = |up: &mut Up, service: &str, edited: &str| {
         let mut edits = 0;
         up.until(service, || {

@@ -24,24 +24,29 @@ pub(super) struct Queued {
 }
 
 impl ServiceSupervisor {
-    /// Starts it anew: at once, unless it serves and either may not be started now, or is a replica and another one
-    /// is on its way.
+    /// Starts it anew: at once, unless it runs and may not be started now, or is a replica that serves and another
+    /// one is on its way.
     pub(super) fn start_in_turn(&mut self, cause: &RestartCause, ctx: &mut Context<Self>) {
         let because = told(cause);
-        let serves = self.life.state() == ServiceState::Ready && !self.life.unhealthy();
+        let state = self.life.state();
+        let serves = state == ServiceState::Ready && !self.life.unhealthy();
         let is_broken = matches!(
             cause,
             RestartCause::ViewLost | RestartCause::MountPoint(_) | RestartCause::ProjectReplaced
         );
-        let waits_its_turn = self.parts.service().replica.is_some() || self.held(ctx).is_some();
-        if !waits_its_turn || !serves || is_broken {
+        let waits = match self.held(ctx) {
+            // It could not be started after it has ended.
+            Some(_) => self.run.is_some() && (serves || state == ServiceState::Starting),
+            None => serves && self.parts.service().replica.is_some(),
+        };
+        if !waits || is_broken {
             self.queued = None;
             return self.feed(Input::Start(because), ctx);
         }
         let run = self.life.run();
-        let waits = self.queued.replace(Queued { because, run }).is_some();
+        let is_first = self.queued.replace(Queued { because, run }).is_none();
         self.publish(now(), ctx);
-        if !waits {
+        if is_first {
             self.await_turn(ctx);
         }
     }
