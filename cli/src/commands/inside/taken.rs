@@ -135,10 +135,20 @@ mod tests {
                 "ended (killed by signal 9; starting again in 100 ms)",
                 false,
             ),
+            (
+                "waiting for db",
+                "was stopped to be started anew (waiting for db)",
+                false,
+            ),
             ("", "ended", false),
         ] {
+            let state = match reason {
+                "waiting for db" => ServiceState::Waiting,
+                _ => ServiceState::Exited,
+            };
             let fate = ServiceReport {
                 name: "web".to_owned(),
+                state,
                 reason: reason.to_owned(),
                 ..ServiceReport::default()
             };
