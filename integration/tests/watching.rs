@@ -12,7 +12,11 @@ fn start(command: &str, more: &str) -> (Env, Up) {
     );
     let env = Env::project(&[("hd.toml", &toml), ("data/x.db", ""), ("a.txt", "")]);
     let mut up = env.up();
-    up.wait_line(0, &["web", "ready"]);
+    // That it is ready may not be told: what it writes as it starts can restart it first.
+    up.wait_line(0, &["web"]);
+    up.until("web is ready", || {
+        (env.status().service("web")["state"] == "ready").then_some(())
+    });
     (env, up)
 }
 
