@@ -1,4 +1,5 @@
-//! Who has an instance without answering: `hd run`, `hd build` and their like, and who removes volumes, hold its lock, and have no socket.
+//! Who has an instance without answering: `hd run`, `hd build` and their like, and who removes volumes, hold its lock
+//! and have no socket.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;

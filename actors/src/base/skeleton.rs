@@ -36,8 +36,9 @@ pub struct Needed {
 /// Adds what is missing to the base's tree, so that no mount ever has to create its target in a
 /// write layer.
 ///
-/// A link on the way is followed, as the kernel will. A name of another kind where a directory is needed is an error of the image and is left for
-/// the sandbox to refuse; only a link or an absent name at a file's place is replaced.
+/// A link on the way is followed, as the kernel will. A name of another kind where a directory is needed is an
+/// error of the image and is left for the sandbox to refuse; only a link or an absent name at a file's place is
+/// replaced.
 pub fn ensure(
     trees: &dyn Trees,
     base: &Base,

@@ -205,8 +205,8 @@ impl Board {
         self.lock().values().filter(meant).all(Standing::is_ready)
     }
 
-    /// Gives one of these services, of all when none is named, that will not become ready by itself: given up, ended, stopped, or its probe
-    /// gave up.
+    /// Gives one of these services, of all when none is named, that will not become ready by itself: given up, ended,
+    /// stopped, or its probe gave up.
     pub fn any_failed(&self, names: &[String]) -> Option<ServiceReport> {
         self.lock()
             .values()

@@ -30,7 +30,8 @@ use crate::messages::{Ended, Probed, ProcessExited};
 /// How long the process of an earlier supervisor may take to be gone after it was killed.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 /// How often it is looked whether what is in the way of a start goes away, 2 s in all, counted from when no
-/// service is being stopped, or about to be: an edit may give a port to one service whose owner so far, another one, is still ending.
+/// service is being stopped, or about to be: an edit may give a port to one service whose owner so far, another one,
+/// is still ending.
 const FREED_LOOKS: u32 = 40;
 /// Pause between two of these looks.
 const FREED_EVERY: Duration = Duration::from_millis(50);

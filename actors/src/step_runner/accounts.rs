@@ -192,7 +192,7 @@ fn there_is(account: Account) -> Account {
     }
 }
 
-/// Gives an account by the files of a tree, but for what the image says of everybody's home.
+/// Gives an account by the files of a tree, with the home that the image names for everybody where it names one.
 fn found_in(
     shared: &Shared,
     image: &ImageBase,

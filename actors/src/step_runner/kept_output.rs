@@ -18,7 +18,8 @@ pub(super) struct Left<'a> {
     pub(super) content: Rooted,
 }
 
-/// Puts the directory into the layer of a step upon `below`: whole, and with a whiteout for everything that was there before.
+/// Puts the directory into the layer of a step upon `below`: whole, and with a whiteout for everything that was there
+/// before.
 ///
 /// An opaque directory would say the same of one step, but hide what a step beside it made there.
 pub(super) fn laid(
