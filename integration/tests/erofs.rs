@@ -46,13 +46,10 @@ fn pool(env: &Env) -> PathBuf {
     pools[0].clone()
 }
 
-/// How many raw copies there are.
-fn copies(env: &Env) -> usize {
-    let parts = fs::read_dir(pool(env)).expect("the pool").flatten();
-    let parts = parts.filter(|part| part.file_name().len() == 2);
-    parts
-        .map(|part| fs::read_dir(part.path()).expect("copies").count())
-        .sum()
+/// The raw copies of this boot.
+fn copies(env: &Env) -> Vec<PathBuf> {
+    let listed = fs::read_dir(pool(env).join("copies")).expect("the copies");
+    listed.flatten().map(|entry| entry.path()).collect()
 }
 
 fn images(env: &Env) -> Vec<PathBuf> {
@@ -172,18 +169,14 @@ fn verify_hashes_the_copies_too_and_makes_a_damaged_one_anew() {
     let env = Env::project(&[("hd.toml", TOML), ("tree.py", tree)]);
     let mut up = started(&env);
     inside(&env, CONTENTS);
-    poll::until("copies", LONG, || (copies(&env) > 3).then_some(()));
+    poll::until("copies", LONG, || (copies(&env).len() > 3).then_some(()));
     up.interrupt();
     let verify = || env.hd(["cas", "verify", "--read-data", "--json"]).finish();
     let said = |done: Finished| -> Value { serde_json::from_str(&done.stdout).expect("JSON") };
     let clean = said(verify().ok());
     assert!(clean["copies"].as_u64() > Some(3), "{clean}");
 
-    let parts = fs::read_dir(pool(&env)).expect("the pool").flatten();
-    let mut parts = parts.filter(|part| part.file_name().len() == 2);
-    let part = parts.next().expect("a copy").path();
-    let copy = fs::read_dir(part).expect("copies").flatten().next();
-    let copy = copy.expect("a copy").path();
+    let copy = copies(&env).swap_remove(0);
     let sound = fs::read(&copy).expect("read");
     fs::remove_file(&copy).expect("remove");
     let mut bytes = sound.clone();
@@ -276,7 +269,7 @@ fn by_auto_the_image_is_written_beside_the_first_view_and_shown_by_the_next() {
     assert_eq!(inside(&env, "cat out/one"), "one\n");
     poll::until("an image", LONG, || (images(&env).len() == 1).then_some(()));
     // What was read meanwhile is copied too, and nothing else.
-    poll::until("a copy", LONG, || (copies(&env) == 1).then_some(()));
+    poll::until("a copy", LONG, || (copies(&env).len() == 1).then_some(()));
     up.interrupt();
     let mut up = started(&env);
     assert_eq!(lower(&env)["back_end"], "erofs");

@@ -157,10 +157,7 @@ impl Spot<'_> {
             let served = (name, FUSE_THREADS);
             serve_objects(fd, store.clone(), pool.clone(), counts.clone(), served)
         })?;
-        let data = vec![
-            Place::Host(pool.dir().to_owned()),
-            Place::Stage(self.at("objects")),
-        ];
+        let data = vec![Place::Host(pool.copies()), Place::Stage(self.at("objects"))];
         let back_end = BackEnd::Image(counts);
         Ok(Shown {
             session: Session::Own(session),

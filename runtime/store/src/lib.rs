@@ -12,7 +12,7 @@
 //! cas/objects/<2hex>/<id>.idx     derived, checksummed                    (`index`)
 //! cas/refs/<hash of the name>     what must stay                          (`refs`)
 //! cas/leases/<process>            what a running command needs            (`lease`)
-//! cas/blobs/<boot>/<2hex>/<id>    raw copies for the kernel: a cache      (`pool`)
+//! cas/blobs/<boot>/copies/<id>    raw copies for the kernel: a cache      (`pool`)
 //! cas/scan/<project>              stat cache of a project scan            (`scan`)
 //! cas/whole                       roots that are known to be whole        (`whole`)
 //! cas/used                        when history was used last              (`used`)

@@ -11,8 +11,7 @@ use common::{TextLinks, noise, pin};
 use hd_store::{Error, GcOptions, Id, Link, Pool, Store};
 
 fn copy_of(pool: &Pool, id: &Id) -> PathBuf {
-    let hex = id.to_string();
-    pool.dir().join(&hex[..2]).join(hex)
+    pool.copies().join(id.to_string())
 }
 
 fn put(store: &Store, bytes: &[u8]) -> Id {
@@ -52,8 +51,8 @@ fn what_is_not_stored_has_no_copy_and_leaves_nothing() {
     let pool = store.pool().unwrap();
     let id = Id::of(b"never put");
     assert!(matches!(pool.fill(&id), Err(Error::NotFound { .. })));
-    let left: Vec<_> = fs::read_dir(pool.dir()).unwrap().collect();
-    assert_eq!(left.len(), 1, "only the directory of images: {left:?}");
+    let left: Vec<_> = fs::read_dir(pool.copies()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub(crate) fn main(args: &[&str]) -> Result<(), Failure> {
         let line = line?;
         let mut words = line.split(' ');
         match (words.next(), words.next()) {
-            (Some("pool"), _) => println!("{}", images.pool.dir().display()),
+            (Some("pool"), _) => println!("{}", images.pool.copies().display()),
             (Some("image"), Some(to)) => {
                 images.write(Path::new(to))?;
                 println!("written");

@@ -2,7 +2,7 @@
 //!
 //! A regular file is one hole of its size with the two attributes by which overlayfs finds its
 //! content in a data-only layer: `trusted.overlay.metacopy` and `trusted.overlay.redirect`, the
-//! path `/<2hex>/<id>` of its object. An empty file needs none. Everything else is whole.
+//! path `/<id>` of its object. An empty file needs none. Everything else is whole.
 //!
 //! Sources: kernel `Documentation/filesystems/erofs.rst`, `fs/erofs/erofs_fs.h` (the format) and
 //! `Documentation/filesystems/overlayfs.rst`, "Data-only lower layers". Equal trees give equal
@@ -56,6 +56,5 @@ pub fn read_ahead(image: &std::path::Path) {
 
 /// Gives the path of an object in a data-only layer, without the slash at its begin.
 pub fn object_path(id: &hd_store::Id) -> String {
-    let hex = id.to_string();
-    format!("{}/{hex}", &hex[..2])
+    id.to_string()
 }

@@ -1,4 +1,4 @@
-//! Objects of the store as files named by their ids, `<2hex>/<id>`: the data-only layer below an image
+//! Objects of the store as files named by their ids: the data-only layer below an image
 //! ([`crate::erofs`]), for content of which the pool has no raw copy yet.
 //!
 //! Overlayfs looks a file's content up when it is opened, first in the pool, then here. What is read
@@ -25,7 +25,7 @@ use crate::error::ProjectionError;
 use crate::fuse::{FOREVER, file_attr, guarded, kernel, reply_lseek, with_data};
 use crate::holes;
 pub(crate) use filler::{FillThread, Filler, pair};
-use table::{Object, Table, What};
+use table::{Object, Table};
 
 /// How much was asked of the objects of a view.
 #[derive(Debug, Default)]
@@ -71,18 +71,14 @@ impl Objects {
 
     fn look_up(&self, parent: INodeNo, name: &[u8]) -> Result<FileAttr, Errno> {
         self.counts.lookups.fetch_add(1, Ordering::Relaxed);
-        let (number, what) = match self.table.name(parent.0, name).ok_or(Errno::ENOENT)? {
-            What::Dir(number) => return Ok(file_attr(number, &dir_attr())),
-            What::Object(id) => {
-                let size = self.store.blob_len(&id).map_err(|e| failed(&e))?;
-                self.table.number(id, size.ok_or(Errno::ENOENT)?)
-            }
-        };
-        Ok(self.shown(number, &what))
+        let id = table::named(parent.0, name).ok_or(Errno::ENOENT)?;
+        let size = self.store.blob_len(&id).map_err(|e| failed(&e))?;
+        let (number, object) = self.table.number(id, size.ok_or(Errno::ENOENT)?);
+        Ok(self.shown(number, &object))
     }
 
     fn attr(&self, number: u64) -> Result<FileAttr, Errno> {
-        if Table::is_dir(number) {
+        if number == table::ROOT {
             return Ok(file_attr(number, &dir_attr()));
         }
         let object = self.object(number)?;

@@ -1,4 +1,4 @@
-//! Numbers of objects: the root, a directory for each first byte, then files as they are asked for.
+//! Numbers of objects: the root, then files as they are asked for.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -8,19 +8,19 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use hd_store::Id;
 
 /// Number of the root, fixed by the FUSE protocol.
-const ROOT: u64 = 1;
-/// Number of the directory of ids that begin with 00.
-const FIRST_DIR: u64 = 2;
+pub(super) const ROOT: u64 = 1;
 /// Number of the first file.
-const FIRST_FILE: u64 = FIRST_DIR + 256;
+const FIRST_FILE: u64 = ROOT + 1;
 /// A file up to this size is copied whole as soon as anything of it was read, bytes.
 const WHOLE_MAX: u64 = 32 << 20;
 
-/// What a name means.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum What {
-    Dir(u64),
-    Object(Id),
+/// Gives the id that a name in a directory is; nothing when it is none.
+pub(super) fn named(parent: u64, name: &[u8]) -> Option<Id> {
+    // Ids are read in either case, but a file has one name.
+    let is_plain = |c: &u8| c.is_ascii_digit() || (b'a'..=b'f').contains(c);
+    let is_one = parent == ROOT && name.iter().all(is_plain);
+    let text = std::str::from_utf8(name).ok()?;
+    is_one.then(|| Id::from_str(text).ok()).flatten()
 }
 
 /// An object with a number.
@@ -54,31 +54,6 @@ struct Numbered {
 }
 
 impl Table {
-    pub(super) fn is_dir(number: u64) -> bool {
-        (ROOT..FIRST_FILE).contains(&number)
-    }
-
-    /// Says what a name in a directory means; nothing when it is none of ours.
-    pub(super) fn name(&self, parent: u64, name: &[u8]) -> Option<What> {
-        let name = std::str::from_utf8(name).ok()?;
-        let is_plain = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
-        if !name.bytes().all(is_plain) {
-            return None;
-        }
-        match parent {
-            ROOT if name.len() == 2 => {
-                let byte = u64::from_str_radix(name, 16).ok()?;
-                Some(What::Dir(FIRST_DIR + byte))
-            }
-            FIRST_DIR..FIRST_FILE => {
-                let id = Id::from_str(name).ok()?;
-                let is_its_place = u64::from(id.as_bytes()[0]) == parent - FIRST_DIR;
-                is_its_place.then_some(What::Object(id))
-            }
-            _ => None,
-        }
-    }
-
     /// Numbers an object.
     pub(super) fn number(&self, id: Id, size: u64) -> (u64, Arc<Object>) {
         let mut table = self.lock();
@@ -122,22 +97,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_ids_in_their_place_alone() {
-        let (table, id) = (Table::default(), Id::of(b"x"));
+    fn names_are_those_of_ids_at_the_root_alone() {
+        let id = Id::of(b"x");
         let hex = id.to_string();
-        let dir = FIRST_DIR + u64::from(id.as_bytes()[0]);
-        let cases: [(u64, &str, Option<What>); 8] = [
-            (ROOT, &hex[..2], Some(What::Dir(dir))),
-            (ROOT, "FF", None),
-            (ROOT, "0", None),
+        let upper = hex.to_uppercase();
+        let cases: [(u64, &str, Option<Id>); 6] = [
+            (ROOT, &hex, Some(id)),
+            (ROOT, &upper, None),
+            (ROOT, &hex[1..], None),
+            (ROOT, &hex[..2], None),
             (ROOT, "views", None),
-            (dir, &hex, Some(What::Object(id))),
-            (dir ^ 1, &hex, None),
-            (dir, &hex[1..], None),
             (FIRST_FILE, &hex, None),
         ];
         for (parent, name, what) in cases {
-            assert_eq!(table.name(parent, name.as_bytes()), what, "{name}");
+            assert_eq!(named(parent, name.as_bytes()), what, "{name}");
         }
     }
 

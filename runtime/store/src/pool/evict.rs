@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use super::named::uses;
-use super::{Pool, VIEWS};
+use super::{PARTS, Pool, VIEWS};
 use crate::durable::{TEMPORARY_PREFIX, names_in, remove_if_there};
 use crate::segment::lock;
 use crate::{Error, Id, Result, Store};
@@ -134,12 +134,7 @@ impl Store {
 
 pub(super) fn kept(dir: &Path) -> Result<Vec<Kept>> {
     let mut kept = Vec::new();
-    let parts = names_in(dir)?;
-    // What begins with a dot is of a probe of the machine, which works beside the parts.
-    for part in parts
-        .iter()
-        .filter(|part| !part.as_encoded_bytes().starts_with(b"."))
-    {
+    for part in PARTS {
         let part = dir.join(part);
         for name in names_in(&part)? {
             let path = part.join(&name);
@@ -226,11 +221,7 @@ mod tests {
             age(&pool.blob_path(id), number);
         }
         let image = |name: &str, ids: &[Id]| {
-            let names = ids.iter().map(|id| {
-                let hex = id.to_string();
-                format!("/{}/{hex}\0", &hex[..2])
-            });
-            let names: String = names.collect();
+            let names: String = ids.iter().map(|id| format!("/{id}\0")).collect();
             pool.put_view(name, names.as_bytes()).unwrap()
         };
         // The copies that were made first are those that are mounted.

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 
-use super::Pool;
+use super::{MAKING, Pool};
 use crate::durable::{make_private_dir, remove_if_there, temporary_in};
 use crate::segment::lock;
 use crate::{Error, Id, Result};
@@ -32,9 +32,12 @@ impl Pool {
         if !self.make_room(size)? {
             return Ok(false);
         }
-        let dir = path.parent().unwrap_or(&self.dir);
-        make_private_dir(dir)?;
-        let temporary = temporary_in(dir);
+        let dir = self.dir.join(MAKING);
+        // Another process may have removed them, with the pool.
+        for dir in [&dir, &self.copies()] {
+            make_private_dir(dir)?;
+        }
+        let temporary = temporary_in(&dir);
         let made = self
             .copy(id, size, &temporary)
             .and_then(|()| fs::rename(&temporary, &path).map_err(Error::io("name", &path)));

@@ -1,13 +1,19 @@
 //! Raw copies of blobs, whole files that the kernel reads by itself; and the images that name them.
 //!
 //! ```text
-//! cas/blobs/<boot>-<mount>/<2hex>/<id>    the bytes of a blob (mode 0444)
-//! cas/blobs/<boot>-<mount>/views/<name>   an image of a tree
+//! cas/blobs/<boot>-<mount>.2/copies/<id>    the bytes of a blob (mode 0444)
+//! cas/blobs/<boot>-<mount>.2/making/        copies that are not whole yet
+//! cas/blobs/<boot>-<mount>.2/views/<name>   an image of a tree
 //! ```
+//! The copies lie in one directory, because ext4 puts the files of a directory beside each other on the disk
+//! in the order in which they are made, which is that in which a tree was read: a cold read of a whole tree takes
+//! 0.86 of what it took with 256 directories. They are made in another directory, because who creates a file holds up
+//! all who look names up beside it.
+//!
 //! All of it is a cache: whoever finds no copy reads from the segments. A copy gets its name once all
 //! its bytes were hashed, and nothing is ever synced: a power cut or a disk that was pulled out may
-//! leave short or zeroed files, so the pool of another boot, or of another mount of the file system,
-//! is not looked at any more but removed. Removing a copy is safe at any
+//! leave short or zeroed files, so the pool of another boot, of another mount of the file system,
+//! or of another layout is not looked at any more but removed. Removing a copy is safe at any
 //! time: who has it open reads on, and who opens it next does without.
 
 mod check;
@@ -30,6 +36,11 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// `STATX_MNT_ID_UNIQUE`.
 const MOUNT_UNIQUE: u32 = 0x4000;
 const VIEWS: &str = "views";
+const COPIES: &str = "copies";
+const MAKING: &str = "making";
+const PARTS: [&str; 3] = [VIEWS, COPIES, MAKING];
+/// Changes with the places of copies and images.
+const LAYOUT: u32 = 2;
 
 /// The raw copies of this boot and mount; shared by all processes that use the store.
 #[derive(Debug)]
@@ -46,9 +57,12 @@ impl Store {
     /// I/O errors.
     pub fn pool(&self) -> Result<Pool> {
         let boot = fs::read_to_string(BOOT_ID).map_err(Error::io("read", Path::new(BOOT_ID)))?;
-        let name = format!("{}-{:x}", boot.trim(), mount_of(&self.inner.cas)?);
+        let mount = mount_of(&self.inner.cas)?;
+        let name = format!("{}-{mount:x}.{LAYOUT}", boot.trim());
         let dir = self.pools_dir().join(name);
-        make_private_dir(&dir.join(VIEWS))?;
+        for part in PARTS {
+            make_private_dir(&dir.join(part))?;
+        }
         Ok(Pool {
             store: self.clone(),
             dir,
@@ -73,9 +87,14 @@ fn mount_of(dir: &Path) -> Result<u64> {
 }
 
 impl Pool {
-    /// The directory in which the raw copy of a blob is `<2hex>/<id>`.
+    /// The directory of the pool. Beside copies and images, others may work in it.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Gives the directory in which the raw copy of a blob has its id as name.
+    pub fn copies(&self) -> PathBuf {
+        self.dir.join(COPIES)
     }
 
     /// Finds an image by its name, and notes that it is of use.
@@ -124,7 +143,6 @@ impl Pool {
     }
 
     fn blob_path(&self, id: &Id) -> PathBuf {
-        let hex = id.to_string();
-        self.dir.join(&hex[..2]).join(&hex)
+        self.copies().join(id.to_string())
     }
 }

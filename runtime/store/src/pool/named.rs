@@ -11,18 +11,13 @@ use std::time::SystemTime;
 use super::evict::Kept;
 use crate::{Error, Id, Result};
 
-/// Characters of an id, and of its place before the slash.
+/// Characters of an id.
 const ID_LEN: usize = 64;
-const PART_LEN: usize = 2;
 
-/// Gives every id that bytes name as `<2hex>/<id>`, as an image does (`Pool::dir` says where that is).
+/// Gives every id that bytes name as `/<id>`, as an image does (`Pool::copies` says where that is).
 fn named_in(image: &[u8]) -> impl Iterator<Item = Id> + '_ {
     memchr::memchr_iter(b'/', image).filter_map(|slash| {
-        let part = image.get(slash.checked_sub(PART_LEN)?..slash)?;
         let hex = image.get(slash + 1..slash + 1 + ID_LEN)?;
-        if !hex.starts_with(part) {
-            return None;
-        }
         Id::from_str(std::str::from_utf8(hex).ok()?).ok()
     })
 }
@@ -53,18 +48,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_named_in_its_place_is_found_and_nothing_else() {
+    fn what_is_named_behind_a_slash_is_found_and_nothing_else() {
         let (one, two) = (Id::of(b"one"), Id::of(b"two"));
-        let place = |id: &Id| format!("{}/{id}", &id.to_string()[..PART_LEN]);
-        let elsewhere = format!("{}/{one}", &two.to_string()[..PART_LEN]);
-        let text = format!(
-            "/{}\0\x01{}/{elsewhere}/{}",
-            place(&one),
-            place(&two),
-            &place(&one)[..60]
-        );
+        let text = format!("/{one}\0\x01/{two}/{one}/{}", &one.to_string()[..60]);
         let found: Vec<Id> = named_in(text.as_bytes()).collect();
-        assert_eq!(found, [one, two]);
-        assert_eq!(named_in(b"/").count() + named_in(b"").count(), 0);
+        assert_eq!(found, [one, two, one]);
+        let none = [
+            format!("/{}", "x".repeat(64)),
+            two.to_string(),
+            "/".to_owned(),
+        ];
+        assert_eq!(none.map(|text| named_in(text.as_bytes()).count()), [0; 3]);
     }
 }
