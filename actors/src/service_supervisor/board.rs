@@ -69,6 +69,12 @@ impl Standing {
         }
     }
 
+    /// The name that `hd.toml` gives it.
+    fn declared(&self) -> &str {
+        let replica = self.report.replica.as_ref();
+        replica.map_or(&self.report.name, |replica| &replica.of)
+    }
+
     /// Tells whether nothing of it runs.
     pub fn is_down(&self) -> bool {
         use ServiceState::{Ready, Starting, Stopping};
@@ -233,10 +239,12 @@ impl Board {
             .all(Standing::is_down)
     }
 
-    /// Tells whether some service is being stopped, or waits for its turn to be.
-    pub fn any_on_its_way_out(&self) -> bool {
+    /// Tells whether some service is being stopped, or waits for its turn to be. A replica of the service that asks
+    /// waits for the very start that asks, so its turn does not count.
+    pub fn any_on_its_way_out(&self, asking: &Service) -> bool {
         let standings = self.lock();
-        let goes = |one: &Standing| one.is_due || one.report.state == ServiceState::Stopping;
+        let has_its_turn = |one: &Standing| one.is_due && one.declared() != asking.declared();
+        let goes = |one: &Standing| one.report.state == ServiceState::Stopping || has_its_turn(one);
         standings.values().any(goes)
     }
 
@@ -326,6 +334,29 @@ mod tests {
         assert_eq!(board.any_on_its_way(&both).as_deref(), Some("web"));
         set(&board, "web", |web| web.report.pid = Some(1));
         assert_eq!(board.any_on_its_way(&both), None);
+    }
+
+    #[test]
+    fn who_waits_for_a_port_waits_for_all_that_go_but_not_for_those_that_wait_for_it() {
+        let replica = |number| {
+            let of = "web".to_owned();
+            let mut one = Service::new(&format!("web-{number}"), "serve");
+            one.replica = Some(hd_config::Replica { of, number });
+            one
+        };
+        let (first, second, other) = (replica(1), replica(2), Service::new("api", "serve"));
+        let board = Board::new(&[first.clone(), second.clone(), other.clone()]);
+        let waits_for_any = || [&first, &second, &other].map(|one| board.any_on_its_way_out(one));
+        assert_eq!(waits_for_any(), [false, false, false]);
+        set(&board, "web-2", |one| one.is_due = true);
+        assert_eq!(waits_for_any(), [false, false, true]);
+        set(&board, "api", |one| one.is_due = true);
+        assert_eq!(waits_for_any(), [true, true, true]);
+        set(&board, "api", |one| one.is_due = false);
+        set(&board, "web-2", |one| {
+            one.report.state = ServiceState::Stopping
+        });
+        assert_eq!(waits_for_any(), [true, true, true]);
     }
 
     #[test]

@@ -145,7 +145,7 @@ impl Start {
         let mut looks = 0;
         loop {
             // Looked at first: who ends while the port is looked at may have given it up only then.
-            let may_go = self.board.any_on_its_way_out();
+            let may_go = self.board.any_on_its_way_out(&self.service);
             let socket = self.socket();
             let is_in_the_way = matches!(socket, Err(NotStarted::InTheWay(_)));
             let is_over = !may_go && looks >= FREED_LOOKS;
