@@ -79,6 +79,9 @@ pub fn start(
     events: Events,
     hold: Hold,
 ) -> Result<Running, BatchError> {
+    if let Err(error) = hd_sandbox::open_files::raise() {
+        tracing::debug!(%error, "the limit of open files stays what it is");
+    }
     check_descriptors()?;
     clear_leftovers(&settings)?;
     let shared = Arc::new(Shared::new(settings, events)?);

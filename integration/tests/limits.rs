@@ -70,6 +70,36 @@ fn walk(directory: &Path, ids: &[String], found: &mut Vec<String>) {
     }
 }
 
+/// The limits of open files of a process, soft and hard, as the kernel writes them.
+fn open_files(limits: &str) -> (String, String) {
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let mut words = line.expect("the limit").split_whitespace().skip(3);
+    let mut word = || words.next().expect("a number").to_owned();
+    (word(), word())
+}
+
+#[test]
+fn hd_may_open_as_many_files_as_it_may_be_given_and_what_it_runs_as_many_as_before() {
+    skip_unless!(needs::fuse());
+    let toml = "[environment]\nname = \"files\"\n\
+                [build]\nsteps = [\"mkdir out && cat /proc/self/limits > out/limits\"]\n\
+                [services.idle]\ncommand = \"exec sleep 1000\"\n";
+    let env = Env::project(&[("hd.toml", toml)]);
+    let mut up = env.up_through("ulimit -Sn 700; ulimit -Hn 900; exec \"$HD\" up");
+    up.wait_line(0, &["idle", "ready"]);
+    let pair = |soft: &str| (soft.to_owned(), "900".to_owned());
+    let own = fs::read_to_string(format!("/proc/{}/limits", up.pid())).expect("limits");
+    assert_eq!(open_files(&own), pair("900"));
+    let idle = env.status().service("idle")["pid"].clone();
+    let service = fs::read_to_string(format!("/proc/{idle}/limits")).expect("limits");
+    assert_eq!(open_files(&service), pair("700"));
+    let step = env.hd(["exec", "cat", "out/limits"]).finish().ok().stdout;
+    assert_eq!(open_files(&step), pair("700"));
+    up.interrupt();
+}
+
 fn reason(env: &Env, service: &str) -> String {
     let reason = env.status().service(service)["reason"].clone();
     reason.as_str().unwrap_or_default().to_owned()

@@ -3,6 +3,7 @@
 use crate::cgroup;
 use crate::error::{Context, Result};
 use crate::executable;
+use crate::open_files;
 use crate::process::Process;
 use crate::wire::{Channel, Job, Order};
 use std::io::Write;
@@ -60,6 +61,9 @@ impl Helper {
             command.process_group(0);
         }
         let child = command.spawn().what(|| format!("start {}", role.name()))?;
+        // In time for all that it starts: it has no job yet.
+        open_files::give_back(child.id())
+            .what(|| format!("give {} its limit of open files", role.name()))?;
         Process::adopt(role.name().to_owned(), child.id(), channel)
     }
 

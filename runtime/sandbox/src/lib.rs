@@ -20,6 +20,7 @@ mod launcher;
 mod meter;
 mod mount_op;
 mod network;
+pub mod open_files;
 pub mod own_namespace;
 mod probe;
 mod process;
