@@ -43,6 +43,9 @@ pub struct Options<'a> {
     pub of_env_file: BTreeSet<String>,
 }
 
+/// What a service is built of where it names no file.
+const DOCKERFILE: &str = "Dockerfile";
+
 /// How a service comes to its file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Build {
@@ -240,13 +243,14 @@ fn build(node: &Node, variables: &BTreeMap<String, String>) -> Option<Build> {
         .trim_start_matches("./")
         .trim_matches('/')
         .to_owned();
+    let dockerfile = text("dockerfile").map(|path| path.trim_start_matches("./").to_owned());
     Some(Build {
         context: if context == "." {
             String::new()
         } else {
             context
         },
-        dockerfile: text("dockerfile").unwrap_or_default(),
+        dockerfile: dockerfile.unwrap_or_else(|| DOCKERFILE.to_owned()),
         target: text("target"),
         args: build
             .get("args")
@@ -302,15 +306,10 @@ fn base(
         let image = chosen.image.clone().unwrap_or_default();
         return Ok((of_image(image, options, project, around), Vec::new()));
     };
-    let named = if build.dockerfile.is_empty() {
-        "Dockerfile"
-    } else {
-        &build.dockerfile
-    };
     let path = if build.context.is_empty() {
-        named.to_owned()
+        build.dockerfile.clone()
     } else {
-        format!("{}/{named}", build.context)
+        format!("{}/{}", build.context, build.dockerfile)
     };
     let Some(text) = around.read(&path) else {
         let message = format!("there is no {path} to build from");

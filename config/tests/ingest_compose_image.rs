@@ -48,6 +48,23 @@ fn a_command_takes_the_place_of_cmd_and_not_of_entrypoint() {
 }
 
 #[test]
+fn services_that_are_built_of_one_file_are_so_however_it_is_written() {
+    let of_file = "FROM base:1\nENTRYPOINT [\"python\"]\n";
+    let ways = [
+        ".",
+        "./",
+        "{ context: . }",
+        "{ dockerfile: Dockerfile }",
+        "{ context: ./, dockerfile: ./Dockerfile, args: {} }",
+    ];
+    let all = ways.iter().enumerate();
+    let all =
+        all.map(|(number, build)| format!("  s{number}: {{ build: {build}, command: a.py }}\n"));
+    let project = services(of_file, &all.collect::<String>());
+    assert_eq!(project.services.len(), ways.len());
+}
+
+#[test]
 fn an_entry_point_that_is_not_known_is_told_at_the_command() {
     let note = |keys: &str| {
         let text = format!("services:\n  one: {{ image: 'unknown:1', {keys} }}\n");
