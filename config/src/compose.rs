@@ -107,6 +107,7 @@ pub fn translate(
             around,
             handed: &handed,
             plan: &plan,
+            variables: &options.variables,
             of_env_file: &options.of_env_file,
         };
         made.all(&mut draft);
@@ -167,7 +168,7 @@ fn interpolate(
 }
 
 fn top_level(root: &Node, plan: &network::Plan, book: &mut Book<'_>) {
-    for (key, _) in root.map() {
+    for (key, node) in root.map() {
         let note = match key.name.as_str() {
             "services" => continue,
             "version" | "name" => "of no effect",
@@ -179,6 +180,9 @@ fn top_level(root: &Node, plan: &network::Plan, book: &mut Book<'_>) {
             _ => "not known to hd",
         };
         let line = book.open(key.span.clone());
+        if key.name == "volumes" {
+            elsewhere(node, line, book);
+        }
         match key.name.as_str() {
             "version" | "name" | "volumes" | "secrets" | "configs" => book.translated(line, note),
             "networks" => book.approximated(line, note),
@@ -187,6 +191,39 @@ fn top_level(root: &Node, plan: &network::Plan, book: &mut Book<'_>) {
             _ => book.left_out(line, note),
         }
     }
+}
+
+/// Names the volumes that are not the project's own, or not directories of this machine: what they hold is not there.
+fn elsewhere(volumes: &Node, line: usize, book: &mut Book<'_>) {
+    for (name, volume) in volumes.map() {
+        let says = |key: &str| {
+            let value = volume.get(key).map(|node| node.text().unwrap_or("x"));
+            value.filter(|value| !matches!(*value, "false" | "local"))
+        };
+        for key in ["external", "driver", "driver_opts"] {
+            if says(key).is_some() {
+                let note = format!(
+                    "`{}` begins empty: `{key}` says that its data is elsewhere; a bind (\"DIR:/TARGET\" of `volumes`) \
+                     shows a directory of this machine",
+                    name.name
+                );
+                book.missing(line, note);
+                break;
+            }
+        }
+    }
+}
+
+/// Tells whether some service of a Compose file runs the project: it is built here, or shows its directory. True as
+/// well where the file cannot be read, whose reading says why.
+pub fn runs_the_project(text: &str, file: &str) -> bool {
+    let Ok(root) = yaml::load(&Source::new(file, text), text) else {
+        return true;
+    };
+    let services = root.get("services").map(Node::map).unwrap_or_default();
+    let mut services = services.iter().map(|(_, node)| node);
+    let runs = |node: &Node| node.get("build").is_some() || project_dir(node).is_some();
+    services.len() == 0 || services.any(runs)
 }
 
 /// The services that one base can hold.

@@ -23,6 +23,38 @@ fn example(name: &str, file: &str, image: &str) -> Env {
 }
 
 #[test]
+fn a_compose_file_of_databases_alone_does_not_stand_for_the_project() {
+    let compose = (
+        "compose.yaml",
+        "services: { db: { image: 'postgres:16' } }\n",
+    );
+    let dockerfile = "FROM busybox:1\nCOPY . /app\nWORKDIR /app\nCMD [\"sleep\", \"1000\"]\n";
+    let env = Env::project(&[compose, ("Dockerfile", dockerfile)]);
+    let told = env.hd(["init"]).finish().expect_code(2).stdout;
+    assert!(
+        told.contains("compose.yaml:1") && told.contains("run them beside hd"),
+        "{told}"
+    );
+    assert!(files::read(&env.path("hd.toml")).contains("busybox:1"));
+
+    let package = (
+        "package.json",
+        "{ \"scripts\": { \"start\": \"node server.js\" } }\n",
+    );
+    let env = Env::project(&[compose, package]);
+    env.hd(["init"]).finish().ok();
+    let toml = files::read(&env.path("hd.toml"));
+    assert!(
+        toml.contains("[services") && !toml.contains("postgres"),
+        "{toml}"
+    );
+
+    let env = Env::project(&[compose]);
+    env.hd(["init"]).finish();
+    assert!(files::read(&env.path("hd.toml")).contains("postgres:16"));
+}
+
+#[test]
 fn the_dockerfiles_of_flask_demo() {
     skip_unless!(
         needs::fuse(),

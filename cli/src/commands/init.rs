@@ -33,7 +33,11 @@ pub(crate) fn run(args: &InitArgs, place: Place, output: Output) -> Outcome {
         .canonicalize()
         .map_err(|e| CliError::io("enter", directory, &e).with_exit(exit::USAGE))?;
     let file = absolute.join(file.file_name().unwrap_or_default());
-    if !args.plain && ingest::has_subject(&absolute) {
+    let subject = match args.plain {
+        true => ingest::Found::Nothing,
+        false => ingest::look(&absolute),
+    };
+    if subject == ingest::Found::Project {
         return translated(&absolute, file, output);
     }
     let names = listed(&absolute)?;
@@ -47,6 +51,9 @@ pub(crate) fn run(args: &InitArgs, place: Place, output: Output) -> Outcome {
         files: &files,
         read: &|path| text(&absolute.join(path)),
     });
+    if written.found.is_empty() && subject == ingest::Found::Others {
+        return translated(&absolute, file, output);
+    }
     create(&file, &written.text)?;
     if output.json {
         output.value(&json!({"schema": 1, "file": file, "found": written.found}))?;
@@ -57,6 +64,9 @@ pub(crate) fn run(args: &InitArgs, place: Place, output: Output) -> Outcome {
         found => format!("found {}", found.join(", ")),
     };
     output.talk(&found);
+    if subject == ingest::Found::Others {
+        output.talk("the services of the Compose file are not in it: run them beside hd");
+    }
     output.talk(&format!("wrote {}; look at it, then `hd up`", shown(&file)));
     Ok(0)
 }

@@ -2,6 +2,8 @@
 //!
 //! What `hd.toml` would refuse is told at its line, so that one value does not lose the whole file.
 
+use std::collections::BTreeMap;
+
 use super::service::Making;
 use super::values;
 use super::yaml::Node;
@@ -55,6 +57,24 @@ impl Making<'_, '_> {
         }
     }
 
+    /// `build`: what names the Dockerfile was read with it.
+    pub(super) fn build(&mut self, line: usize, node: &Node) {
+        for (key, _) in node.map() {
+            let key = key.name.as_str();
+            match key {
+                "context" | "dockerfile" | "target" | "args" => {}
+                "cache_from" | "cache_to" | "no_cache" | "pull" | "tags" | "labels"
+                | "platforms" | "provenance" | "sbom" | "shm_size" => {
+                    self.book.approximated(line, format!("without `{key}`"));
+                }
+                // Another image would be built: of other files, by another file.
+                _ => self
+                    .book
+                    .missing(line, format!("`build.{key}` is not read")),
+            }
+        }
+    }
+
     /// `environment`: hd reads `.env` too where a value is from there, as Compose does.
     pub(super) fn environment(
         &mut self,
@@ -63,7 +83,17 @@ impl Making<'_, '_> {
         service: &mut DraftService,
         draft: &mut Draft,
     ) {
-        let mut env = values::environment(node);
+        let mut env = BTreeMap::new();
+        for (name, value) in values::environment(node) {
+            if let Some(value) = value {
+                env.insert(name, value);
+            } else if self.variables.contains_key(&name) {
+                env.insert(name.clone(), format!("${{{name}:-}}"));
+            } else {
+                let note = format!("{name} is not set now: left out");
+                self.book.approximated(line, note);
+            }
+        }
         env.retain(|name, _| {
             let fits = !name.is_empty() && !name.contains(['=', '\0', ' ', '\t', '\n']);
             if !fits {

@@ -1,6 +1,6 @@
 //! One service, key by key.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::handed::Handed;
 use super::network::{self, Plan};
@@ -29,6 +29,8 @@ pub(crate) struct Making<'a, 'b> {
     pub(crate) handed: &'b Handed,
     /// Where services are on the network.
     pub(crate) plan: &'b Plan,
+    /// Variables of the caller and of `.env`.
+    pub(crate) variables: &'b BTreeMap<String, String>,
     /// Variables that only `.env` sets.
     pub(crate) of_env_file: &'b BTreeSet<String>,
 }
@@ -103,7 +105,8 @@ impl Making<'_, '_> {
         draft: &mut Draft,
     ) {
         match key {
-            "build" | "image" => {}
+            "build" => self.build(line, node),
+            "image" => {}
             "command" => self.takes_command(line),
             "working_dir" | "user" | "stop_signal" | "stop_grace_period" => {
                 self.text(line, key, node, service);

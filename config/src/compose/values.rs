@@ -22,13 +22,10 @@ pub(crate) fn command(node: &Node) -> Vec<String> {
     }
 }
 
-/// `environment`: a map, or a list of `NAME=value`; a name alone takes the caller's value.
-pub(crate) fn environment(node: &Node) -> BTreeMap<String, String> {
-    let of_caller = |(name, value): (String, Option<String>)| {
-        let value = value.unwrap_or_else(|| format!("${{{name}:-}}"));
-        (name, value)
-    };
-    pairs(node).map(of_caller).collect()
+/// `environment`: a map, or a list of `NAME=value`. A name alone takes the caller's value, and has none where the
+/// caller sets none.
+pub(crate) fn environment(node: &Node) -> BTreeMap<String, Option<String>> {
+    pairs(node).collect()
 }
 
 /// `args` of a build: a name alone takes the caller's value; where there is none, what the Dockerfile says

@@ -135,7 +135,11 @@ impl Making<'_, '_> {
             .clone()
             .unwrap_or_else(|| "/workspace".to_owned());
         let inside = source.trim_start_matches("./").trim_matches('/');
-        if source == "." || source == "./" || format!("{project}/{inside}") == place {
+        let is_all = matches!(source, "." | "./");
+        if is_all && place != project {
+            let note = format!("the project is at {project} in all services, not at {place}");
+            self.book.missing(line, note);
+        } else if is_all || format!("{project}/{inside}") == place {
             self.book
                 .translated(line, "the project itself is there, live");
         } else if source.starts_with(['/', '~']) || source.starts_with("..") {

@@ -265,11 +265,14 @@ impl Walk<'_, '_> {
                 state.user_line = Some(line);
             }
             Kind::Shell(words) => state.shell.clone_from(words),
-            Kind::Cmd(form) => state.cmd = program(form, state, line),
+            Kind::Cmd(form) => {
+                state.cmd = program(form, state, line);
+                state.cmd_stage = Some(self.stage);
+            }
             Kind::Entrypoint(form) => {
                 state.entrypoint = program(form, state, line);
-                // A CMD of the image belongs to the image's ENTRYPOINT.
-                if state.cmd.as_ref().is_some_and(|cmd| cmd.line.is_none()) {
+                // A CMD of the image, or of the stage this one goes on from, belongs to the ENTRYPOINT there.
+                if state.cmd_stage != Some(self.stage) {
                     state.cmd = None;
                 }
             }

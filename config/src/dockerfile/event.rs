@@ -71,6 +71,8 @@ pub(crate) struct Run {
     pub(crate) args: BTreeMap<String, String>,
     /// Directory.
     pub(crate) cwd: String,
+    /// Where the build context is in the project; empty where it is all of it.
+    pub(crate) context: String,
     /// User as written; empty for root.
     pub(crate) user: String,
     /// Shell of the string form.

@@ -168,7 +168,7 @@ impl Mounting<'_, '_> {
     }
 
     fn bind(&mut self, mount: &Mount<'_>, target: Option<String>, run: &Run, mounts: &mut Mounts) {
-        let source = mount.get(&["source", "src"]).unwrap_or(".");
+        let source = mount.get(&["source", "src"]).unwrap_or("/");
         let target = target.unwrap_or_else(|| run.cwd.clone());
         if let Some(stage) = mount.get(&["from"]).and_then(|from| run.sources.get(from)) {
             if target != "/" {
@@ -176,14 +176,20 @@ impl Mounting<'_, '_> {
             }
             return;
         }
-        let origin = absolute(self.project, source.trim_start_matches('/'));
+        let inside = absolute("/", &format!("{}{}", run.context, absolute("/", source)));
+        let inside = inside.trim_matches('/');
+        let origin = absolute(self.project, inside);
         if origin == target {
             self.book
                 .translated(self.line, format!("{target} is there already"));
             return;
         }
-        let known = self.around.file(source.trim_matches('/'));
-        let is_dir = source == "." || matches!(known, Some(FileKind::Dir)) || target.ends_with('/');
+        let known = self.around.file(inside);
+        if known.is_none() && !inside.is_empty() {
+            let note = format!("there is no {inside} in the project to be mounted");
+            self.book.missing(self.line, note);
+        }
+        let is_dir = inside.is_empty() || known == Some(FileKind::Dir) || target.ends_with('/');
         let (from, to) = (quote(&origin), quote(&target));
         mounts.before.push(if is_dir {
             format!("mkdir -p {to} && cp -a {from}/. {to}/")

@@ -54,6 +54,7 @@ impl Walk<'_, '_> {
             env: state.env.clone(),
             args: state.args.clone(),
             cwd: state.cwd.clone(),
+            context: self.options.prefix.to_owned(),
             user: state.user.clone(),
             shell: state.shell.clone(),
         };

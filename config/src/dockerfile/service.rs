@@ -192,7 +192,10 @@ fn user(state: &State, service: &mut DraftService, owners: &BTreeSet<String>, bo
 /// The first TCP port; services are reached on every port they open, for the network is the host's.
 fn port(state: &State, book: &mut Book<'_>) -> Option<u16> {
     let mut first = None;
-    for (text, line) in &state.ports {
+    // What the file says, it says of this service; the image may be configured otherwise.
+    let (of_file, of_image): (Vec<_>, Vec<_>) =
+        state.ports.iter().partition(|(_, line)| line.is_some());
+    for (text, line) in of_file.into_iter().chain(of_image) {
         let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
         let number: Option<u16> = number
             .split('-')

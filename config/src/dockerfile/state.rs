@@ -56,6 +56,8 @@ pub(crate) struct State {
     pub(crate) entrypoint: Option<Program>,
     /// CMD.
     pub(crate) cmd: Option<Program>,
+    /// The stage that said it; none when the image does.
+    pub(crate) cmd_stage: Option<usize>,
     /// Ports: as written, line of the report.
     pub(crate) ports: Vec<(String, Option<usize>)>,
     /// HEALTHCHECK.
@@ -99,6 +101,7 @@ impl State {
             stop_signal: None,
             entrypoint: program(&image.entrypoint),
             cmd: program(&image.cmd),
+            cmd_stage: None,
             shell,
             ports: image
                 .exposed

@@ -225,17 +225,31 @@ impl Making<'_, '_> {
             } else {
                 String::new()
             };
-            script = format!("{mkdir}cd {dir} && {script}");
+            // `cd DIR && a & b` would go there for `a` alone.
+            let and = if goes_on_beside(&script) {
+                " || exit\n"
+            } else {
+                " && "
+            };
+            script = format!("{mkdir}cd {dir}{and}{script}");
         }
         if mounts.before.is_empty() {
             return script;
         }
         format!(
-            "{}\n(\n{script}\n) || exit\n{}",
-            sequence(&mounts.before),
+            "{{\n{}\n}} || exit\n(\n{script}\n) || exit\n{}",
+            mounts.before.join(" &&\n"),
             mounts.after.join("\n")
         )
     }
+}
+
+/// Tells whether a shell may go on while a part of a script still runs; that of a word in quotes counts too.
+fn goes_on_beside(script: &str) -> bool {
+    let plain = ["&&", ">&", "<&", "&>"]
+        .iter()
+        .fold(script.to_owned(), |script, other| script.replace(other, ""));
+    plain.contains('&')
 }
 
 /// Who makes what COPY and WORKDIR make.

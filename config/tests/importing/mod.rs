@@ -54,6 +54,11 @@ impl Surroundings for Here {
             } else {
                 vec![]
             },
+            exposed: if reference.starts_with("exposing") {
+                vec!["80/tcp".to_owned()]
+            } else {
+                vec![]
+            },
             on_build: if reference.starts_with("onbuild") {
                 vec!["RUN touch /built".to_owned()]
             } else {

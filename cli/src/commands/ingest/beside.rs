@@ -58,19 +58,33 @@ fn left_out(refused: &Refused, host: &BTreeMap<String, String>) -> Line {
     }
 }
 
+/// Tells of a Compose file none of whose services runs the project.
+pub(super) fn runs_others(compose: &Path) -> Line {
+    let note = "none of its services is built here or shows the project: they are left out, run them beside hd; \
+                named, it is translated alone (`hd ingest FILE`)";
+    needed(compose, note.to_owned())
+}
+
 /// Tells of a file that Compose lays over the other by itself.
 pub(super) fn not_laid_over(over: &Path, compose: &Path) -> Line {
-    let name = |path: &Path| path.file_name().unwrap_or_default().display().to_string();
     let note = format!(
         "laid over {} by Compose, but not here: `docker compose config` prints both as one file, which \
          `hd ingest FILE` translates",
         name(compose)
     );
+    needed(over, note)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().display().to_string()
+}
+
+fn needed(file: &Path, note: String) -> Line {
     Line {
-        file: shown(over),
+        file: shown(file),
         line: 1,
         column: 1,
-        text: name(over),
+        text: name(file),
         verdict: Verdict::NotSupported,
         notes: vec![note],
         needed: true,

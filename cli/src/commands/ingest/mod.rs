@@ -22,7 +22,7 @@ use crate::project::shown;
 
 use around::Around;
 use subject::Subject;
-pub(super) use subject::has_subject;
+pub(super) use subject::{Found, look};
 
 /// Translates, says what became of each line, and writes.
 pub(crate) fn run(args: &IngestArgs, place: &Place, output: Output) -> Outcome {
@@ -62,7 +62,8 @@ fn imported(
         ignore: ignore.as_deref(),
         ..Options::default()
     };
-    if let Some(path) = &subject.compose {
+    let others = others(args, subject)?;
+    if let (Some(path), None) = (&subject.compose, others) {
         let file = shown(path);
         let variables = beside::Variables::read(around);
         let options = compose::Options {
@@ -82,7 +83,19 @@ fn imported(
     let path = subject.dockerfile.clone().unwrap_or_default();
     let file = shown(&path);
     options.file = &file;
-    Ok(translate(&read(&path)?, &options, around)?)
+    let mut imported = translate(&read(&path)?, &options, around)?;
+    imported.lines.extend(others.map(beside::runs_others));
+    Ok(imported)
+}
+
+/// The Compose file beside a Dockerfile, both found in the directory, that has nothing but services for the project
+/// to use: databases and the like.
+fn others<'s>(args: &IngestArgs, subject: &'s Subject) -> Result<Option<&'s Path>, CliError> {
+    let (Some(path), Some(_), None) = (&subject.compose, &subject.dockerfile, &args.compose) else {
+        return Ok(None);
+    };
+    let runs_it = compose::runs_the_project(&read(path)?, &shown(path));
+    Ok((!runs_it).then_some(path.as_path()))
 }
 
 fn read(path: &Path) -> Result<String, CliError> {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use hd_config::compose;
+
 use crate::args::{IngestArgs, Place};
 use crate::error::{CliError, exit};
 use crate::project::FILE;
@@ -36,10 +38,30 @@ pub(super) struct Subject {
     pub(super) output: PathBuf,
 }
 
-/// Tells whether a directory has a file that can be translated.
-pub(crate) fn has_subject(directory: &Path) -> bool {
-    let mut names = DOCKERFILES.iter().chain(&COMPOSE_FILES);
-    names.any(|name| directory.join(name).is_file())
+/// What a directory has that can be translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A file that says how the project is run.
+    Project,
+    /// A Compose file, of services for the project to use.
+    Others,
+    Nothing,
+}
+
+/// Tells what a directory has that can be translated.
+pub(crate) fn look(directory: &Path) -> Found {
+    if first_of(directory, &DOCKERFILES).is_some() {
+        return Found::Project;
+    }
+    let Some(file) = first_of(directory, &COMPOSE_FILES) else {
+        return Found::Nothing;
+    };
+    // One that cannot be read is for the translation to say so.
+    let text = std::fs::read_to_string(&file).unwrap_or_default();
+    match compose::runs_the_project(&text, "") {
+        true => Found::Project,
+        false => Found::Others,
+    }
 }
 
 /// Finds the files that the arguments name, or those of the directory.
