@@ -268,10 +268,12 @@ impl Wiring {
 
     fn chunk_store(&self, edges: &Edges, ends: &Ends) -> Result<ChildSpec, BatchError> {
         let (shared, points) = (self.shared.clone(), ends.points.clone());
+        let reading = self.pool("read", 1, ENGINE_QUEUE)?;
         let pool = self.pool("store", ENGINE_THREADS, ENGINE_QUEUE)?;
         let collecting = self.pool("collect", 1, 1)?;
         let spec = ChildSpec::actor("chunk_store", move |birth| ChunkStore {
             shared: shared.clone(),
+            reading: reading.clone(),
             pool: pool.clone(),
             collecting: collecting.clone(),
             due: None,

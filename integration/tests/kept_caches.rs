@@ -311,3 +311,21 @@ fn what_is_wiped_while_a_step_has_it_does_not_come_back() {
     env.hd(["cache", "rm", "--all"]).finish().ok();
     assert_eq!(kept(), Some(0));
 }
+
+#[test]
+fn a_directory_that_is_no_cache_any_more_is_part_of_what_the_step_leaves() {
+    skip_unless!(needs::fuse());
+    let toml = |caches: &str| {
+        format!(
+            "[environment]\nname = \"once-a-cache\"\n[build.caches.deps]\npath = \"deps\"\n\
+             [[build.step]]\nname = \"get\"\nrun = \"mkdir -p deps && echo x > deps/a\"\n{caches}\n\
+             [[build.step]]\nname = \"keep\"\nrun = \"true\"\ncaches = [\"deps\"]\nneeds = []\n"
+        )
+    };
+    let env = Env::project(&[("hd.toml", &toml("caches = [\"deps\"]"))]);
+    env.once();
+    files::write(&env.path("hd.toml"), &toml(""));
+    env.once().ran(&["step-1"]);
+    let said = env.hd(["run", "cat", "deps/a"]).finish().ok().stdout;
+    assert_eq!(said, "x\n");
+}

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use hd_integration::{Env, SHORT, leftovers, needs, samples, skip_unless};
+use hd_integration::{Env, SHORT, files, leftovers, needs, samples, skip_unless};
 
 #[test]
 fn a_step_that_makes_the_same_and_one_that_does_not() {
@@ -109,4 +109,21 @@ fn what_is_changed_in_that_shell_is_dropped() {
     env.once().ran(&[]);
     let text = env.hd(["run", "cat", "out2/text"]).finish().ok().stdout;
     assert_eq!(text, "alpha\nbeta\n");
+}
+
+#[test]
+fn a_step_does_not_see_what_its_environment_is_called() {
+    skip_unless!(needs::fuse());
+    let toml = |name: &str| {
+        format!(
+            "[environment]\nname = \"{name}\"\n[build]\nsteps = [\"mkdir out && uname -n > out/who\"]\n"
+        )
+    };
+    let env = Env::project(&[("hd.toml", &toml("first"))]);
+    env.once();
+    files::write(&env.path("hd.toml"), &toml("second"));
+    env.once().ran(&[]);
+    let kept = env.hd(["run", "cat", "out/who"]).finish().ok().stdout;
+    env.once_with(&["--rerun", "step-1"]);
+    assert_eq!(env.hd(["run", "cat", "out/who"]).finish().ok().stdout, kept);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hd_integration::poll::{self, SHORT};
+use hd_integration::poll::{self, LONG, SHORT};
 use hd_integration::{Env, Up, files, leftovers, needs, skip_unless};
 
 /// The step fails for what is broken, and takes its time for what is slow.
@@ -129,6 +129,35 @@ command = "sleep 1000"
     assert!(build.wait_exit(SHORT).success(), "{}", build.said());
     let again = up.said()[from..].matches("asked to run again").count();
     assert_eq!(again, 2, "{}", up.said());
+    env.hd(["down"]).finish().ok();
+    up.wait_exit(SHORT);
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
+fn a_step_that_fails_when_it_is_to_run_again_is_told_though_an_edit_came() {
+    skip_unless!(needs::fuse());
+    let toml = r#"[environment]
+name = "again"
+[build.caches.tool]
+path = "~/.tool"
+[[build.step]]
+name = "fetch"
+run = "if test -e ~/.tool/again; then sleep 4; exit 1; fi; touch ~/.tool/again; mkdir -p one"
+caches = ["tool"]
+[services.web]
+command = "sleep 1000"
+"#;
+    let env = Env::project(&[("hd.toml", toml), ("notes.txt", "one\n")]);
+    let mut up = env.up();
+    up.wait_line(0, &["web", "ready"]);
+    let from = up.so_far();
+    let mut build = env.up_through("exec $HD build --rerun fetch");
+    up.wait_line(from, &["step-1", "asked to run again"]);
+    // The step has not looked at it: it runs to its end, and a newer chain takes over after it.
+    files::write(&env.path("notes.txt"), "two\n");
+    let ended = build.wait_exit(LONG);
+    assert_eq!(ended.code(), Some(3), "{}", build.said());
     env.hd(["down"]).finish().ok();
     up.wait_exit(SHORT);
     leftovers::expect_none(env.mark(), SHORT);

@@ -31,7 +31,9 @@ const REST: Duration = Duration::from_secs(2);
 pub struct ChunkStore {
     /// Shared handles.
     pub shared: Arc<Shared>,
-    /// Where blocking jobs run.
+    /// Where the project is looked at, one look after the other: what is read later is known later.
+    pub reading: Pool,
+    /// Where other blocking jobs run.
     pub pool: Pool,
     /// Where collections run, which may take long: no edit waits behind one.
     pub collecting: Pool,
@@ -57,7 +59,7 @@ impl Handler<IngestPaths> for ChunkStore {
         let declared = shared.declared();
         let files = declared.project.file_filter();
         let filter = ProjectFilter::new(files, self.mount_points.clone());
-        let pool = self.pool.clone();
+        let pool = self.reading.clone();
         let look = move || match shared.first_look.take(&message.paths) {
             Some(looked) => Ok(looked),
             None => ingest::ingest(&shared, &filter, &message.paths),

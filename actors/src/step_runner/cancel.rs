@@ -74,13 +74,13 @@ impl Cancel {
         Running { cancel: self, step }
     }
 
-    /// Says that a step came to its end, well or not.
+    /// Says that a step has a result.
     pub(super) fn ended(&self, wanted: &Wanted) {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         ended.push(wanted.clone());
     }
 
-    /// Tells whether the step of that name (`step-1` or slug) came to its end.
+    /// Tells whether the step of that name (`step-1` or slug) has a result.
     pub(super) fn has_ended(&self, name: &str) -> bool {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         ended.iter().any(|step| step.is_called(name))

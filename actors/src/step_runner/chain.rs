@@ -250,7 +250,10 @@ impl<'a> Chain<'a> {
             seen,
             chosen,
         } = done;
-        self.cancel.ended(&self.wanted[index]);
+        // One that failed, or of which nothing can be kept, is still to be run where that was asked for.
+        if chosen.is_some() {
+            self.cancel.ended(&self.wanted[index]);
+        }
         self.reports[index] = Some(report);
         self.failures[index] = failure;
         self.chosen[index] = chosen;

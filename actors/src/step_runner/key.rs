@@ -51,6 +51,12 @@ pub struct StepKey {
     /// Names of its secrets; what they hold is no part of anything.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
+    /// Where its named caches show: what lies there is no part of what it leaves. What they hold is in no key.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub caches: Vec<String>,
+    /// Whose files count as nobody's in what it leaves, where that is not who runs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keeper: Option<(u32, u32)>,
     /// Kept directories of `[build] cache`, each with the tree that earlier steps of the chain
     /// put there. They are not traced, so what flows through them is declared here.
     pub cache: BTreeMap<String, Option<Id>>,
@@ -89,6 +95,8 @@ mod tests {
             trace_format: TRACE_FORMAT,
             outputs: Vec::new(),
             secrets: Vec::new(),
+            caches: Vec::new(),
+            keeper: None,
             cache: BTreeMap::new(),
             kept_format: None,
         }
@@ -96,7 +104,7 @@ mod tests {
 
     #[test]
     fn every_declared_fact_changes_the_id() {
-        let changes: [fn(&mut StepKey); 13] = [
+        let changes: [fn(&mut StepKey); 15] = [
             |k| k.groups.push(33),
             |k| k.command.push('!'),
             |k| drop(k.environment.insert("A".into(), "b".into())),
@@ -108,6 +116,8 @@ mod tests {
             |k| k.trace_format += 1,
             |k| k.outputs.push("dist".into()),
             |k| k.secrets.push("token".into()),
+            |k| k.caches.push("deps".into()),
+            |k| k.keeper = Some((33, 33)),
             |k| k.kept_format = Some(KEPT_FORMAT),
             |k| k.cache.extend([("dist".to_owned(), None)]),
         ];

@@ -113,9 +113,28 @@ impl Plan {
                 .map(TreePath::to_string)
                 .collect(),
             secrets: step.options.secrets.clone(),
+            caches: self.cache_paths(step),
+            keeper: Some(self.keeper)
+                .filter(|keeper| *keeper != (self.account.uid, self.account.gid)),
             kept_format: (!self.cache.is_empty()).then_some(KEPT_FORMAT),
             cache,
         }
+    }
+
+    /// Gives where the named caches of a step show, sorted: below home or the working directory, or absolute.
+    fn cache_paths(&self, step: &Wanted) -> Vec<String> {
+        let is_its = |cache: &&NamedCache| step.options.caches.contains(&cache.name);
+        let mut paths: Vec<String> = self
+            .caches
+            .iter()
+            .filter(is_its)
+            .map(|cache| match cache.path.strip_prefix('~') {
+                Some(below) => format!("/{}{below}", self.home_path),
+                None => cache.path.clone(),
+            })
+            .collect();
+        paths.sort();
+        paths
     }
 
     /// Gives the declared environment of a step: its own beats that of all steps.

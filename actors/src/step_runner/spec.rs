@@ -44,7 +44,8 @@ pub(super) fn spec(
     }
     Spec {
         name: step.wanted.name.clone(),
-        hostname: shared.declared().project.name.clone(),
+        // One for all: the name of the environment is in no key, and steps may write it down.
+        hostname: "hd".to_owned(),
         stage: shared.settings.paths.stage(),
         root: PathBuf::from(ROOT_STAGED),
         mounts,
