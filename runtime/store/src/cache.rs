@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::frame::Frame;
 
 /// Bytes of decoded frames kept.
-const CAPACITY: usize = 32 << 20;
+const CAPACITY: usize = 28 << 20;
 const SHARDS: usize = 8;
 
 /// The number of a segment in this process, and the offset / 8 of the record.

@@ -31,7 +31,7 @@ use self::hd::{Found, Hd};
 use self::process::Watch;
 use self::report::{Missing, Report, SCHEMA, What};
 use self::rival::{Files, Ways};
-use self::subject::{Copy, Subject, write};
+use self::subject::{Copy, Reader, Subject, write};
 use crate::args::{DemoArgs, EngineName};
 use crate::error::{CliError, Outcome};
 use crate::output::Output;
@@ -63,8 +63,8 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn copy(&self, name: &str) -> Result<Copy, CliError> {
-        self.subject.copy(&self.place.join(name))
+    fn copy(&self, name: &str, reader: Reader) -> Result<Copy, CliError> {
+        self.subject.copy(&self.place.join(name), reader)
     }
 
     /// Lets a service come to rest before it is edited.
@@ -106,11 +106,15 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> Outcome {
     let measured = measure(&run, args);
     let path = directory.path().to_owned();
     let closed = directory.close();
+    if let Err(error) = &closed {
+        // Nothing that was measured is lost for it.
+        let text = format!("{} could not be removed: {error}", path.display());
+        output.talk(&text);
+    }
     let report = match (measured, signal.exit()) {
         (Err(error), Some(code)) => return Err(error.with_exit(code)),
         (measured, _) => measured?,
     };
-    closed.map_err(|e| CliError::io("remove", &path, &e))?;
     if let Some(file) = &args.html {
         write(file, &html::page(&report))?;
     }

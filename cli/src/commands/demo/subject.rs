@@ -62,6 +62,13 @@ pub(super) struct Copy {
     pub(super) port: u16,
 }
 
+/// Who works in a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    Hd,
+    Engine,
+}
+
 impl Subject {
     /// Reads a project; fails when it has no service that could be asked.
     pub(super) fn read(located: &Located) -> Result<Self, CliError> {
@@ -115,7 +122,7 @@ impl Subject {
     }
 
     /// Copies the project into a new directory; every port of it becomes a free one.
-    pub(super) fn copy(&self, to: &Path) -> Result<Copy, CliError> {
+    pub(super) fn copy(&self, to: &Path, reader: Reader) -> Result<Copy, CliError> {
         for file in &self.files {
             copy_one(&self.directory.join(file), &to.join(file))?;
         }
@@ -125,7 +132,10 @@ impl Subject {
             moved.push((*old, free_port(&taken)?));
         }
         fs::create_dir_all(to).map_err(|e| CliError::io("make", to, &e))?;
-        replace(&to.join(FILE), &with_ports(&self.config, &moved))?;
+        // To engines it is a file like any other: changed in each copy, it would change what they copy into images.
+        if reader == Reader::Hd {
+            replace(&to.join(FILE), &with_ports(&self.config, &moved))?;
+        }
         // Both name the same ports.
         for name in COMPOSE.iter().filter(|name| to.join(name).is_file()) {
             let file = to.join(name);
@@ -320,13 +330,16 @@ depends_on = ["worker"]
         assert!(!subject.is_one_service);
         assert_eq!(subject.watched, Some("app.py".into()));
         assert_eq!(subject.versions[0].0, Path::new("sub/c.ts"));
-        let copy = subject.copy(&place.path().join("to")).unwrap();
+        let copy = subject.copy(&place.path().join("to"), Reader::Hd).unwrap();
         let text = read(&copy.directory.join(FILE)).unwrap();
         assert!(text.contains(&format!("port = {}\n", copy.port)), "{text}");
         assert!(!text.contains("= 800"), "{text}");
         assert!(copy.directory.join("sub/c.ts").is_file());
         assert!(!copy.directory.join("a.log").exists());
         assert!(!copy.directory.join("node_modules").exists());
+        let of_engine = subject.copy(&place.path().join("other"), Reader::Engine);
+        let directory = of_engine.unwrap().directory;
+        assert_eq!(read(&directory.join(FILE)).unwrap(), TOML);
     }
 
     #[test]
@@ -368,7 +381,7 @@ depends_on = ["worker"]
         let subject = read_subject(from);
         assert_eq!((&subject.watched, &subject.dependency), (&None, &None));
         assert!(subject.versions.is_empty());
-        let copy = subject.copy(&place.path().join("to")).unwrap();
+        let copy = subject.copy(&place.path().join("to"), Reader::Hd).unwrap();
         for (name, text) in texts {
             assert_eq!(read(&own.join(name)).unwrap(), text);
         }

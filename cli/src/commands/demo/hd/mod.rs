@@ -17,7 +17,7 @@ use super::goal::Goal;
 use super::http;
 use super::process::{finish, shown};
 use super::report::{Series, Side, What};
-use super::subject::{Copy, write};
+use super::subject::{Copy, Reader, write};
 use super::{LONG, Run, SOON, disk};
 use crate::error::{CliError, exit};
 use crate::project::FILE;
@@ -79,7 +79,7 @@ impl<'a> Hd<'a> {
             if let Some(image) = self.base {
                 self.pull(&home, image, &mut base)?;
             }
-            let copy = self.run.copy(&format!("hd-{number}"))?;
+            let copy = self.run.copy(&format!("hd-{number}"), Reader::Hd)?;
             let up = self.start(&home, &copy, &mut goal, &mut cold)?;
             self.stands.set(true);
             if index + 1 < self.run.cold_runs {
@@ -229,7 +229,7 @@ impl<'a> Hd<'a> {
         let list = self.run.subject.dependency.as_ref();
         let now = editor.snapshot(list, &copy.directory)?;
         for index in 0..self.run.cold_runs {
-            let copy = self.run.copy(&format!("hd-second-{index}"))?;
+            let copy = self.run.copy(&format!("hd-second-{index}"), Reader::Hd)?;
             editor.make(Change::Back(&now), &copy.directory)?;
             let mut goal = Some(editor.goal.clone());
             let up = self.start(home, &copy, &mut goal, &mut series)?;

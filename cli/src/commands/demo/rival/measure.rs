@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use super::super::subject::Reader;
 use super::{At, Way};
 use crate::commands::demo::editor::{Change, Editor};
 use crate::commands::demo::engine::must;
@@ -21,7 +22,7 @@ pub(in super::super) fn measure(
     way: &dyn Way,
     goal: &Goal,
 ) -> Result<Side, CliError> {
-    let copy = run.copy(&way.slug())?;
+    let copy = run.copy(&way.slug(), Reader::Engine)?;
     let at = At {
         copy: &copy,
         word: way.slug(),
@@ -137,7 +138,9 @@ impl Rounds<'_> {
         let list = self.run.subject.dependency.as_ref();
         let now = self.editor.snapshot(list, &at.copy.directory)?;
         for index in 0..self.run.cold_runs {
-            let copy = self.run.copy(&format!("{}-second-{index}", at.word))?;
+            let copy = self
+                .run
+                .copy(&format!("{}-second-{index}", at.word), Reader::Engine)?;
             let version = self.editor.make(Change::Back(&now), &copy.directory)?;
             let second = At {
                 copy: &copy,
