@@ -181,7 +181,7 @@ fn top_level(root: &Node, plan: &network::Plan, book: &mut Book<'_>) {
         };
         let line = book.open(key.span.clone());
         if key.name == "volumes" {
-            elsewhere(node, line, book);
+            volumes::elsewhere(node, line, book);
         }
         match key.name.as_str() {
             "version" | "name" | "volumes" | "secrets" | "configs" => book.translated(line, note),
@@ -189,27 +189,6 @@ fn top_level(root: &Node, plan: &network::Plan, book: &mut Book<'_>) {
             "include" => book.missing(line, note),
             name if name.starts_with("x-") => book.translated(line, note),
             _ => book.left_out(line, note),
-        }
-    }
-}
-
-/// Names the volumes that are not the project's own, or not directories of this machine: what they hold is not there.
-fn elsewhere(volumes: &Node, line: usize, book: &mut Book<'_>) {
-    for (name, volume) in volumes.map() {
-        let says = |key: &str| {
-            let value = volume.get(key).map(|node| node.text().unwrap_or("x"));
-            value.filter(|value| !matches!(*value, "false" | "local"))
-        };
-        for key in ["external", "driver", "driver_opts"] {
-            if says(key).is_some() {
-                let note = format!(
-                    "`{}` begins empty: `{key}` says that its data is elsewhere; a bind (\"DIR:/TARGET\" of `volumes`) \
-                     shows a directory of this machine",
-                    name.name
-                );
-                book.missing(line, note);
-                break;
-            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::service::Making;
 use super::yaml::Node;
 use crate::ingest::draft::{Draft, DraftService, plain_name};
+use crate::ingest::report::Book;
 use crate::volume::{TMPFS, is_path, target};
 
 /// One entry of `volumes`.
@@ -151,6 +152,27 @@ impl Making<'_, '_> {
                 .missing(line, format!("there is no {inside} in the project"));
         } else {
             push(service, entry.line(&format!("./{inside}"), place));
+        }
+    }
+}
+
+/// Names the volumes that are not the project's own, or not directories of this machine: what they hold is not there.
+pub(super) fn elsewhere(volumes: &Node, line: usize, book: &mut Book<'_>) {
+    for (name, volume) in volumes.map() {
+        let says = |key: &str| {
+            let value = volume.get(key).map(|node| node.text().unwrap_or("x"));
+            value.filter(|value| !matches!(*value, "false" | "local"))
+        };
+        for key in ["external", "driver", "driver_opts"] {
+            if says(key).is_some() {
+                let note = format!(
+                    "`{}` begins empty: `{key}` says that its data is elsewhere; a bind (\"DIR:/TARGET\" of `volumes`) \
+                     shows a directory of this machine",
+                    name.name
+                );
+                book.missing(line, note);
+                break;
+            }
         }
     }
 }
