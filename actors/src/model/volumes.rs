@@ -29,10 +29,10 @@ impl Volumes {
         }
     }
 
-    /// Gives the directory of a volume. One that is new or empty is filled first: `fill` gets it, and
-    /// whether it is new. Blocks.
+    /// Gives the directory of a volume. One that is new or empty is filled first: `fill` gets it, and that it is new, or
+    /// a directory of which each entry is put into the volume afterwards: another service may be writing there. Blocks.
     ///
-    /// What a killed runtime had filled half is emptied and filled again.
+    /// What a killed runtime had filled half is emptied and filled again where it was new.
     ///
     /// # Errors
     /// Those of the disk, and of `fill`.
@@ -44,23 +44,40 @@ impl Volumes {
         let path = self.path(name);
         let failed = |e: io::Error| BatchError::new("io", e).at(path.display().to_string());
         let _one = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        super::files::private_dir(&self.dir).map_err(failed)?;
         // No volume has a dot in its name.
         let unfinished = self.dir.join(format!(".{name}.unfinished"));
-        let mut is_new = !path.is_dir();
         if unfinished.exists() {
             remove(&path).map_err(failed)?;
-            is_new = true;
         }
-        if !is_new && fs::read_dir(&path).map_err(failed)?.next().is_some() {
+        let filled = self.filled(name);
+        if !path.is_dir() {
+            remove(&filled)
+                .and_then(|()| fs::write(&unfinished, ""))
+                .and_then(|()| fs::create_dir(&path))
+                .map_err(failed)?;
+            fill(&path, true)?;
+            fs::remove_file(&unfinished).map_err(failed)?;
             return Ok(path);
         }
-        super::files::private_dir(&self.dir)
-            .and_then(|()| fs::write(&unfinished, ""))
-            .and_then(|()| fs::create_dir_all(&path))
-            .map_err(failed)?;
-        fill(&path, is_new)?;
-        fs::remove_file(&unfinished).map_err(failed)?;
+        if !filled.exists() {
+            if fs::read_dir(&path).map_err(failed)?.next().is_some() {
+                return Ok(path);
+            }
+            let filling = self.dir.join(format!(".{name}.filling"));
+            remove(&filling)
+                .and_then(|()| fs::create_dir(&filling))
+                .map_err(failed)?;
+            fill(&filling, false)?;
+            fs::rename(&filling, &filled).map_err(failed)?;
+        }
+        put_in(&filled, &path).map_err(failed)?;
         Ok(path)
+    }
+
+    /// What goes into a volume that was empty, once it is whole.
+    fn filled(&self, name: &str) -> PathBuf {
+        self.dir.join(format!(".{name}.filled"))
     }
 
     /// Writes another content of a volume beside the one in use, whole and on the disk; [`Volumes::put`] puts
@@ -171,8 +188,22 @@ impl Volumes {
 
     /// Removes a volume with all it holds. Only while nothing runs.
     pub fn remove(&self, name: &str) -> io::Result<()> {
+        remove(&self.filled(name))?;
         remove(&self.path(name))
     }
+}
+
+/// Moves each entry of a directory into another, where what is there already stays, and removes it.
+fn put_in(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let (entry, flags) = (entry?, RenameFlags::NOREPLACE);
+        let place = to.join(entry.file_name());
+        match rustix::fs::renameat_with(CWD, entry.path(), CWD, place, flags) {
+            Err(rustix::io::Errno::EXIST) => {}
+            moved => moved?,
+        }
+    }
+    remove(from)
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -194,6 +225,35 @@ mod tests {
         };
         volumes.ready(name, fill).unwrap();
         asked
+    }
+
+    #[test]
+    fn what_others_write_into_an_empty_volume_outlives_a_fill_that_fails_and_one_that_does_not() {
+        let home = tempfile::tempdir().unwrap();
+        let volumes = Volumes::new(home.path().join("volumes"));
+        volumes.ready("data", |_, _| Ok(())).unwrap();
+        let own = volumes.path("data").join("own");
+        let beside = |content: &'static str, end: Result<(), BatchError>| {
+            let own = own.clone();
+            move |to: &Path, _: bool| {
+                fs::write(to.join("filled"), "").unwrap();
+                fs::write(to.join("own"), "of the image").unwrap();
+                fs::write(own, content).unwrap();
+                end
+            }
+        };
+        let failed = Err(BatchError::new("io", "no"));
+        volumes.ready("data", beside("first", failed)).unwrap_err();
+        let not_again = |_: &Path, _| Err(BatchError::new("io", "it is not empty"));
+        volumes.ready("data", not_again).unwrap();
+        assert_eq!(fs::read_to_string(&own).unwrap(), "first");
+        assert!(!volumes.path("data").join("filled").exists());
+
+        fs::remove_file(&own).unwrap();
+        volumes.ready("data", beside("second", Ok(()))).unwrap();
+        assert_eq!(fs::read_to_string(&own).unwrap(), "second");
+        assert!(volumes.path("data").join("filled").exists());
+        assert_eq!(volumes.names().unwrap(), ["data"]);
     }
 
     #[test]

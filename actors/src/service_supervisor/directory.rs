@@ -232,7 +232,7 @@ impl Directory {
 
     /// Adds up what the slowest chain of dependants may take to stop; the parser has refused cycles.
     pub(crate) fn dependants_grace(&self, name: &str) -> Duration {
-        grace_of(&self.read(), name)
+        grace_of(&self.read(), name, &mut BTreeMap::new())
     }
 
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<String, Listed>> {
@@ -274,12 +274,23 @@ fn needs(listed: &Listed, name: &str) -> bool {
     service.depends_on.iter().any(|need| need.service == name)
 }
 
-fn grace_of(all: &BTreeMap<String, Listed>, name: &str) -> Duration {
+/// How long the dependants of a service may take; `known` are those of others. Each is worked out once, for there may
+/// be very many ways through the graph.
+fn grace_of<'a>(
+    all: &'a BTreeMap<String, Listed>,
+    name: &'a str,
+    known: &mut BTreeMap<&'a str, Duration>,
+) -> Duration {
+    if let Some(grace) = known.get(name) {
+        return *grace;
+    }
     let dependants = all.iter().filter(|(_, one)| needs(one, name));
-    dependants
-        .map(|(name, one)| one.definition.grace() + STOP_SLACK + grace_of(all, name))
+    let grace = dependants
+        .map(|(name, one)| one.definition.grace() + STOP_SLACK + grace_of(all, name, known))
         .max()
-        .unwrap_or_default()
+        .unwrap_or_default();
+    known.insert(name, grace);
+    grace
 }
 
 #[cfg(test)]
@@ -309,6 +320,16 @@ mod tests {
         let graces = ["db", "job", "web"].map(|name| directory.dependants_grace(name).as_secs());
         // Each has its own grace and two seconds more.
         assert_eq!(graces, [3 + 11, 3, 0]);
+    }
+
+    #[test]
+    fn many_ways_through_the_dependants_cost_no_more_than_their_number() {
+        let names: Vec<String> = (0..60).map(|number| format!("s{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let all = (0..60).map(|number| service(names[number], &names[..number]));
+        let all: Vec<Service> = all.collect();
+        let directory = Directory::new(&all, Duration::from_secs(1));
+        assert_eq!(directory.dependants_grace("s0").as_secs(), 59 * 3);
     }
 
     #[test]
