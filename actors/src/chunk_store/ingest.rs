@@ -19,22 +19,9 @@ pub fn ingest(
     filter: &ProjectFilter,
     paths: &Paths,
 ) -> Result<Ingested, BatchError> {
-    let (ingested, new) = put(shared, filter, paths)?;
-    if let Some(mut new) = new {
-        new.commit().map_err(|e| failed(shared, e))?;
-    }
-    Ok(ingested)
-}
-
-/// The same but for the commit: it answers the writer as well where that has something to commit.
-pub fn put(
-    shared: &Shared,
-    filter: &ProjectFilter,
-    paths: &Paths,
-) -> Result<(Ingested, Option<Writer>), BatchError> {
     let root = &shared.settings.project_dir;
     let cache = shared.settings.paths.scan();
-    let failed = |e| failed(shared, e);
+    let failed = |e: hd_store::Error| BatchError::new("store", e).at(root.display().to_string());
     let mut writer = shared.store.writer().map_err(failed)?;
     let mut saved = None;
     let paths = match paths {
@@ -66,17 +53,15 @@ pub fn put(
             (Found::Some(report), notes, hashed)
         }
     };
-    let ingested = Ingested {
+    if hashed > 0 {
+        writer.commit().map_err(failed)?;
+    }
+    Ok(Ingested {
         found,
         saved,
         hashed,
         notes: notes.iter().filter_map(words).collect(),
-    };
-    Ok((ingested, (hashed > 0).then_some(writer)))
-}
-
-fn failed(shared: &Shared, error: hd_store::Error) -> BatchError {
-    BatchError::new("store", error).at(shared.settings.project_dir.display().to_string())
+    })
 }
 
 /// Tells whether a path is a file that has other names, hard links, as well.

@@ -55,7 +55,7 @@ fn at_work(shared: &Arc<Shared>, record: &Record, state: &StateBoard) -> Result<
     let points = MountPoints::beside(&shared.settings);
     let files = declared.project.file_filter();
     let filter = ProjectFilter::new(files, points);
-    let (looked, new) = ingest::put(shared, &filter, &Paths::Rescan)?;
+    let looked = ingest::ingest(shared, &filter, &Paths::Rescan)?;
     let now = Now {
         shared,
         record,
@@ -64,14 +64,9 @@ fn at_work(shared: &Arc<Shared>, record: &Record, state: &StateBoard) -> Result<
         work,
     };
     match now.stands(&looked) {
-        Ok(Some(still)) => {
-            if let Some(mut new) = new {
-                new.commit().map_err(|e| BatchError::new("store", e))?;
-            }
-            now.publish(looked, still, state).map(|()| true)
-        }
+        Ok(Some(still)) => now.publish(looked, still, state).map(|()| true),
         none => {
-            shared.first_look.put(looked, new, now.work);
+            shared.first_look.put(looked, now.work);
             none.map(|_| false)
         }
     }
