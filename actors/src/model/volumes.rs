@@ -29,8 +29,10 @@ impl Volumes {
         }
     }
 
-    /// Gives the directory of a volume. One that is new or empty is filled first: `fill` gets it, and that it is new, or
-    /// a directory of which each entry is put into the volume afterwards: another service may be writing there. Blocks.
+    /// Gives the directory of a volume; one that is new or empty is filled first. Blocks.
+    ///
+    /// `fill` gets a directory, and whether that is the volume itself, which is new. Else each entry of it is put into
+    /// the volume afterwards, where nothing is replaced: another service may be writing there.
     ///
     /// What a killed runtime had filled half is emptied and filled again where it was new.
     ///
