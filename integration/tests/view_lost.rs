@@ -35,7 +35,9 @@ fn abort(connection: &str) {
     unshare.args(["--mount", "sh", "-c", &script]).finish().ok();
 }
 
-/// The overlays in all mount namespaces that a process holds.
+/// The overlays of hd in all mount namespaces that a process holds.
+///
+/// A container of any engine may be mounted on this machine: a namespace begins with what it was made in.
 fn overlays(pid: i32) -> usize {
     let held = fs::read_dir(format!("/proc/{pid}/fd")).expect("its descriptors");
     let is_namespace = |path: &std::path::PathBuf| {
@@ -49,7 +51,7 @@ fn overlays(pid: i32) -> usize {
             .finish()
             .ok();
         let mounts = seen.stdout;
-        mounts.matches(" - overlay ").count()
+        mounts.matches(" - overlay hd ").count()
     };
     namespaces.map(in_one).sum()
 }
