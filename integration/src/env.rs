@@ -115,6 +115,15 @@ impl Env {
         &self.home
     }
 
+    /// The directories of all its instances, the one without a name first.
+    #[track_caller]
+    pub fn instances(&self) -> Vec<PathBuf> {
+        let all = std::fs::read_dir(self.home.join("instances")).expect("list the instances");
+        let mut all: Vec<PathBuf> = all.map(|entry| entry.expect("an entry").path()).collect();
+        all.sort();
+        all
+    }
+
     /// A path in the project; "" is the project itself.
     pub fn path(&self, relative: &str) -> PathBuf {
         if relative.is_empty() {

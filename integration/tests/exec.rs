@@ -63,8 +63,7 @@ fn nothing_is_left(env: &Env) {
 }
 
 fn files_named(env: &Env, name: &str) -> Vec<std::path::PathBuf> {
-    let instances = std::fs::read_dir(env.home().join("instances")).expect("instances");
-    let paths = instances.flatten().map(|one| one.path().join(name));
+    let paths = env.instances().into_iter().map(|one| one.join(name));
     paths.filter(|path| path.exists()).collect()
 }
 

@@ -72,10 +72,8 @@ fn fill(control: &Path) {
 }
 
 fn control(env: &Env) -> PathBuf {
-    let instances = std::fs::read_dir(env.home().join("instances")).expect("instances");
-    let mut sockets = instances
-        .flatten()
-        .map(|one| one.path().join("control.sock"));
+    let instances = env.instances().into_iter();
+    let mut sockets = instances.map(|one| one.join("control.sock"));
     sockets.find(|path| path.exists()).expect("a socket")
 }
 

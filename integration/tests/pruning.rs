@@ -1,18 +1,7 @@
 //! `hd prune` where not all can be removed.
 
-use std::fs;
-use std::path::PathBuf;
-
 use hd_integration::disk::Disk;
 use hd_integration::{Env, needs, skip_unless};
-
-/// The directories of all instances, the one without a name first.
-fn instances(env: &Env) -> Vec<PathBuf> {
-    let all = fs::read_dir(env.home().join("instances")).expect("list the instances");
-    let mut all: Vec<PathBuf> = all.map(|entry| entry.expect("an entry").path()).collect();
-    all.sort();
-    all
-}
 
 /// Whether each is listed: the one without a name, and `beside`.
 fn listed(env: &Env) -> [bool; 2] {
@@ -29,7 +18,7 @@ fn what_cannot_be_removed_is_named_and_can_be_pruned_once_more() {
     env.once();
     env.hd(["-p", "beside", "up", "--once"]).finish().ok();
     assert_eq!(listed(&env), [true, true]);
-    let busy = instances(&env).remove(0).join("caches");
+    let busy = env.instances().remove(0).join("caches");
     let disk = Disk::tmpfs(&busy.join("pip"), "size=1m");
     let failed = env.hd(["prune", "--project", "."]).finish().expect_code(1);
     let project = env.path("").canonicalize().expect("the project");

@@ -156,6 +156,32 @@ fn snapshots_are_listed_replaced_and_removed() {
     assert_eq!(names(), [""; 0]);
 }
 
+#[test]
+fn a_snapshot_that_cannot_be_replaced_is_still_whole() {
+    skip_unless!(needs::fuse());
+    let env = projected();
+    let mut up = serving(&env);
+    inside(&env, "echo first > n");
+    ok(&env, &["snapshot", "a"]);
+    inside(&env, "echo second > n");
+    // The new file cannot be written beside the one before.
+    let snapshots = env.instances()[0].join("snapshots");
+    let beside = snapshots.join(format!("a.json.new-{}", up.pid()));
+    assert!(snapshots.join("a.json").exists());
+    std::fs::create_dir(&beside).unwrap();
+    let failed = env.hd(["snapshot", "a"]).finish();
+    assert_ne!(failed.code(), 0, "{}", failed.said());
+    std::fs::remove_dir(&beside).unwrap();
+    up.interrupt();
+    ok(&env, &["cas", "gc"]);
+    let mut up = serving(&env);
+    ok(&env, &["restore", "a"]);
+    up.wait_http(env.port(0), "/", "one");
+    assert_eq!(inside(&env, "cat n"), "first\n");
+    up.interrupt();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
 /// Writes a number into a volume and then into another file of it, over and over.
 const COUNT: &str = "[environment]\nname = \"v\"\n[volumes]\ndata = {}\n
 [services.db]

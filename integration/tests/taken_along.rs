@@ -115,10 +115,8 @@ fn the_terminal_of_a_command_that_was_taken_along_is_put_in_order() {
 fn an_instance_of_another_version_is_named_as_such() {
     skip_unless!(needs::fuse());
     let env = up();
-    let instances = std::fs::read_dir(env.home().join("instances")).expect("instances");
-    let files = instances
-        .flatten()
-        .map(|one| one.path().join("services/web.json"));
+    let instances = env.instances().into_iter();
+    let files = instances.map(|one| one.join("services/web.json"));
     let file = files
         .into_iter()
         .find(|path| path.exists())

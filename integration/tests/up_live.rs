@@ -142,9 +142,7 @@ fn steps_that_could_not_run_are_tried_again_without_another_edit() {
     let mut up = env.up();
     up.wait_http(env.port(0), "/", "one");
     // A file where the write layers of steps belong.
-    let instances = fs::read_dir(env.home().join("instances")).expect("instances");
-    let instance = instances.flatten().next().expect("the instance").path();
-    let work = instance.join("work");
+    let work = env.instances()[0].join("work");
     let _ = fs::remove_dir_all(&work);
     files::write(&work, "in the way\n");
     let from = up.so_far();

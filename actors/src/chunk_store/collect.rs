@@ -51,7 +51,8 @@ pub fn collect(store: &Store, options: &GcOptions) -> hd_store::Result<GcReport>
     let void = void.map(|(key, entry)| (key, entry.at_unix_ms));
     options.unwanted.entries.extend(void);
     let report = store.gc(&StoreLinks, &options)?;
-    if !options.dry_run {
+    // In a segment that a writer has, nothing was taken back: the records are there still, and the notes void them.
+    if !options.dry_run && report.segments_busy == 0 {
         hd_oci::forget_voided(store, &removed)?;
     }
     Ok(report)

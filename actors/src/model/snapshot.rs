@@ -123,20 +123,34 @@ impl Snapshot {
         paths: &InstancePaths,
         project: &str,
     ) -> Result<(), BatchError> {
+        let path = paths.snapshot(&self.name);
+        let io = |e: io::Error| BatchError::new("io", e).at(path.display().to_string());
+        let failed = |e: hd_store::Error| BatchError::new("store", e);
+        let reference = paths.snapshot_reference(&self.name);
         let record = RefRecord {
             links: self.trees().flat_map(links_of).collect(),
             project: project.to_owned(),
             at_unix_ms: self.at_unix_ms,
         };
-        let path = paths.snapshot(&self.name);
-        let io = |e: io::Error| BatchError::new("io", e).at(path.display().to_string());
-        // The reference first: killed in between, something is kept that nobody names.
-        let kept = store.put_ref(&paths.snapshot_reference(&self.name), &record);
-        kept.map_err(|e| BatchError::new("store", e))?;
+        // Until the file says otherwise the one before counts: killed or failed in between, it is still whole, or
+        // something is kept that nobody names.
+        let before = match store.get_ref(&reference) {
+            // It keeps nothing.
+            Err(hd_store::Error::DamagedRef { .. }) => None,
+            found => found.map_err(failed)?,
+        };
+        let mut of_both = record.clone();
+        let of_before = before.map(|record| record.links).unwrap_or_default();
+        of_both.links.extend(of_before);
+        store.put_ref(&reference, &of_both).map_err(failed)?;
         let bytes = serde_json::to_vec(self).map_err(|e| BatchError::new("internal", e))?;
         files::private_dir(&paths.snapshots())
             .and_then(|()| files::replace(&path, &bytes))
-            .map_err(io)
+            .map_err(io)?;
+        if of_both.links.len() > record.links.len() {
+            store.put_ref(&reference, &record).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Removes one by its name, also one that cannot be read.

@@ -125,12 +125,16 @@ impl Store {
     /// # Errors
     /// I/O errors.
     pub fn contains(&self, id: &Id) -> Result<bool> {
-        let is_there = || self.inner.shelf.has_usable(id, Want::Anything);
-        if *id == empty_blob() || is_there()? {
+        if self.is_usable(id)? {
             return Ok(true);
         }
         self.refresh()?;
-        is_there()
+        self.is_usable(id)
+    }
+
+    /// As [`Store::contains`], by what was seen of the store last.
+    pub(crate) fn is_usable(&self, id: &Id) -> Result<bool> {
+        Ok(*id == empty_blob() || self.inner.shelf.has_usable(id, Want::Anything)?)
     }
 
     /// Says whether any copy of a blob or node is there.

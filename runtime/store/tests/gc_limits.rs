@@ -4,10 +4,11 @@
 mod common;
 
 use std::fs;
+use std::sync::{Mutex, Once};
 use std::time::Duration;
 
-use common::{TextLinks, assert_whole, disk, pin, put_tree};
-use hd_store::{Error, GcOptions, Id, Link, NodeKind, Store, Unwanted};
+use common::{TextLinks, assert_whole, disk, pin, put_tree, segments};
+use hd_store::{Error, GcOptions, Id, Link, Links, NodeKind, Store, Unwanted};
 
 #[test]
 fn a_collection_gives_up_on_a_writer_that_does_not_end_and_names_it() {
@@ -175,4 +176,50 @@ fn what_is_unwanted_goes_and_what_others_need_of_it_stays() {
     assert!(!store.contains(&own).unwrap() && !store.contains(&made).unwrap());
     let left = store.collected().unwrap();
     assert_eq!((left.at_unix_ms, left.file_bytes), (0, disk(cas.path())));
+}
+
+/// Reads links as [`TextLinks`], and lets something happen once as a collection begins to mark.
+struct Meanwhile<F: Fn() + Sync> {
+    happens: F,
+    once: Once,
+}
+
+impl<F: Fn() + Sync> Links for Meanwhile<F> {
+    fn links(&self, kind: NodeKind, bytes: &[u8]) -> Result<Vec<Link>, String> {
+        self.once.call_once(&self.happens);
+        TextLinks.links(kind, bytes)
+    }
+
+    fn history_links(&self, payload: &[u8]) -> Result<Vec<Link>, String> {
+        TextLinks.history_links(payload)
+    }
+}
+
+#[test]
+fn a_result_that_is_committed_while_a_collection_marks_stays() {
+    let cas = tempfile::tempdir().unwrap();
+    let store = Store::open(cas.path()).unwrap();
+    // Little of it lives, and there is room: who writes next appends to what is about to go.
+    let (kept, _) = put_tree(&store, 1, 1, 70_000);
+    put_tree(&store, 2, 10, 70_000);
+    pin(&store, "kept", &[Link::Node(NodeKind::Tree, kept)]);
+    let before = segments(cas.path());
+    let of_other = Mutex::new(None);
+    let links = Meanwhile {
+        happens: || {
+            let other = Store::open(cas.path()).unwrap();
+            *of_other.lock().unwrap() = Some(result(&other, 3));
+            assert_eq!(segments(cas.path()), before, "it went where there was room");
+        },
+        once: Once::new(),
+    };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = now.unwrap().as_millis() as u64;
+    let report = store.gc(&links, &GcOptions::new(now)).unwrap();
+    assert_eq!(report.segments_rewritten, 1, "{report:?}");
+    let (key, node) = of_other.lock().unwrap().unwrap();
+    for store in [&store, &Store::open(cas.path()).unwrap()] {
+        assert_eq!(store.history(&key).unwrap().len(), 1);
+        assert!(store.read_node(NodeKind::Tree, &node).is_ok());
+    }
 }

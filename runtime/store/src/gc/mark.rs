@@ -1,6 +1,6 @@
 //! What stays: everything that references, leases and the kept part of histories lead to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::budget::{self, Item};
 use super::sizes::Sizes;
@@ -169,6 +169,8 @@ pub(crate) struct Marker<'a> {
     links: &'a dyn Links,
     walk: Walk<'a>,
     pub(crate) marks: Marks,
+    /// History entries that were there at first, by segment: whoever came later was judged by nobody.
+    judged: HashSet<(u64, Spot)>,
 }
 
 impl<'a> Marker<'a> {
@@ -186,6 +188,7 @@ impl<'a> Marker<'a> {
                 counts_bytes: options.budget.is_some(),
                 ..Marks::default()
             },
+            judged: HashSet::new(),
         }
     }
 
@@ -246,7 +249,10 @@ impl<'a> Marker<'a> {
         }
     }
 
-    /// Marks what became a root meanwhile, and every history entry that is not condemned.
+    /// Marks what became a root meanwhile, and every history entry that is not condemned by judgement.
+    ///
+    /// An entry that was added while the first marking ran is in the list of what goes all the same when
+    /// its segment is, or for nobody had marked it: it stays, and with it what it leads to.
     pub(crate) fn mark_again(&mut self, condemned: &Condemned) -> Result<()> {
         self.marks.roots = 0;
         self.marks.missing.clear();
@@ -256,7 +262,9 @@ impl<'a> Marker<'a> {
         }
         for entry in self.histories()? {
             let (segment, spot) = (&entry.copy.segment, entry.copy.spot());
-            if condemned.allows(&segment.id, spot) && !self.marks.is_live(segment.number, spot) {
+            let goes = !condemned.allows(&segment.id, spot)
+                && self.judged.contains(&(segment.number, spot));
+            if !goes && !self.marks.is_live(segment.number, spot) {
                 self.mark_entry(&entry)?;
             }
         }
@@ -293,6 +301,8 @@ impl<'a> Marker<'a> {
     fn young_histories(&mut self) -> Result<Vec<Entry>> {
         let mut by_key: HashMap<Id, Vec<Entry>, IdBuildHasher> = HashMap::default();
         for entry in self.histories()? {
+            let place = (entry.copy.segment.number, entry.copy.spot());
+            self.judged.insert(place);
             by_key.entry(entry.key).or_default().push(entry);
         }
         let mut young = Vec::new();

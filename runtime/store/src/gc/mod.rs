@@ -126,7 +126,7 @@ impl Store {
     ///
     /// # Errors
     /// [`crate::Error::Busy`], [`crate::Error::Unfollowable`] when a live node is damaged,
-    /// [`crate::Error::DamagedRef`]; nothing was deleted then. And I/O errors.
+    /// [`crate::Error::DamagedRef`]; no object was deleted then. And I/O errors.
     pub fn gc(&self, links: &dyn Links, options: &GcOptions) -> Result<GcReport> {
         let locks = &self.inner.locks;
         let deadline = Instant::now() + options.wait;
@@ -149,7 +149,10 @@ impl Store {
         let mut report = if condemned.is_empty() && marker.marks.refs_dropped.is_empty() {
             marker.report(plan.live_bytes())
         } else {
-            self.remove(&mut marker, plan, &condemned, deadline)?
+            let removed = self.remove(&mut marker, plan, &condemned, deadline);
+            // Also where it failed: the next one needs it as much.
+            locks.fill_reserve();
+            removed?
         };
         report.segments_busy = busy;
         self.note_collected(options);
@@ -167,9 +170,10 @@ impl Store {
     ) -> Result<GcReport> {
         let locks = &self.inner.locks;
         let path = locks.condemned_path();
+        locks.wait_for_stragglers(deadline)?;
         // A full disk has to be written to before it gets emptier.
         locks.use_reserve()?;
-        locks.wait_for_stragglers(deadline)?;
+        self.spare_pool()?;
         self.drop_unused_refs(&marker.marks.refs_dropped)?;
         condemned.publish(&path)?;
         let removed = locks

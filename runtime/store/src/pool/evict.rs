@@ -1,6 +1,7 @@
 //! Keeps the pool within its bounds.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -18,6 +19,8 @@ const MOST: u64 = 4 << 30;
 const PART: u64 = 4;
 /// A blob larger than this part of the bound gets no copy.
 const BLOB_PART: u64 = 4;
+/// More than a collection writes down before it removes anything: a FORGET record is 8 bytes for each dead node.
+const TIGHT: u64 = 8 << 20;
 /// Longer than a copy takes to be made.
 const SURELY_DEAD: Duration = Duration::from_secs(3600);
 
@@ -108,6 +111,18 @@ impl Store {
         }
     }
 
+    /// Gives all raw copies up where the disk has no room for what a collection has to write down: they can be made
+    /// anew.
+    pub(crate) fn spare_pool(&self) -> Result<()> {
+        let of = rustix::fs::statvfs(&self.inner.cas).map_err(io::Error::from);
+        let of = of.map_err(Error::io("look at", &self.inner.cas))?;
+        let free = of.f_bavail.saturating_mul(of.f_frsize);
+        match free < TIGHT && self.pools_dir().is_dir() {
+            true => self.pool()?.evict(0),
+            false => Ok(()),
+        }
+    }
+
     /// Removes copies of what is not stored any more, images of trees that are not, what dead
     /// processes left and the pools of other boots; answers the bytes that were freed.
     pub(crate) fn sweep_pool(&self) -> Result<u64> {
@@ -116,9 +131,11 @@ impl Store {
         }
         let pool = self.pool()?;
         let mut freed = pool.forget_other_boots()?;
+        // Once, not for each copy that is of nothing any more.
+        self.refresh()?;
         for file in kept(&pool.dir)? {
             let is_needed = match file.name.get(..64).and_then(|hex| Id::from_str(hex).ok()) {
-                Some(id) => self.contains(&id)?,
+                Some(id) => self.is_usable(&id)?,
                 None => false,
             };
             let age = SystemTime::now().duration_since(file.used);

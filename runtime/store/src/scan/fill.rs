@@ -119,9 +119,8 @@ pub(super) fn fill(
 /// Says whether the system failed rather than the file is not ours to read: then a project without
 /// the file would be a wrong answer.
 fn is_sick(error: &io::Error) -> bool {
-    let sick = [Errno::IO, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
-    let number = error.raw_os_error();
-    sick.iter().any(|one| number == Some(one.raw_os_error()))
+    let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+    !is_denied && !has_vanished(error)
 }
 
 fn complete(file: &mut Wanted<'_>, done: &Ingested, attributes: Attributes, start_ns: i64) {
@@ -143,14 +142,19 @@ fn complete(file: &mut Wanted<'_>, done: &Ingested, attributes: Attributes, star
 }
 
 fn reason_of(error: &io::Error) -> NoteReason {
-    // The last two kinds: it was replaced by a link, or by something that is no file.
-    let replaced = error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
-        || error.kind() == io::ErrorKind::InvalidInput;
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => NoteReason::Vanished,
-        _ if replaced => NoteReason::Vanished,
-        _ => NoteReason::Unreadable {
-            message: error.to_string(),
-        },
+    if has_vanished(error) {
+        return NoteReason::Vanished;
     }
+    NoteReason::Unreadable {
+        message: error.to_string(),
+    }
+}
+
+/// Says whether the file is not there any more: also where a link, a socket or what is no file took its place.
+fn has_vanished(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, IsADirectory, NotADirectory, NotFound};
+    let kinds = [NotFound, NotADirectory, IsADirectory, InvalidInput];
+    let errors = [Errno::LOOP, Errno::NXIO];
+    let number = error.raw_os_error();
+    kinds.contains(&error.kind()) || errors.iter().any(|one| number == Some(one.raw_os_error()))
 }
