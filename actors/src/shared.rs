@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use hd_config::{Service, ServiceNetwork};
@@ -228,6 +229,14 @@ impl Shared {
     pub fn flush(&self) -> Result<(), BatchError> {
         let writer = self.store.writer();
         self.commit(&mut writer.map_err(|e| BatchError::new("store", e))?)
+    }
+
+    /// Names a directory, which nobody else has, for what is written through a view; what is left of it goes at the
+    /// next start.
+    pub fn stock(&self) -> PathBuf {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.settings.paths.work(&format!("edits-{number}"))
     }
 
     /// Gives who the files of the project belong to: owner and group of its directory, or, for an

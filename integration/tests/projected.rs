@@ -112,8 +112,9 @@ fn what_a_service_put_in_the_way_stops_no_other_edit() {
     let (env, mut up) = serving();
     inside(
         &env,
-        "mkdir spot && echo own > spot/own && ln -s deep here && ln -s /tmp away",
+        "mkdir spot && echo own > spot/own && ln -s deep here && ln -s /tmp away && mkfifo pipe",
     );
+    files::write(&env.path("pipe"), "no pipe\n");
     files::write(&env.path("away/in"), "through a link of its own\n");
     files::write(&env.path("spot"), "a file\n");
     symlink("elsewhere", env.path("here")).expect("a symlink");
@@ -123,8 +124,8 @@ fn what_a_service_put_in_the_way_stops_no_other_edit() {
     shows(
         &env,
         &mut up,
-        "cat zz.txt && readlink here && cat spot/own && readlink away",
-        "after all\nelsewhere\nown\n/tmp\n",
+        "cat zz.txt pipe && readlink here && cat spot/own && readlink away",
+        "after all\nno pipe\nelsewhere\nown\n/tmp\n",
     );
     assert_eq!(
         inside(&env, "ls /tmp/in 2>/dev/null || echo none"),
@@ -139,6 +140,62 @@ fn what_a_service_put_in_the_way_stops_no_other_edit() {
     inside(&env, "rm -r spot");
     files::write(&env.path("zz.txt"), "again\n");
     shows(&env, &mut up, "cat zz.txt spot", "again\na file\n");
+}
+
+#[test]
+fn edits_in_a_directory_that_a_service_replaced_are_told_once() {
+    skip_unless!(needs::fuse());
+    let env = projected(samples::server());
+    for number in 0..40 {
+        files::write(&env.path(&format!("public/{number}")), "1\n");
+    }
+    let mut up = env.up();
+    up.wait_http(env.port(0), "/", "one");
+    inside(&env, "rm -r public && ln -s /tmp public");
+    for text in ["2\n", "3\n"] {
+        for number in 0..40 {
+            files::write(&env.path(&format!("public/{number}")), text);
+        }
+        files::write(&env.path("zz.txt"), text);
+        shows(&env, &mut up, "cat zz.txt", text);
+    }
+    let said = up.said();
+    assert_eq!(
+        said.matches("does not see the edit of").count(),
+        1,
+        "{said}"
+    );
+    assert!(said.contains("does not see the edit of public,"), "{said}");
+    inside(&env, "rm public");
+    files::write(&env.path("zz.txt"), "4\n");
+    shows(&env, &mut up, "cat zz.txt public/0 public/39", "4\n3\n3\n");
+}
+
+#[test]
+fn what_a_step_takes_away_stays_away_when_it_is_edited() {
+    skip_unless!(needs::fuse());
+    let env = projected(samples::server());
+    let steps = "\n[build]\nsteps = [\"rm -rf gone.txt samples\"]\n";
+    let toml = files::read(&env.path("hd.toml"));
+    files::write(&env.path("hd.toml"), &(toml.clone() + steps));
+    for file in ["gone.txt", "samples/one", "samples.txt"] {
+        files::write(&env.path(file), "first\n");
+    }
+    let mut up = env.up();
+    up.wait_http(env.port(0), "/", "one");
+    for file in ["gone.txt", "samples/one", "samples.txt"] {
+        files::write(&env.path(file), "second\n");
+    }
+    shows(&env, &mut up, "cat samples.txt", "second\n");
+    assert_eq!(inside(&env, "ls -d gone.txt samples 2>/dev/null || :"), "");
+    // The step is no more: so is what it took away.
+    files::write(&env.path("hd.toml"), &toml);
+    shows(
+        &env,
+        &mut up,
+        "cat gone.txt samples/one",
+        "second\nsecond\n",
+    );
 }
 
 /// An edit that comes while the first view is made must not leave the service in a view that nobody follows.

@@ -94,7 +94,7 @@ impl Invalidator {
             .view
             .as_ref()
             .filter(|view| view.is_served() && view.declared.same_surroundings(&done.declared))
-            .filter(|view| view.suits(&self.shared, project))
+            .filter(|view| view.suits(&self.shared, project, &done.outcome.outputs))
             .cloned()?;
         if view.lower.tree == done.outcome.lower.tree {
             return Some(Chosen::new(view));

@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use hd_dag::Rooted;
-use hd_store::{RefRecord, Store};
+use hd_store::{Link, NodeKind, RefRecord, Store};
 use serde::{Deserialize, Serialize};
 
 use super::files;
@@ -33,6 +33,9 @@ pub struct Snapshot {
     /// Whose the volumes themselves are, by name; a tree says it only of what is in it.
     #[serde(default)]
     pub tops: BTreeMap<String, Top>,
+    /// The project that services saw, where they saw one of its trees and not the host's directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<Rooted>,
 }
 
 /// Whose a directory is, and its mode.
@@ -128,7 +131,7 @@ impl Snapshot {
         let failed = |e: hd_store::Error| BatchError::new("store", e);
         let reference = paths.snapshot_reference(&self.name);
         let record = RefRecord {
-            links: self.trees().flat_map(links_of).collect(),
+            links: self.links(),
             project: project.to_owned(),
             at_unix_ms: self.at_unix_ms,
         };
@@ -169,9 +172,13 @@ impl Snapshot {
         dropped.map_err(|e| BatchError::new("store", e))
     }
 
-    fn trees(&self) -> impl Iterator<Item = Rooted> {
-        let all = self.services.values().chain(self.volumes.values());
-        all.map(|layer| layer.content)
+    fn links(&self) -> Vec<Link> {
+        let layers = self.services.values().chain(self.volumes.values());
+        let contents = layers.flat_map(|layer| links_of(layer.content));
+        // Only what the project had where is asked for, no content of its files.
+        let project = self.project.iter();
+        let project = project.map(|project| Link::Skeleton(NodeKind::Tree, project.tree));
+        contents.chain(project).collect()
     }
 }
 
@@ -222,6 +229,7 @@ mod tests {
             services: BTreeMap::new(),
             volumes: BTreeMap::new(),
             tops: BTreeMap::new(),
+            project: None,
         };
         for (name, at) in [("b", 1), ("a", 2)] {
             one(name, at).save(&store, &paths, "/p").unwrap();

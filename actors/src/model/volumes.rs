@@ -1,10 +1,11 @@
 //! Named volumes: directories of an instance that outlive restarts, views and `down`.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{CWD, RenameFlags};
 
@@ -17,7 +18,7 @@ use crate::messages::BatchError;
 pub struct Volumes {
     dir: PathBuf,
     /// Two services that start at once must not fill one volume at once.
-    filling: Mutex<()>,
+    filling: Mutex<HashMap<String, Arc<Mutex<()>>>>,
 }
 
 impl Volumes {
@@ -34,18 +35,21 @@ impl Volumes {
     /// `fill` gets a directory, and whether that is the volume itself, which is new. Else each entry of it is put into
     /// the volume afterwards, where nothing is replaced: another service may be writing there.
     ///
-    /// What a killed runtime had filled half is emptied and filled again where it was new.
+    /// What a killed runtime had filled half is emptied and filled again where it was new. What counts as filled is on
+    /// the disk.
     ///
     /// # Errors
-    /// Those of the disk, and of `fill`.
+    /// Those of the disk, and of `fill`; and [`io::ErrorKind::Interrupted`] once `is_over`.
     pub fn ready(
         &self,
         name: &str,
         fill: impl FnOnce(&Path, bool) -> Result<(), BatchError>,
+        is_over: &(dyn Fn() -> bool + Sync),
     ) -> Result<PathBuf, BatchError> {
         let path = self.path(name);
         let failed = |e: io::Error| BatchError::new("io", e).at(path.display().to_string());
-        let _one = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = self.alone(name);
+        let _one = alone.lock().unwrap_or_else(PoisonError::into_inner);
         super::files::private_dir(&self.dir).map_err(failed)?;
         // No volume has a dot in its name.
         let unfinished = self.dir.join(format!(".{name}.unfinished"));
@@ -59,6 +63,7 @@ impl Volumes {
                 .and_then(|()| fs::create_dir(&path))
                 .map_err(failed)?;
             fill(&path, true)?;
+            sync_tree(&path, is_over).map_err(failed)?;
             fs::remove_file(&unfinished).map_err(failed)?;
             return Ok(path);
         }
@@ -71,10 +76,17 @@ impl Volumes {
                 .and_then(|()| fs::create_dir(&filling))
                 .map_err(failed)?;
             fill(&filling, false)?;
+            sync_tree(&filling, is_over).map_err(failed)?;
             fs::rename(&filling, &filled).map_err(failed)?;
         }
         put_in(&filled, &path).map_err(failed)?;
         Ok(path)
+    }
+
+    /// Keeps others from a volume while it is filled or exchanged.
+    fn alone(&self, name: &str) -> Arc<Mutex<()>> {
+        let mut all = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(name.to_owned()).or_default().clone()
     }
 
     /// What goes into a volume that was empty, once it is whole.
@@ -131,7 +143,8 @@ impl Volumes {
     /// Those of the disk, which change nothing.
     pub fn put(&self, name: &str) -> Result<(), BatchError> {
         let (path, new) = (self.path(name), self.beside(name));
-        let _one = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = self.alone(name);
+        let _one = alone.lock().unwrap_or_else(PoisonError::into_inner);
         let change = || -> io::Result<()> {
             match rustix::fs::renameat_with(CWD, &path, CWD, &new, RenameFlags::EXCHANGE) {
                 Err(rustix::io::Errno::NOENT) => fs::rename(&new, &path)?,
@@ -225,7 +238,7 @@ mod tests {
             asked = Some(is_new);
             fs::write(path.join("file"), "content").map_err(|e| BatchError::new("io", e))
         };
-        volumes.ready(name, fill).unwrap();
+        volumes.ready(name, fill, &|| false).unwrap();
         asked
     }
 
@@ -233,26 +246,29 @@ mod tests {
     fn what_others_write_into_an_empty_volume_outlives_a_fill_that_fails_and_one_that_does_not() {
         let home = tempfile::tempdir().unwrap();
         let volumes = Volumes::new(home.path().join("volumes"));
-        volumes.ready("data", |_, _| Ok(())).unwrap();
+        let ready = |name: &str, fill: &dyn Fn(&Path, bool) -> Result<(), BatchError>| {
+            volumes.ready(name, fill, &|| false)
+        };
+        ready("data", &|_: &Path, _| Ok(())).unwrap();
         let own = volumes.path("data").join("own");
         let beside = |content: &'static str, end: Result<(), BatchError>| {
             let own = own.clone();
             move |to: &Path, _: bool| {
                 fs::write(to.join("filled"), "").unwrap();
                 fs::write(to.join("own"), "of the image").unwrap();
-                fs::write(own, content).unwrap();
-                end
+                fs::write(&own, content).unwrap();
+                end.clone()
             }
         };
         let failed = Err(BatchError::new("io", "no"));
-        volumes.ready("data", beside("first", failed)).unwrap_err();
+        ready("data", &beside("first", failed)).unwrap_err();
         let not_again = |_: &Path, _| Err(BatchError::new("io", "it is not empty"));
-        volumes.ready("data", not_again).unwrap();
+        ready("data", &not_again).unwrap();
         assert_eq!(fs::read_to_string(&own).unwrap(), "first");
         assert!(!volumes.path("data").join("filled").exists());
 
         fs::remove_file(&own).unwrap();
-        volumes.ready("data", beside("second", Ok(()))).unwrap();
+        ready("data", &beside("second", Ok(()))).unwrap();
         assert_eq!(fs::read_to_string(&own).unwrap(), "second");
         assert!(volumes.path("data").join("filled").exists());
         assert_eq!(volumes.names().unwrap(), ["data"]);
@@ -272,8 +288,12 @@ mod tests {
             "it is there, and empty"
         );
 
+        let over = |_: &Path, _| Ok(());
+        volumes.ready("over", over, &|| true).unwrap_err();
+        assert_eq!(filled(&volumes, "over"), Some(true), "it counts as filled");
+        volumes.remove("over").unwrap();
         let killed = |_: &Path, _| Err(BatchError::new("io", "killed"));
-        volumes.ready("half", killed).unwrap_err();
+        volumes.ready("half", killed, &|| false).unwrap_err();
         fs::write(volumes.path("half").join("part"), "").unwrap();
         assert_eq!(filled(&volumes, "half"), Some(true));
         assert!(!volumes.path("half").join("part").exists());
@@ -298,7 +318,7 @@ mod tests {
         assert_eq!(volumes.names().unwrap(), ["data", "half", "more"]);
         // Brought back over what was filled half: it stays.
         volumes.remove("more").unwrap();
-        volumes.ready("more", killed).unwrap_err();
+        volumes.ready("more", killed, &|| false).unwrap_err();
         let brought_back = |_: &OwnedFd| {
             fs::write(volumes.dir.join(".more.new").join("kept"), "")
                 .map_err(|e| BatchError::new("io", e))

@@ -6,31 +6,24 @@
 //! service put a directory of its own files, or a link in the way, that stays, and is told.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hd_dag::{Change, Entry, Kind, Meta, Rooted, Target, TreePath, diff, get};
-use hd_sandbox::{Failure, MountOp, Place, Stage};
 
-use super::view::{ServiceView, host_path, tried_in};
+use super::edits::{Spot, is_within, taken_away};
+use super::through::{Undone, Written};
+use super::view::ServiceView;
 use crate::events::Event;
 use crate::messages::BatchError;
 use crate::shared::Shared;
-
-/// What the kernel says where a service put something else, or runs it; a full disk for one is another matter.
-const IN_THE_WAY: [i32; 5] = [
-    libc::EEXIST,
-    libc::ENOTDIR,
-    libc::EISDIR,
-    libc::ELOOP,
-    libc::ETXTBSY,
-];
 
 /// Which project tree each service sees, and which one it should.
 #[derive(Debug)]
 pub(super) struct Follow {
     /// What the lower was composed with.
     begin: Rooted,
+    /// What steps took away of it: edits there are not for services.
+    taken_away: BTreeSet<TreePath>,
     /// What should be seen: set by actors, which never wait for a write.
     aim: Mutex<Rooted>,
     /// What is seen; held while it is written, because two must not write one view.
@@ -41,32 +34,42 @@ pub(super) struct Follow {
 #[derive(Clone, Debug)]
 struct Shown {
     project: Rooted,
-    /// Paths where something that the service made stands in the way: they are tried again.
+    /// Edits that could not be written: they are tried again.
     undone: BTreeSet<TreePath>,
+    /// What was told about these.
+    told: BTreeSet<TreePath>,
+    /// Its layer was brought back, and what is said above holds of the view below it.
+    restored: Option<Restored>,
+}
+
+/// What a service had written when a snapshot was taken of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Restored {
+    /// Its layer, as a tree of the whole view.
+    pub(super) layer: Rooted,
+    /// The project that it saw.
+    pub(super) project: Rooted,
 }
 
 impl Follow {
-    pub(super) fn new(begin: Rooted) -> Self {
+    /// Follows from a tree on, which the lower holds below `layers`, the outputs of steps.
+    pub(super) fn new(begin: Rooted, taken_away: BTreeSet<TreePath>) -> Self {
         Self {
             begin,
+            taken_away,
             aim: Mutex::new(begin),
             shown: Mutex::default(),
         }
     }
-}
 
-/// An edit: of which path, where that is, and how it is made.
-struct Edit {
-    path: TreePath,
-    at: PathBuf,
-    op: MountOp,
-}
-
-/// Where an edit is written, and as whose.
-struct Spot<'a> {
-    project: &'a Path,
-    merged: PathBuf,
-    owner: (u32, u32),
+    fn at_first(&self, restored: Option<Restored>) -> Shown {
+        Shown {
+            project: self.begin,
+            undone: BTreeSet::new(),
+            told: BTreeSet::new(),
+            restored,
+        }
+    }
 }
 
 impl ServiceView {
@@ -82,16 +85,25 @@ impl ServiceView {
         self.follow.as_ref().map(|follow| *lock(&follow.aim))
     }
 
-    /// Begins anew for a service whose layer was dropped.
-    pub(super) fn follow_anew(&self, service: &str) {
+    /// Begins anew for a service whose layer was dropped, or is another one now.
+    pub(super) fn follow_anew(&self, service: &str, restored: Option<Restored>) {
         if let Some(follow) = &self.follow {
-            lock(&follow.shown).remove(service);
+            let shown = follow.at_first(restored);
+            lock(&follow.shown).insert(service.to_owned(), shown);
         }
     }
 
     /// Tells whether edits have to be written through.
     pub fn is_projected(&self) -> bool {
         self.follow.is_some()
+    }
+
+    /// Tells whether steps that left these outputs took the same of the project away as those before.
+    pub(super) fn takes_away_the_same(&self, shared: &Shared, outputs: &[Rooted]) -> bool {
+        self.follow.as_ref().is_none_or(|follow| {
+            let now = taken_away(&*shared.trees, outputs, &self.plan.workdir_path);
+            now.is_ok_and(|now| now == follow.taken_away)
+        })
     }
 
     /// Writes what the host edited into the views of all services that have one. Blocks.
@@ -105,51 +117,46 @@ impl ServiceView {
     }
 
     /// Writes what the host edited into the view of one service. Blocks.
+    ///
+    /// # Errors
+    /// Those of the store and of the disk, also of single edits: the others are written all the same, and those are
+    /// tried again by the next one. What is in the way is told, and no error.
     pub(super) fn catch_up(&self, shared: &Shared, service: &str) -> Result<(), BatchError> {
         let Some(follow) = &self.follow else {
             return Ok(());
         };
         let mut all = lock(&follow.shown);
-        let before = all.get(service).cloned().unwrap_or_else(|| Shown {
-            project: follow.begin,
-            undone: BTreeSet::new(),
-        });
+        let shown = all.get(service).cloned();
+        let before = shown.unwrap_or_else(|| follow.at_first(None));
         let aim = *lock(&follow.aim);
         if before.project.tree == aim.tree && before.undone.is_empty() {
             return Ok(());
         }
-        let changes = self.to_write(shared, &before, &aim)?;
+        let changes = self.to_write(shared, follow, &before, &aim)?;
         let place = Spot {
-            project: &shared.settings.project_dir,
+            stock: shared.stock(),
             merged: self.layer(service).join("merged"),
             owner: (self.account.uid, self.account.gid),
         };
         let edits = place.edits(&self.plan.workdir_path, &changes);
-        let mut undone = Vec::new();
-        if !edits.is_empty() {
-            self.write(shared, &place.merged, &edits, &mut undone)?;
-        }
-        for (path, failure) in &undone {
-            if !before.undone.contains(path) {
-                let why = std::io::Error::from_raw_os_error(failure.errno);
-                let note = format!(
-                    "{service} does not see the edit of {path}, for what it put there itself ({why}); `hd reset {service}` drops that"
-                );
-                shared.events.tell(Event::Note(note));
-            }
-        }
-        let shown = Shown {
+        let mut written = Written::new(shared, &self.namespace, &place, aim);
+        written.write_all(&edits)?;
+        let undone = written.undone();
+        let now = Shown {
             project: aim,
-            undone: undone.into_iter().map(|(path, _)| path).collect(),
+            undone: undone.paths.clone(),
+            told: told(shared, service, &before, &undone),
+            restored: None,
         };
-        all.insert(service.to_owned(), shown);
-        Ok(())
+        all.insert(service.to_owned(), now);
+        undone.error.map_or(Ok(()), Err)
     }
 
     /// Gives the changes that a service has to be shown, what could not be written before among them.
     fn to_write(
         &self,
         shared: &Shared,
+        follow: &Follow,
         before: &Shown,
         aim: &Rooted,
     ) -> Result<Vec<Change>, BatchError> {
@@ -167,178 +174,63 @@ impl ServiceView {
             }
         }
         changes.sort_by(|a, b| a.path.cmp(&b.path));
+        changes.retain(|change| !is_within(&follow.taken_away, &change.path));
         // What a step made of a file of the project is what services see there.
         let mut shown = Vec::with_capacity(changes.len());
         for change in changes {
             let inside = self.plan.workdir_path.join_path(&change.path);
             let made = get(trees, &self.lower.tree, &inside).map_err(failed)?;
-            if made.is_none_or(|entry| entry.kind() == Kind::Dir) {
+            let is_plain = made.is_none_or(|entry| entry.kind() == Kind::Dir);
+            if is_plain && !self.is_older(shared, before, aim, &change.path)? {
                 shown.push(change);
             }
         }
         Ok(shown)
     }
 
-    /// Writes edits, and goes on beside those that cannot be.
-    fn write(
+    /// Tells whether a layer that was brought back has its own word on a path, which is newer than the host's.
+    fn is_older(
         &self,
         shared: &Shared,
-        root: &Path,
-        edits: &[Edit],
-        undone: &mut Vec<(TreePath, Failure)>,
-    ) -> Result<(), BatchError> {
-        let run =
-            |ops: &[MountOp]| match tried_in(shared, &self.namespace, root, ops, |_, _| Ok(())) {
-                Ok(Err(failure)) if failure.stage != Stage::Mount => {
-                    Err(BatchError::new("sandbox", failure))
-                }
-                other => other,
-            };
-        let all: Vec<MountOp> = edits.iter().map(|edit| edit.op.clone()).collect();
-        let Err(failure) = run(&all)? else {
-            return Ok(());
+        before: &Shown,
+        aim: &Rooted,
+        path: &TreePath,
+    ) -> Result<bool, BatchError> {
+        let Some(restored) = &before.restored else {
+            return Ok(false);
         };
-        if let [Edit { path, at, op }] = edits {
-            if !IN_THE_WAY.contains(&failure.errno) {
-                return Err(BatchError::new("sandbox", failure));
-            }
-            // What the service made of it goes: the host's edit is what stays.
-            let instead = [MountOp::Remove { at: at.clone() }, op.clone()];
-            if let Err(failure) = run(&instead)? {
-                undone.push((path.clone(), failure));
-            }
-            return Ok(());
+        let failed = |e| BatchError::new("store", e);
+        let trees = &*shared.trees;
+        let then = get(trees, &restored.project.tree, path).map_err(failed)?;
+        if then != get(trees, &aim.tree, path).map_err(failed)? {
+            return Ok(false);
         }
-        let (first, second) = edits.split_at(edits.len() / 2);
-        self.write(shared, root, first, undone)?;
-        self.write(shared, root, second, undone)
+        let inside = self.plan.workdir_path.join_path(path);
+        for above in std::iter::successors(Some(inside), TreePath::parent) {
+            let entry = get(trees, &restored.layer.tree, &above).map_err(failed)?;
+            let is_open = |target| matches!(target, Target::Dir { opaque: false, .. });
+            if entry.is_some_and(|entry| !is_open(entry.target)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
+}
+
+/// Tells what a service does not see for what it put there itself, each once; answers all that holds of now.
+fn told(shared: &Shared, service: &str, before: &Shown, undone: &Undone) -> BTreeSet<TreePath> {
+    for (path, why) in &undone.in_the_way {
+        if !before.told.contains(path) {
+            let why = std::io::Error::from_raw_os_error(*why);
+            let note = format!(
+                "{service} does not see the edit of {path}, for what it put there itself ({why}); `hd reset {service}` drops that"
+            );
+            shared.events.tell(Event::Note(note));
+        }
+    }
+    undone.in_the_way.keys().cloned().collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Spot<'_> {
-    /// Gives the edits as they are made: what goes first, from the innermost out, then what comes, from the
-    /// outermost in.
-    fn edits(&self, workdir: &TreePath, changes: &[Change]) -> Vec<Edit> {
-        let edit = |change: &Change, op: Option<MountOp>| {
-            let path = change.path.clone();
-            let at = self.at(workdir, &path);
-            op.map(|op| Edit { path, at, op })
-        };
-        let goes = |change: &&Change| match (&change.old, &change.new) {
-            (Some(_), None) => true,
-            (Some(old), Some(new)) => old.kind() != new.kind() || new.kind() == Kind::Symlink,
-            _ => false,
-        };
-        let going = changes.iter().rev().filter(goes).map(|change| {
-            let at = self.at(workdir, &change.path);
-            edit(change, Some(MountOp::Remove { at }))
-        });
-        let coming = changes.iter().map(|change| {
-            let at = self.at(workdir, &change.path);
-            let made = |entry| self.made(&change.path, at, entry);
-            edit(change, change.new.as_ref().and_then(made))
-        });
-        going.chain(coming).flatten().collect()
-    }
-
-    fn at(&self, workdir: &TreePath, path: &TreePath) -> PathBuf {
-        self.merged.join(host_path(&workdir.join_path(path)))
-    }
-
-    fn made(&self, path: &TreePath, at: PathBuf, entry: &Entry) -> Option<MountOp> {
-        let mode = entry.meta.mode & 0o7777;
-        let owner = match (entry.meta.uid, entry.meta.gid) {
-            (0, 0) => self.owner,
-            stored => stored,
-        };
-        match &entry.target {
-            Target::Regular { .. } => Some(MountOp::Copy {
-                source: Place::Beneath {
-                    directory: self.project.to_path_buf(),
-                    path: host_path(path),
-                },
-                at,
-                mode,
-                owner,
-            }),
-            Target::Dir { .. } => Some(MountOp::Mkdir {
-                at,
-                mode,
-                owner: Some(owner),
-            }),
-            Target::Symlink { target } => {
-                use std::os::unix::ffi::OsStrExt;
-                let target = PathBuf::from(std::ffi::OsStr::from_bytes(target));
-                Some(MountOp::Symlink { at, target })
-            }
-            // Pipes and devices are no files a person edits; a new view shows them.
-            _ => None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use hd_dag::empty_tree;
-    use hd_store::Id;
-
-    use super::*;
-
-    fn change(path: &str, old: Option<Entry>, new: Option<Entry>) -> Change {
-        let path = TreePath::new(path.as_bytes()).unwrap();
-        Change { path, old, new }
-    }
-
-    fn said(op: &MountOp) -> String {
-        match op {
-            MountOp::Remove { at } => format!("- {}", at.display()),
-            MountOp::Copy {
-                at, mode, owner, ..
-            } => {
-                format!("+ {} {mode:o} {}:{}", at.display(), owner.0, owner.1)
-            }
-            MountOp::Mkdir { at, mode, .. } => format!("d {} {mode:o}", at.display()),
-            MountOp::Symlink { at, target } => format!("l {} {}", at.display(), target.display()),
-            other => format!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn what_goes_goes_first_and_from_within() {
-        let file = || Some(Entry::regular(Meta::new(0o644), Id::of(b"x"), 1));
-        let dir = || Some(Entry::dir_of(Meta::new(0o755), empty_tree()));
-        let changes = [
-            change("a", file(), file()),
-            change("b", dir(), file()),
-            change("b/c", file(), None),
-            change("d", None, dir()),
-            change("d/e", None, file()),
-            change("gone", dir(), None),
-            change("gone/x", file(), None),
-        ];
-        let place = Spot {
-            project: Path::new("/p"),
-            merged: "v/web/merged".into(),
-            owner: (7, 8),
-        };
-        let edits = place.edits(&TreePath::new(b"w").unwrap(), &changes);
-        let said: Vec<String> = edits.iter().map(|edit| said(&edit.op)).collect();
-        assert_eq!(
-            said,
-            [
-                "- v/web/merged/w/gone/x",
-                "- v/web/merged/w/gone",
-                "- v/web/merged/w/b/c",
-                "- v/web/merged/w/b",
-                "+ v/web/merged/w/a 644 7:8",
-                "+ v/web/merged/w/b 644 7:8",
-                "d v/web/merged/w/d 755",
-                "+ v/web/merged/w/d/e 644 7:8",
-            ]
-        );
-    }
 }

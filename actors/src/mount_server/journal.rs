@@ -70,8 +70,9 @@ impl Journal {
         self.write(&noted)?;
         for path in fresh {
             let host = self.host(path);
-            fs::create_dir(&host)?;
-            give(&host, owner)?;
+            let named = |e: io::Error| io::Error::new(e.kind(), format!("{path}: {e}"));
+            fs::create_dir(&host).map_err(named)?;
+            give(&host, owner).map_err(named)?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use hd_sandbox::{
 
 use super::limits::limited;
 use super::view::{START_WITHIN, ServiceView};
+use super::volumes::ForWhom;
 use crate::base::ROOT_STAGED;
 use crate::base::mounts::{bind, inside};
 use crate::messages::BatchError;
@@ -177,7 +178,7 @@ impl ServiceView {
         if launching.layer != self.layer(&service.name) {
             return Err(BatchError::new("service", "its write layer is another one"));
         }
-        self.catch_up(shared, &service.name)?;
+        self.caught_up(shared, &service.name);
         self.executed(shared, launching)
             .map_err(|error| error.of_service(service))
     }
@@ -198,6 +199,14 @@ impl ServiceView {
         self.executed(shared, launching)
     }
 
+    /// Writes edits through before a start, which goes on also where that is not possible.
+    fn caught_up(&self, shared: &Shared, name: &str) {
+        if let Err(error) = self.catch_up(shared, name) {
+            let note = format!("{name} does not see the edit yet: {error}");
+            shared.events.tell(crate::events::Event::Note(note));
+        }
+    }
+
     fn command_of(&self, shared: &Shared, service: &Service) -> Result<Command, BatchError> {
         let argv = service.command.argv().into_iter().map(OsString::from);
         let argv: Vec<OsString> = argv.collect();
@@ -213,12 +222,16 @@ impl ServiceView {
         more: More<'_>,
     ) -> Result<Launching, NotStarted> {
         self.overlay(shared, name)?;
-        self.catch_up(shared, name)?;
+        self.caught_up(shared, name);
         let owner = (command.uid, command.gid);
         let mut spec = self.spec(shared, name, command);
         let (mut network, mut limits) = (None, None);
         if let Some(service) = more.service {
-            let volumes = self.volumes(shared, name, service, owner)?;
+            let who = ForWhom {
+                owner,
+                is_over: &|| false,
+            };
+            let volumes = self.volumes(shared, name, service, &who)?;
             spec.mounts.extend(volumes);
             network = self.connect(shared, service, &mut spec)?;
             limits = limited(shared, name, service, &mut spec)?;
@@ -284,7 +297,7 @@ impl ServiceView {
                 }
                 Event::Failed(failure) => return Err(NotStarted::Command(failure)),
                 Event::Terminal(opened) => launching.terminal = Some(opened),
-                Event::Fuse { .. } | Event::Upper { .. } | Event::Done => {}
+                Event::Fuse { .. } | Event::Upper { .. } | Event::Going | Event::Done => {}
             }
         }
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hd_sandbox::{MountOp, Place};
 
+use super::follow::Restored;
 use super::view::{ServiceView, run_in};
 use crate::base::ROOT_STAGED;
 use crate::messages::BatchError;
@@ -29,6 +30,8 @@ struct Layer {
 pub(super) struct Filled {
     service: String,
     layer: Layer,
+    /// What is in it, if it is of a projected project.
+    restored: Option<Restored>,
 }
 
 impl Layers {
@@ -62,7 +65,14 @@ impl ServiceView {
         }
         let at = self.layer_dir(service, layer.dropped);
         let ops = [tmpfs(&at), self.overlay_op(&at, service)];
-        layer.upper = self.upper_made(shared, &ops)?;
+        match self.upper_made(shared, &ops) {
+            Ok(upper) => layer.upper = upper,
+            Err(error) => {
+                // Another try mounts another one.
+                self.detach(shared, at);
+                return Err(error);
+            }
+        }
         Ok(())
     }
 
@@ -74,7 +84,7 @@ impl ServiceView {
     pub(super) fn filled_layer(
         &self,
         shared: &Shared,
-        service: &str,
+        (service, restored): (&str, Option<Restored>),
         fill: impl FnOnce(&OwnedFd) -> Result<(), BatchError>,
     ) -> Result<Filled, BatchError> {
         let dropped = self.dropped(service) + 1;
@@ -91,6 +101,7 @@ impl ServiceView {
             Ok(upper) => Ok(Filled {
                 service: service.to_owned(),
                 layer: Layer { dropped, upper },
+                restored,
             }),
             Err(error) => {
                 self.detach(shared, at);
@@ -101,9 +112,13 @@ impl ServiceView {
 
     /// Puts a layer in the place of the one that its service has, which must not run. Blocks.
     pub(super) fn put_layer(&self, shared: &Shared, filled: Filled) {
-        let Filled { service, layer } = filled;
+        let Filled {
+            service,
+            layer,
+            restored,
+        } = filled;
         let before = self.layers.all().insert(service.clone(), layer);
-        self.follow_anew(&service);
+        self.follow_anew(&service, restored);
         if let Some(before) = before.filter(|before| before.upper.is_some()) {
             self.detach(shared, self.layer_dir(&service, before.dropped));
         }
@@ -190,7 +205,7 @@ impl ServiceView {
         layer.upper = None;
         layer.dropped += 1;
         drop(all);
-        self.follow_anew(service);
+        self.follow_anew(service, None);
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Views for services: built once per composed tree, replaced when it changes.
 
 pub mod actor;
+mod edits;
 mod follow;
 pub mod held;
 pub mod images;
@@ -15,6 +16,7 @@ pub mod outputs;
 pub mod prepare;
 pub mod retire;
 pub mod snapshots;
+mod through;
 pub mod view;
 pub mod volumes;
 pub mod written;

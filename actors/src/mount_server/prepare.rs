@@ -9,6 +9,7 @@ use hd_dag::{Rooted, TreePath};
 use hd_projection::Owner;
 use hd_sandbox::MountNamespace;
 
+use super::edits::taken_away;
 use super::follow::Follow;
 use super::images::Wanted;
 use super::journal::Journal;
@@ -84,8 +85,15 @@ pub fn view(
         Session::Own(_) => (namespace, Path::new(&dir).join("lower")),
         Session::Shared(shown) => (shown.namespace().clone(), shown.staged(0)),
     };
+    let follow = match is_live {
+        true => None,
+        false => Some(follow(shared, wish, &plan)?),
+    };
     let view = ServiceView {
-        _needed: shared.session.need(&[wish.outcome.lower, seen]),
+        // Edits are told from the project that it began with.
+        _needed: shared
+            .session
+            .need(&[wish.outcome.lower, seen, wish.outcome.project]),
         lower: wish.outcome.lower,
         seen,
         declared: wish.declared.clone(),
@@ -100,11 +108,24 @@ pub fn view(
         layers: Layers::default(),
         session: shown.session,
         data: shown.data,
-        follow: (!is_live).then(|| Follow::new(wish.outcome.project)),
+        follow,
     };
-    view.points(shared)?;
+    if let Err(error) = view.points(shared) {
+        // It is mounted and served already.
+        if let Err(error) = view.retire(shared) {
+            tracing::warn!(%error, number, "a view that nobody uses stays until hd ends");
+        }
+        return Err(error);
+    }
     view.aim(wish.project);
     Ok(view)
+}
+
+fn follow(shared: &Shared, wish: &PrepareView, plan: &Plan) -> Result<Follow, BatchError> {
+    let outputs = &wish.outcome.outputs;
+    let gone = taken_away(&*shared.trees, outputs, &plan.workdir_path);
+    let gone = gone.map_err(|e| BatchError::new("store", e))?;
+    Ok(Follow::new(wish.outcome.project, gone))
 }
 
 /// Unowned files of the project and of the home are those of who services run as.
@@ -156,6 +177,9 @@ pub fn make_points(
         match e.kind() {
             ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => error.hint(
                 "`[options] project = \"projected\"` shows what steps made without writing into the project",
+            ),
+            ErrorKind::AlreadyExists => error.hint(
+                "a directory of that name is an output of a step: remove what is there, or set `[options] project = \"projected\"`",
             ),
             _ => error,
         }

@@ -5,13 +5,14 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use hd_config::{Project, VolumeSource};
-use hd_dag::{Entry, Kind, Rooted, Target, TreePath};
+use hd_dag::{Entry, Kind, Meta, Rooted, Target, TreePath};
 use hd_projection::capture::{CaptureRules, Captured, capture, hidden};
 use hd_projection::checkout::{Checkout, Layout, checkout};
 use hd_projection::{Composite, ProjectionError};
 use hd_sandbox::own_namespace;
 use hd_store::Writer;
 
+use super::follow::Restored;
 use super::layers::Filled;
 use super::prepare::owners;
 use super::view::ServiceView;
@@ -46,6 +47,7 @@ impl ServiceView {
             };
             layers.insert(service.clone(), layer);
         }
+        let project = self.aimed();
         let (mut volumes, mut tops) = (BTreeMap::new(), BTreeMap::new());
         for volume in volumes_of(&shared.declared().project, services) {
             let path = shared.volumes.path(&volume);
@@ -58,13 +60,14 @@ impl ServiceView {
         let snapshot = Snapshot {
             name: name.to_owned(),
             at_unix_ms: unix_ms(),
+            project,
             services: layers,
             volumes,
             tops,
         };
         shared.commit(&mut writer)?;
-        let project = shared.settings.project_dir.display().to_string();
-        snapshot.save(&shared.store, &shared.settings.paths, &project)?;
+        let of = shared.settings.project_dir.display().to_string();
+        snapshot.save(&shared.store, &shared.settings.paths, &of)?;
         drop((writer, work));
         Ok(snapshot)
     }
@@ -89,11 +92,25 @@ impl ServiceView {
             };
             let below = below.map_err(|e| BatchError::new("store", e))?;
             let is_ours = below.is_none() && self.is_mount_point(&one.path, &targets);
+            let below = below.map(|entry| self.shown(&one.path, entry));
             if !is_ours && !is_same(&one.entry, below.as_ref()) {
-                own.push(one);
+                let is_plain = is_plain_dir(&one.entry, below.as_ref());
+                own.push((one, is_plain));
             }
         }
-        stored(shared, own)
+        stored(shared, without_plain(own))
+    }
+
+    /// Gives an entry of what lies below a service with the owner that hd sees of it there.
+    fn shown(&self, path: &TreePath, mut entry: Entry) -> Entry {
+        let owners = owners(&self.plan, &self.account);
+        let owner = owners.iter().find(|owner| path.starts_with(&owner.at));
+        let meta = &mut entry.meta;
+        if let (0, 0, Some(owner)) = (meta.uid, meta.gid, owner) {
+            (meta.uid, meta.gid) = (owner.uid, owner.gid);
+        }
+        (meta.uid, meta.gid) = self.plan.ids.outside((meta.uid, meta.gid));
+        entry
     }
 
     /// Puts what a snapshot has of these services in the place of what they wrote since, with their volumes,
@@ -137,7 +154,11 @@ impl ServiceView {
                 let user = own_namespace::is_inside();
                 written_out(shared, &layer.content, Layout::Upper { user }, upper)
             };
-            filled.push(self.filled_layer(shared, service, fill)?);
+            let restored = snapshot.project.map(|project| Restored {
+                layer: layer.content,
+                project,
+            });
+            filled.push(self.filled_layer(shared, (service, restored), fill)?);
         }
         Ok(())
     }
@@ -262,11 +283,42 @@ fn is_same(entry: &Entry, below: Option<&Entry>) -> bool {
         (Target::Regular { blob, .. }, Some(below)) => {
             let content =
                 matches!(&below.target, Target::Regular { blob: other, .. } if other == blob);
-            content && below.meta.mode == entry.meta.mode
+            content && has_same_meta(entry, below)
         }
         (Target::Symlink { .. }, Some(below)) => below.target == entry.target,
         _ => false,
     }
+}
+
+/// Tells whether this is a directory as it is below, which says nothing but what is in it.
+fn is_plain_dir(entry: &Entry, below: Option<&Entry>) -> bool {
+    let is_open = matches!(entry.target, Target::Dir { opaque: false, .. });
+    let below = below.filter(|below| below.kind() == Kind::Dir);
+    is_open && below.is_some_and(|below| has_same_meta(entry, below))
+}
+
+/// Drops plain directories without anything in them: the host made them, or something was there for a while. The
+/// paths are sorted.
+fn without_plain(found: Vec<(Captured, bool)>) -> Vec<Captured> {
+    let mut own: Vec<Captured> = Vec::with_capacity(found.len());
+    for (one, is_plain) in found.into_iter().rev() {
+        let holds = |later: &Captured| later.path.starts_with(&one.path);
+        if !is_plain || own.last().is_some_and(holds) {
+            own.push(one);
+        }
+    }
+    own.reverse();
+    own
+}
+
+/// Tells whether owner, mode and attributes are those of below. What has fewer attributes is as good: an edit that is
+/// written through brings none.
+fn has_same_meta(entry: &Entry, below: &Entry) -> bool {
+    let (own, other) = (&entry.meta, &below.meta);
+    let facts = |meta: &Meta| (meta.mode, meta.uid, meta.gid);
+    let mut attributes = own.xattrs.iter();
+    facts(own) == facts(other)
+        && attributes.all(|(name, value)| other.xattrs.get(name) == Some(value))
 }
 
 fn descriptor(dir: &OwnedFd) -> PathBuf {

@@ -85,11 +85,11 @@ impl ServiceView {
         self.session.is_alive()
     }
 
-    /// Tells whether a new view on a project tree would show the outputs at the same places; if that cannot be
-    /// told, it had better be made.
-    pub fn suits(&self, shared: &Shared, project: Rooted) -> bool {
+    /// Tells whether a new view on a project tree would show outputs at the same places, and the same of the project
+    /// taken away; if that cannot be told, it had better be made.
+    pub fn suits(&self, shared: &Shared, project: Rooted, outputs: &[Rooted]) -> bool {
         let stands = self.outputs.stands(&*shared.trees, project);
-        stands.unwrap_or(false)
+        stands.unwrap_or(false) && self.takes_away_the_same(shared, outputs)
     }
 
     /// Gives a command with the surroundings of a service: for its own process, probes and `exec`.
@@ -302,7 +302,30 @@ pub fn tried_in(
             Event::Done => return Ok(Ok(())),
             Event::Fuse { name, fd } | Event::Upper { name, fd } => given(name, fd)?,
             Event::Failed(failure) => return Ok(Err(failure)),
-            Event::Terminal(_) | Event::Mount { .. } | Event::Started(_) => {}
+            Event::Terminal(_) | Event::Mount { .. } | Event::Started(_) | Event::Going => {}
+        }
+    }
+}
+
+/// Runs operations that copy, for as long as that takes, unless it `is_over`.
+///
+/// # Errors
+/// Those of the sandbox, and when it was over before its end.
+pub fn run_long(
+    shared: &Shared,
+    (namespace, root): (&MountNamespace, &Path),
+    ops: &[MountOp],
+    is_over: &dyn Fn() -> bool,
+) -> Result<(), BatchError> {
+    let broken = |e: hd_sandbox::SandboxError| BatchError::new("sandbox", e);
+    let pending = shared.launcher()?.run_in(namespace, root, ops);
+    let mut pending = pending.map_err(broken)?;
+    loop {
+        match pending.next_event(START_WITHIN).map_err(broken)? {
+            Event::Done => return Ok(()),
+            Event::Failed(failure) => return Err(BatchError::new("sandbox", failure)),
+            _ if is_over() => return Err(BatchError::new("service", "stopped before its start")),
+            _ => {}
         }
     }
 }

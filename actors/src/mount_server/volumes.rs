@@ -9,7 +9,7 @@ use hd_sandbox::{Create, MountOp, Place};
 
 use super::mount_points::MountPoints;
 use super::prepare::make_points;
-use super::view::{ServiceView, host_path, run_in};
+use super::view::{ServiceView, host_path, run_long};
 use crate::base::mounts::inside;
 use crate::messages::BatchError;
 use crate::shared::Shared;
@@ -17,17 +17,46 @@ use crate::shared::Shared;
 /// Mode of the top of a volume in memory, as everywhere for a place that anybody may write to.
 const MEMORY_MODE: u32 = 0o1777;
 
+/// Who volumes are made ready for.
+pub(super) struct ForWhom<'a> {
+    /// The service's user and group: new volumes, and what of the image is root's in them, are theirs.
+    pub(super) owner: (u32, u32),
+    /// Whether it is not to start any more.
+    pub(super) is_over: &'a (dyn Fn() -> bool + Sync),
+}
+
 impl ServiceView {
-    /// Makes what the volumes of a service need, and gives their mounts, outer ones first. Blocks.
+    /// Fills the named volumes of a service that are new or empty, before anything of it is started: that takes as
+    /// long as it takes. Blocks.
     ///
-    /// `owner` is who the service runs as: new volumes, and what of the image is root's in them, are
-    /// theirs.
+    /// # Errors
+    /// Those of the disk and of the sandbox, and once `is_over`.
+    pub(crate) fn fill_volumes(
+        &self,
+        shared: &Shared,
+        service: &Service,
+        is_over: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), BatchError> {
+        let is_named = |volume: &Volume| matches!(volume.source, VolumeSource::Named(_));
+        if !service.volumes.iter().any(is_named) {
+            return Ok(());
+        }
+        self.overlay(shared, &service.name)?;
+        let command = self.command(shared, Some(service), [""])?;
+        let who = ForWhom {
+            owner: (command.uid, command.gid),
+            is_over,
+        };
+        self.volumes(shared, &service.name, service, &who).map(drop)
+    }
+
+    /// Makes what the volumes of a service need, and gives their mounts, outer ones first. Blocks.
     pub(super) fn volumes(
         &self,
         shared: &Shared,
         layer: &str,
         service: &Service,
-        owner: (u32, u32),
+        who: &ForWhom<'_>,
     ) -> Result<Vec<MountOp>, BatchError> {
         if service.volumes.is_empty() {
             return Ok(Vec::new());
@@ -36,7 +65,7 @@ impl ServiceView {
         let mut volumes: Vec<(usize, &Volume)> = service.volumes.iter().enumerate().collect();
         volumes.sort_by(|(_, a), (_, b)| a.target.cmp(&b.target));
         let mounts = volumes.into_iter().map(|(number, volume)| {
-            self.volume(shared, layer, volume, owner).map_err(|error| {
+            self.volume(shared, layer, volume, who).map_err(|error| {
                 let key = format!("services.{}.volumes[{number}]", service.name);
                 let declared = shared.declared();
                 let place = declared.project.place(&key);
@@ -51,7 +80,7 @@ impl ServiceView {
         shared: &Shared,
         service: &str,
         volume: &Volume,
-        owner: (u32, u32),
+        who: &ForWhom<'_>,
     ) -> Result<MountOp, BatchError> {
         let at = inside(&volume.target);
         let (source, create) = match &volume.source {
@@ -64,8 +93,9 @@ impl ServiceView {
             }
             VolumeSource::Named(name) => {
                 let fill =
-                    |to: &Path, is_new| self.fill(shared, service, volume, to, owner, is_new);
-                (Place::Host(shared.volumes.ready(name, fill)?), Create::Dir)
+                    |to: &Path, is_new| self.fill(shared, service, volume, (to, is_new), who);
+                let ready = shared.volumes.ready(name, fill, who.is_over)?;
+                (Place::Host(ready), Create::Dir)
             }
             VolumeSource::Bind(path) => self.bound(shared, path, volume)?,
         };
@@ -84,18 +114,17 @@ impl ServiceView {
         shared: &Shared,
         service: &str,
         volume: &Volume,
-        to: &Path,
-        owner: (u32, u32),
-        is_new: bool,
+        (to, is_new): (&Path, bool),
+        who: &ForWhom<'_>,
     ) -> Result<(), BatchError> {
         let root = self.layer(service).join("merged");
         let op = MountOp::Fill {
             from: root.join(volume.target.trim_start_matches('/')),
             to: Place::Host(to.to_path_buf()),
-            owner,
+            owner: who.owner,
             is_new,
         };
-        run_in(shared, &self.namespace, &root, &[op], |_, _| Ok(()))
+        run_long(shared, (&self.namespace, &root), &[op], who.is_over)
     }
 
     fn bound(

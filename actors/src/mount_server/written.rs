@@ -1,7 +1,6 @@
 //! What services wrote: their write layers beside what lies below.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -220,7 +219,7 @@ fn is_same(dir: &OwnedFd, name: &std::ffi::CStr, status: &rustix::fs::Stat, belo
             let is_plain = FileType::from_raw_mode(status.st_mode) == FileType::RegularFile;
             let as_before = status.st_size.unsigned_abs() == *size
                 && status.st_mode & 0o7777 == below.meta.mode & 0o7777;
-            is_plain && as_before && content(dir, name).is_some_and(|bytes| Id::of(&bytes) == *blob)
+            is_plain && as_before && content(dir, name) == Some(*blob)
         }
         Target::Symlink { target } => {
             readlinkat(dir, name, Vec::new()).is_ok_and(|found| found.as_bytes() == target)
@@ -229,10 +228,9 @@ fn is_same(dir: &OwnedFd, name: &std::ffi::CStr, status: &rustix::fs::Stat, belo
     }
 }
 
-fn content(dir: &OwnedFd, name: &std::ffi::CStr) -> Option<Vec<u8>> {
+/// Gives the id of a file's content, which is read in pieces; nothing where it cannot be read.
+fn content(dir: &OwnedFd, name: &std::ffi::CStr) -> Option<Id> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = openat(dir.as_fd(), name, flags, Mode::empty()).ok()?;
-    let mut bytes = Vec::new();
-    std::fs::File::from(file).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+    Id::of_reader(std::fs::File::from(file)).ok()
 }

@@ -89,6 +89,9 @@ impl Start {
         }
         let failed = |e: &dyn std::fmt::Display| NotStarted::Failed(e.to_string());
         let socket = self.socket_once_free()?;
+        let is_over = || self.meanwhile.has_ended();
+        let ready = self.spawner.make_ready(&is_over);
+        ready.map_err(|e| failed(&e))?;
         let before = &self.service.pre_start;
         hooks::before_start(before, &*self.spawner, &self.log, &self.meanwhile)
             .map_err(NotStarted::Failed)?;

@@ -33,6 +33,11 @@ pub(crate) trait Spawner: std::fmt::Debug + Send + Sync {
         socket: Option<OwnedFd>,
     ) -> Result<Arc<dyn Process>, BatchError>;
 
+    /// Makes ready what may take long, before anything is started, unless it `is_over`. Blocks.
+    fn make_ready(&self, _is_over: &(dyn Fn() -> bool + Sync)) -> Result<(), BatchError> {
+        Ok(())
+    }
+
     /// Starts a command in a sandbox like that of the service, before it. Blocks.
     fn before(&self, command: &Command, output: Output) -> Result<Arc<dyn Process>, BatchError>;
 
@@ -126,6 +131,11 @@ impl Spawner for ViewSpawner {
         let place = announced.as_ref().map(Announced::place);
         let launched = self.view.start(&self.shared, &service, stdio, place)?;
         Ok(self.runs(service, launched, announced))
+    }
+
+    fn make_ready(&self, is_over: &(dyn Fn() -> bool + Sync)) -> Result<(), BatchError> {
+        let service = self.definition.service();
+        self.view.fill_volumes(&self.shared, &service, is_over)
     }
 
     fn set_up(&self, output: Output) -> Result<Option<Box<dyn Waiting>>, BatchError> {

@@ -326,7 +326,11 @@ fn start(
             }
             Start::Failed(failure) => return Err(not_started(step, &failure)),
             Start::Terminal(opened) => terminal = Some(opened),
-            Start::Fuse { .. } | Start::Upper { .. } | Start::Mount { .. } | Start::Done => {}
+            Start::Fuse { .. }
+            | Start::Upper { .. }
+            | Start::Mount { .. }
+            | Start::Going
+            | Start::Done => {}
         }
     }
 }

@@ -36,6 +36,8 @@ pub enum Event {
     Terminal(Terminal),
     /// The command runs: `execve` succeeded.
     Started(Sandbox),
+    /// An operation that copies is at work: told about once a second.
+    Going,
     /// The operations of [`crate::Launcher::run_in`] are all done.
     Done,
     /// The start failed. Nothing is left of the sandbox.

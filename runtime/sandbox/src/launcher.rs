@@ -274,6 +274,7 @@ impl Pending {
                 self.owes_go = true;
                 Ok(Event::Mount { name, fd })
             }
+            (Report::Going, _) => Ok(Event::Going),
             (Report::Terminal, Some(fd)) => Ok(Event::Terminal(Terminal::new(fd))),
             (Report::Failed(failure), _) => {
                 self.process = None;

@@ -78,8 +78,7 @@ pub enum MountOp {
         /// Its mode when it is new.
         mode: u32,
     },
-    /// Gives a file the content, mode, owner and modification time of another: in place where there is one. A source
-    /// that is gone, or is no regular file any more, changes nothing.
+    /// Gives a file the content, mode, owner and modification time of another: in place where there is one.
     Copy {
         /// The file to copy.
         source: Place,

@@ -125,6 +125,8 @@ pub(crate) enum Report {
     Started,
     /// The mount namespace (and user namespace) are in the descriptors.
     Namespace,
+    /// An operation that takes long is still at work.
+    Going,
     Done,
     Failed(Failure),
     Exited(ExitStatus),

@@ -36,6 +36,16 @@ impl Id {
         Id(*blake3::hash(bytes).as_bytes())
     }
 
+    /// Names a blob that is read to its end, in pieces.
+    ///
+    /// # Errors
+    /// Those of the reader.
+    pub fn of_reader(reader: impl std::io::Read) -> std::io::Result<Id> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(reader)?;
+        Ok(Id(*hasher.finalize().as_bytes()))
+    }
+
     /// Names typed bytes in a domain of their own (BLAKE3 `derive_key`, section 2.3 of its paper).
     pub fn derive(context: &'static str, bytes: &[u8]) -> Id {
         Id(blake3::derive_key(context, bytes))

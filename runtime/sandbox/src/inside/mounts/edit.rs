@@ -1,6 +1,7 @@
 //! Operations that change files of a view in place of the one who owns it: edits written through.
 
 use super::Stage;
+use super::beat::Beat;
 use super::operations::own_path;
 use crate::event::Stage as Phase;
 use crate::inside::{Outcome, Tried};
@@ -8,7 +9,6 @@ use crate::mount_op::Place;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, unlinkat};
 use rustix::io::Errno;
 use std::fs::File;
-use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -19,23 +19,23 @@ impl Stage {
         at: &Path,
         mode: u32,
         (user, group): (u32, u32),
+        beat: &Beat<'_>,
     ) -> Outcome<()> {
         let what = || format!("write {}", at.display());
-        // It may have gone, or become something else, since somebody asked for this.
-        let Ok(found) = self.open_place(source) else {
-            return Ok(());
-        };
+        let found = self.open_place(source)?;
         let status = rustix::fs::fstat(&found).tried(Phase::Mount, what())?;
-        if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
-            return Ok(());
-        }
         let mut from = File::open(own_path(found.as_fd())).tried(Phase::Mount, what())?;
         let mode = Mode::from_bits_truncate(mode);
         let target = self.locate(at, true)?;
         target.ensure_file(mode).tried(Phase::Mount, what())?;
         let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOCTTY | OFlags::NONBLOCK;
         let mut to = File::from(target.open(flags).tried(Phase::Mount, what())?);
-        io::copy(&mut from, &mut to).tried(Phase::Mount, what())?;
+        let stands = rustix::fs::fstat(&to).tried(Phase::Mount, what())?;
+        if FileType::from_raw_mode(stands.st_mode) != FileType::RegularFile {
+            // A pipe that somebody reads, or a device.
+            return Err(Errno::EXIST).tried(Phase::Mount, what());
+        }
+        beat.copy(&mut from, &mut to).tried(Phase::Mount, what())?;
         let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
         rustix::fs::fchown(&to, Some(user), Some(group)).tried(Phase::Mount, what())?;
         rustix::fs::fchmod(&to, mode).tried(Phase::Mount, what())?;

@@ -1,6 +1,7 @@
 //! Copying what a view has somewhere into a volume.
 
 use super::Stage;
+use super::beat::Beat;
 use crate::event::Stage as Phase;
 use crate::inside::{Outcome, Tried};
 use crate::mount_op::Place;
@@ -21,18 +22,24 @@ const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC);
 
 /// Gives what is root's to somebody.
-struct Heir(u32, u32);
+#[derive(Debug)]
+pub(super) struct Heir<'a> {
+    /// To whom: a user and a group.
+    pub(super) owner: (u32, u32),
+    /// Who tells that it goes on.
+    pub(super) beat: &'a Beat<'a>,
+}
 
 impl Stage {
     pub(super) fn fill(
         &self,
         from: &Path,
         to: &Place,
-        owner: (u32, u32),
+        heir: &Heir<'_>,
         is_new: bool,
     ) -> Outcome<()> {
         let what = || format!("fill a volume from {}", from.display());
-        let heir = Heir(owner.0, owner.1);
+        let owner = heir.owner;
         let to = self.open_place(to)?;
         let to = openat(&to, ".", DIRECTORY, Mode::empty()).tried(Phase::Mount, what())?;
         let source = match self
@@ -60,13 +67,14 @@ impl Stage {
     }
 }
 
-impl Heir {
+impl Heir<'_> {
     fn tree(&self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
         for entry in Dir::read_from(from)? {
             let entry = entry?;
             let name = entry.file_name();
             if !matches!(name.to_bytes(), b"." | b"..") {
                 self.one(from, to, name)?;
+                self.beat.goes_on()?;
             }
         }
         Ok(())
@@ -87,7 +95,7 @@ impl Heir {
                 let mut below = File::from(openat(from, name, flags, Mode::empty())?);
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
                 let mut made = File::from(openat(to, name, flags, Mode::RUSR | Mode::WUSR)?);
-                io::copy(&mut below, &mut made)?;
+                self.beat.copy(&mut below, &mut made)?;
                 OwnedFd::from(made)
             }
             FileType::Symlink => {
@@ -115,7 +123,7 @@ impl Heir {
 
     fn of(&self, status: &Stat) -> (Uid, Gid) {
         match (status.st_uid, status.st_gid) {
-            (0, 0) => (Uid::from_raw(self.0), Gid::from_raw(self.1)),
+            (0, 0) => (Uid::from_raw(self.owner.0), Gid::from_raw(self.owner.1)),
             (user, group) => (Uid::from_raw(user), Gid::from_raw(group)),
         }
     }

@@ -1,5 +1,6 @@
 //! Making a view: the mount operations, run by a process in a private mount namespace.
 
+mod beat;
 mod dev;
 mod edit;
 mod fill;

@@ -1,5 +1,7 @@
 //! The operations one by one.
 
+use super::beat::Beat;
+use super::fill::Heir;
 use super::{SAFE, Stage, kernel, target};
 use crate::event::Stage as Phase;
 use crate::inside::{Outcome, Tried};
@@ -41,14 +43,21 @@ impl Stage {
                 at,
                 mode,
                 owner,
-            } => self.copy(source, at, *mode, *owner),
+            } => self.copy(source, at, *mode, *owner, &Beat::new(channel)),
             MountOp::Remove { at } => self.remove(at),
             MountOp::Fill {
                 from,
                 to,
                 owner,
                 is_new,
-            } => self.fill(from, to, *owner, *is_new),
+            } => {
+                let beat = &Beat::new(channel);
+                let heir = Heir {
+                    owner: *owner,
+                    beat,
+                };
+                self.fill(from, to, &heir, *is_new)
+            }
             MountOp::Fuse {
                 at,
                 name,
