@@ -9,7 +9,7 @@ use hd_integration::{Env, files, needs, skip_unless};
 #[test]
 fn one_that_says_itself_that_it_is_ready_is_ready_then() {
     skip_unless!(needs::fuse(), needs::program("python3"));
-    let serve = "import os, socket, time\nprint('here', flush=True)\nwhile not os.path.exists('go'): time.sleep(0.02)\ns = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\ns.sendto(b'STATUS=fine\\nREADY=1', os.environ['NOTIFY_SOCKET'])\ntime.sleep(1000)\n";
+    let serve = "import os, socket, time\nprint('here', flush=True)\nwhile not os.path.exists('go'): time.sleep(0.02)\ns = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\ns.sendto(b'STATUS=fine\\nREADY=1', os.environ['NOTIFY_SOCKET'])\nfor number in range(2000): s.sendto(b'STATUS=%d' % number, os.environ['NOTIFY_SOCKET'])\nprint('told all', flush=True)\ntime.sleep(1000)\n";
     let toml = "[environment]\nname = \"notify\"\n\n[services.db]\ncommand = \"python3 -I serve.py\"\nhealthcheck = { notify = true }\n\n[services.web]\ncommand = \"sleep 1000\"\ndepends_on = [\"db\"]\n";
     let env = Env::project(&[("hd.toml", toml), ("serve.py", serve)]);
     let mut up = env.up();
@@ -26,6 +26,8 @@ fn one_that_says_itself_that_it_is_ready_is_ready_then() {
     up.until("both are ready", || {
         (state("db") == "ready" && state("web") == "ready").then_some(())
     });
+    // It may go on telling: somebody reads that.
+    up.wait_line(0, &["db", "| told all"]);
 }
 
 /// Answers over TLS with a certificate of its own.

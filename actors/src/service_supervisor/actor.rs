@@ -62,6 +62,8 @@ pub struct ServiceSupervisor {
     turn: Option<(Turn, u64)>,
     /// It is held, and will look again when that changes.
     awaits_release: bool,
+    /// How often it was to be started anew.
+    wishes: u64,
     /// The tree stops it: not the service is done for, only this incarnation.
     leaving: bool,
 }
@@ -84,6 +86,7 @@ impl ServiceSupervisor {
             timer: None,
             stops: Vec::new(),
             edit: None,
+            wishes: 0,
             since: None,
             queued: None,
             turn: None,

@@ -2,12 +2,12 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use hd_config::Service;
+use hd_config::{Command, Service};
 use hd_supervision::{Port, Refused};
 
 use super::ahead::Ahead;
@@ -15,7 +15,7 @@ use super::board::Board;
 use super::common::Common;
 use super::forward::Forwarding;
 use super::holder;
-use super::hooks::{self, Meanwhile};
+use super::hooks::{self, Meanwhile, Turns};
 use super::lifecycle::describe;
 use super::log::{Drained, ServiceLog};
 use super::memory::Memory;
@@ -197,6 +197,8 @@ impl Started {
 pub(crate) struct Run {
     number: u64,
     process: Arc<dyn Process>,
+    /// Commands of watch rules that were run beside it.
+    turns: Mutex<Vec<(Command, Turns)>>,
     _probing: Option<Probing>,
 }
 
@@ -222,6 +224,7 @@ impl Run {
         let mut run = Self {
             number,
             process: process.clone(),
+            turns: Mutex::default(),
             _probing: None,
         };
         let complained: Arc<AtomicBool> = Arc::default();
@@ -245,6 +248,17 @@ impl Run {
     /// Gives its number.
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Gives what keeps a command from running beside itself.
+    pub(crate) fn turns(&self, command: &Command) -> Turns {
+        let mut all = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, turns)) = all.iter().find(|(one, _)| one == command) {
+            return turns.clone();
+        }
+        let turns = Turns::default();
+        all.push((command.clone(), turns.clone()));
+        turns
     }
 
     /// Gives its process.

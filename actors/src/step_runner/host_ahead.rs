@@ -94,10 +94,14 @@ impl Found {
     }
 
     /// Takes what is known of the host as of just `now`, in the surroundings of a wish.
+    ///
+    /// Nothing for one that a person asked for: what they changed on the host before they did so counts, however
+    /// short before.
     pub fn take(&self, wish: &RunSteps, now: Instant) -> HostMemo {
         let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |seen: &Seen| {
-            now.saturating_duration_since(seen.at) < FRESH_FOR
+            wish.origin.batch > 0
+                && now.saturating_duration_since(seen.at) < FRESH_FOR
                 && Arc::ptr_eq(&seen.declared, &wish.declared)
                 && Arc::ptr_eq(&seen.base, &wish.base)
         };

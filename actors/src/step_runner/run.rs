@@ -122,6 +122,10 @@ pub fn run(
     let running = cancel.begin(recorder.clone(), step.wanted);
     let purge = Purge::of(shared, step.plan, secrets.clone(), SystemTime::now());
     let ended = at_work.rest(|| {
+        // A newer chain may have been asked for since this one looked, which could not be told of this step.
+        if cancel.is_superseded() {
+            return Ok(Ended::Cancelled);
+        }
         both(theirs.into())
             .and_then(|stdio| start(shared, step, &spec, stdio, shown))
             .and_then(|started| wait(&started.sandbox, &running, step.wanted.options.timeout))

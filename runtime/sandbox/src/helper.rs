@@ -6,6 +6,7 @@ use crate::executable;
 use crate::open_files;
 use crate::process::Process;
 use crate::wire::{Channel, Job, Order};
+use std::io;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -89,8 +90,15 @@ impl Helper {
         let memory = text.and_then(|text| executable::sealed("job", |out| out.write_all(&text)));
         let memory = memory.what(|| "write the job of a helper".into())?;
         let process = self.start(role)?;
-        cgroup::place(groups, process.pid())
-            .what(|| format!("put {} into the control group of the sandbox", role.name()))?;
+        match cgroup::place(groups, process.pid()) {
+            // From another login session there is no way into the groups of this one (cgroups.rst, "Delegation
+            // Containment"): it runs beside them.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                tracing::warn!(%error, "the limits of the sandbox do not hold for what is started in it from here");
+            }
+            placed => placed
+                .what(|| format!("put {} into the control group of the sandbox", role.name()))?,
+        }
         let mut all = vec![memory.as_fd()];
         all.extend_from_slice(fds);
         process

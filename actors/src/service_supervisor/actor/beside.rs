@@ -7,7 +7,8 @@ use hd_supervision::actix::{AsyncContext, Context, WrapFuture};
 
 use super::ServiceSupervisor;
 use crate::events::Event;
-use crate::service_supervisor::hooks::{Beside, UNHURRIED};
+use crate::service_supervisor::hooks::{Beside, PRE_STOP, UNHURRIED};
+use crate::service_supervisor::run::Run;
 use crate::service_supervisor::spawner::Process;
 
 impl ServiceSupervisor {
@@ -16,7 +17,7 @@ impl ServiceSupervisor {
         let before = self.parts.service().pre_stop.clone();
         // The grace is for all of it: when it is over the sandbox is killed, and they with it.
         let within = self.parts.rules().grace;
-        self.beside("pre_stop", before, within, |process| process.terminate());
+        self.beside(PRE_STOP, before, within, |process| process.terminate());
     }
 
     /// Runs commands beside the process, then does the rest; at once where there is no command.
@@ -33,6 +34,16 @@ impl ServiceSupervisor {
         if commands.is_empty() {
             return then(&**run.process());
         }
+        self.beside_of(what, commands, within, run).spawn(then);
+    }
+
+    fn beside_of(
+        &self,
+        what: &'static str,
+        commands: Vec<Command>,
+        within: Duration,
+        run: &Run,
+    ) -> Beside {
         Beside {
             what,
             service: self.parts.name.clone(),
@@ -41,8 +52,8 @@ impl ServiceSupervisor {
             log: self.parts.log.clone(),
             events: self.parts.shared.events.clone(),
             within,
+            turns: None,
         }
-        .spawn(then);
     }
 
     /// Does what watch rules say; false when it takes a restart, since a start is under way that may
@@ -70,7 +81,12 @@ impl ServiceSupervisor {
                     self.remark(text, ctx);
                 }
                 WatchAction::Exec(command) => {
-                    self.beside("watch", vec![command.clone()], UNHURRIED, |_| {});
+                    let turns = run.turns(command);
+                    if turns.begin() {
+                        let beside = self.beside_of("watch", vec![command.clone()], UNHURRIED, run);
+                        let turns = Some(turns);
+                        Beside { turns, ..beside }.spawn(|_| {});
+                    }
                 }
                 WatchAction::Restart | WatchAction::None => {}
             }

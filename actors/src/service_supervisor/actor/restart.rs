@@ -24,10 +24,13 @@ impl Handler<RestartFor> for ServiceSupervisor {
         let pool = self.parts.pool.clone();
         // What cannot be written is told by the one who writes for all.
         let seen = async move { pool.run(move || view.catch_up_all(&shared)).await };
-        ctx.spawn(
-            seen.into_actor(self)
-                .map(|_, this, ctx| this.restart_for(message, ctx)),
-        );
+        let wishes = self.wishes;
+        ctx.spawn(seen.into_actor(self).map(move |_, this, ctx| {
+            // What was to be started anew meanwhile reads all anew, and perhaps in another view.
+            if this.wishes == wishes {
+                this.restart_for(message, ctx);
+            }
+        }));
     }
 }
 
@@ -43,6 +46,7 @@ impl ServiceSupervisor {
         {
             return;
         }
+        self.wishes += 1;
         let spawner = ViewSpawner {
             shared: self.parts.shared.clone(),
             definition: self.parts.definition.clone(),

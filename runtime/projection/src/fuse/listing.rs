@@ -40,6 +40,9 @@ struct Showing<'a, L> {
     listing: &'a Listing,
 }
 
+/// Names after a file that is read among which those are looked for that will be read after it.
+const AHEAD_MAX: usize = 8 * FILES_MAX;
+
 impl<L: Lower> ProjectedFs<L> {
     /// Fills a page of a listing.
     pub(super) fn page(
@@ -206,7 +209,8 @@ impl<L: Lower> ProjectedFs<L> {
             return;
         };
         lock(&view.reads).used(process, dir.number, at);
-        let rest = at + 1..listing.names.len();
+        // No further: whoever reads file by file would have all that is left looked through at each.
+        let rest = at + 1..listing.names.len().min(at + 1 + AHEAD_MAX);
         let showing = Showing {
             process,
             dir: &dir,
