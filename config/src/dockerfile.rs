@@ -27,6 +27,7 @@ mod mounts;
 mod parse;
 mod pattern;
 mod place;
+mod placing;
 mod platform;
 mod run;
 mod service;

@@ -62,7 +62,7 @@ fn copies_and_downloads_become_commands() {
     let cases = [
         (
             "COPY a.txt /etc/",
-            "mkdir -p /etc && cp -a a.txt /etc/a.txt",
+            "mkdir -p /etc && cp -aL a.txt /etc/a.txt",
         ),
         (
             "COPY src/ /opt/src/",
@@ -71,7 +71,7 @@ fn copies_and_downloads_become_commands() {
         (
             "COPY s* /opt/",
             "mkdir -p /opt/ && for f in s*; do if [ -d \"$f\" ]; then cp -a \"$f\"/. /opt/; \
-             elif [ -e \"$f\" ] || [ -L \"$f\" ]; then cp -a \"$f\" /opt/; fi || exit 1; done",
+             elif [ -e \"$f\" ] || [ -L \"$f\" ]; then cp -aL \"$f\" /opt/; fi || exit 1; done",
         ),
         (
             "COPY --parents src/deep/x.txt* /opt/",
@@ -80,15 +80,15 @@ fn copies_and_downloads_become_commands() {
         ("ADD x.tgz /opt/", "mkdir -p /opt && tar -xzf x.tgz -C /opt"),
         (
             "ADD --unpack=false x.tgz /opt/",
-            "mkdir -p /opt && cp -a x.tgz /opt/x.tgz",
+            "mkdir -p /opt && cp -aL x.tgz /opt/x.tgz",
         ),
         (
             "COPY x.tgz /opt/",
-            "mkdir -p /opt && cp -a x.tgz /opt/x.tgz",
+            "mkdir -p /opt && cp -aL x.tgz /opt/x.tgz",
         ),
         (
             "WORKDIR /opt/app\nCOPY a.txt /opt",
-            "mkdir -p /opt && cp -a a.txt /opt/a.txt",
+            "mkdir -p /opt && cp -aL a.txt /opt/a.txt",
         ),
     ];
     for (line, command) in cases {

@@ -1,7 +1,8 @@
 //! ADD of what has to be fetched.
 
 use super::event::Copy;
-use super::files::{Files, parent};
+use super::files::Files;
+use super::placing::parent;
 use crate::ingest::shell::quote;
 
 impl Files<'_, '_> {

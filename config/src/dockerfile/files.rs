@@ -2,24 +2,11 @@
 
 use super::event::{Copy, From, Item};
 use super::place;
+use super::placing::{Known, Source, attributes, parent, place_files};
 use crate::ingest::report::Book;
-use crate::ingest::shell::{is_glob, join, quote, quote_glob};
+use crate::ingest::shell::{is_glob, quote, quote_glob};
 use crate::ingest::{FileKind, Surroundings};
 use crate::step::STAGES;
-
-/// What a source is known to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
-    Dir,
-    File,
-    /// A wildcard: of a directory that it matches the contents are meant.
-    Glob,
-    /// The same where the files that it matches are in place already.
-    GlobOfDirs,
-    /// The root of a stage.
-    Root,
-    Unknown,
-}
 
 /// Translates one COPY; its commands, none when all is in place already.
 pub(crate) struct Files<'a, 'b> {
@@ -103,12 +90,20 @@ impl Files<'_, '_> {
                 }
             }
         };
-        Some(place_files(copy, source, known))
+        Some(place_files(
+            copy,
+            &Source {
+                path: source,
+                root: None,
+                known,
+            },
+        ))
     }
 
     /// Copies what another stage or image has.
     fn of_stage(&mut self, copy: &Copy, stage: &str, path: &str) -> String {
-        let shown = format!("{STAGES}/{stage}{path}");
+        let root = format!("{STAGES}/{stage}");
+        let shown = format!("{root}{path}");
         let known = if is_glob(path) {
             self.told_of_hidden(path);
             Known::Glob
@@ -117,7 +112,15 @@ impl Files<'_, '_> {
         } else {
             Known::Unknown
         };
-        place_files(copy, shown.trim_end_matches('/'), known)
+        let path = shown.trim_end_matches('/');
+        place_files(
+            copy,
+            &Source {
+                path,
+                root: Some(&root),
+                known,
+            },
+        )
     }
 
     fn told_of_hidden(&mut self, glob: &str) {
@@ -181,170 +184,6 @@ fn grants_execution(mode: &str) -> bool {
     match u32::from_str_radix(mode, 8) {
         Ok(bits) => bits & 0o100 != 0,
         Err(_) => mode.contains('x'),
-    }
-}
-
-pub(super) fn parent(path: &str) -> &str {
-    match path.rsplit_once('/') {
-        Some(("", _)) | None => "/",
-        Some((parent, _)) => parent,
-    }
-}
-
-/// Directories above a copy that are not there yet get the owner of --chown, as BuildKit gives it.
-fn owned_parents(copy: &Copy) -> Option<String> {
-    let owner = quote(copy.owner.as_ref()?);
-    let dir = if copy.into {
-        copy.dest.as_str()
-    } else {
-        parent(&copy.dest)
-    };
-    let ends = dir
-        .char_indices()
-        .filter(|(at, c)| *c == '/' && *at > 0)
-        .map(|(at, _)| at);
-    let dirs: Vec<&str> = ends
-        .chain([dir.len()])
-        .filter_map(|end| dir.get(..end))
-        .collect();
-    let dirs = join(dirs);
-    (dir != "/").then(|| {
-        format!(
-            "for d in {dirs}; do [ -d \"$d\" ] || {{ mkdir \"$d\" && chown {owner} \"$d\"; }}; done"
-        )
-    })
-}
-
-/// `--chown` and `--chmod` as commands on a shell word.
-fn attributes(copy: &Copy, word: &str) -> Vec<String> {
-    let owner = copy
-        .owner
-        .as_ref()
-        .map(|owner| format!("chown -R {} {word}", quote(owner)));
-    let mode = copy
-        .mode
-        .as_ref()
-        .map(|mode| format!("chmod -R {} {word}", quote(mode)));
-    owner.into_iter().chain(mode).collect()
-}
-
-/// Copies a source to the destination, as Docker does: a directory stands for its contents.
-fn place_files(copy: &Copy, source: &str, known: Known) -> String {
-    let dest = quote(&copy.dest);
-    let flagged = copy.owner.is_some() || copy.mode.is_some() || !copy.exclude.is_empty();
-    if known == Known::File && copy.exclude.is_empty() {
-        return one_file(copy, source);
-    }
-    if !flagged {
-        let source = match known {
-            Known::Glob | Known::GlobOfDirs => quote_glob(source),
-            _ => quote(source),
-        };
-        return spread(copy, &source, known);
-    }
-    // Flags concern what is copied and nothing that is there already, so they are applied aside.
-    let mut commands: Vec<String> = owned_parents(copy).into_iter().collect();
-    commands.push("t=$(mktemp -d)".to_owned());
-    let (aside, shape) = match known {
-        Known::Glob | Known::GlobOfDirs => {
-            let each = each_match(&quote_glob(source), "\"$t/x\"", known);
-            commands.push(format!("mkdir \"$t/x\" && {each}"));
-            ("\"$t/x\"", Known::Dir)
-        }
-        _ => {
-            commands.push(format!("cp -a {} \"$t/x\"", quote(source)));
-            ("\"$t/x\"", known)
-        }
-    };
-    for pattern in &copy.exclude {
-        commands.push(format!("(cd {aside} && {})", remove(pattern)));
-    }
-    commands.extend(attributes(copy, aside));
-    // A directory that is there already stays as it is; only what comes into it is as the flags say.
-    commands.push(format!(
-        "if [ -d {aside} ] && [ -d {dest} ]; then chown \"$(stat -c %u:%g {dest})\" {aside} && chmod \"$(stat -c %a {dest})\" {aside}; fi"
-    ));
-    if shape == Known::Dir {
-        commands.push(format!(
-            "mkdir -p {dest} && cp -a {aside}/. {}/",
-            dest.trim_end_matches('/')
-        ));
-    } else {
-        commands.push(spread(copy, aside, shape));
-    }
-    commands.join(" && ")
-}
-
-fn one_file(copy: &Copy, source: &str) -> String {
-    let name = source.rsplit('/').next().unwrap_or(source);
-    let target = if copy.into {
-        format!("{}/{name}", copy.dest.trim_end_matches('/'))
-    } else {
-        copy.dest.clone()
-    };
-    let mut commands: Vec<String> = owned_parents(copy).into_iter().collect();
-    commands.push(format!("mkdir -p {}", quote(parent(&target))));
-    commands.push(format!("cp -a {} {}", quote(source), quote(&target)));
-    commands.extend(
-        attributes(copy, &quote(&target))
-            .into_iter()
-            .map(|one| one.replace(" -R", "")),
-    );
-    commands.join(" && ")
-}
-
-/// Copies what a wildcard matches, of a directory its contents. It may match nothing.
-fn each_match(glob: &str, dest: &str, known: Known) -> String {
-    let file = match known {
-        Known::GlobOfDirs => "",
-        _ => &format!("elif [ -e \"$f\" ] || [ -L \"$f\" ]; then cp -a \"$f\" {dest}/; "),
-    };
-    format!(
-        "for f in {glob}; do if [ -d \"$f\" ]; then cp -a \"$f\"/. {dest}/; {file}fi || exit 1; done"
-    )
-}
-
-/// Copies a shell word without regard to flags.
-fn spread(copy: &Copy, source: &str, known: Known) -> String {
-    let dest = quote(&copy.dest);
-    let dest = if dest == "/" { "" } else { &dest };
-    match known {
-        Known::Dir => format!("mkdir -p {dest}/ && cp -a {source}/. {dest}/"),
-        Known::Root => {
-            // What the kernel and hd have at these places stays theirs.
-            let theirs = [
-                "proc",
-                "sys",
-                "dev",
-                "run",
-                "tmp",
-                "etc/resolv.conf",
-                "etc/hosts",
-            ];
-            let without = theirs.map(|path| format!("--exclude=./{path} ")).concat();
-            format!("mkdir -p {dest}/ && tar -C {source} {without}-c . | tar -C {dest}/ -x")
-        }
-        Known::Glob | Known::GlobOfDirs => {
-            format!("mkdir -p {dest}/ && {}", each_match(source, dest, known))
-        }
-        _ if copy.into => format!(
-            "mkdir -p {dest}/ && if [ -d {source} ]; then cp -a {source}/. {dest}/; else cp -a {source} {dest}/; fi"
-        ),
-        _ => format!(
-            "mkdir -p {} && if [ -d {source} ]; then mkdir -p {dest}/ && cp -a {source}/. {dest}/; else cp -a {source} {dest}; fi",
-            quote(parent(&copy.dest))
-        ),
-    }
-}
-
-/// Removes what an `--exclude` pattern names, in the directory at hand.
-fn remove(pattern: &str) -> String {
-    let pattern = pattern.trim_start_matches('/').trim_end_matches('/');
-    match pattern.strip_prefix("**/") {
-        Some(name) if !name.contains('/') => {
-            format!("find . -depth -name {} -exec rm -rf {{}} +", quote(name))
-        }
-        _ => format!("rm -rf -- {}", quote_glob(pattern)),
     }
 }
 

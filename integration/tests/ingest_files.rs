@@ -1,0 +1,50 @@
+//! `hd ingest`: what COPY and mounts of a Dockerfile leave behind in the file system.
+
+use hd_integration::{Env, needs, skip_unless};
+
+/// A project of this Dockerfile, in which `BASE` is the small image, and these files.
+fn project(dockerfile: &str, files: &[(&str, &str)]) -> Env {
+    let base = needs::registry().expect("checked by skip_unless");
+    let dockerfile = dockerfile.replace("BASE", &format!("{base}/busybox:1"));
+    let mut all = vec![("Dockerfile", dockerfile.as_str())];
+    all.extend(files);
+    Env::project(&all)
+}
+
+/// Translates and builds it.
+fn build(env: &Env) {
+    env.hd(["ingest"]).finish().ok();
+    env.once();
+}
+
+/// What a line of shell says in the environment.
+fn said(env: &Env, line: &str) -> String {
+    env.hd(["run", "sh", "-c", line]).finish().ok().stdout
+}
+
+#[test]
+fn a_link_to_a_file_is_copied_as_the_file() {
+    skip_unless!(needs::fuse(), needs::root(), needs::registry());
+    let dockerfile = "FROM BASE AS b
+RUN mkdir -p /o/dir /else && echo one > /o/lib.so.1 && ln -s lib.so.1 /o/lib.so && echo far > /else/tool-2 \\
+    && ln -s tool-2 /else/tool && ln -s /else/tool /o/tool && ln -s lib.so /o/dir/inner && ln -s /o/dir /o/to-dir
+FROM BASE
+COPY --from=b /o/lib.so /plain/
+COPY --from=b /o/tool /plain
+COPY --from=b --chown=7:7 /o/tool /owned/
+COPY --from=b /o/lib.so* /o/t* /all/
+COPY --from=b /o/to-dir /contents/
+COPY link /etc/of-project
+COPY li*k /etc/matched/
+";
+    let env = project(dockerfile, &[("real", "mine\n")]);
+    std::os::unix::fs::symlink("real", env.path("link")).expect("a link");
+    build(&env);
+    let files = "cd / && for f in plain/lib.so plain/tool owned/tool all/lib.so all/lib.so.1 all/tool all/inner \
+                 contents/inner etc/of-project etc/matched/link; do \
+                 if [ -L $f ]; then echo $f link; else echo $f $(cat $f); fi; done; stat -c %u /owned/tool";
+    let expected = "plain/lib.so one\nplain/tool far\nowned/tool far\nall/lib.so one\nall/lib.so.1 one\n\
+                    all/tool far\nall/inner link\ncontents/inner link\netc/of-project mine\n\
+                    etc/matched/link mine\n7\n";
+    assert_eq!(said(&env, files), expected);
+}
