@@ -125,6 +125,28 @@ fn an_edit_of_the_project_sends_the_last_layer_only() {
 
 /// A registry may have the blob in a repository that this person may not read.
 #[test]
+fn several_exports_into_one_layout_at_once_lose_none() {
+    skip_unless!(needs::fuse(), needs::registry());
+    let base = image("busybox:1");
+    let all: Vec<Env> = (0..5).map(|_| reader()).collect();
+    let layout = all[0].mark().join("layout");
+    let target = |tag: &str| format!("oci:{}:{tag}", layout.display());
+    let tags: Vec<String> = (0..all.len()).map(|number| format!("t{number}")).collect();
+    std::thread::scope(|scope| {
+        for (env, tag) in all.iter().zip(&tags) {
+            scope.spawn(|| export(env, &target(tag), &["--base", &base]));
+        }
+    });
+    let index = files::read(&layout.join("index.json"));
+    let missing = |tag: &&String| !index.contains(&format!("\"{tag}\""));
+    let missing: Vec<&String> = tags.iter().filter(missing).collect();
+    assert_eq!(missing, [""; 0], "{index}");
+    // Killed before there was an index.
+    std::fs::remove_file(layout.join("index.json")).unwrap();
+    export(&all[0], &target("again"), &["--base", &base]);
+}
+
+#[test]
 fn what_may_not_be_taken_over_from_another_repository_is_sent() {
     skip_unless!(needs::fuse(), needs::registry());
     let registry = needs::registry().expect("checked by skip_unless");

@@ -343,6 +343,25 @@ fn a_running_up_keeps_the_limit_and_answers_edits_meanwhile() {
     env.hd(["cas", "verify", "--read-data"]).finish().ok();
 }
 
+#[test]
+fn what_others_remove_is_given_back_beside_an_up_that_nothing_happens_to() {
+    skip_unless!(needs::fuse());
+    let env = samples::server_with_output();
+    Other::new(&env, "one", "", 1).once();
+    let mut up = env.up();
+    up.wait_http(env.port(0), "/", "one");
+    let removed = env.hd(["prune", "--project", "one"]).finish().ok();
+    let fds = format!("/proc/{}/fd", up.pid());
+    up.until(&removed.said(), || {
+        let all = std::fs::read_dir(&fds).expect("its files").flatten();
+        let links = all.filter_map(|fd| std::fs::read_link(fd.path()).ok());
+        let gone = |link: std::path::PathBuf| link.to_string_lossy().ends_with("seg (deleted)");
+        (!links.into_iter().any(gone)).then_some(())
+    });
+    files::write(&env.path("source.txt"), "two\n");
+    up.wait_http(env.port(0), "/", "two");
+}
+
 /// A limit gives away what was not used for long, kept directories too; then a step must find an empty one, not
 /// one whose files cannot be read.
 #[test]

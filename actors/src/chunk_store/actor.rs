@@ -26,6 +26,10 @@ use crate::shared::Shared;
 /// How long nothing has to be pinned before the limits of the store are looked at.
 const REST: Duration = Duration::from_secs(2);
 
+/// How often it is looked whether others removed something from the store: files that are open here would keep the
+/// disk from getting it back.
+const LET_GO_EVERY: Duration = Duration::from_secs(10);
+
 /// Reads into the store, pins, collects.
 #[derive(Debug)]
 pub struct ChunkStore {
@@ -47,6 +51,10 @@ pub struct ChunkStore {
 
 impl Actor for ChunkStore {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.let_go_later(None, ctx);
+    }
 }
 
 impl Handler<IngestPaths> for ChunkStore {
@@ -82,6 +90,26 @@ impl Handler<PinRoot> for ChunkStore {
 }
 
 impl ChunkStore {
+    /// Lets go of removed segments, now and then, if any were removed since the epoch `seen`.
+    fn let_go_later(&mut self, seen: Option<u64>, ctx: &mut Context<Self>) {
+        ctx.run_later(LET_GO_EVERY, move |this, ctx| {
+            let (store, pool) = (this.shared.store.clone(), this.collecting.clone());
+            let look = move || {
+                let now = store.epoch()?;
+                if seen != Some(now) {
+                    store.refresh()?;
+                }
+                Ok::<u64, hd_store::Error>(now)
+            };
+            let job = async move { pool.run(look).await };
+            ctx.spawn(job.into_actor(this).map(move |looked, this, ctx| {
+                // What could not be looked at is looked at again.
+                let now = looked.ok().and_then(Result::ok);
+                this.let_go_later(now.or(seen), ctx);
+            }));
+        });
+    }
+
     /// Looks after the limits of the store, once edits have come to rest.
     fn collect_soon(&mut self, ctx: &mut Context<Self>) {
         if let Some(before) = self.due.take() {

@@ -1,7 +1,10 @@
 //! An image into an OCI image layout ("image-layout.md"); other images in it stay.
 
+use std::ffi::OsString;
+use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -15,6 +18,8 @@ use crate::source::Place;
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// The tag when none is given, as skopeo has it for images without one.
 const TAG: &str = "latest";
+/// How often it is looked whether somebody else's export into the same layout is over.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 pub(super) async fn write(
     workshop: &Workshop,
@@ -24,6 +29,8 @@ pub(super) async fn write(
     report: OnExport,
 ) -> Result<Exported, ExportError> {
     let root = &place.path;
+    std::fs::create_dir_all(root).map_err(ExportError::write(root))?;
+    let _alone = alone(root).await?;
     let index = prepare(root)?;
     let total = image.layers.iter().map(|layer| layer.descriptor.size).sum();
     let (mut layers, mut done) = (Vec::new(), 0);
@@ -70,10 +77,22 @@ pub(super) async fn write(
     })
 }
 
-/// Makes the directory, or reads the index of the layout that it is.
+/// Waits until nobody else exports into a layout: its index is read and written anew, and layers have one name
+/// while they come.
+async fn alone(root: &Path) -> Result<File, ExportError> {
+    let dir = File::open(root).map_err(ExportError::write(root))?;
+    loop {
+        match dir.try_lock() {
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOOK_EVERY).await,
+            // Where there are no locks it goes without.
+            Ok(()) | Err(_) => return Ok(dir),
+        }
+    }
+}
+
+/// Reads the index of the layout that a directory is, or is to be.
 fn prepare(root: &Path) -> Result<Value, ExportError> {
     let io = ExportError::write;
-    std::fs::create_dir_all(root).map_err(io(root))?;
     let path = root.join("index.json");
     if root.join("oci-layout").exists()
         && let Some(bytes) = blobs::read(&path).map_err(io(&path))?
@@ -83,7 +102,8 @@ fn prepare(root: &Path) -> Result<Value, ExportError> {
     }
     let mut entries = std::fs::read_dir(root).map_err(io(root))?;
     // What an interrupted export left is no reason to refuse.
-    if entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != "blobs")) {
+    let of_ours = |name: OsString| name == "blobs" || name == "oci-layout";
+    if entries.any(|entry| entry.is_ok_and(|entry| !of_ours(entry.file_name()))) {
         return Err(ExportError::Occupied {
             path: root.to_owned(),
         });
