@@ -55,12 +55,15 @@ pub(crate) fn each(
     Ok(())
 }
 
+/// The signals that ask a process to end.
+pub(crate) const ENDING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+
 /// Starts the thread: `act` is told how many signals have come, from 1, and the exit code of a process that this one
-/// ended. The third ends the process at once; the guardian ends what it started.
+/// ended. The third ends the process at once: only for one whose guardian ends what it started.
 pub(crate) fn handle(mut act: impl FnMut(u32, i32) + Send + 'static) -> Result<Received, CliError> {
     let received = Received::default();
     let (first, mut count) = (received.clone(), 0);
-    each(&[SIGINT, SIGTERM, SIGHUP], move |signal| {
+    each(&ENDING, move |signal| {
         count += 1;
         first.note(signal);
         if count > 2 {

@@ -6,6 +6,7 @@
 //! A helper that cannot go on panics with the reason, for that is how a test reports.
 
 pub mod damage;
+pub mod demo;
 pub mod disk;
 pub mod env;
 pub mod faulty;

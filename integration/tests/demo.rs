@@ -1,15 +1,13 @@
 //! `hd demo` measures the real binary and says what it could not measure.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use hd_integration::demo::{
+    DEMO, NO_ENGINE, SERVED, expect_no_directories, leftover_directories, reason, with_docker,
+};
 use hd_integration::poll::let_pass;
 use hd_integration::{Env, LONG, SHORT, files, leftovers, needs, skip_unless, until};
-
-/// An engine that is nowhere: the half of the demo that needs one is missing for sure.
-const NO_ENGINE: (&str, &str) = ("DOCKER_HOST", "unix:///nonexistent/docker.sock");
 
 /// Temporary files of the demo stay below the test.
 fn env() -> Env {
@@ -17,25 +15,6 @@ fn env() -> Env {
     let mark = env.mark().display().to_string();
     env.set(NO_ENGINE.0, NO_ENGINE.1).set("TMPDIR", &mark);
     env
-}
-
-/// Only the engine that is nowhere.
-const DEMO: [&str; 6] = ["demo", "--json", "--runs", "1", "--engine", "docker"];
-
-fn leftover_directories(env: &Env) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(env.mark()).expect("list the test's directory");
-    let paths = entries.map(|entry| entry.expect("an entry").path());
-    let is_ours = |path: &PathBuf| {
-        let name = path.file_name().expect("a name").to_string_lossy();
-        name.starts_with("hd-demo-")
-    };
-    paths.filter(is_ours).collect()
-}
-
-#[track_caller]
-fn expect_no_directories(env: &Env) {
-    let left = leftover_directories(env);
-    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
@@ -145,46 +124,6 @@ case "$*" in
 esac
 "#;
 
-const SERVED: &str = r#"
-[environment]
-name = "shares"
-base = "BASE"
-[services.web]
-command = "python3 -I -m http.server --bind 127.0.0.1 5000"
-port = 5000
-"#;
-
-/// A project on a machine with this docker, and what it writes down. Another in `PATH` that cannot even
-/// start is no reason to measure nothing.
-fn with_docker(project: &[(&str, &str)], script: &str) -> (Env, PathBuf) {
-    let mut env = Env::project(project);
-    let log = env.mark().join("asked");
-    let [broken, programs] = ["broken", "bin"].map(|name| env.mark().join(name));
-    for (place, script) in [
-        (&broken, "#!/nonexistent/interpreter\n"),
-        (&programs, script),
-    ] {
-        let docker = place.join("docker");
-        files::write(&docker, script);
-        let mode = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(&docker, mode).expect("chmod");
-    }
-    let path = std::env::var("PATH").expect("a PATH");
-    let mark = env.mark().display().to_string();
-    let path = format!("{}:{}:{path}", broken.display(), programs.display());
-    env.set("PATH", &path)
-        .set("FAKE_LOG", &log.display().to_string())
-        .set(NO_ENGINE.0, NO_ENGINE.1)
-        .set("TMPDIR", &mark);
-    (env, log)
-}
-
-fn reason(report: &serde_json::Value, side: &str) -> String {
-    let missing = report["missing"].as_array().expect("missing sides");
-    let found = missing.iter().find(|one| one["side"] == side);
-    found.expect("it is missing")["reason"].to_string()
-}
-
 #[test]
 fn nothing_that_the_user_has_in_an_engine_is_touched() {
     skip_unless!(needs::fuse(), needs::registry());
@@ -201,7 +140,7 @@ fn nothing_that_the_user_has_in_an_engine_is_touched() {
     let reason = reason(&report, "compose");
     let asked = files::read(&log);
     // The one service is measured as a container of its Dockerfile, as far as that comes.
-    let instead = self::reason(&report, "docker BuildKit, naive");
+    let instead = hd_integration::demo::reason(&report, "docker BuildKit, naive");
     assert!(instead.contains("the container ended"), "{instead}");
     assert!(
         reason.contains("compose.yaml:7:5") && reason.contains("the-users-own"),

@@ -5,16 +5,19 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::process::Watch;
+
 /// `st_blocks` counts in these, whatever the file system (stat(2)).
 const BLOCK: u64 = 512;
 
 /// Adds up what is allocated below a directory, bytes; a file of several names counts once, other
-/// file systems mounted below do not count. `None` when it cannot be read.
-pub(super) fn used(directory: &Path) -> Option<u64> {
+/// file systems mounted below do not count. `None` when it cannot be read, or when the demo shall end.
+pub(super) fn used(watch: &Watch, directory: &Path) -> Option<u64> {
     let top = fs::symlink_metadata(directory).ok()?;
     fs::read_dir(directory).ok()?;
     let mut seen = HashSet::new();
-    Some(below(directory, top.dev(), &mut seen))
+    let sum = below(watch, directory, top.dev(), &mut seen);
+    (!watch.is_interrupted()).then_some(sum)
 }
 
 /// Gives what each of `edits` took, bytes; what shrank took nothing.
@@ -24,12 +27,15 @@ pub(super) fn per_edit(before: Option<u64>, after: Option<u64>, edits: u32) -> O
 }
 
 /// What vanishes while it is counted counts as nothing.
-fn below(directory: &Path, device: u64, seen: &mut HashSet<u64>) -> u64 {
+fn below(watch: &Watch, directory: &Path, device: u64, seen: &mut HashSet<u64>) -> u64 {
     let Ok(entries) = fs::read_dir(directory) else {
         return 0;
     };
     let mut sum = 0;
     for entry in entries.flatten() {
+        if watch.is_interrupted() {
+            break;
+        }
         let Ok(meta) = fs::symlink_metadata(entry.path()) else {
             continue;
         };
@@ -39,7 +45,7 @@ fn below(directory: &Path, device: u64, seen: &mut HashSet<u64>) -> u64 {
         }
         sum += meta.blocks() * BLOCK;
         if meta.is_dir() {
-            sum += below(&entry.path(), device, seen);
+            sum += below(watch, &entry.path(), device, seen);
         }
     }
     sum
@@ -51,19 +57,21 @@ mod tests {
 
     #[test]
     fn a_file_of_two_names_counts_once() {
-        let place = tempfile::tempdir().unwrap();
+        let (watch, place) = (Watch::default(), tempfile::tempdir().unwrap());
         let directory = place.path().join("a");
         fs::create_dir(&directory).unwrap();
-        let empty = used(place.path()).unwrap();
+        let empty = used(&watch, place.path()).unwrap();
         fs::write(directory.join("x"), vec![7; 100_000]).unwrap();
         fs::File::open(directory.join("x"))
             .unwrap()
             .sync_all()
             .unwrap();
-        let one = used(place.path()).unwrap();
+        let one = used(&watch, place.path()).unwrap();
         assert!((100_000..130_000).contains(&(one - empty)), "{one} {empty}");
         fs::hard_link(directory.join("x"), place.path().join("y")).unwrap();
-        assert_eq!(used(place.path()), Some(one));
-        assert_eq!(used(&place.path().join("none")), None);
+        assert_eq!(used(&watch, place.path()), Some(one));
+        assert_eq!(used(&watch, &place.path().join("none")), None);
+        watch.interrupt();
+        assert_eq!(used(&watch, place.path()), None);
     }
 }

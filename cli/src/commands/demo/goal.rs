@@ -31,7 +31,7 @@ impl Goal {
     /// Decides by the first answer.
     pub(super) fn of(subject: &Subject, answer: &Answer) -> Self {
         let mut versions = subject.versions.iter();
-        let shown = versions.find(|(_, found)| answer.body.contains(&found.value));
+        let shown = versions.find(|(_, found)| answer.tells(&found.value));
         match (shown, &subject.watched) {
             (Some((file, found)), _) if answer.status == 200 => {
                 Self::Version(file.clone(), found.clone())

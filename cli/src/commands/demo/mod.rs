@@ -36,6 +36,7 @@ use crate::args::{DemoArgs, EngineName};
 use crate::error::{CliError, Outcome};
 use crate::output::Output;
 use crate::output::human::duration;
+use crate::signals::Received;
 use crate::{project, signals};
 
 /// How long one command or one answer may take: a cold build on a slow network.
@@ -64,7 +65,8 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn copy(&self, name: &str, reader: Reader) -> Result<Copy, CliError> {
-        self.subject.copy(&self.place.join(name), reader)
+        self.subject
+            .copy(&self.watch, &self.place.join(name), reader)
     }
 
     /// Lets a service come to rest before it is edited.
@@ -89,8 +91,7 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> Outcome {
         opened.map_err(|e| CliError::io("write", file, &e))?;
     }
     let watch = Watch::default();
-    let interrupted = watch.clone();
-    let signal = signals::handle(move |_, _| interrupted.interrupt())?;
+    let signal = ends(&watch, output)?;
     let directory = temporary()?;
     let run = Run {
         subject: &subject,
@@ -127,6 +128,20 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> Outcome {
         output.data(&table::text(&report, output.out))?;
     }
     Ok(0)
+}
+
+/// Lets a signal end the demo in peace: however many come, what it made is removed, for nobody else would.
+fn ends(watch: &Watch, output: Output) -> Result<Received, CliError> {
+    let (watch, received) = (watch.clone(), Received::default());
+    let first = received.clone();
+    signals::each(&signals::ENDING, move |signal| {
+        if !watch.is_interrupted() {
+            output.talk("ending: what was made is removed first, which may take a minute");
+        }
+        first.note(signal);
+        watch.interrupt();
+    })?;
+    Ok(received)
 }
 
 /// Makes the directory that all is below: its name is short, for sockets live there; everybody may
@@ -234,7 +249,7 @@ fn rivals(
         pulls: Vec::new(),
     };
     for engine in engines {
-        rivals.litters.push(Litter::new(&engine, &run.nonce));
+        rivals.litters.push(Litter::new(&engine, run));
         rivals.admit(run, engine)?;
     }
     if rivals.engines.is_empty() {
@@ -251,7 +266,7 @@ impl Rivals {
             match pull::pull(run, &engine, &self.base)? {
                 Ok(pulled) => {
                     if let Some(litter) = self.litters.last_mut().filter(|_| !pulled.was_here) {
-                        litter.pulled = Some(self.base.clone());
+                        litter.pulled.push(self.base.clone());
                     }
                     self.pulls.push((name, pulled));
                 }
@@ -302,7 +317,8 @@ fn compare(
     }
     run.output
         .talk("removing containers, images and their build cache");
-    drop(rivals.litters);
+    let stayed = rivals.litters.into_iter().flat_map(Litter::clean);
+    report.notes.extend(stayed);
     Ok(())
 }
 

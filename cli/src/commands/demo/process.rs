@@ -24,20 +24,38 @@ const GRACE: Duration = Duration::from_secs(20);
 
 /// Knows whether somebody wants the demo to end.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Watch(Arc<AtomicBool>);
+pub(super) struct Watch(Arc<Marks>);
+
+#[derive(Debug, Default)]
+struct Marks {
+    /// Somebody wants it to end.
+    interrupted: AtomicBool,
+    /// A command was ended for want of time.
+    timed_out: AtomicBool,
+}
 
 impl Watch {
     /// Wants it to end.
     pub(super) fn interrupt(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.interrupted.store(true, Ordering::Relaxed);
     }
 
     /// Fails once it shall end.
     pub(super) fn check(&self) -> Result<(), CliError> {
-        if self.0.load(Ordering::Relaxed) {
+        if self.is_interrupted() {
             return Err(CliError::new("interrupted", INTERRUPTED, "interrupted"));
         }
         Ok(())
+    }
+
+    /// Tells whether it shall end.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.0.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Tells whether commands may have been ended before they were done.
+    pub(super) fn has_cut(&self) -> bool {
+        self.is_interrupted() || self.0.timed_out.load(Ordering::Relaxed)
     }
 }
 
@@ -96,6 +114,7 @@ pub(super) fn finish(
         }
         watch.check()?;
         if started.elapsed() > within {
+            watch.0.timed_out.store(true, Ordering::Relaxed);
             let message = format!(
                 "{} takes longer than {} s",
                 shown(command),

@@ -117,7 +117,7 @@ impl Engine {
         let mut command = self.command(&["build", "-f", file, "-t", tag]);
         match self.builder {
             Builder::BuildKit => &mut command,
-            // Else containers of an interrupted build stay.
+            // Else containers of a failed build stay.
             Builder::Classic => command.arg("--force-rm"),
             // The base is here; Podman would ask the registry all the same.
             Builder::Podman => command.args(["--force-rm", "--pull=never"]),
@@ -135,21 +135,51 @@ impl Engine {
         command
     }
 
-    /// Starts the removal of a container, at once.
+    /// Starts the removal of a container with the volumes that have no name, at once.
     pub(super) fn remove(&self, container: &str) -> Command {
         match self.builder {
             // Podman waits ten seconds otherwise.
-            Builder::Podman => self.command(&["rm", "-f", "-t", "0", container]),
-            _ => self.command(&["rm", "-f", container]),
+            Builder::Podman => self.command(&["rm", "-f", "-v", "-t", "0", container]),
+            _ => self.command(&["rm", "-f", "-v", container]),
         }
     }
 
     /// Lists the ids of BuildKit's cache.
     fn cached(&self) -> Option<BTreeSet<String>> {
         let format = "{{range .BuildCache}}{{println .ID}}{{end}}";
-        let mut list = self.command(&["system", "df", "-v", "--format", format]);
+        self.list(&["system", "df", "-v", "--format", format])
+    }
+
+    /// Lists images without a name that no other stands on; none with BuildKit, which makes no such.
+    fn unnamed(&self) -> Option<BTreeSet<String>> {
+        if self.builder == Builder::BuildKit {
+            return None;
+        }
+        self.list(&[
+            "image",
+            "ls",
+            "-q",
+            "--no-trunc",
+            "--filter",
+            "dangling=true",
+        ])
+    }
+
+    /// Lists the containers that Podman builds in: those that only `--external` shows.
+    fn building(&self) -> Option<BTreeSet<String>> {
+        if self.builder != Builder::Podman {
+            return None;
+        }
+        let all = self.list(&["ps", "-a", "-q", "--no-trunc", "--external"])?;
+        // Second, so that what somebody starts meanwhile is not taken for one.
+        let others = self.list(&["ps", "-a", "-q", "--no-trunc"])?;
+        Some(all.difference(&others).cloned().collect())
+    }
+
+    /// Runs a command that prints ids.
+    fn list(&self, args: &[&str]) -> Option<BTreeSet<String>> {
         // Asked while tidying up too, which nobody may interrupt.
-        let ended = finish(&Watch::default(), &mut list, ANSWERS_WITHIN).ok()?;
+        let ended = finish(&Watch::default(), &mut self.command(args), ANSWERS_WITHIN).ok()?;
         let ids = ended.stdout.split_whitespace().map(str::to_owned);
         ended.good.then(|| ids.collect())
     }

@@ -24,6 +24,8 @@ use crate::project::FILE;
 
 /// Looks at the disk, one after the other, that find it as the last did: then it is at rest.
 const STILL: u32 = 3;
+/// How long hd may take, after an answer, to begin with the restart that the edit is the cause of.
+const BEGINS: Duration = Duration::from_secs(3);
 /// A project with nothing but a base: building it brings the image here.
 const BARE: &str = "[environment]\nname = \"base\"\n";
 
@@ -99,7 +101,7 @@ impl<'a> Hd<'a> {
             if !matches!(goal, Goal::Nothing) {
                 let before = self.disk_at_rest(&home)?;
                 phases.push(self.edits(&mut editor, &copy, &mut up)?);
-                disk_per_edit = disk::per_edit(before, disk::used(&home), self.run.runs);
+                disk_per_edit = disk::per_edit(before, self.disk_at_rest(&home)?, self.run.runs);
                 phases.extend(self.branches(&mut editor, &copy, &mut up, &mut notes)?);
                 phases.push(self.second(&mut editor, &home, &copy)?);
             }
@@ -165,13 +167,15 @@ impl<'a> Hd<'a> {
         Ok(up)
     }
 
-    /// Lets what is kept for later views of the base be written: no edit is the cause of it.
+    /// Lets what is kept for later views be written: before the edits none of them is the cause of it, after
+    /// them it is theirs.
     fn disk_at_rest(&self, home: &Path) -> Result<Option<u64>, CliError> {
         let deadline = Instant::now() + SOON;
-        let (mut used, mut still) = (disk::used(home), 0);
+        let used_now = || disk::used(&self.run.watch, home);
+        let (mut used, mut still) = (used_now(), 0);
         while still < STILL && Instant::now() < deadline {
             self.run.rest()?;
-            let now = disk::used(home);
+            let now = used_now();
             still = if now == used { still + 1 } else { 0 };
             used = now;
         }
@@ -250,7 +254,7 @@ impl<'a> Hd<'a> {
     ) -> Result<(), CliError> {
         self.settled(up)?;
         self.run.rest()?;
-        let before = up.times_ready();
+        let (before, left) = (up.times_ready(), up.times_left());
         let started = Instant::now();
         let version = editor.make(change, &copy.directory)?;
         let asked = (copy.port, editor.goal.path());
@@ -271,8 +275,11 @@ impl<'a> Hd<'a> {
         );
         self.run.tell("hd", what, took);
         if version.is_some() {
-            // The next edit begins when this one is over, not on top of it.
-            self.ready_since(up, before)?;
+            // The next edit begins when this one is over, not on top of it. A service that follows by
+            // itself is not started again.
+            if self.is_restarted(up, left)? {
+                self.ready_since(up, before)?;
+            }
         }
         Ok(())
     }
@@ -280,6 +287,17 @@ impl<'a> Hd<'a> {
     /// Waits until the service was told to be ready at all.
     fn settled(&self, up: &mut Up) -> Result<(), CliError> {
         self.ready_since(up, 0)
+    }
+
+    /// Waits a while for a restart to begin.
+    fn is_restarted(&self, up: &mut Up, left: u32) -> Result<bool, CliError> {
+        let deadline = Instant::now() + BEGINS;
+        while up.times_left() <= left && Instant::now() < deadline {
+            self.run.watch.check()?;
+            up.must_run()?;
+            crate::client::pause(Duration::from_millis(2));
+        }
+        Ok(up.times_left() > left)
     }
 
     fn ready_since(&self, up: &mut Up, before: u32) -> Result<(), CliError> {
@@ -334,6 +352,9 @@ impl<'a> Hd<'a> {
         command.args(args).current_dir(directory);
         if let (Some(base), true) = (self.base, args.contains(&"up")) {
             command.args(["--base", base]);
+        }
+        for profile in &self.run.subject.profiles {
+            command.args(["--profile", profile]);
         }
         command.env("HD_HOME", home).env_remove("RUST_LOG");
         command

@@ -28,6 +28,8 @@ pub(super) struct Up {
 pub(super) struct Heard {
     /// How often the service became ready.
     pub(super) ready: AtomicU32,
+    /// How often it was told to be anything else.
+    left: AtomicU32,
     /// How many steps ran.
     pub(super) ran: AtomicU32,
     /// Its last lines that are no events.
@@ -59,6 +61,11 @@ impl Up {
         self.heard.ready.load(Ordering::Relaxed)
     }
 
+    /// Gives how often the service was told not to be ready.
+    pub(super) fn times_left(&self) -> u32 {
+        self.heard.left.load(Ordering::Relaxed)
+    }
+
     /// Fails when `hd up` has ended by itself.
     pub(super) fn must_run(&mut self) -> Result<(), CliError> {
         if self.group.ended()?.is_none() {
@@ -74,8 +81,12 @@ impl Heard {
     /// Takes one line of `--progress json`.
     fn line(&self, line: &str, service: &str) {
         let event: Value = serde_json::from_str(line).unwrap_or_default();
-        if event["event"] == "service" && event["state"] == "ready" && event["name"] == service {
-            self.ready.fetch_add(1, Ordering::Relaxed);
+        if event["event"] == "service" && event["name"] == service {
+            let count = match event["state"] == "ready" {
+                true => &self.ready,
+                false => &self.left,
+            };
+            count.fetch_add(1, Ordering::Relaxed);
         }
         if event["event"] == "step_done" && event["step"]["result"] == "ran" {
             self.ran.fetch_add(1, Ordering::Relaxed);
@@ -119,6 +130,7 @@ mod tests {
             heard.line(line, "web");
         }
         assert_eq!(heard.ready.load(Ordering::Relaxed), 1);
+        assert_eq!(heard.left.load(Ordering::Relaxed), 1);
         assert_eq!(heard.ran.load(Ordering::Relaxed), 1);
         assert_eq!(heard.said.into_inner().unwrap(), ["hd: no /dev/fuse"]);
     }

@@ -38,10 +38,11 @@ pub(in super::super) fn measure(
         phases.push(series);
     }
     let mut disk_per_edit = None;
+    let used = || disk::used(&run.watch, way.store()?);
     if rounds.can_tell(&at) {
-        let before = way.store().and_then(disk::used);
+        let before = used();
         phases.push(rounds.edits(&at)?);
-        let after = way.store().and_then(disk::used);
+        let after = used();
         disk_per_edit = disk::per_edit(before, after, run.runs);
         if way.build(&at).is_some() {
             phases.extend(rounds.branches(&at)?);

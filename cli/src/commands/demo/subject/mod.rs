@@ -1,20 +1,20 @@
 //! What is measured: the project, the service that is asked, and copies of it to work in.
 
+mod copy;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use hd_config::{DirFilter, Project, Service};
 
+pub(super) use self::copy::{Copy, Reader};
 use super::dependency::Dependency;
-use super::edit::{VersionLine, version_line, with_comment, with_ports};
+use super::edit::{VersionLine, version_line, with_comment};
 use super::outside;
-use super::rival::COMPOSE;
 use crate::error::{CliError, exit};
-use crate::project::{FILE, Located};
+use crate::project::Located;
 
 /// Directories that tools make and that no copy needs: each side makes its own.
 const MADE: [&str; 4] = [".venv", "venv", "node_modules", "__pycache__"];
@@ -22,9 +22,6 @@ const MADE: [&str; 4] = [".venv", "venv", "node_modules", "__pycache__"];
 const DESCRIPTIONS: [&str; 3] = ["toml", "lock", "json"];
 /// Longest file that is searched for a version.
 const LONGEST: u64 = 256 << 10;
-/// Ports given to copies; below those that the kernel gives to outgoing connections.
-const PORTS: std::ops::Range<u16> = 20_000..30_000;
-
 /// A project to be measured.
 #[derive(Debug)]
 pub(super) struct Subject {
@@ -48,25 +45,11 @@ pub(super) struct Subject {
     pub(super) dependency: Option<Dependency>,
     /// A file whose edit restarts the service.
     pub(super) watched: Option<PathBuf>,
+    /// Profiles that were asked for.
+    pub(super) profiles: Vec<String>,
     config: String,
     ports: Vec<u16>,
     files: Vec<PathBuf>,
-}
-
-/// A copy of the project.
-#[derive(Debug)]
-pub(super) struct Copy {
-    /// Where it is.
-    pub(super) directory: PathBuf,
-    /// The port of the service that is asked.
-    pub(super) port: u16,
-}
-
-/// Who works in a copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reader {
-    Hd,
-    Engine,
 }
 
 impl Subject {
@@ -115,36 +98,10 @@ impl Subject {
             versions: versions(root, &plain, service),
             watched: watched(root, &plain, service),
             dependency: Dependency::find(&plain),
+            profiles: located.profiles.clone(),
             config: read(&located.config)?,
             ports: project.services.iter().filter_map(|s| s.port).collect(),
             files,
-        })
-    }
-
-    /// Copies the project into a new directory; every port of it becomes a free one.
-    pub(super) fn copy(&self, to: &Path, reader: Reader) -> Result<Copy, CliError> {
-        for file in &self.files {
-            copy_one(&self.directory.join(file), &to.join(file))?;
-        }
-        let mut moved: Vec<(u16, u16)> = Vec::new();
-        for old in &self.ports {
-            let taken: Vec<u16> = moved.iter().map(|(_, new)| *new).collect();
-            moved.push((*old, free_port(&taken)?));
-        }
-        fs::create_dir_all(to).map_err(|e| CliError::io("make", to, &e))?;
-        // To engines it is a file like any other: changed in each copy, it would change what they copy into images.
-        if reader == Reader::Hd {
-            replace(&to.join(FILE), &with_ports(&self.config, &moved))?;
-        }
-        // Both name the same ports.
-        for name in COMPOSE.iter().filter(|name| to.join(name).is_file()) {
-            let file = to.join(name);
-            replace(&file, &with_ports(&read(&file)?, &moved))?;
-        }
-        let own = moved.iter().find(|(old, _)| *old == self.port);
-        Ok(Copy {
-            directory: to.to_owned(),
-            port: own.map_or(self.port, |(_, new)| *new),
         })
     }
 }
@@ -225,21 +182,6 @@ fn collect(
     Ok(())
 }
 
-fn copy_one(from: &Path, to: &Path) -> Result<(), CliError> {
-    // Below a link to a directory it is there already, and may be the very same file.
-    if to.exists() {
-        return Ok(());
-    }
-    if let Some(parent) = to.parent() {
-        fs::create_dir_all(parent).map_err(|e| CliError::io("make", parent, &e))?;
-    }
-    let copied = match fs::read_link(from) {
-        Ok(target) => symlink(target, to),
-        Err(_) => fs::copy(from, to).map(|_| ()),
-    };
-    copied.map_err(|e| CliError::io("copy", from, &e))
-}
-
 /// Reads a text file.
 pub(super) fn read(path: &Path) -> Result<String, CliError> {
     fs::read_to_string(path).map_err(|e| CliError::io("read", path, &e))
@@ -250,33 +192,14 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), CliError> {
     fs::write(path, text).map_err(|e| CliError::io("write", path, &e))
 }
 
-/// Writes a text file in place of a link: what that leads to is not part of a copy.
-fn replace(path: &Path, text: &str) -> Result<(), CliError> {
-    if path.is_symlink() {
-        fs::remove_file(path).map_err(|e| CliError::io("remove", path, &e))?;
-    }
-    write(path, text)
-}
-
-/// Gives a port that is free now and not among `taken`.
-pub(super) fn free_port(taken: &[u16]) -> Result<u16, CliError> {
-    let count = u32::from(PORTS.end - PORTS.start);
-    let start = std::process::id().wrapping_mul(7) % count;
-    let around = (0..count).map(|offset| (start + offset) % count);
-    let mut ports = around.filter_map(|offset| Some(PORTS.start + u16::try_from(offset).ok()?));
-    let free =
-        |port: &u16| !taken.contains(port) && TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    ports.find(free).ok_or_else(|| {
-        let message = format!("no port from {} to {} is free", PORTS.start, PORTS.end);
-        CliError::new("port", exit::INTERNAL, message)
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::args::Place;
+    use std::os::unix::fs::symlink;
 
+    use super::super::process::Watch;
     use super::*;
+    use crate::args::Place;
+    use crate::project::FILE;
 
     const TOML: &str = r#"
 [environment]
@@ -325,19 +248,22 @@ depends_on = ["worker"]
             ("node_modules/a/b.js", ""),
             ("sub/c.ts", "version = '3'"),
         ];
+        let watch = Watch::default();
         let (place, subject) = subject(&files);
         assert_eq!((subject.service.as_str(), subject.port), ("web", 8000));
         assert!(!subject.is_one_service);
         assert_eq!(subject.watched, Some("app.py".into()));
         assert_eq!(subject.versions[0].0, Path::new("sub/c.ts"));
-        let copy = subject.copy(&place.path().join("to"), Reader::Hd).unwrap();
+        let copy = subject
+            .copy(&watch, &place.path().join("to"), Reader::Hd)
+            .unwrap();
         let text = read(&copy.directory.join(FILE)).unwrap();
         assert!(text.contains(&format!("port = {}\n", copy.port)), "{text}");
         assert!(!text.contains("= 800"), "{text}");
         assert!(copy.directory.join("sub/c.ts").is_file());
         assert!(!copy.directory.join("a.log").exists());
         assert!(!copy.directory.join("node_modules").exists());
-        let of_engine = subject.copy(&place.path().join("other"), Reader::Engine);
+        let of_engine = subject.copy(&watch, &place.path().join("other"), Reader::Engine);
         let directory = of_engine.unwrap().directory;
         assert_eq!(read(&directory.join(FILE)).unwrap(), TOML);
     }
@@ -381,7 +307,8 @@ depends_on = ["worker"]
         let subject = read_subject(from);
         assert_eq!((&subject.watched, &subject.dependency), (&None, &None));
         assert!(subject.versions.is_empty());
-        let copy = subject.copy(&place.path().join("to"), Reader::Hd).unwrap();
+        let (watch, to) = (Watch::default(), place.path().join("to"));
+        let copy = subject.copy(&watch, &to, Reader::Hd).unwrap();
         for (name, text) in texts {
             assert_eq!(read(&own.join(name)).unwrap(), text);
         }
@@ -389,11 +316,5 @@ depends_on = ["worker"]
             let text = read(&copy.directory.join(name)).unwrap();
             assert!(text.contains(&copy.port.to_string()), "{text}");
         }
-    }
-
-    #[test]
-    fn ports_are_not_given_twice() {
-        let first = free_port(&[]).unwrap();
-        assert_ne!(free_port(&[first]).unwrap(), first);
     }
 }
