@@ -187,10 +187,46 @@ const HOMES: &[(&str, &Keys)] = &[
     ("the top level", &ROOT),
 ];
 
+/// What Compose files, Dockerfiles and CI files call what has another name here, or another place: only where that is
+/// known is it said, and the key itself must not be known there.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("environment", "env"),
+    ("entrypoint", "command"),
+    ("cmd", "command"),
+    ("working_dir", "workdir"),
+    ("workdir", "working_dir"),
+    ("after", "needs"),
+    ("depends_on", "needs"),
+    ("needs", "depends_on"),
+    ("command", "run"),
+    ("run", "command"),
+    ("stop_grace_period", "stop_grace"),
+    ("mem_limit", "resources"),
+    ("deploy", "resources"),
+    ("scale", "replicas"),
+    ("expose", "port"),
+    ("develop", "watch"),
+    ("image", "base"),
+    ("from", "base"),
+];
+
 impl Keys {
-    /// Advice for a key that is not in this table: the nearest one, else the table it belongs to,
-    /// else the whole list.
+    /// Advice for a key that is not in this table: what it is called here, the nearest one, else the table it belongs
+    /// to, else the whole list.
     pub(crate) fn advice(&self, key: &str) -> String {
+        let here = |(other, name): &&(&str, &str)| *other == key && self.known.contains(name);
+        if let Some((_, name)) = ELSEWHERE.iter().find(here) {
+            return format!("`{key}` is called `{name}` here");
+        }
+        // Only a service has those.
+        let is_service = self.known.contains(&"replicas");
+        match key {
+            "image" if is_service => {
+                return "[environment] base is the image of all services".to_owned();
+            }
+            "build" if is_service => return "[build] steps make what services run".to_owned(),
+            _ => {}
+        }
         let later = self.later.iter().map(|(name, _)| *name);
         if let Some(near) = nearest(key, self.known.iter().copied().chain(later)) {
             return format!("did you mean `{near}`?");
@@ -238,7 +274,7 @@ pub(crate) fn name_advice<'a>(typed: &str, names: impl Iterator<Item = &'a str> 
 
 #[cfg(test)]
 mod tests {
-    use super::{ROOT, SERVICE, nearest};
+    use super::{BUILD_STEP, ENVIRONMENT, ROOT, SERVICE, nearest};
 
     #[test]
     fn typing_errors_find_the_key() {
@@ -258,6 +294,43 @@ mod tests {
                 expected,
                 "{typed}"
             );
+        }
+    }
+
+    #[test]
+    fn names_of_other_tools_are_known() {
+        let cases = [
+            (
+                &SERVICE,
+                "environment",
+                "`environment` is called `env` here",
+            ),
+            (
+                &SERVICE,
+                "workdir",
+                "`workdir` is called `working_dir` here",
+            ),
+            (
+                &SERVICE,
+                "image",
+                "[environment] base is the image of all services",
+            ),
+            (&SERVICE, "build", "[build] steps make what services run"),
+            (
+                &BUILD_STEP,
+                "depends_on",
+                "`depends_on` is called `needs` here",
+            ),
+            (&BUILD_STEP, "command", "`command` is called `run` here"),
+            (
+                &BUILD_STEP,
+                "working_dir",
+                "`working_dir` is called `workdir` here",
+            ),
+            (&ENVIRONMENT, "image", "`image` is called `base` here"),
+        ];
+        for (keys, key, advice) in cases {
+            assert_eq!(keys.advice(key), advice, "{key}");
         }
     }
 

@@ -145,7 +145,12 @@ impl Snapshot {
         let mut of_both = record.clone();
         let of_before = before.map(|record| record.links).unwrap_or_default();
         of_both.links.extend(of_before);
-        store.put_ref(&reference, &of_both).map_err(failed)?;
+        match store.put_ref(&reference, &of_both) {
+            // The one before is whole no more, so there is nothing to keep.
+            Err(hd_store::Error::DanglingRef { .. }) => store.put_ref(&reference, &record),
+            kept => kept,
+        }
+        .map_err(failed)?;
         let bytes = serde_json::to_vec(self).map_err(|e| BatchError::new("internal", e))?;
         files::private_dir(&paths.snapshots())
             .and_then(|()| files::replace(&path, &bytes))
