@@ -3,6 +3,7 @@
 //! Keys follow the Compose specification (compose-spec.io). An environment has one base, so it holds
 //! the services that are built here, or those of one image; others are named and left out.
 
+mod expansion;
 mod handed;
 mod health;
 mod limits;
@@ -19,7 +20,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dockerfile;
 use crate::error::{ConfigError, Problem};
-use crate::expand::expand;
 use crate::ingest::draft::{Draft, DraftService, Own, plain_name};
 use crate::ingest::report::{Book, Line};
 use crate::ingest::{Imported, Surroundings};
@@ -28,14 +28,14 @@ use crate::source::Source;
 
 pub use reach::confined;
 
-use yaml::{Data, Key, Node};
+use yaml::{Key, Node};
 
 /// How a Compose file is translated.
 #[derive(Debug, Clone, Default)]
 pub struct Options<'a> {
     /// How the file is called in errors and the report.
     pub file: &'a str,
-    /// For the Dockerfile that services are built from; `file` is the one to take when none is named.
+    /// For the Dockerfile that services are built from.
     pub build: dockerfile::Options<'a>,
     /// Variables for `${NAME}` outside of `environment`, and for build arguments without a value.
     pub variables: BTreeMap<String, String>,
@@ -45,6 +45,9 @@ pub struct Options<'a> {
 
 /// What a service is built of where it names no file.
 const DOCKERFILE: &str = "Dockerfile";
+
+/// What it is called by other builders than Docker.
+const CONTAINERFILE: &str = "Containerfile";
 
 /// How a service comes to its file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +69,7 @@ pub fn translate(
 ) -> Result<Imported, ConfigError> {
     let source = Source::new(options.file, text);
     let mut root = yaml::load(&source, text)?;
-    interpolate(&source, &mut root, &options.variables)?;
+    let told = expansion::Told::expand(&source, &mut root, options)?;
     let services = root.get("services").map(Node::map).unwrap_or_default();
     if services.is_empty() {
         let message = "the file has no services".to_owned();
@@ -76,7 +79,7 @@ pub fn translate(
     let mut book = Book::new(&source, text);
     let chosen = choose(&source, services, &options.variables)?;
     let plan = network::Plan::of(&root, services, &chosen.names);
-    top_level(&root, &plan, &mut book);
+    top_level(&root, &plan, &told, &mut book);
     let project = services
         .iter()
         .filter(|(key, _)| chosen.names.contains(&key.name))
@@ -106,6 +109,8 @@ pub fn translate(
             completes: completed.contains(&key.name),
             around,
             handed: &handed,
+            told: &told,
+            is_built: chosen.build.is_some(),
             plan: &plan,
             variables: &options.variables,
             of_env_file: &options.of_env_file,
@@ -129,45 +134,7 @@ fn wrong(source: &Source, key: &Key, message: String) -> ConfigError {
     )
 }
 
-/// Expands `${NAME}` everywhere but in `environment`, where `hd.toml` itself can.
-fn interpolate(
-    source: &Source,
-    node: &mut Node,
-    variables: &BTreeMap<String, String>,
-) -> Result<(), ConfigError> {
-    match &mut node.data {
-        Data::Null => {}
-        Data::Text(text) => {
-            let lookup = |name: &str| variables.get(name).cloned();
-            *text = expand(text, &lookup).map_err(|error| {
-                let hint = "a plain dollar sign is `$$`".to_owned();
-                source.error(
-                    node.span.clone(),
-                    Problem::Import {
-                        message: error.to_string(),
-                        hint,
-                    },
-                )
-            })?;
-        }
-        Data::List(nodes) => {
-            for node in nodes {
-                interpolate(source, node, variables)?;
-            }
-        }
-        Data::Map(pairs) => {
-            for (_, node) in pairs
-                .iter_mut()
-                .filter(|(key, _)| key.name != "environment")
-            {
-                interpolate(source, node, variables)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn top_level(root: &Node, plan: &network::Plan, book: &mut Book<'_>) {
+fn top_level(root: &Node, plan: &network::Plan, told: &expansion::Told, book: &mut Book<'_>) {
     for (key, node) in root.map() {
         let note = match key.name.as_str() {
             "services" => continue,
@@ -180,6 +147,9 @@ fn top_level(root: &Node, plan: &network::Plan, book: &mut Book<'_>) {
             _ => "not known to hd",
         };
         let line = book.open(key.span.clone());
+        if !key.name.starts_with("x-") {
+            told.say(node, line, book);
+        }
         if key.name == "volumes" {
             volumes::elsewhere(node, line, book);
         }
@@ -232,19 +202,34 @@ fn choose(
             format!("the service `{}` has neither `build` nor `image`", key.name),
         ));
     }
+    let of_built = |node: &Node| build(node).filter(|own| Some(own) == built.as_ref());
+    // What the build is called is what it makes, for services that only name it.
+    let names: BTreeSet<String> = services
+        .iter()
+        .filter(|(_, node)| of_built(node).is_some())
+        .filter_map(|(_, node)| image(node))
+        .map(|name| tagged(&name))
+        .collect();
+    let is_named = |node: &Node| image(node).is_some_and(|name| names.contains(&tagged(&name)));
     let fits = |node: &Node| match (&built, build(node)) {
-        (Some(built), own) => own.as_ref() == Some(built),
+        (Some(built), Some(own)) => own == *built,
+        (Some(_), None) => is_named(node),
         (None, _) => image(node) == first,
     };
-    let names = services
+    let fitting = services
         .iter()
         .filter(|(_, node)| fits(node))
         .map(|(key, _)| key.name.clone());
     Ok(Chosen {
-        names: names.collect(),
+        names: fitting.collect(),
         image: if built.is_some() { None } else { first.clone() },
         build: built,
     })
+}
+
+/// The name of an image without the tag that it has by default.
+fn tagged(image: &str) -> String {
+    image.strip_suffix(":latest").unwrap_or(image).to_owned()
 }
 
 fn build(node: &Node, variables: &BTreeMap<String, String>) -> Option<Build> {
@@ -322,13 +307,18 @@ fn base(
         let image = chosen.image.clone().unwrap_or_default();
         return Ok((of_image(image, options, project, around), Vec::new()));
     };
-    let path = if build.context.is_empty() {
-        build.dockerfile.clone()
-    } else {
-        format!("{}/{}", build.context, build.dockerfile)
+    let at = |file: &str| match build.context.as_str() {
+        "" => file.to_owned(),
+        context => format!("{context}/{file}"),
     };
-    let Some(text) = around.read(&path) else {
-        let message = format!("there is no {path} to build from");
+    let named = at(&build.dockerfile);
+    let other = (build.dockerfile == DOCKERFILE).then(|| at(CONTAINERFILE));
+    let found = std::iter::once(&named).chain(&other).find_map(|path| {
+        let text = around.read(path)?;
+        Some((path.clone(), text))
+    });
+    let Some((path, text)) = found else {
+        let message = format!("there is no {named} to build from");
         return Err(source.error(
             0..0,
             Problem::Import {

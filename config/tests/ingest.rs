@@ -165,7 +165,7 @@ fn secrets_are_those_that_a_source_is_given_for() {
     assert_eq!(used.collect::<Vec<_>>(), ["npm", "key", ""]);
     let first = &project.steps[0].run;
     assert!(
-        first.contains("ln -sf /run/secrets/npm /etc/npmrc"),
+        first.contains("ln -s /run/secrets/npm /etc/npmrc"),
         "{first}"
     );
     assert!(

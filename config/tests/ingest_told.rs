@@ -161,3 +161,49 @@ fn a_file_runs_the_project_where_it_builds_or_shows_it() {
         );
     }
 }
+
+#[test]
+fn a_file_of_variables_beats_what_the_dockerfile_says() {
+    let dockerfile = "FROM base:1\nRUN x\nENV MODE=production LEVEL=1 NAME=a\n\
+                      COPY . /app\nWORKDIR /app\nCMD [\"serve\"]\n";
+    let all = [
+        ("Dockerfile", dockerfile),
+        ("dev.env", "MODE=development\nLEVEL=2\n"),
+    ];
+    let service = "{ environment: { LEVEL: '3' }, build: ., env_file: dev.env }";
+    let imported = composed_among(&format!("services: {{ one: {service} }}\n"), &all);
+    let env = &project(&imported).services[0].env;
+    let said = ["MODE", "LEVEL", "NAME"].map(|name| env.get(name).map(String::as_str));
+    assert_eq!(said, [None, Some("3"), Some("a")], "{}", imported.toml);
+    assert!(notes(&imported).contains("MODE is that of dev.env"));
+}
+
+#[test]
+fn a_variable_that_is_written_out_is_told() {
+    let text = "services: { one: { image: 'base:1', command: 'serve $A $B $$C ${D:-x}' } }\n";
+    let imported = composed_with(text, &[], &[("A", "s3cret")]).unwrap();
+    let notes = notes(&imported);
+    assert!(notes.contains("the value that A has in .env"), "{notes}");
+    assert!(notes.contains("B is not set now"), "{notes}");
+    assert!(
+        !notes.contains("C is") && !notes.contains("D is"),
+        "{notes}"
+    );
+}
+
+#[test]
+fn a_service_that_names_what_another_builds_runs_it() {
+    let text = "services: { one: { build: ., image: mine }, two: { image: 'mine:latest', command: work }, \
+                three: { image: other } }\n";
+    let imported = composed(text).unwrap();
+    let services = project(&imported).services;
+    let names: Vec<&str> = services.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["one", "two"], "{}", imported.toml);
+}
+
+#[test]
+fn a_containerfile_is_what_is_built_where_no_file_is_named() {
+    let text = "services: { one: { build: ./sub, command: serve } }\n";
+    let here = composed_among(text, &[("sub/Containerfile", "FROM base:7\n")]);
+    assert_eq!(project(&here).base.as_deref(), Some("base:7"));
+}

@@ -48,3 +48,39 @@ COPY li*k /etc/matched/
                     etc/matched/link mine\n7\n";
     assert_eq!(said(&env, files), expected);
 }
+
+#[test]
+fn what_is_excluded_is_so_at_any_depth() {
+    skip_unless!(needs::fuse(), needs::root(), needs::registry());
+    let dockerfile = "FROM BASE AS b
+RUN mkdir -p /o/src/x/y && touch /o/src/a.test.js /o/src/x/y/b.test.js /o/src/x/c.js /o/d.test.js
+FROM BASE
+COPY --from=b --exclude=src/**/*.test.js /o /copied/
+";
+    let env = project(dockerfile, &[]);
+    build(&env);
+    let left = said(&env, "cd /copied && find . -type f | sort");
+    assert_eq!(left, "./d.test.js\n./src/x/c.js\n");
+}
+
+#[test]
+fn what_a_mount_hides_is_there_again_after_it() {
+    skip_unless!(needs::fuse(), needs::root(), needs::registry());
+    let dockerfile = "FROM BASE AS b
+RUN mkdir /o && echo theirs > /o/file
+FROM BASE
+RUN mkdir -p /kept/deep && echo kept > /kept/file && echo kept > /kept/deep/file && echo kept > /one
+RUN --mount=type=tmpfs,target=/kept test ! -e /kept/file
+RUN --mount=type=bind,source=list,target=/one grep mine /one
+RUN --mount=from=b,source=/o,target=/kept --mount=type=bind,source=list,target=/new grep theirs /kept/file
+RUN --mount=type=bind,source=dir,target=/kept --mount=type=tmpfs,target=/kept/deep grep inner /kept/file
+";
+    let files = [("list", "mine\n"), ("dir/file", "inner\n")];
+    let env = project(dockerfile, &files);
+    build(&env);
+    let seen = said(
+        &env,
+        "cat /kept/file /kept/deep/file /one; for f in /new /*.hd-aside /kept/*.hd-aside; do [ ! -e $f ] || echo $f; done",
+    );
+    assert_eq!(seen, "kept\nkept\nkept\n");
+}

@@ -55,6 +55,47 @@ fn a_compose_file_of_databases_alone_does_not_stand_for_the_project() {
 }
 
 #[test]
+fn a_compose_file_of_another_directory_is_refused() {
+    let compose = "services: { web: { build: . } }\n";
+    let env = Env::project(&[
+        ("Dockerfile", "FROM busybox:1\n"),
+        ("docker/compose.yaml", compose),
+    ]);
+    for args in [
+        ["ingest", "--compose", "docker/compose.yaml"],
+        ["ingest", "docker/compose.yaml", "--context=."],
+    ] {
+        let refused = env.hd(args).finish().expect_code(2);
+        assert!(
+            refused.stderr.contains("its own directory"),
+            "{}",
+            refused.said()
+        );
+    }
+    assert!(!env.path("hd.toml").exists());
+}
+
+#[test]
+fn what_dot_env_says_to_compose_is_told_and_its_values_are_not_printed() {
+    let dockerfile = "FROM busybox:1\nARG TOKEN\nRUN true\n";
+    let compose = "services: { web: { build: { context: ., args: { TOKEN: '${TOKEN}' } }, command: 'sleep ${TIME}' } }\n";
+    let env = Env::project(&[
+        ("Containerfile", dockerfile),
+        ("compose.yaml", compose),
+        (".env", "TOKEN=s3cret\nCOMPOSE_FILE=other.yaml\n"),
+    ]);
+    let told = env.hd(["ingest"]).finish().expect_code(2).stdout;
+    for part in [
+        "the value that TOKEN has",
+        "TIME is not set",
+        "COMPOSE_FILE",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(!told.contains("s3cret"), "{told}");
+}
+
+#[test]
 fn the_dockerfiles_of_flask_demo() {
     skip_unless!(
         needs::fuse(),

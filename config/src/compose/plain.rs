@@ -4,10 +4,12 @@
 
 use std::collections::BTreeMap;
 
+use super::expansion;
 use super::service::Making;
 use super::values;
 use super::yaml::Node;
 use crate::duration;
+use crate::env_file;
 use crate::ingest::draft::{Draft, DraftService};
 use crate::parse::environment::is_user;
 use crate::parse::profiles;
@@ -59,6 +61,12 @@ impl Making<'_, '_> {
 
     /// `build`: what names the Dockerfile was read with it.
     pub(super) fn build(&mut self, line: usize, node: &Node) {
+        let args = node.get("args").map(values::environment);
+        for (name, value) in args.unwrap_or_default() {
+            if value.is_none() && self.of_env_file.contains(&name) {
+                self.book.approximated(line, expansion::held(&name));
+            }
+        }
         for (key, _) in node.map() {
             let key = key.name.as_str();
             match key {
@@ -138,7 +146,31 @@ impl Making<'_, '_> {
                     format!("{path} is not in the project: `env_file` takes a copy or link there");
                 self.book.missing(line, note);
             } else {
+                self.leave_to_file(line, &path, service);
                 service.lists.entry("env_file").or_default().push(path);
+            }
+        }
+    }
+}
+
+impl Making<'_, '_> {
+    /// What a file of variables sets beats the ENV of the Dockerfile, as under Compose; in an hd.toml the `env` of a
+    /// service beats its `env_file`.
+    fn leave_to_file(&mut self, line: usize, path: &str, service: &mut DraftService) {
+        let text = self.around.read(path).unwrap_or_default();
+        let lookup = |name: &str| self.variables.get(name).cloned();
+        let (pairs, _) = env_file::parse_leniently(&text, path, &lookup);
+        let environment = self.node.get("environment").map(values::environment);
+        let environment = environment.unwrap_or_default();
+        let of_build = self.own.map(|own| &own.service.env);
+        for (name, _) in pairs {
+            let is_of_build = of_build.is_some_and(|env| env.contains_key(&name));
+            if is_of_build
+                && !environment.contains_key(&name)
+                && service.env.remove(&name).is_some()
+            {
+                let note = format!("{name} is that of {path}, not that of the Dockerfile");
+                self.book.approximated(line, note);
             }
         }
     }

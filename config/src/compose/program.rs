@@ -35,7 +35,7 @@ impl Making<'_, '_> {
             return;
         }
         let image = self.said("image").and_then(Node::text);
-        if let Some(image) = image.filter(|_| self.said("build").is_none())
+        if let Some(image) = image.filter(|_| !self.is_built)
             && let Err(why) = self.around.image(image)
         {
             let note = format!("whether {image} has an ENTRYPOINT before it is not known: {why}");

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::expansion::Told;
 use super::handed::Handed;
 use super::network::{self, Plan};
 use super::values;
@@ -27,6 +28,10 @@ pub(crate) struct Making<'a, 'b> {
     pub(crate) around: &'b dyn Surroundings,
     /// What `secrets` and `configs` of the file declare.
     pub(crate) handed: &'b Handed,
+    /// What is to be said of variables.
+    pub(crate) told: &'b Told,
+    /// Whether what is built here is what it runs, whatever its `image` calls that.
+    pub(crate) is_built: bool,
     /// Where services are on the network.
     pub(crate) plan: &'b Plan,
     /// Variables of the caller and of `.env`.
@@ -64,6 +69,7 @@ impl Making<'_, '_> {
         self.place(own_line, &mut service);
         for (key, node) in self.node.map() {
             let line = self.book.open(key.span.clone());
+            self.told.say(node, line, self.book);
             self.key(line, &key.name, node, &mut service, draft);
         }
         service.port_of_image = service.port.is_none();

@@ -330,6 +330,7 @@ impl Walk<'_, '_> {
     ) -> Result<(), ConfigError> {
         for (name, default) in args {
             let given = self.options.build_args.get(name).cloned();
+            let is_given = given.is_some();
             let value = match (given, default) {
                 (Some(value), _) => Some(value),
                 (None, Some(default)) => Some(self.expand(one, state, default)?),
@@ -337,7 +338,11 @@ impl Walk<'_, '_> {
             };
             match value {
                 Some(value) => {
-                    let shown = format!("{name} = {value:?}");
+                    // What is handed to a build may be a secret.
+                    let shown = match is_given {
+                        true => format!("{name} is given"),
+                        false => format!("{name} = {value:?}"),
+                    };
                     self.book.translated(line, shown);
                     state.args.insert(name.clone(), value);
                 }

@@ -145,6 +145,20 @@ impl Mounting<'_, '_> {
         names.find(|name| !taken(name)).unwrap_or_default()
     }
 
+    /// Puts aside what stands at the target of a mount, and the begin of an `if` that puts it back: the mount only
+    /// hides it. The project stays where it is.
+    fn aside(&self, target: &str) -> (String, String) {
+        let (to, kept) = (quote(target), quote(&format!("{target}.hd-aside")));
+        if is_at_or_below(self.project.as_bytes(), target.as_bytes()) {
+            return ("true".to_owned(), format!("rm -rf {to}; if false; then :;"));
+        }
+        let is_there = |path: &str| format!("[ -e {path} ] || [ -L {path} ]");
+        (
+            format!("if {}; then mv {to} {kept}; fi", is_there(&to)),
+            format!("rm -rf {to}; if {}; then mv {kept} {to};", is_there(&kept)),
+        )
+    }
+
     /// What is taken from a stage is shown by a link, for it may be a whole system.
     fn linked(&mut self, source: &str, target: &str, stage: &str, mounts: &mut Mounts) {
         let origin = format!("{STAGES}/{stage}{}", absolute("/", source));
@@ -154,12 +168,13 @@ impl Mounting<'_, '_> {
             quote(if parent.is_empty() { "/" } else { parent }),
             quote(target),
         );
+        let (before, after) = self.aside(target);
         mounts.before.push(format!(
-            "mkdir -p {parent} && rm -rf {to} && ln -s {origin} {to}"
+            "mkdir -p {parent} && {before} && ln -s {origin} {to}"
         ));
-        mounts.after.push(format!(
-            "rm -f {to} && if [ -d {origin} ]; then mkdir {to}; fi"
-        ));
+        mounts
+            .after
+            .push(format!("{after} elif [ -d {origin} ]; then mkdir {to}; fi"));
         mounts.from.push(stage.to_owned());
         self.book.approximated(
             self.line,
@@ -191,20 +206,21 @@ impl Mounting<'_, '_> {
         }
         let is_dir = inside.is_empty() || known == Some(FileKind::Dir) || target.ends_with('/');
         let (from, to) = (quote(&origin), quote(&target));
+        let (before, after) = self.aside(&target);
         mounts.before.push(if is_dir {
-            format!("mkdir -p {to} && cp -a {from}/. {to}/")
+            format!("{before} && mkdir -p {to} && cp -a {from}/. {to}/")
         } else {
             let parent = target.rsplit_once('/').map_or("/", |(parent, _)| parent);
             format!(
-                "mkdir -p {} && cp -a {from} {to}",
+                "{before} && mkdir -p {} && cp -aL {from} {to}",
                 quote(if parent.is_empty() { "/" } else { parent })
             )
         });
         // The place where a directory was mounted stays, empty, as under Docker.
         mounts.after.push(if is_dir {
-            format!("rm -rf {to} && mkdir -p {to}")
+            format!("{after} else mkdir -p {to}; fi")
         } else {
-            format!("rm -f {to}")
+            format!("{after} fi")
         });
         self.book.approximated(
             self.line,
@@ -224,10 +240,11 @@ impl Mounting<'_, '_> {
             return;
         }
         let word = quote(&target);
-        mounts.before.push(format!("mkdir -p {word}"));
+        let (before, after) = self.aside(&target);
+        mounts.before.push(format!("{before} && mkdir -p {word}"));
         mounts
             .after
-            .push(format!("rm -rf {word} && mkdir -p {word}"));
+            .push(format!("{after} else mkdir -p {word}; fi"));
         self.book.approximated(
             self.line,
             format!("{target} is an ordinary directory, removed after the step"),
@@ -255,9 +272,10 @@ impl Mounting<'_, '_> {
                 quote(if parent.is_empty() { "/" } else { parent }),
                 quote(&target),
             );
-            let before = format!("mkdir -p {parent} && ln -sf {place} {to}");
+            let (before, after) = self.aside(&target);
+            let before = format!("mkdir -p {parent} && {before} && ln -s {place} {to}");
             mounts.before.push(before);
-            mounts.after.push(format!("rm -f {to}"));
+            mounts.after.push(format!("{after} fi"));
         }
         mounts.secrets.push(name);
         self.book.translated(

@@ -130,7 +130,8 @@ fn with_flags(copy: &Copy, source: &Source<'_>) -> String {
         Known::Root => commands.push(format!("cp -a {path} {aside}")),
     }
     for pattern in &copy.exclude {
-        commands.push(format!("(cd {aside} && {})", remove(pattern)));
+        let there = format!("[ ! -d {aside} ] || (cd {aside} && {})", remove(pattern));
+        commands.push(format!("{{ {there}; }}"));
     }
     commands.extend(attributes(copy, &aside));
     // A directory that is there already stays as it is; only what comes into it is as the flags say.
@@ -221,6 +222,12 @@ fn remove(pattern: &str) -> String {
     match pattern.strip_prefix("**/") {
         Some(name) if !name.contains('/') => {
             format!("find . -depth -name {} -exec rm -rf {{}} +", quote(name))
+        }
+        // A shell takes `**` for `*`; of `find`, a `*` goes on across directories.
+        _ if pattern.contains("**") => {
+            let path = |with: &str| quote(&format!("./{}", pattern.replace("**/", with)));
+            let (deeper, here) = (path("*/"), path(""));
+            format!("find . -depth '(' -path {deeper} -o -path {here} ')' -exec rm -rf {{}} +")
         }
         _ => format!("rm -rf -- {}", quote_glob(pattern)),
     }

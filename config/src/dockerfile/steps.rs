@@ -236,10 +236,12 @@ impl Making<'_, '_> {
         if mounts.before.is_empty() {
             return script;
         }
+        // What is mounted below another goes before that one does.
+        let after: Vec<&str> = mounts.after.iter().rev().map(String::as_str).collect();
         format!(
             "{{\n{}\n}} || exit\n(\n{script}\n) || exit\n{}",
             mounts.before.join(" &&\n"),
-            mounts.after.join("\n")
+            after.join("\n")
         )
     }
 }

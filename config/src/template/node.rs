@@ -28,10 +28,10 @@ pub(super) fn look(facts: &Facts<'_>, parts: &mut Parts) {
         parts.steps.push(install.to_owned());
     }
     let script = |name: &str| package["scripts"][name].as_str();
-    let kind = RELOADING
-        .iter()
-        .find(|(name, ..)| depends_on(&package, name));
-    if let (Some((name, port, arguments)), Some(_)) = (kind, script("dev")) {
+    let kind = RELOADING.iter().find(|(name, ..)| {
+        depends_on(&package, name) && script("dev").is_some_and(|dev| ends_with(dev, name))
+    });
+    if let Some((name, port, arguments)) = kind {
         parts.found(title(name), "package.json");
         // Only npm needs to be told where its own arguments end.
         let dashes = if manager == "npm" { " --" } else { "" };
@@ -66,6 +66,14 @@ pub(super) fn look(facts: &Facts<'_>, parts: &mut Parts) {
     if let Some(command) = command {
         parts.serve(command, port, &watch);
     }
+}
+
+/// Tells whether the last command of a script, which gets the arguments, is a tool's.
+fn ends_with(script: &str, tool: &str) -> bool {
+    let last = script.rsplit("&&").next().unwrap_or(script);
+    let mut words = last.split_whitespace();
+    let program = words.find(|word| !word.contains('=') && *word != "cross-env");
+    program == Some(tool) || tool == "nuxt" && program == Some("nuxi")
 }
 
 fn title(package: &str) -> &'static str {

@@ -1,5 +1,7 @@
 //! Procfile: one service a line, as Heroku and its like run them.
 
+use std::net::IpAddr;
+
 use super::python::Tools;
 use super::{Facts, Parts};
 use crate::ingest::draft::{DraftService, plain_name};
@@ -28,7 +30,8 @@ pub(super) fn look(facts: &Facts<'_>, parts: &mut Parts, tools: Tools) {
         parts.env_file.push(VARIABLES.to_owned());
     }
     for (name, command) in &lines {
-        let mut service = process(name, &tools.inside(command));
+        let mut service = process(name, command);
+        service.command = Command::Shell(tools.inside(command));
         let waits = lines.iter().any(|(other, _)| *other == RELEASE);
         if waits && !service.oneshot {
             let after = (RELEASE.to_owned(), Condition::Completed);
@@ -47,7 +50,9 @@ pub(super) fn look(facts: &Facts<'_>, parts: &mut Parts, tools: Tools) {
 fn process(name: &str, command: &str) -> DraftService {
     let mut service =
         DraftService::new(&plain_name(name, "app"), Command::Shell(command.to_owned()));
-    service.auto_port = name == WEB || command.contains("$PORT") || command.contains("${PORT");
+    let takes_port = command.contains("$PORT") || command.contains("${PORT");
+    service.port = port(command).filter(|_| name == WEB && !takes_port);
+    service.auto_port = takes_port || name == WEB && service.port.is_none();
     if name == RELEASE {
         service.oneshot = true;
         service.restart = RestartPolicy::Never;
@@ -57,6 +62,20 @@ fn process(name: &str, command: &str) -> DraftService {
         service.watch = sources::NODE.map(str::to_owned).to_vec();
     }
     service
+}
+
+/// The port that a line itself says: of an option, or of an address.
+fn port(command: &str) -> Option<u16> {
+    const OPTIONS: [&str; 5] = ["--port", "-p", "--bind", "-b", "--listen"];
+    let mut before = "";
+    command.split_whitespace().find_map(|word| {
+        let (option, value) = word.split_once('=').unwrap_or((before, word));
+        before = word;
+        let (host, number) = value.rsplit_once(':').unwrap_or(("", value));
+        let is_address = host == "localhost" || host.parse::<IpAddr>().is_ok();
+        let fits = OPTIONS.contains(&option) || is_address;
+        number.parse().ok().filter(|port| fits && *port > 0)
+    })
 }
 
 /// `name: command`; anything else is no process.

@@ -51,19 +51,22 @@ impl Tools {
 
     /// Tells whether a command runs Python, so that it keeps the modules it has read.
     pub(super) fn runs(command: &str) -> bool {
-        let program = command.split_whitespace().next().unwrap_or_default();
-        PROGRAMS.contains(&program.rsplit('/').next().unwrap_or(program))
+        let mut words = command.split_whitespace();
+        words.any(|word| PROGRAMS.contains(&word.rsplit('/').next().unwrap_or(word)))
     }
 
-    /// A command whose program may be one of the virtual environment.
+    /// A line of shell whose programs may be those of the virtual environment.
     pub(super) fn inside(self, command: &str) -> String {
         let (program, rest) = command.split_once(' ').unwrap_or((command, ""));
-        if PROGRAMS.contains(&program) && self == Self::Own {
-            return format!("{} {rest}", self.path(program))
-                .trim_end()
-                .to_owned();
+        let is_alone = !rest.contains([';', '&', '|', '\n', '`', '(']);
+        match self {
+            Self::Machine => command.to_owned(),
+            Self::Own if PROGRAMS.contains(&program) && is_alone => {
+                let line = format!("{} {rest}", self.path(program));
+                line.trim_end().to_owned()
+            }
+            Self::Own => format!("PATH=\"$PWD/.venv/bin:$PATH\"; {command}"),
         }
-        command.to_owned()
     }
 }
 

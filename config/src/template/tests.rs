@@ -231,6 +231,45 @@ fn a_procfile_has_its_variables_and_the_port_of_web() {
 }
 
 #[test]
+fn all_programs_of_a_line_are_those_of_the_virtual_environment() {
+    let lines = "release: python manage.py migrate && python manage.py loaddata x\nweb: uvicorn a:b --port 8000\n\
+                 rq: rq worker\napi: PYTHONPATH=. gunicorn a:b --bind 127.0.0.1:$PORT\n";
+    let found = project(&[("Procfile", lines), ("requirements.txt", "x\n")]);
+    let command = |name: &str| found.service(name).unwrap().command.to_string();
+    let within = "PATH=\"$PWD/.venv/bin:$PATH\"; ";
+    for (name, line) in lines.lines().filter_map(|line| line.split_once(": ")) {
+        match name {
+            "web" => assert_eq!(command(name), format!(".venv/bin/{line}")),
+            _ => assert_eq!(command(name), format!("{within}{line}")),
+        }
+    }
+    let port = |name: &str| {
+        let service = found.service(name).unwrap();
+        (service.port, service.auto_port)
+    };
+    assert_eq!(
+        [port("web"), port("api")],
+        [(Some(8000), false), (None, true)]
+    );
+    assert!(!found.service("api").unwrap().watch.is_empty());
+}
+
+#[test]
+fn a_tool_that_the_script_does_not_run_has_no_say_in_it() {
+    let package = |dev: &str| {
+        let text = format!(
+            r#"{{ "scripts": {{ "dev": "{dev}" }}, "devDependencies": {{ "vite": "7" }} }}"#
+        );
+        web(&project(&[("package.json", text.as_str())]))
+    };
+    assert_eq!(
+        package("tsx watch server.ts"),
+        ("npm run dev".to_owned(), None)
+    );
+    assert_eq!(package("tsc && NODE_ENV=x vite").1, Some(5173));
+}
+
+#[test]
 fn a_workspace_is_installed_though_its_root_needs_nothing() {
     let npm = r#"{"workspaces": ["packages/*"]}"#;
     let found = project(&[("package.json", npm), ("package-lock.json", "{}")]);

@@ -58,6 +58,28 @@ fn left_out(refused: &Refused, host: &BTreeMap<String, String>) -> Line {
     }
 }
 
+/// Tells of what Compose takes from `.env` for itself: other files, and profiles to start.
+pub(super) fn for_compose(variables: &Variables) -> impl Iterator<Item = Line> {
+    let said = [
+        (
+            "COMPOSE_FILE",
+            "Compose reads the files that it names, hd the one in the directory: \
+                          `docker compose config` prints them as one, which `hd ingest FILE` translates",
+        ),
+        (
+            "COMPOSE_PROFILES",
+            "hd starts the profiles that it is told of itself: `hd up --profile NAME`",
+        ),
+    ];
+    let found = said
+        .into_iter()
+        .filter(|(name, _)| variables.of_env_file.contains(*name));
+    found.map(|(name, note)| Line {
+        text: name.to_owned(),
+        ..needed(Path::new(ENV_FILE), note.to_owned())
+    })
+}
+
 /// Tells of a Compose file none of whose services runs the project.
 pub(super) fn runs_others(compose: &Path) -> Line {
     let note = "none of its services is built here or shows the project: they are left out, run them beside hd; \

@@ -66,6 +66,7 @@ fn imported(
     if let (Some(path), None) = (&subject.compose, others) {
         let file = shown(path);
         let variables = beside::Variables::read(around);
+        let for_compose: Vec<_> = beside::for_compose(&variables).collect();
         let options = compose::Options {
             file: &file,
             build: options,
@@ -78,6 +79,7 @@ fn imported(
             .lines
             .extend(over.map(|over| beside::not_laid_over(over, path)));
         imported.lines.extend(variables.refused);
+        imported.lines.extend(for_compose);
         return Ok(imported);
     }
     let path = subject.dockerfile.clone().unwrap_or_default();

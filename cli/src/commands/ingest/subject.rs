@@ -113,6 +113,9 @@ pub(super) fn find(args: &IngestArgs, place: &Place) -> Result<Subject, CliError
     let context = context
         .canonicalize()
         .map_err(|e| CliError::io("enter", &context, &e).with_exit(exit::USAGE))?;
+    if let Some(file) = &compose {
+        beside(file, &context)?;
+    }
     let output = match (&args.output, &place.file) {
         (Some(file), _) | (None, Some(file)) => here.join(file),
         (None, None) => context.join(FILE),
@@ -124,6 +127,27 @@ pub(super) fn find(args: &IngestArgs, place: &Place) -> Result<Subject, CliError
         context,
         output,
     })
+}
+
+/// Refuses a Compose file of another directory than the project's: its paths are meant from its own.
+fn beside(file: &Path, context: &Path) -> Result<(), CliError> {
+    // What is not there is for its reading to say so.
+    let Ok(directory) = parent(file).canonicalize() else {
+        return Ok(());
+    };
+    if directory == context {
+        return Ok(());
+    }
+    let message = format!(
+        "{} is not in {}, and Compose takes all paths in it from its own directory",
+        file.display(),
+        context.display()
+    );
+    let hint = "name that directory (`hd ingest DIRECTORY`), or have `docker compose config` print a file to put \
+                beside the Dockerfile";
+    Err(CliError::new("usage", exit::USAGE, message)
+        .at(file.display().to_string())
+        .hint(hint))
 }
 
 fn parent(file: &Path) -> PathBuf {
