@@ -30,6 +30,8 @@ pub(in super::super) struct Litter {
     unnamed: Option<BTreeSet<String>>,
     /// Containers of other builds that were there before; none where that is not known.
     building: Option<BTreeSet<String>>,
+    /// Steps of other builds that ran before; none where that is not known.
+    steps: Option<BTreeSet<String>>,
     /// What could not be removed; told already or about to be.
     failed: Option<Vec<String>>,
 }
@@ -46,6 +48,7 @@ impl Litter {
             pulled: Vec::new(),
             unnamed: engine.unnamed(),
             building: engine.building(),
+            steps: engine.steps().map(|(_, steps)| steps),
             failed: None,
         }
     }
@@ -64,6 +67,7 @@ impl Litter {
             self.finish(&mut undo);
         }
         self.sweep(&["ps", "-a"], &["rm", "-f", "-v"]);
+        self.sweep_steps();
         self.sweep_building();
         self.sweep(&["image", "ls"], &["image", "rm", "-f"]);
         self.sweep_unnamed();
@@ -106,6 +110,19 @@ impl Litter {
         if !found.is_empty() {
             let found: Vec<&str> = found.into_iter().collect();
             self.run(&[remove, &found].concat());
+        }
+    }
+
+    /// Ends the steps of builds that were cut off: their program may go on without the build.
+    fn sweep_steps(&mut self) {
+        let Some(before) = self.steps.take().filter(|_| self.watch.has_cut()) else {
+            return;
+        };
+        let Some((runtime, now)) = self.engine.steps() else {
+            return;
+        };
+        for id in now.difference(&before) {
+            self.finish(Command::new(&runtime).args(["delete", "-f", id]));
         }
     }
 

@@ -176,13 +176,31 @@ impl Engine {
         Some(all.difference(&others).cloned().collect())
     }
 
-    /// Runs a command that prints ids.
-    fn list(&self, args: &[&str]) -> Option<BTreeSet<String>> {
-        // Asked while tidying up too, which nobody may interrupt.
-        let ended = finish(&Watch::default(), &mut self.command(args), ANSWERS_WITHIN).ok()?;
-        let ids = ended.stdout.split_whitespace().map(str::to_owned);
-        ended.good.then(|| ids.collect())
+    /// Lists the steps of Podman's builds that run, as the runtime that Podman uses knows them: one whose
+    /// build was cut off may go on. The program of that runtime is given too.
+    fn steps(&self) -> Option<(String, BTreeSet<String>)> {
+        if self.builder != Builder::Podman {
+            return None;
+        }
+        let runtime = self.list(&["info", "-f", "{{.Host.OCIRuntime.Path}}"])?;
+        let runtime = runtime.into_iter().next()?;
+        let mut steps = listed(Command::new(&runtime).args(["list", "-q"]))?;
+        steps.retain(|id| id.starts_with("buildah-"));
+        Some((runtime, steps))
     }
+
+    /// Runs a command of it that prints ids.
+    fn list(&self, args: &[&str]) -> Option<BTreeSet<String>> {
+        listed(&mut self.command(args))
+    }
+}
+
+/// Runs a command that prints ids.
+fn listed(command: &mut Command) -> Option<BTreeSet<String>> {
+    // Asked while tidying up too, which nobody may interrupt.
+    let ended = finish(&Watch::default(), command, ANSWERS_WITHIN).ok()?;
+    let ids = ended.stdout.split_whitespace().map(str::to_owned);
+    ended.good.then(|| ids.collect())
 }
 
 /// Runs a command that must succeed; gives how long it took.
