@@ -24,12 +24,13 @@ struct Ratio {
 type Ratios = BTreeMap<String, Ratio>;
 
 /// Writes the ratios of a report to the file that is committed. Those of the same machine that the run
-/// did not measure stay: a group may be measured part by part.
-pub(super) fn keep(group: &str, report: &Value) -> Result<(), Failure> {
-    keep_in(&file(group), report)
+/// did not measure stay where it was a part of a group, or where their peer is absent: what a whole run
+/// does not measure otherwise is no measure of the group any more.
+pub(super) fn keep(group: &str, report: &Value, extent: Extent) -> Result<(), Failure> {
+    keep_in(&file(group), report, extent)
 }
 
-fn keep_in(path: &Path, report: &Value) -> Result<(), Failure> {
+fn keep_in(path: &Path, report: &Value, extent: Extent) -> Result<(), Failure> {
     let mut ratios = ratios(report);
     if ratios.is_empty() {
         return Err(Failure::new(
@@ -37,7 +38,9 @@ fn keep_in(path: &Path, report: &Value) -> Result<(), Failure> {
         ));
     }
     for (name, ratio) in kept_of(path, &report["machine"]) {
-        ratios.entry(name).or_insert(ratio);
+        if extent == Extent::Part || is_absent(report, &name) {
+            ratios.entry(name).or_insert(ratio);
+        }
     }
     let kept = json!({ "machine": report["machine"], "load": report["load"], "ratios": ratios });
     if let Some(parent) = path.parent() {
@@ -91,6 +94,11 @@ fn check_against(path: &Path, group: &str, report: &Value, extent: Extent) -> Re
     there_is_in(path, group)?;
     let text = std::fs::read_to_string(path).doing(|| format!("reading {}", path.display()))?;
     let kept: Value = serde_json::from_str(&text).unwrap_or_default();
+    if is_of_another_machine(&kept, report) {
+        eprintln!(
+            "\nwhat is kept was measured on another machine: its disk and its kernel are in the ratios"
+        );
+    }
     let kept: Ratios = serde_json::from_value(kept["ratios"].clone())
         .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
     let now = ratios(report);
@@ -120,6 +128,10 @@ fn check_against(path: &Path, group: &str, report: &Value, extent: Extent) -> Re
         "worse than kept:\n{}",
         worse.join("\n")
     )))
+}
+
+fn is_of_another_machine(kept: &Value, report: &Value) -> bool {
+    kept["machine"] != report["machine"]
 }
 
 fn file(group: &str) -> PathBuf {
@@ -258,7 +270,7 @@ mod tests {
         let of = |ours: &[f64]| json!({ "rows": [row(ours, &[10.0, 10.0, 10.0])], "load": 1 });
         let told = there_is_in(&file, "group").expect_err("nothing is kept");
         assert!(told.to_string().contains("bench group --keep"), "{told}");
-        keep_in(&file, &of(&[4.0, 5.0, 6.0])).expect("written");
+        keep_in(&file, &of(&[4.0, 5.0, 6.0]), Extent::Whole).expect("written");
         there_is_in(&file, "group").expect("kept");
         check_against(&file, "group", &of(&[4.0, 5.0, 6.0]), Extent::Whole).expect("as before");
         let told = check_against(&file, "group", &of(&[9.0, 9.5, 10.0]), Extent::Whole)
@@ -281,14 +293,23 @@ mod tests {
                 .into_keys()
                 .collect::<Vec<_>>()
         };
-        keep_in(&file, &part("other")).expect("written");
+        keep_in(&file, &part("other"), Extent::Part).expect("written");
         assert_eq!(names("other"), ["new ÷ git"], "another machine begins anew");
         let mut whole = of(&[4.0, 5.0, 6.0]);
         whole["machine"] = "other".into();
-        keep_in(&file, &whole).expect("written");
+        keep_in(&file, &whole, Extent::Part).expect("written");
         assert_eq!(names("other"), ["c cold ÷ git", "new ÷ git"]);
+        whole["left_out"] = json!(["new by Git: not installed"]);
+        keep_in(&file, &whole, Extent::Whole).expect("written");
+        assert_eq!(names("other"), ["c cold ÷ git", "new ÷ git"], "absent");
+        whole["left_out"] = json!([]);
+        keep_in(&file, &whole, Extent::Whole).expect("written");
+        assert_eq!(names("other"), ["c cold ÷ git"], "not measured any more");
+        let kept = json!({ "machine": "other" });
+        assert!(is_of_another_machine(&kept, &of(&[1.0])));
+        assert!(!is_of_another_machine(&kept, &whole));
         let nothing = json!({ "machine": "other", "rows": [] });
-        keep_in(&file, &nothing).expect_err("nothing to keep");
+        keep_in(&file, &nothing, Extent::Part).expect_err("nothing to keep");
         std::fs::remove_dir_all(&place).expect("removed");
     }
 
@@ -301,7 +322,12 @@ mod tests {
             row["measure"] = measure.into();
             row
         };
-        keep_in(&file, &json!({ "rows": [of("cold"), of("warm")] })).expect("written");
+        keep_in(
+            &file,
+            &json!({ "rows": [of("cold"), of("warm")] }),
+            Extent::Whole,
+        )
+        .expect("written");
         let check = |report: &Value, extent| check_against(&file, "group", report, extent);
         let half = json!({ "rows": [of("cold")] });
         let told = check(&half, Extent::Whole).expect_err("warm is lost");

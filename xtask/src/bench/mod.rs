@@ -105,7 +105,7 @@ fn check_and_keep(
         kept::check(name, report, extent)?;
     }
     if switches.contains(&"--keep") {
-        kept::keep(name, report)?;
+        kept::keep(name, report, extent)?;
     }
     Ok(())
 }
