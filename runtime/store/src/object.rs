@@ -38,21 +38,22 @@ impl Store {
         if let Some(object) = self.object_at_once(id, want) {
             return Ok(object);
         }
-        let mut damage = None;
+        let (mut damage, mut failed) = (None, None);
         for attempt in 0..2 {
             for copy in self.inner.shelf.locate(id, want)? {
                 match self.object_at(&copy, id) {
                     Ok(object) => return Ok(object),
                     Err(error @ Error::Damaged { .. }) => damage = Some(error),
-                    Err(error) => return Err(error),
+                    // Another copy may lie where the disk can be read.
+                    Err(error) => failed = Some(error),
                 }
             }
             if attempt == 0 {
                 self.refresh()?;
             }
         }
-        Err(match damage {
-            Some(damage) => damage,
+        Err(match failed.or(damage) {
+            Some(error) => error,
             None => self
                 .known_damage(id, want)?
                 .unwrap_or(Error::NotFound { id: *id }),
