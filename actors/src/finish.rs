@@ -1,5 +1,6 @@
 //! How a runtime comes to its end: the first reason given wins.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -24,18 +25,18 @@ pub enum End {
 #[derive(Clone, Debug, Default)]
 pub struct Finish {
     end: Arc<Mutex<Option<End>>>,
+    hurry: Arc<AtomicBool>,
     told: Arc<Notify>,
 }
 
 impl Finish {
-    /// Ends the runtime. A second wish can only hurry the first one.
+    /// Ends the runtime. A second wish can only hurry the first one, whatever that was for.
     pub fn end(&self, end: End) {
-        let mut slot = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&mut *slot, &end) {
-            (Some(End::Asked { now }), End::Asked { now: true }) => *now = true,
-            (Some(_), _) => {}
-            (none, _) => *none = Some(end),
+        if end == (End::Asked { now: true }) {
+            self.hurry.store(true, Ordering::Release);
         }
+        let mut slot = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.get_or_insert(end);
         drop(slot);
         self.told.notify_waiters();
         self.told.notify_one();
@@ -64,10 +65,33 @@ impl Finish {
     pub async fn wait_for_hurry(&self) {
         loop {
             let told = self.told.notified();
-            if self.get() == Some(End::Asked { now: true }) {
+            if self.hurry.load(Ordering::Acquire) {
                 return;
             }
             told.await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::model::report::ErrorReport;
+
+    #[test]
+    fn an_end_for_a_failure_can_be_hurried_and_keeps_its_reason() {
+        let finish = Finish::default();
+        let failed = End::Failed(Failure {
+            error: ErrorReport::default(),
+            exit: 3,
+        });
+        finish.end(failed.clone());
+        finish.end(End::Asked { now: false });
+        assert!(finish.wait_for_hurry().now_or_never().is_none());
+        finish.end(End::Asked { now: true });
+        assert!(finish.wait_for_hurry().now_or_never().is_some());
+        assert_eq!(finish.get(), Some(failed));
     }
 }

@@ -11,6 +11,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::Settings;
 use crate::chunk_store::{collect, users};
+use crate::control::socket::Bound;
 use crate::events::{Event, Events};
 use crate::finish::{End, Finish};
 use crate::hold::Hold;
@@ -226,9 +227,10 @@ impl Running {
             Mode::Serve => (Purpose::Serve, Vec::new()),
             Mode::Once { rerun } => (Purpose::Once, rerun.clone()),
         };
-        if purpose == Purpose::Serve {
-            self.guard_socket()?;
-        }
+        let listener = match purpose {
+            Purpose::Serve => self.socket()?,
+            Purpose::Once => Bound::default(),
+        };
         let wiring = Wiring {
             shared: self.shared.clone(),
             runtime: runtime.clone(),
@@ -237,6 +239,7 @@ impl Running {
             purpose,
             rerun,
             board: board.clone(),
+            listener,
         };
         let root = wiring
             .root()?
@@ -256,16 +259,20 @@ impl Running {
         Ok(outcome)
     }
 
-    /// Lets the guardian remove the control socket if this process is killed.
-    fn guard_socket(&self) -> Result<(), BatchError> {
+    /// Binds the control socket, which the guardian removes if this process is killed.
+    fn socket(&self) -> Result<Bound, BatchError> {
         self.shared.launcher()?;
         let socket = self.shared.settings.paths.socket();
-        match self.shared.guardian() {
-            Some(guardian) => guardian
-                .set_paths(vec![socket])
-                .map_err(|e| BatchError::new("sandbox", e)),
-            None => Ok(()),
+        if let Some(guardian) = self.shared.guardian() {
+            guardian
+                .set_paths(vec![socket.clone()])
+                .map_err(|e| BatchError::new("sandbox", e))?;
         }
+        Bound::to(&socket).map_err(|e| {
+            BatchError::new("io", format!("cannot listen for other commands: {e}"))
+                .at(socket.display().to_string())
+                .hint("HD_HOME names another place, on a file system that has sockets")
+        })
     }
 
     async fn until_the_end(&self, root: Root) -> End {

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! root (one_for_one)
+//! ├─ control
 //! ├─ engine (rest_for_one)   ChunkStore → DagEngine → StepRunner → Invalidator → OciFetcher
 //! ├─ world  (rest_for_one)   MountServer → services (one_for_one)
-//! ├─ intake (rest_for_one)   Debouncer → Watcher
-//! └─ control
+//! └─ intake (rest_for_one)   Debouncer → Watcher
 //! ```
+//! What starts first is stopped last: while services end, somebody says so and can be told to hurry.
 //! Capacities stand here, at birth, next to who is connected with whom.
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::chunk_store::actor::ChunkStore;
 use crate::control::actor::Control;
 use crate::control::answer::Desk;
 use crate::control::one_by_one::OneByOne;
+use crate::control::socket::Bound;
 use crate::dag_engine::actor::DagEngine;
 use crate::finish::Finish;
 use crate::invalidator::actor::Invalidator;
@@ -72,6 +74,8 @@ pub struct Wiring {
     pub rerun: Vec<String>,
     /// Where states of services are published.
     pub board: Board,
+    /// The control socket, for the first who answers on it.
+    pub listener: Bound,
 }
 
 /// The ends of the graph that others hold.
@@ -135,10 +139,10 @@ impl Wiring {
             .child(mounts)
             .child(services);
         Ok(root
+            .child(self.control(&ends, &directory))
             .child(engine)
             .child(world)
-            .child(self.intake(&ends)?)
-            .child(self.control(&ends, &directory)))
+            .child(self.intake(&ends)?))
     }
 
     fn intake(&self, ends: &Ends) -> Result<TreeSpec, BatchError> {
@@ -175,9 +179,11 @@ impl Wiring {
             resume: ends.resume.clone(),
             services: services.clone(),
         });
+        let listener = self.listener.clone();
         let spec = ChildSpec::actor("control", move |birth| Control {
             desk: desk.clone(),
             status: birth.status.clone(),
+            bound: listener.take(),
         });
         spec.lane(CONTROL).into()
     }

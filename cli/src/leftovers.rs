@@ -50,8 +50,13 @@ pub(crate) fn is_held(paths: &InstancePaths) -> Result<bool, CliError> {
     }
 }
 
-/// Waits until the runtime has ended and all it held is free; `false` when it takes longer.
-pub(crate) fn wait_gone(paths: &InstancePaths, within: Duration) -> Result<bool, CliError> {
+/// Waits until the runtime has ended and all it held is free; asks each time `every` has passed whether to go on,
+/// and gives `false` when not.
+pub(crate) fn wait_gone(
+    paths: &InstancePaths,
+    every: Duration,
+    mut go_on: impl FnMut() -> bool,
+) -> Result<bool, CliError> {
     let Some(lock) = open_lock(paths)? else {
         return Ok(true);
     };
@@ -63,14 +68,17 @@ pub(crate) fn wait_gone(paths: &InstancePaths, within: Duration) -> Result<bool,
             let _ = ended.send(flock(&lock, FlockOperation::LockExclusive));
         });
     let waiter = waiter.map_err(|e| CliError::io("wait for", &paths.lock(), &e))?;
-    match end.recv_timeout(within) {
-        Ok(Ok(())) => {
-            // It has said its last word: with it gone this is a process of one thread again.
-            let _ = waiter.join();
-            Ok(true)
+    loop {
+        match end.recv_timeout(every) {
+            Ok(Ok(())) => {
+                // It has said its last word: with it gone this is a process of one thread again.
+                let _ = waiter.join();
+                return Ok(true);
+            }
+            Ok(Err(e)) => return Err(CliError::io("lock", &paths.lock(), &e.into())),
+            Err(_) if go_on() => {}
+            Err(_) => return Ok(false),
         }
-        Ok(Err(e)) => Err(CliError::io("lock", &paths.lock(), &e.into())),
-        Err(_) => Ok(false),
     }
 }
 
@@ -198,9 +206,15 @@ mod tests {
         flock(&lock, FlockOperation::LockExclusive).unwrap();
         sweep(&left.paths, &left.project).unwrap();
         assert!(left.project.join("a/mine").exists() && left.paths.mount_points().exists());
-        assert!(!wait_gone(&left.paths, Duration::from_millis(10)).unwrap());
+        let (every, mut asked) = (Duration::from_millis(10), 0);
+        let twice = || {
+            asked += 1;
+            asked < 3
+        };
+        assert!(!wait_gone(&left.paths, every, twice).unwrap());
+        assert_eq!(asked, 3);
         drop(lock);
-        assert!(wait_gone(&left.paths, Duration::from_secs(10)).unwrap());
+        assert!(wait_gone(&left.paths, Duration::from_secs(10), || false).unwrap());
     }
 
     #[test]

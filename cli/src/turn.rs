@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use hd_actors::control::protocol::Request;
 use hd_actors::hold::Hold;
 
-use crate::client::{self, Client};
+use crate::client::{self, Client, PROMPT};
 use crate::error::{CliError, exit};
 use crate::holder;
 use crate::leftovers;
@@ -26,11 +27,13 @@ pub(crate) enum Turn {
 /// Takes the instance, or finds the runtime that has it.
 ///
 /// A command, and a build, has an instance without answering: it is waited for. A runtime that has just begun does not
-/// answer yet, but will.
+/// answer yet, but will. One that is ending answers, and is waited for.
 pub(crate) fn take(located: &Located, output: Output) -> Result<Turn, CliError> {
     let mut told = false;
     loop {
-        if let Some(client) = leftovers::find(located)? {
+        if !is_ending(located)?
+            && let Some(client) = leftovers::find(located)?
+        {
             return Ok(Turn::Theirs(client));
         }
         if let Some(hold) = Hold::take(&located.paths, &located.directory)? {
@@ -40,11 +43,24 @@ pub(crate) fn take(located: &Located, output: Output) -> Result<Turn, CliError> 
             let which =
                 holder::pid(located).map_or_else(String::new, |pid| format!(" (pid {pid})"));
             output.talk(&format!(
-                "waiting for another hd that builds or runs a command in this project{which}"
+                "waiting for another hd that builds, runs a command or ends in this project{which}"
             ));
             told = true;
         }
         client::pause(LOOK_EVERY);
+    }
+}
+
+/// Tells whether a runtime has the instance that takes no more orders.
+fn is_ending(located: &Located) -> Result<bool, CliError> {
+    let Some(client) = leftovers::find(located)? else {
+        return Ok(false);
+    };
+    match client.report(&Request::Brief, Some(PROMPT)) {
+        Ok(report) => Ok(report.ending),
+        // It has ended on the way.
+        Err(error) if error.report().code == "gone" => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

@@ -75,6 +75,7 @@ impl Desk {
         for service in report.services.iter_mut().filter(|one| one.pid.is_some()) {
             service.resources = self.shared.meters.read(&service.name);
         }
+        report.ending = self.finish.get().is_some();
         report.watching = self.shared.pause.report();
         report.lower = self.shared.images.report();
         report
@@ -83,6 +84,7 @@ impl Desk {
     /// Answers a request.
     pub(super) async fn answer(&self, request: Request) -> Reply {
         let done = match request {
+            _ if self.is_too_late_for(&request) => Err(too_late()),
             Request::Status | Request::Attach | Request::Events => {
                 return Reply::Report {
                     report: Box::new(self.report().await),
@@ -123,12 +125,25 @@ impl Desk {
             Request::WaitReady { names } => self.wait_ready(&names).await,
         };
         match done {
-            Ok(()) if matches!(self.finish.get(), Some(End::Asked { .. })) => Reply::Done,
+            Ok(()) if self.finish.get().is_some() => Reply::Done,
             Ok(()) => Reply::Report {
                 report: Box::new(self.report().await),
             },
             Err(Failure { error, exit }) => Reply::Error { error, exit },
         }
+    }
+
+    /// Tells whether whom a request is for may be gone already.
+    fn is_too_late_for(&self, request: &Request) -> bool {
+        let may_be_asked = matches!(
+            request,
+            Request::Status
+                | Request::Brief
+                | Request::Attach
+                | Request::Events
+                | Request::Down { .. }
+        );
+        !may_be_asked && self.finish.get().is_some()
     }
 
     /// Holds edits back, or lets them go and all rules hold again.
@@ -289,6 +304,11 @@ impl Desk {
                 .find_map(|need| self.board.any_failed(std::slice::from_ref(need)))
         })
     }
+}
+
+fn too_late() -> Failure {
+    let error = BatchError::new("ending", "hd is ending its services and itself");
+    Failure::from(&error.hint("`hd down` waits for that, `hd down --now` hurries it"))
 }
 
 fn actor(snapshot: hd_supervision::Snapshot) -> ActorReport {

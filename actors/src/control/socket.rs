@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Binds a socket (0600) in a private directory, replacing a dead one.
 pub fn bind(path: &Path) -> io::Result<UnixListener> {
@@ -17,6 +18,22 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(short)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(listener)
+}
+
+/// A socket that is bound already, for the one who takes it first; clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Bound(Arc<Mutex<Option<UnixListener>>>);
+
+impl Bound {
+    /// Binds it.
+    pub fn to(path: &Path) -> io::Result<Self> {
+        Ok(Self(Arc::new(Mutex::new(Some(bind(path)?)))))
+    }
+
+    /// Gives it to the first who asks.
+    pub(crate) fn take(&self) -> Option<UnixListener> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// Names a file through a descriptor of its directory, which must live as long as the name.

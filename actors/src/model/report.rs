@@ -33,6 +33,9 @@ pub struct Report {
     /// Actors by name (status of a running instance only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actors: Option<Vec<ActorReport>>,
+    /// It is being ended (status of a running instance only).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ending: bool,
     /// How edits are watched, where that is not as usual.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watching: Option<WatchingReport>,

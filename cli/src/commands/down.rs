@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::volume;
 use crate::args::{DownArgs, Place};
-use crate::client::{Client, PROMPT, pause};
+use crate::client::{self, Client, PROMPT, pause};
 use crate::error::{CliError, Outcome, exit};
 use crate::holder;
 use crate::leftovers::{self, wait_gone};
@@ -15,8 +15,8 @@ use crate::output::Output;
 use crate::peer::Peer;
 use crate::project::{self, Located, shown};
 
-/// How long services and hd may take, beyond what a service's own grace allows.
-const WITHIN: Duration = Duration::from_secs(120);
+/// Time between two words about what is still stopping: services take as long as their grace allows.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 /// How long hd may take when nobody is given any grace.
 const AT_ONCE: Duration = Duration::from_secs(15);
 
@@ -43,11 +43,15 @@ fn end(located: &Located, now: bool, output: Output) -> Result<bool, CliError> {
         Found::Ending => None,
         Found::Answers(client) => ask(client, now, output)?,
     };
-    let within = if now { AT_ONCE } else { WITHIN };
-    if !wait_gone(&located.paths, within)? {
-        let message = format!("hd is still ending after {} s", within.as_secs());
-        let error = CliError::new("timeout", exit::TIMEOUT, message).at(shown(&located.config));
-        return Err(error.hint("`hd down --now` kills the services"));
+    let gone = match now {
+        true => wait_gone(&located.paths, AT_ONCE, || false)?,
+        false => wait_gone(&located.paths, TELL_EVERY, || {
+            output.talk(&stopping(located));
+            true
+        })?,
+    };
+    if !gone {
+        return Err(stuck(located));
     }
     if let Some(process) = process {
         // One that lingers holds nothing, so this wait is a courtesy and has an end.
@@ -56,6 +60,33 @@ fn end(located: &Located, now: bool, output: Output) -> Result<bool, CliError> {
     // Nothing is left by one that ended in peace; one that died on the way is cleaned up after.
     leftovers::sweep(&located.paths, &located.directory)?;
     Ok(true)
+}
+
+/// Says what is waited for.
+fn stopping(located: &Located) -> String {
+    let client = client::open(&located.paths.socket()).ok().flatten();
+    let report = client.and_then(|client| client.report(&Request::Brief, Some(PROMPT)).ok());
+    let services = report.map_or_else(Vec::new, |report| report.services);
+    let running = services.iter().filter(|one| one.pid.is_some());
+    let names: Vec<&str> = running.map(|one| one.name.as_str()).collect();
+    match names.as_slice() {
+        [] => "hd is still ending".to_owned(),
+        names => {
+            let names = names.join(", ");
+            format!("still stopping: {names}; `hd down --now` kills what is left")
+        }
+    }
+}
+
+fn stuck(located: &Located) -> CliError {
+    let message = format!("hd is still ending after {} s", AT_ONCE.as_secs());
+    let error = CliError::new("timeout", exit::TIMEOUT, message).at(shown(&located.config));
+    match holder::pid(located) {
+        Some(pid) => error.hint(format!(
+            "`kill -9 {pid}` ends it, and its guardian what it started"
+        )),
+        None => error,
+    }
 }
 
 /// Who has the instance.

@@ -77,10 +77,10 @@ fn json(known: &Known) -> Result<Value, CliError> {
 
 fn text(known: &Known, style: Style) -> String {
     let report = &known.report;
-    let label = if known.running {
-        style.paint(Tint::Good, "running")
-    } else {
-        style.paint(Tint::Warn, "not running (as it was last)")
+    let label = match (known.running, report.ending) {
+        (true, false) => style.paint(Tint::Good, "running"),
+        (true, true) => style.paint(Tint::Warn, "ending"),
+        (false, _) => style.paint(Tint::Warn, "not running (as it was last)"),
     };
     let or_none = |id: &Option<String>| id.clone().unwrap_or_else(|| "none yet".to_owned());
     let mut out = format!("{}  {label}\n", style.paint(Tint::Bold, &report.name));
@@ -241,7 +241,8 @@ fn ports(service: &ServiceReport) -> Cell {
 
 /// All actors in one line, those in trouble by name.
 fn actors(report: &Report, style: Style) -> Option<String> {
-    let actors = report.actors.as_ref()?;
+    // While it ends, one after the other is gone as it should be.
+    let actors = report.actors.as_ref().filter(|_| !report.ending)?;
     let of = |state| actors.iter().filter(move |actor| actor.state == state);
     let mut line = format!("actors  {} alive", of(ActorState::Alive).count());
     for (state, word, tint) in [

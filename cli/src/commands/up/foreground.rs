@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use hd_actors::Settings;
+use hd_actors::events::{Event, Events};
 use hd_actors::hold::Hold;
 use hd_actors::model::report::Report;
 use hd_actors::runtime::{self, Ended, Mode, Running, Stopper};
@@ -62,13 +63,13 @@ pub(in crate::commands) fn run_with<T>(
         .iter()
         .map(|service| service.name.clone())
         .collect();
-    let stopper: Arc<OnceLock<Stopper>> = Arc::default();
-    let signal = signals::handle(stop_by(Arc::clone(&stopper), output))?;
+    let started: Arc<OnceLock<(Stopper, Events)>> = Arc::default();
+    let signal = signals::handle(stop_by(Arc::clone(&started)))?;
     let printer = Printer::start(output, names, scope)
         .map_err(|e| CliError::new("io", exit::INTERNAL, format!("cannot start a thread: {e}")))?;
     let running = runtime::start(settings, mode, printer.events(), hold)?;
     // Nobody else sets it.
-    let _ = stopper.set(running.stopper());
+    let _ = started.set((running.stopper(), printer.events()));
     let ended = work(running);
     // What was told before the end is printed before the end.
     drop(printer);
@@ -101,17 +102,15 @@ fn settings_for(plan: &Plan, serves: bool, output: Output) -> Result<Settings, C
     Ok(settings)
 }
 
-/// The first signal stops in peace, the second at once.
-fn stop_by(
-    stopper: Arc<OnceLock<Stopper>>,
-    output: Output,
-) -> impl FnMut(u32, i32) + Send + 'static {
-    move |count, code| match stopper.get() {
-        Some(stopper) => {
-            if count == 1 {
-                output.talk("stopping; once more: at once");
-            }
+/// The first signal stops in peace, the second at once. What is said of it waits its turn: who does not read what
+/// `hd up` prints can still end it.
+fn stop_by(started: Arc<OnceLock<(Stopper, Events)>>) -> impl FnMut(u32, i32) + Send + 'static {
+    move |count, code| match started.get() {
+        Some((stopper, events)) => {
             stopper.stop(count > 1);
+            if count == 1 {
+                events.tell(Event::Note("stopping; once more: at once".to_owned()));
+            }
         }
         // Nothing runs yet that could be stopped in peace; what was begun, the guardian ends.
         None => std::process::exit(code),
