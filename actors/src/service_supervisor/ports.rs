@@ -170,8 +170,16 @@ pub(crate) fn parts(context: &ServiceContext, service: &str) -> Result<Parts, Ba
 
 pub(crate) fn spec(parts: Parts, lane: Lane) -> ActorSpec<ServiceSupervisor> {
     let (name, ports) = (actor_name(&parts.name), parts.ports.clone());
-    let dependants = parts.directory.dependants_grace(&parts.name);
-    let within = dependants + parts.rules().grace + STOP_SLACK + LATER_DEPENDANTS;
+    let (directory, of, definition) = (
+        parts.directory.clone(),
+        parts.name.clone(),
+        parts.definition.clone(),
+    );
+    // As hd.toml has it by then, which may have been edited since.
+    let within = move || {
+        let dependants = directory.dependants_grace(&of);
+        dependants + definition.rules().grace + STOP_SLACK + LATER_DEPENDANTS
+    };
     ChildSpec::actor(&name, move |birth| {
         ServiceSupervisor::new(parts.clone(), birth.status.clone())
     })

@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         });
         let root = TreeSpec::new("root", Strategy::OneForOne)
             .child(TreeSpec::new("engine", Strategy::RestForOne).child(ledger))
-            .child(clerk.serves(&ticks).grace(Duration::from_secs(1)))
+            .child(clerk.serves(&ticks).grace(|| Duration::from_secs(1)))
             .start(&runtime)?;
 
         ticks.deliver(Tick, Duration::from_secs(1)).await?;

@@ -40,6 +40,9 @@ impl Birth {
     }
 }
 
+/// Says how long a child may take to stop.
+pub(crate) type Grace = Arc<dyn Fn() -> Duration + Send + Sync>;
+
 /// A child of a tree: an actor, from [`ChildSpec::actor`], or a nested [`TreeSpec`]. Clones mean the same child.
 #[derive(Clone)]
 pub struct ChildSpec {
@@ -48,7 +51,7 @@ pub struct ChildSpec {
     pub(crate) name: Arc<str>,
     pub(crate) restart: Restart,
     pub(crate) lane: Lane,
-    pub(crate) grace: Duration,
+    pub(crate) grace: Grace,
     pub(crate) start: Start,
 }
 
@@ -77,7 +80,7 @@ impl ChildSpec {
             name: name.into(),
             restart: Restart::Permanent,
             lane: Lane::Main,
-            grace: GRACE,
+            grace: Arc::new(|| GRACE),
             factory: Arc::new(factory),
             ports: Vec::new(),
         }
@@ -93,7 +96,7 @@ impl ChildSpec {
         name: Arc<str>,
         restart: Restart,
         lane: Lane,
-        grace: Duration,
+        grace: Grace,
         start: Start,
     ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -156,7 +159,7 @@ impl fmt::Debug for ChildSpec {
             .field("name", &self.name)
             .field("restart", &self.restart)
             .field("lane", &self.lane)
-            .field("grace", &self.grace)
+            .field("grace", &(self.grace)())
             .finish_non_exhaustive()
     }
 }
@@ -199,7 +202,7 @@ pub struct ActorSpec<A: Actor<Context = Context<A>>> {
     name: Arc<str>,
     restart: Restart,
     lane: Lane,
-    grace: Duration,
+    grace: Grace,
     factory: Arc<dyn Fn(&Birth) -> A + Send + Sync>,
     ports: Vec<Bind<A>>,
 }
@@ -232,10 +235,10 @@ impl<A: Actor<Context = Context<A>>> ActorSpec<A> {
         self
     }
 
-    /// Sets how long it may take to stop before it is dropped.
+    /// Sets how long it may take to stop before it is dropped; asked for when it is to stop.
     #[must_use]
-    pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
+    pub fn grace(mut self, grace: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        self.grace = Arc::new(grace);
         self
     }
 }
@@ -295,7 +298,7 @@ impl<A: Actor<Context = Context<A>>> fmt::Debug for ActorSpec<A> {
             .field("name", &self.name)
             .field("restart", &self.restart)
             .field("lane", &self.lane)
-            .field("grace", &self.grace)
+            .field("grace", &(self.grace)())
             .finish_non_exhaustive()
     }
 }

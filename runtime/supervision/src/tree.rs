@@ -182,7 +182,7 @@ impl From<TreeSpec> for ChildSpec {
             Arc::clone(&tree.name),
             tree.restart,
             Lane::Main,
-            grace,
+            Arc::new(move || grace),
             Start::Tree(tree),
         )
     }

@@ -242,6 +242,7 @@ async fn stop_child(spec: &ChildSpec, running: &mut Running, mut hurry: watch::R
         let _ = (&mut running.ended).await;
         return;
     };
+    let grace = (spec.grace)();
     tokio::select! {
         biased;
         _ = &mut running.ended => {
@@ -249,7 +250,7 @@ async fn stop_child(spec: &ChildSpec, running: &mut Running, mut hurry: watch::R
             return;
         }
         _ = hurry.wait_for(|hurry| *hurry) => {}
-        () = sleep(spec.grace) => tracing::warn!(child = %spec.name, grace = ?spec.grace, "did not stop in time"),
+        () = sleep(grace) => tracing::warn!(child = %spec.name, ?grace, "did not stop in time"),
     }
     // It may be over just now.
     let _ = orders.send(Order::Kill);

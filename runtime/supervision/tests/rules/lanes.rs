@@ -69,7 +69,7 @@ fn e6_blocked_lane_holds_up_neither_the_others_nor_status_nor_the_end() {
         let blocker = blocker
             .serves(&port)
             .lane(Lane::Named("stuck"))
-            .grace(SECOND / 100);
+            .grace(|| SECOND / 100);
         let (other, to_other) = puppet("other", &log);
         let tree = TreeSpec::new("root", Strategy::OneForOne);
         let tree = tree.child(blocker).child(other.lane(Lane::Named("free")));

@@ -1,5 +1,7 @@
 //! E7: the end is a protocol: last first, each within its grace, nobody waits for ever.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use hd_supervision::testkit::paused;
@@ -95,7 +97,7 @@ fn actor_that_takes_longer_than_its_grace_is_dropped() {
     paused(async {
         let (runtime, log) = (Runtime::single_lane(), Log::default());
         let (a, _) = puppet_with("a", &log, |puppet| puppet.linger = 3_600 * SECOND);
-        let root = TreeSpec::new("root", Strategy::OneForOne).child(a.grace(2 * SECOND));
+        let root = TreeSpec::new("root", Strategy::OneForOne).child(a.grace(|| 2 * SECOND));
         let root = root.start(&runtime).unwrap();
         log.wait("a started", 1).await;
         let asked = Instant::now();
@@ -107,13 +109,31 @@ fn actor_that_takes_longer_than_its_grace_is_dropped() {
 }
 
 #[test]
+fn the_grace_is_what_it_is_said_to_be_when_it_is_to_stop() {
+    paused(async {
+        let (runtime, log) = (Runtime::single_lane(), Log::default());
+        let seconds = Arc::new(AtomicU32::new(2));
+        let now = seconds.clone();
+        let (a, _) = puppet_with("a", &log, |puppet| puppet.linger = 100 * SECOND);
+        let spec = a.grace(move || now.load(Ordering::Relaxed) * SECOND);
+        let root = TreeSpec::new("root", Strategy::OneForOne).child(spec);
+        let root = root.start(&runtime).unwrap();
+        log.wait("a started", 1).await;
+        seconds.store(200, Ordering::Relaxed);
+        root.stopper().stop();
+        assert_eq!(root.exit().await, RootExit::Stopped);
+        assert_eq!(log.count("a stopped"), 1);
+    });
+}
+
+#[test]
 fn second_interrupt_skips_the_grace() {
     paused(async {
         let (runtime, log) = (Runtime::single_lane(), Log::default());
         let mut inner = TreeSpec::new("inner", Strategy::RestForOne);
         for name in ["a", "b"] {
             let (spec, _) = puppet_with(name, &log, |puppet| puppet.linger = 3_600 * SECOND);
-            inner = inner.child(spec.grace(600 * SECOND));
+            inner = inner.child(spec.grace(|| 600 * SECOND));
         }
         let root = TreeSpec::new("root", Strategy::OneForOne).child(inner);
         let root = root.start(&runtime).unwrap();
@@ -135,7 +155,7 @@ fn children_that_do_not_build_on_each_other_can_stop_together() {
         let mut tree = TreeSpec::new("root", Strategy::OneForOne).stop_together();
         for name in ["a", "b", "c", "d"] {
             let (spec, _) = puppet_with(name, &log, |puppet| puppet.linger = SECOND);
-            tree = tree.child(spec.grace(2 * SECOND));
+            tree = tree.child(spec.grace(|| 2 * SECOND));
         }
         let root = tree.start(&runtime).unwrap();
         log.wait("d started", 1).await;
