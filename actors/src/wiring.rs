@@ -24,6 +24,7 @@ use crate::control::socket::Bound;
 use crate::dag_engine::actor::DagEngine;
 use crate::finish::Finish;
 use crate::invalidator::actor::Invalidator;
+use crate::invalidator::ask::Turns;
 use crate::invalidator::knows::{Edges, LastView, Purpose};
 use crate::messages::{
     BatchError, FetchImage, LookAhead, PathsSettled, PathsTouched, Rebuild, ResumeRules, StepsDone,
@@ -223,6 +224,7 @@ impl Wiring {
             root: Latest::default(),
             view: Port::new("mount_server.view", 4, WhenFull::Await),
             anew: ends.anew.clone(),
+            turns: Turns::default(),
             resume: ends.resume.clone(),
             services: services.clone(),
             roster,
@@ -350,6 +352,7 @@ impl Wiring {
             held_over: held_over.clone(),
             building: 0,
             old: OldViews::default(),
+            again: None,
         });
         Ok(spec
             .serves(&edges.view)

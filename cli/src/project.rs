@@ -6,11 +6,15 @@ mod volumes;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use hd_actors::model::instance::InstancePaths;
 use hd_config::expand::expand_telling;
 use hd_config::{Place as At, Project, Replica};
+use rustix::fs::OFlags;
 
 use self::refused::{at, no_profile, no_service, no_text, nothing};
 use crate::args::Place;
@@ -211,8 +215,7 @@ impl Located {
         host_env: BTreeMap<String, String>,
         ports: &BTreeMap<String, u16>,
     ) -> Result<Loaded, CliError> {
-        let bytes =
-            std::fs::read(&self.config).map_err(|e| CliError::io("read", &self.config, &e))?;
+        let bytes = read_file(&self.config).map_err(|e| CliError::io("read", &self.config, &e))?;
         let name = shown(&self.config);
         let text = String::from_utf8(bytes).map_err(|e| no_text(&name, &e))?;
         let mut project = hd_config::parse_scaled(&text, &name, &self.profiles, &self.scale)?;
@@ -326,7 +329,11 @@ impl Located {
         lookup: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Vec<(String, String)>, CliError> {
         let path = self.directory.join(file);
-        let content = std::fs::read_to_string(&path).map_err(|e| {
+        let content = read_file(&path).and_then(|bytes| {
+            let no_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8");
+            String::from_utf8(bytes).map_err(no_text)
+        });
+        let content = content.map_err(|e| {
             let message = format!("cannot read the env_file {file}: {e}");
             at(
                 place,
@@ -338,6 +345,24 @@ impl Located {
         })?;
         Ok(hd_config::env_file::parse(&content, &shown(&path), lookup)?)
     }
+}
+
+/// Reads a regular file. Nothing else: a pipe that nobody writes to would be waited for without an end, and `hd up`
+/// reads these again and again.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is no regular file",
+        ));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

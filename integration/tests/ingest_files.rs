@@ -84,3 +84,17 @@ RUN --mount=type=bind,source=dir,target=/kept --mount=type=tmpfs,target=/kept/de
     );
     assert_eq!(seen, "kept\nkept\nkept\n");
 }
+
+#[test]
+fn what_is_mounted_over_the_project_leaves_the_project() {
+    skip_unless!(needs::fuse(), needs::root(), needs::registry());
+    let dockerfile = "FROM BASE
+WORKDIR /app
+COPY . .
+RUN --mount=type=bind,source=sub,target=. cat inner > /seen
+RUN cat kept >> /seen
+";
+    let env = project(dockerfile, &[("sub/inner", "in\n"), ("kept", "kept\n")]);
+    build(&env);
+    assert_eq!(said(&env, "cat /seen kept"), "in\nkept\nkept\n");
+}

@@ -51,8 +51,23 @@ async fn converse(stream: &mut UnixStream, desk: &Desk) -> io::Result<()> {
         Request::Events => return follow(stream, events.objects(), missed_objects).await,
         _ => {}
     }
-    let reply = desk.answer(request).await;
+    let only_waits = matches!(request, Request::WaitReady { .. });
+    let answer = desk.answer(request);
+    // What was asked to be done is done whether or not somebody waits for it.
+    let reply = match only_waits {
+        false => answer.await,
+        true => tokio::select! {
+            reply = answer => reply,
+            () = gone(stream) => return Ok(()),
+        },
+    };
     write(stream, &reply).await
+}
+
+/// Waits until the client has closed its end. It has said what it wants, so nothing else comes from there.
+async fn gone(stream: &mut UnixStream) {
+    let mut more = [0; 64];
+    while stream.read(&mut more).await.is_ok_and(|read| read > 0) {}
 }
 
 /// Passes on what happens; `missed` makes the line about those that went by while the client was slow.
@@ -65,7 +80,11 @@ async fn follow(
         return write(stream, &refused("this instance tells nothing")).await;
     };
     loop {
-        match lines.recv().await {
+        let next = tokio::select! {
+            next = lines.recv() => next,
+            () = gone(stream) => return Ok(()),
+        };
+        match next {
             Ok(line) => write(stream, &Reply::Event { line }).await?,
             Err(RecvError::Lagged(count)) => {
                 let line = missed(count);

@@ -22,8 +22,8 @@ use super::{ask, batch, declare};
 use crate::events::Event;
 use crate::finish::{End, Finish};
 use crate::messages::{
-    Applied, BatchError, FetchImage, Origin, Paths, PathsSettled, Rebuild, RootAdvanced, RunSteps,
-    Settled, StepsDone,
+    Applied, BatchError, FetchImage, Origin, Paths, Rebuild, RootAdvanced, RunSteps, Settled,
+    StepsDone,
 };
 use crate::model::state::{Failure, State, StateBoard};
 use crate::session::AtWork;
@@ -153,10 +153,12 @@ impl Invalidator {
             Err(error) => return Box::pin(ready(Err(error))),
         };
         let due = self.may_redeclare(&paths, why);
+        let number = due.then(|| self.reads());
         let known = base.clone();
         let read = declare::read(due, self.shared.clone(), self.edges.fetch.clone(), known);
         let advanced = wrap_future::<_, Self>(read).then(move |read, this, _| {
-            let (anew, other_files) = this.redeclare(read);
+            let redeclared = number.map(|number| this.redeclare(number, read));
+            let (anew, other_files) = redeclared.unwrap_or_default();
             let base = this.knows.base.clone().unwrap_or(base);
             let filter =
                 other_files || batch::changes_filter(&paths, &this.shared.declared().project);
@@ -363,15 +365,6 @@ impl Invalidator {
         events
             .into_iter()
             .for_each(|event| self.shared.events.tell(event));
-    }
-}
-
-impl Handler<PathsSettled> for Invalidator {
-    type Result = ResponseActFuture<Self, Result<Settled, BatchError>>;
-
-    fn handle(&mut self, batch: PathsSettled, _: &mut Self::Context) -> Self::Result {
-        tracing::debug!(batch = batch.origin.batch, since_event = ?batch.origin.seen_at.elapsed(), "paths settled");
-        self.advance(batch.origin, batch.paths, Why::Edit)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use hd_supervision::actix::Message;
 use hd_supervision::{AskError, Port};
+use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use super::knows::Edges;
@@ -21,6 +22,10 @@ const RESTARTED_WITHIN: Duration = Duration::from_secs(10);
 /// Pause before an actor that is down is asked again.
 pub(super) const AGAIN_AFTER: Duration = Duration::from_millis(50);
 
+/// Whose turn it is, first come, first served; clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Turns(Arc<Mutex<()>>);
+
 /// Reads paths into the store and brings the DAG up to them; answers with remarks for the person.
 pub(super) async fn ingest_and_apply(
     edges: Edges,
@@ -28,6 +33,8 @@ pub(super) async fn ingest_and_apply(
     paths: Paths,
     base: Arc<Bases>,
 ) -> Result<(Applied, Vec<String>), BatchError> {
+    let turns = edges.turns.clone();
+    let _turn = turns.0.lock().await;
     let began = Instant::now();
     let wish = IngestPaths { origin, paths };
     let ingested = engine(&edges.ingest, wish).await??;

@@ -99,8 +99,24 @@ impl Invalidator {
         }
     }
 
-    /// Takes a reading over. Answers whether anything is declared anew, and whether other files count.
-    pub(super) fn redeclare(&mut self, read: Result<Option<News>, Invalid>) -> (bool, bool) {
+    /// Numbers a reading, as it begins.
+    pub(super) fn reads(&mut self) -> u64 {
+        self.knows.readings.0 += 1;
+        self.knows.readings.0
+    }
+
+    /// Takes a reading over, unless a later one was. Answers whether anything is declared anew, and whether other
+    /// files count.
+    pub(super) fn redeclare(
+        &mut self,
+        number: u64,
+        read: Result<Option<News>, Invalid>,
+    ) -> (bool, bool) {
+        let taken = &mut self.knows.readings.1;
+        if number < *taken {
+            return (false, false);
+        }
+        *taken = number;
         match read {
             Err(invalid) => {
                 self.refuse(invalid);

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hd_store::Id;
 use hd_supervision::{Coalesce, Latest, Port};
 
+use super::ask::Turns;
 use super::loops::Loops;
 use super::pending::Pending;
 use super::repeats::Repeats;
@@ -40,6 +41,8 @@ pub struct Edges {
     pub view: Port<PrepareView>,
     /// To the Watcher.
     pub anew: Latest<WatchAnew>,
+    /// Held from a look at the project until what it found is applied: what was seen later is applied later.
+    pub turns: Turns,
     /// From control.
     pub resume: Latest<ResumeRules>,
     /// To the services; empty when nothing is to be served.
@@ -106,6 +109,10 @@ pub struct Knows {
     pub(super) asked: Option<Asked>,
     /// What is wrong with the `hd.toml` as it is now; what was declared before holds.
     pub(super) invalid: Option<Failure>,
+    /// Number of the reading of `hd.toml` that began last, and of that which was taken over last.
+    pub(super) readings: (u64, u64),
+    /// Why the edit at hand could not be taken over.
+    pub(super) not_taken: Option<Failure>,
     /// Changes since the last generation whose outcome was acted on.
     pub(super) pending: Pending,
     /// The project tree that services were brought up to by a predecessor, until the first look at the project says

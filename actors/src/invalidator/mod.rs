@@ -1,7 +1,7 @@
 //! The only conductor: ingest, apply, run, publish.
 
 pub mod actor;
-mod ask;
+pub mod ask;
 pub mod batch;
 mod declare;
 pub mod impact;

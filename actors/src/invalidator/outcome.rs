@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hd_supervision::actix::{ActorFutureExt, AsyncContext, Context};
+use hd_supervision::actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture};
 
 use super::actor::{Invalidator, Why};
 use super::knows::{Purpose, Succeeded};
 use crate::events::Event;
 use crate::finish::End;
-use crate::messages::{BatchError, Origin, Paths, PinRoot, PrepareView};
+use crate::messages::{BatchError, Origin, Paths, PathsSettled, PinRoot, PrepareView, Settled};
 use crate::model::declared::Declared;
 use crate::model::project_tree::ProjectTree;
 use crate::model::state::Failure;
@@ -88,6 +88,32 @@ impl Invalidator {
         }
     }
 
+    /// An edit could not be taken over: told once, while it is tried again and again, and all later ones behind it.
+    pub(super) fn edit_not_taken(&mut self, error: &BatchError) {
+        // There is no base yet, or the tree begins anew: it is tried again in a moment.
+        if matches!(error.code, "busy" | "gone") {
+            return;
+        }
+        let failure = Failure::from(error);
+        if self.knows.not_taken.as_ref() == Some(&failure) {
+            return;
+        }
+        self.knows.not_taken = Some(failure.clone());
+        self.state.update(|state| state.error = Some(failure));
+        let note = format!("an edit could not be taken over, and is tried again: {error}");
+        self.shared.events.tell(Event::Note(note));
+    }
+
+    pub(super) fn edit_taken(&mut self) {
+        if let Some(was) = self.knows.not_taken.take() {
+            self.state.update(|state| {
+                state.error.take_if(|error| *error == was);
+            });
+            let note = "edits are taken over again".to_owned();
+            self.shared.events.tell(Event::Note(note));
+        }
+    }
+
     fn try_again(&mut self, origin: Origin, generation: u64, ctx: &mut Context<Self>) {
         let after = TRY_AGAIN_AFTER.saturating_mul(1 << self.knows.broken.min(DOUBLINGS_MAX));
         self.knows.broken += 1;
@@ -128,5 +154,21 @@ impl Invalidator {
                 project: applied.project,
             });
         }
+    }
+}
+
+impl Handler<PathsSettled> for Invalidator {
+    type Result = ResponseActFuture<Self, Result<Settled, BatchError>>;
+
+    fn handle(&mut self, batch: PathsSettled, _: &mut Self::Context) -> Self::Result {
+        tracing::debug!(batch = batch.origin.batch, since_event = ?batch.origin.seen_at.elapsed(), "paths settled");
+        let edit = self.advance(batch.origin, batch.paths, Why::Edit);
+        Box::pin(edit.map(|settled, this, _| {
+            match &settled {
+                Ok(_) => this.edit_taken(),
+                Err(error) => this.edit_not_taken(error),
+            }
+            settled
+        }))
     }
 }

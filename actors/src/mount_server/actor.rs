@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use hd_supervision::actix::fut::wrap_future;
 use hd_supervision::actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, SpawnHandle,
 };
 use hd_supervision::{Latest, Pool, Status};
 
@@ -34,6 +34,11 @@ use crate::shared::Shared;
 
 /// How often it looks whether the view of the services still answers.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Pause before edits that could not be written through are tried again; doubled each time.
+const AGAIN_FIRST: Duration = Duration::from_millis(250);
+/// Longest such pause.
+const AGAIN_MAX: Duration = Duration::from_secs(10);
 
 /// Builds views and keeps their mount points.
 #[derive(Debug)]
@@ -60,6 +65,8 @@ pub struct MountServer {
     pub old: OldViews,
     /// Views that are being built.
     pub building: usize,
+    /// The next try to write edits through that could not be.
+    pub again: Option<SpawnHandle>,
 }
 
 impl Actor for MountServer {
@@ -84,14 +91,7 @@ impl Handler<RootAdvanced> for MountServer {
             return;
         };
         view.aim(advanced.project);
-        let (shared, pool) = (self.shared.clone(), self.pool.clone());
-        let written = async move { job(pool.run(move || view.catch_up_all(&shared)).await) };
-        ctx.spawn(wrap_future::<_, Self>(written).map(|written, this, _| {
-            if let Err(error) = written {
-                let note = format!("services do not see the edit yet: {error}");
-                this.shared.events.tell(Event::Note(note));
-            }
-        }));
+        self.write_through(view, 0, ctx);
     }
 }
 
@@ -218,6 +218,35 @@ impl Handler<MountPointLost> for MountServer {
 }
 
 impl MountServer {
+    /// Writes edits into the view that services have, again and again until it can be done: told the first time.
+    fn write_through(&mut self, view: Arc<ServiceView>, failures: u32, ctx: &mut Context<Self>) {
+        if let Some(before) = self.again.take() {
+            ctx.cancel_future(before);
+        }
+        let (shared, pool, written) = (self.shared.clone(), self.pool.clone(), view.clone());
+        let written = async move { job(pool.run(move || written.catch_up_all(&shared)).await) };
+        ctx.spawn(
+            wrap_future::<_, Self>(written).map(move |written, this, ctx| {
+                let Err(error) = written else {
+                    return;
+                };
+                if failures == 0 {
+                    let note = format!("services do not see the edit yet: {error}");
+                    this.shared.events.tell(Event::Note(note));
+                }
+                let pause = AGAIN_FIRST
+                    .saturating_mul(1 << failures.min(16))
+                    .min(AGAIN_MAX);
+                this.again = Some(ctx.run_later(pause, move |this, ctx| {
+                    let is_held = |held: &Arc<ServiceView>| Arc::ptr_eq(held, &view);
+                    if this.held.view.as_ref().is_some_and(is_held) {
+                        this.write_through(view, failures + 1, ctx);
+                    }
+                }));
+            }),
+        );
+    }
+
     /// Does something blocking with the newest view; without one there is nothing to do.
     fn with_view<T: Default + Send + 'static>(
         &self,

@@ -112,6 +112,12 @@ impl Sight {
         TreePath::new(rest.as_os_str().as_bytes()).ok()
     }
 
+    /// Tells whether the project, or a file that a link in it leads to, lies in a directory.
+    fn lies_in(&self, place: &Path) -> bool {
+        let mut led_to = self.led_to.keys();
+        self.root.starts_with(place) || led_to.any(|file| file.starts_with(place))
+    }
+
     fn see(&self, outcome: notify::Result<Event>) {
         match outcome {
             Ok(event) if event.need_rescan() => self.overflow(),
@@ -140,6 +146,9 @@ impl Sight {
             let Some(path) = self.path(place) else {
                 if let Some(link) = self.led_to.get(place) {
                     self.touch(Paths::These(BTreeSet::from([link.clone()])), seen_at);
+                } else if matches!(change, Change::Vanished(_)) && self.lies_in(place) {
+                    // What is watched goes on under another name, and another one may take this one's.
+                    self.act(vec![Verdict::RootReplaced], seen_at);
                 }
                 continue;
             };

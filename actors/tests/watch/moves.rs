@@ -132,3 +132,22 @@ fn a_project_directory_removed_and_made_anew_is_looked_at() {
         },
     );
 }
+
+#[test]
+fn the_directory_above_is_moved_away_and_made_anew() {
+    watched(
+        |root| fs::write(root.join("a"), "1").unwrap(),
+        async |rig| {
+            let above = rig.root.parent().unwrap();
+            let aside = above.with_extension("aside");
+            fs::rename(above, &aside).unwrap();
+            fs::create_dir_all(&rig.root).unwrap();
+            // It goes with the rest.
+            fs::rename(&aside, above.join("before")).unwrap();
+            rig.write("a", "2");
+            rig.settles("what is there now").await;
+            rig.write("b", "3");
+            rig.settles("what comes then").await;
+        },
+    );
+}

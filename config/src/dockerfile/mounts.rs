@@ -146,11 +146,11 @@ impl Mounting<'_, '_> {
     }
 
     /// Puts aside what stands at the target of a mount, and the begin of an `if` that puts it back: the mount only
-    /// hides it. The project stays where it is.
+    /// hides it. The project stays where it is, and keeps what is mounted over it.
     fn aside(&self, target: &str) -> (String, String) {
         let (to, kept) = (quote(target), quote(&format!("{target}.hd-aside")));
         if is_at_or_below(self.project.as_bytes(), target.as_bytes()) {
-            return ("true".to_owned(), format!("rm -rf {to}; if false; then :;"));
+            return ("true".to_owned(), "if true; then :;".to_owned());
         }
         let is_there = |path: &str| format!("[ -e {path} ] || [ -L {path} ]");
         (

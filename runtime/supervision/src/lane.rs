@@ -3,9 +3,10 @@
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::io;
 use std::sync::Mutex;
+use std::thread;
 
 use actix::{Arbiter, System};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use crate::lock;
@@ -78,13 +79,34 @@ impl Lanes {
         }
         let mut overdue = Vec::new();
         for (name, mut thread) in threads {
-            if timeout_at(deadline, thread.over.recv()).await.is_err() {
+            let is_over = timeout_at(deadline, thread.over.recv()).await.is_ok();
+            if !is_over
+                || timeout_at(deadline, joined(name, thread.arbiter))
+                    .await
+                    .is_err()
+            {
                 overdue.push(name);
-            } else if thread.arbiter.join().is_err() {
-                tracing::error!(lane = name, "lane ended by a panic");
             }
         }
         overdue
+    }
+}
+
+/// Waits for a thread whose event loop is over: it ends with the last of the blocking jobs that were begun there.
+async fn joined(name: &'static str, arbiter: Arbiter) {
+    let (done, ended) = oneshot::channel();
+    let join = move || {
+        // Nobody may wait any more.
+        let _ = done.send(arbiter.join().is_ok());
+    };
+    let waiter = thread::Builder::new()
+        .name(format!("join {name}"))
+        .spawn(join);
+    if waiter.is_err() || ended.await == Ok(false) {
+        tracing::error!(
+            lane = name,
+            "lane ended by a panic, or could not be waited for"
+        );
     }
 }
 

@@ -88,7 +88,11 @@ impl App {
             self.rates.take(&report.services, now);
             news |= self.report.as_ref() != Some(&report);
             let last = report.services.len().saturating_sub(1);
-            self.selected = self.selected.min(last);
+            // The same service, wherever it stands now.
+            let name = self.service().map(|service| service.name.as_str());
+            let mut names = report.services.iter().map(|service| service.name.as_str());
+            let at = name.and_then(|name| names.position(|one| one == name));
+            self.selected = at.unwrap_or(self.selected).min(last);
             self.report = Some(report);
         }
         news
@@ -201,17 +205,20 @@ impl App {
 mod tests {
     use super::*;
 
-    fn app() -> App {
-        let service = |name: &str| ServiceReport {
-            name: name.to_owned(),
+    fn report(names: &[&str]) -> Report {
+        let service = |name: &&str| ServiceReport {
+            name: (*name).to_owned(),
             ..ServiceReport::default()
         };
-        let mut app = App::default();
-        let report = Some(Report {
-            services: vec![service("db"), service("web")],
+        Report {
+            services: names.iter().map(service).collect(),
             ..Report::default()
-        });
-        app.take(report, Instant::now());
+        }
+    }
+
+    fn app() -> App {
+        let mut app = App::default();
+        app.take(Some(report(&["db", "web"])), Instant::now());
         for (service, text) in [("db", "Ready"), ("web", "GET /"), ("web", "error: no")] {
             app.push(Line {
                 service: service.to_owned(),
@@ -235,6 +242,11 @@ mod tests {
         app.key(Key::Down);
         assert_eq!(app.key(Key::Char('r')), restart("web"));
         assert_eq!(app.key(Key::Char('e')), Act::Shell("web".to_owned()));
+        // Another one comes before it, and all others go.
+        for names in [&["api", "db", "web"][..], &["web"]] {
+            app.take(Some(report(names)), Instant::now());
+            assert_eq!(app.key(Key::Char('r')), restart("web"));
+        }
         app.take(None, Instant::now());
         assert_eq!(app.key(Key::Char('r')), Act::Nothing);
         assert_eq!(app.said, "hd is not running");

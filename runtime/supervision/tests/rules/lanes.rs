@@ -1,6 +1,6 @@
 //! E6, E12: lanes run in parallel, and a dead one is replaced.
 
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 
 use hd_supervision::actix::{Actor, Context, Handler};
 use hd_supervision::testkit::until;
@@ -93,6 +93,32 @@ fn e6_blocked_lane_holds_up_neither_the_others_nor_status_nor_the_end() {
         let _ = root.exit().await;
         let overdue = runtime.close(SECOND / 100).await;
         assert!(overdue.lanes.contains(&"stuck".to_owned()), "{overdue:?}");
+        drop(release);
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_blocking_job_of_a_lane_does_not_hold_up_the_end() {
+    block_on(async {
+        let (runtime, log) = (Runtime::new(), Log::default());
+        let (a, _) = puppet("a", &log);
+        let (release, released) = mpsc::channel::<()>();
+        let job = Mutex::new(Some(released));
+        let blocking = ChildSpec::actor("blocking", move |_| {
+            if let Some(released) = job.lock().unwrap().take() {
+                tokio::task::spawn_blocking(move || released.recv());
+            }
+            Blocker
+        });
+        let tree = TreeSpec::new("root", Strategy::OneForOne);
+        let tree = tree.child(blocking.lane(Lane::Named("jobs"))).child(a);
+        let root = tree.start(&runtime).unwrap();
+        log.wait("a started", 1).await;
+        root.stopper().stop();
+        let _ = root.exit().await;
+        let overdue = runtime.close(SECOND / 10).await;
+        assert_eq!(overdue.lanes, ["jobs"]);
         drop(release);
     })
     .unwrap();

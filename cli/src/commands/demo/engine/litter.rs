@@ -26,8 +26,8 @@ pub(in super::super) struct Litter {
     pub(in super::super) undo: Vec<Command>,
     /// Images that were not there before.
     pub(in super::super) pulled: Vec<String>,
-    /// Images without a name that were there before; none where that is not known.
-    unnamed: Option<BTreeSet<String>>,
+    /// All images that were there before; none where that is not known.
+    images: Option<BTreeSet<String>>,
     /// Containers of other builds that were there before; none where that is not known.
     building: Option<BTreeSet<String>>,
     /// Steps of other builds that ran before; none where that is not known.
@@ -46,7 +46,7 @@ impl Litter {
             output: run.output,
             undo: Vec::new(),
             pulled: Vec::new(),
-            unnamed: engine.unnamed(),
+            images: engine.images(),
             building: engine.building(),
             steps: engine.steps().map(|(_, steps)| steps),
             failed: None,
@@ -141,8 +141,9 @@ impl Litter {
 
     /// Removes images without a name that came meanwhile: stages, and what a build that failed had made.
     /// They are of no use but as a cache: another build of the same time would do those steps once more.
+    /// One that lost its name to another build meanwhile was there before, and stays.
     fn sweep_unnamed(&mut self) {
-        let Some(before) = self.unnamed.take() else {
+        let Some(before) = self.images.take() else {
             return;
         };
         let mut left = usize::MAX;

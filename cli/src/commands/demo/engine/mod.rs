@@ -150,19 +150,18 @@ impl Engine {
         self.list(&["system", "df", "-v", "--format", format])
     }
 
-    /// Lists images without a name that no other stands on; none with BuildKit, which makes no such.
-    fn unnamed(&self) -> Option<BTreeSet<String>> {
-        if self.builder == Builder::BuildKit {
-            return None;
+    /// Lists all images, those that others stand on too, where builds leave some without a name: not with BuildKit.
+    fn images(&self) -> Option<BTreeSet<String>> {
+        match self.builder {
+            Builder::BuildKit => None,
+            _ => self.list(&["image", "ls", "-q", "-a", "--no-trunc"]),
         }
-        self.list(&[
-            "image",
-            "ls",
-            "-q",
-            "--no-trunc",
-            "--filter",
-            "dangling=true",
-        ])
+    }
+
+    /// Lists images without a name that no other stands on.
+    fn unnamed(&self) -> Option<BTreeSet<String>> {
+        let dangling = "dangling=true";
+        self.list(&["image", "ls", "-q", "--no-trunc", "--filter", dangling])
     }
 
     /// Lists the containers that Podman builds in: those that only `--external` shows.

@@ -8,7 +8,7 @@ use crate::commands::demo::outside::leads_out;
 /// Names of the files, and what each stands for.
 const IMAGES: [(&str, &str); 2] = [("Dockerfile", "naive"), ("Dockerfile.ordered", "ordered")];
 /// The file for a container that sees the project as it is on disk.
-const DEV: (&str, &str) = ("Dockerfile.dev", "bind");
+pub(super) const DEV: (&str, &str) = ("Dockerfile.dev", "bind");
 /// Names of Compose files, the first that is there counts.
 pub(in super::super) const COMPOSE: [&str; 4] = [
     "compose.yaml",
@@ -37,27 +37,33 @@ pub(in super::super) struct Files {
     pub(in super::super) compose: Option<String>,
     /// A Dockerfile of packages and a program that reloads; the project is mounted at `/app`.
     pub(in super::super) dev: Option<Dockerfile>,
+    /// Names of those whose base cannot be chosen.
+    pub(in super::super) fixed: Vec<&'static str>,
 }
 
 impl Files {
     /// Reads the files of a project; the error says why there is none to compare with.
     pub(in super::super) fn read(project: &Path) -> Result<Self, String> {
-        let mut images = Vec::new();
-        let mut fixed = None;
+        let (mut images, mut fixed) = (Vec::new(), Vec::new());
         for (name, kind) in IMAGES {
             match read(project, name, kind) {
                 Some(Ok(file)) => images.push(file),
-                Some(Err(())) => fixed = Some(name),
+                Some(Err(())) => fixed.push(name),
                 None => {}
             }
         }
         let compose = COMPOSE.iter().find(|name| project.join(name).is_file());
-        match (images.is_empty(), fixed) {
-            (false, _) => Ok(Self {
-                images,
-                compose: compose.map(|name| (*name).to_owned()),
-                dev: read(project, DEV.0, DEV.1).and_then(Result::ok),
-            }),
+        match (images.is_empty(), fixed.last().copied()) {
+            (false, _) => {
+                let dev = read(project, DEV.0, DEV.1);
+                fixed.extend(matches!(dev, Some(Err(()))).then_some(DEV.0));
+                Ok(Self {
+                    images,
+                    compose: compose.map(|name| (*name).to_owned()),
+                    dev: dev.and_then(Result::ok),
+                    fixed,
+                })
+            }
             (true, None) => Err("the project has no Dockerfile".to_owned()),
             (true, Some(name)) => Err(format!(
                 "{name} does not begin with `ARG BASE=…` and `FROM ${{BASE}}`: both sides could not stand on the same image"
@@ -160,6 +166,10 @@ mod tests {
         let found = Files::read(place.path()).unwrap();
         assert_eq!((found.images.len(), found.images[0].kind), (1, "ordered"));
         assert_eq!((found.compose, found.dev), (None, None));
+        assert_eq!(found.fixed, ["Dockerfile"]);
+        std::fs::write(place.path().join("Dockerfile.dev"), "FROM x\n").unwrap();
+        let found = Files::read(place.path()).unwrap();
+        assert_eq!(found.fixed, ["Dockerfile", "Dockerfile.dev"]);
         std::fs::write(place.path().join("Dockerfile.dev"), text).unwrap();
         std::fs::write(place.path().join("compose.yml"), "").unwrap();
         let found = Files::read(place.path()).unwrap();

@@ -94,6 +94,12 @@ impl Ways {
             };
             match found {
                 Ok(compose) => {
+                    let of_compose = compose.engine().builder;
+                    let others = engines.iter().map(|engine| engine.builder);
+                    let others = others.filter(|builder| *builder != of_compose);
+                    let reason = "the project is started by its Compose file, which Docker Compose alone is measured with";
+                    let missing = others.map(|builder| Missing::new(builder.name(), reason));
+                    chosen.missing.extend(missing);
                     if let Some(litter) = litters.first_mut() {
                         litter.undo.extend(compose.undo());
                     }
@@ -118,12 +124,21 @@ impl Ways {
                 let bind = bind::Bind::new(engine, file, base, &run.nonce);
                 chosen.ways.push((engine.builder.engine(), Box::new(bind)));
             }
+            (None, _) if files.fixed.contains(&file::DEV.0) => {}
             (None, _) => {
                 let reason = "the project has no Dockerfile.dev whose command reloads";
                 chosen.missing.push(Missing::new("bind mount", reason));
             }
             (Some(_), None) => {}
         }
+        let fixed = files.fixed.iter();
+        let fixed = fixed.map(|name| {
+            Missing::new(
+                name,
+                "it does not begin with `ARG BASE=…` and `FROM ${BASE}`",
+            )
+        });
+        chosen.missing.extend(fixed);
         Ok(chosen)
     }
 }
