@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 
 use crate::env::Env;
+use crate::files;
 
 const SERVE_PY: &str = r#"
 import os, sys
@@ -29,6 +30,16 @@ pub fn server() -> Env {
         ("answer.txt", "one\n"),
         (".gitignore", "__pycache__/\n"),
     ])
+}
+
+/// The same service, which sees a snapshot of the project with two files more.
+pub fn projected() -> Env {
+    let env = server();
+    let toml = env.path("hd.toml");
+    files::replace(&toml, "[options]", "[options]\nproject = \"projected\"");
+    files::write(&env.path("data/old"), "old\n");
+    files::write(&env.path("data/gone"), "gone\n");
+    env
 }
 
 const SERVER_TOML: &str = r#"

@@ -2,15 +2,6 @@
 
 use hd_integration::{Env, SHORT, Up, files, leftovers, needs, samples, skip_unless};
 
-fn projected() -> Env {
-    let env = samples::server();
-    let toml = env.path("hd.toml");
-    files::replace(&toml, "[options]", "[options]\nproject = \"projected\"");
-    files::write(&env.path("data/old"), "old\n");
-    files::write(&env.path("data/gone"), "gone\n");
-    env
-}
-
 fn serving(env: &Env) -> Up {
     let mut up = env.up();
     up.wait_http(env.port(0), "/", "one");
@@ -28,7 +19,7 @@ fn ok(env: &Env, args: &[&str]) {
 #[test]
 fn what_a_service_made_of_an_edit_before_the_snapshot_is_brought_back() {
     skip_unless!(needs::fuse());
-    let env = projected();
+    let env = samples::projected();
     let mut up = serving(&env);
     files::write(&env.path("answer.txt"), "two\n");
     up.wait_http(env.port(0), "/", "two");
@@ -69,7 +60,7 @@ fn what_a_service_made_of_an_edit_before_the_snapshot_is_brought_back() {
 #[test]
 fn owners_and_attributes_that_a_service_changed_are_brought_back() {
     skip_unless!(needs::fuse(), needs::root());
-    let env = projected();
+    let env = samples::projected();
     let steps =
         "\n[build]\nsteps = [\"mkdir -p out/in && echo x > out/in/f && echo y > out/in/g\"]\n";
     let toml = files::read(&env.path("hd.toml"));

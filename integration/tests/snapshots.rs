@@ -15,15 +15,6 @@ const LOOK: &str = "find made data link .gitignore -printf '%p %y %m %n %s %l\n'
     data/*; tail -n 1 serve.py; stat -c %y made/second; md5sum made/hole; test made/second -ef made/deep/file && echo one; \
     test $(stat -c %b made/hole) -lt 1000 && echo sparse";
 
-fn projected() -> Env {
-    let env = samples::server();
-    let toml = env.path("hd.toml");
-    files::replace(&toml, "[options]", "[options]\nproject = \"projected\"");
-    files::write(&env.path("data/old"), "old\n");
-    files::write(&env.path("data/gone"), "gone\n");
-    env
-}
-
 fn serving(env: &Env) -> Up {
     let mut up = env.up();
     up.wait_http(env.port(0), "/", "one");
@@ -45,13 +36,13 @@ fn diff(env: &Env) -> String {
 #[test]
 fn what_a_service_wrote_is_brought_back_after_a_reset_and_after_down() {
     skip_unless!(needs::fuse());
-    is_brought_back(&projected());
+    is_brought_back(&samples::projected());
 }
 
 #[test]
 fn for_an_ordinary_user_too() {
     skip_unless!(needs::fuse(), needs::root());
-    let mut env = projected();
+    let mut env = samples::projected();
     env.as_user(false);
     is_brought_back(&env);
 }
@@ -109,7 +100,7 @@ fn is_brought_back(env: &Env) {
 #[test]
 fn snapshots_are_listed_replaced_and_removed() {
     skip_unless!(needs::fuse());
-    let env = projected();
+    let env = samples::projected();
     let mut up = serving(&env);
     let names = || {
         let listed = env.hd(["snapshot", "ls", "--json"]).finish().ok().json();
@@ -159,7 +150,7 @@ fn snapshots_are_listed_replaced_and_removed() {
 #[test]
 fn a_snapshot_that_cannot_be_replaced_is_still_whole() {
     skip_unless!(needs::fuse());
-    let env = projected();
+    let env = samples::projected();
     let mut up = serving(&env);
     inside(&env, "echo first > n");
     ok(&env, &["snapshot", "a"]);
