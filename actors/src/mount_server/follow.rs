@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use hd_dag::{Change, Entry, Kind, Meta, Rooted, Target, TreePath, diff, get};
 
 use super::edits::{Spot, is_within, taken_away};
-use super::through::{Undone, Written};
+use super::through::{Undone, Writing};
 use super::view::ServiceView;
 use crate::events::Event;
 use crate::messages::BatchError;
@@ -139,9 +139,9 @@ impl ServiceView {
             owner: (self.account.uid, self.account.gid),
         };
         let edits = place.edits(&self.plan.workdir_path, &changes);
-        let mut written = Written::new(shared, &self.namespace, &place, aim);
-        written.write_all(&edits)?;
-        let undone = written.undone();
+        let mut writing = Writing::new(shared, &self.namespace, &place, aim);
+        writing.write_all(&edits)?;
+        let undone = writing.undone();
         let now = Shown {
             project: aim,
             undone: undone.paths.clone(),

@@ -35,7 +35,7 @@ const NO_DIRECTORY: [i32; 2] = [libc::ENOTDIR, libc::ELOOP];
 const FULL: [i32; 2] = [libc::ENOSPC, libc::EDQUOT];
 
 /// Writes edits of one project tree into one view.
-pub(super) struct Written<'a> {
+pub(super) struct Writing<'a> {
     shared: &'a Shared,
     namespace: &'a MountNamespace,
     spot: &'a Spot,
@@ -57,7 +57,7 @@ pub(super) struct Undone {
     pub(super) error: Option<BatchError>,
 }
 
-impl<'a> Written<'a> {
+impl<'a> Writing<'a> {
     pub(super) fn new(
         shared: &'a Shared,
         namespace: &'a MountNamespace,
