@@ -15,6 +15,7 @@ use crate::error::ProjectionError;
 /// Walks an upper directory while its files are stored: gives each file when it is asked for the next one.
 pub(super) struct Walk<'a> {
     rules: &'a CaptureRules<'a>,
+    /// Directories to be listed, the next one last.
     pending: Vec<(TreePath, PathBuf)>,
     here: std::vec::IntoIter<Found>,
     found: Vec<Found>,
@@ -39,14 +40,22 @@ impl<'a> Walk<'a> {
     fn note(&mut self, item: Found) -> Option<(usize, PathBuf, usize)> {
         let file = match item.what {
             What::File { .. } => Some((self.found.len(), item.host.clone(), self.listed)),
-            What::Dir { .. } => {
-                self.pending.push((item.path.clone(), item.host.clone()));
-                None
-            }
-            What::Entry(_) => None,
+            What::Dir { .. } | What::Entry(_) => None,
         };
         self.found.push(item);
         file
+    }
+
+    /// Goes on with what a directory holds: its files first, then the directories in it, in the order of their
+    /// names. A store that is read in the order it was written in is read ahead.
+    fn enter(&mut self, here: Vec<Found>) {
+        let dirs = here
+            .iter()
+            .rev()
+            .filter(|item| matches!(item.what, What::Dir { .. }));
+        let places = dirs.map(|item| (item.path.clone(), item.host.clone()));
+        self.pending.extend(places);
+        self.here = here.into_iter();
     }
 }
 
@@ -63,7 +72,7 @@ impl Iterator for Walk<'_> {
             let (path, host) = self.pending.pop()?;
             self.listed += 1;
             match read_dir(&path, &host, self.rules) {
-                Ok(here) => self.here = here.into_iter(),
+                Ok(here) => self.enter(here),
                 Err(error) => {
                     self.pending.clear();
                     self.failure = Some(error);
