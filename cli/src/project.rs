@@ -200,8 +200,24 @@ impl Located {
     pub(crate) fn title(&self) -> String {
         let name = shown(&self.config);
         let text = std::fs::read_to_string(&self.config).ok();
-        let project = text.and_then(|text| hd_config::parse(&text, &name).ok());
+        let environment = environment();
+        let project = text.and_then(|text| self.parse(&text, &name, &environment).ok());
         project.map_or(name, |project| project.name)
+    }
+
+    /// Parses the text of hd.toml for this caller, who has these variables.
+    pub(crate) fn parse(
+        &self,
+        text: &str,
+        name: &str,
+        variables: &BTreeMap<String, String>,
+    ) -> Result<Project, hd_config::ConfigError> {
+        let caller = hd_config::Caller {
+            profiles: &self.profiles,
+            scale: &self.scale,
+            variable: &|name| variables.get(name).cloned(),
+        };
+        hd_config::parse_for(text, name, &caller)
     }
 
     /// Reads and checks hd.toml and what it refers to.
@@ -218,7 +234,7 @@ impl Located {
         let bytes = read_file(&self.config).map_err(|e| CliError::io("read", &self.config, &e))?;
         let name = shown(&self.config);
         let text = String::from_utf8(bytes).map_err(|e| no_text(&name, &e))?;
-        let mut project = hd_config::parse_scaled(&text, &name, &self.profiles, &self.scale)?;
+        let mut project = self.parse(&text, &name, &host_env)?;
         let unknown = |name: &&String| !project.services.iter().any(|one| one.declared() == *name);
         if let Some(unknown) = self.scale.keys().find(unknown) {
             return Err(no_service(unknown, &project));

@@ -1,3 +1,5 @@
+use hd_config::{Command, VolumeSource};
+
 use super::*;
 
 fn project(files: &[(&str, &str)]) -> (tempfile::TempDir, Located) {
@@ -58,6 +60,33 @@ fn a_missing_env_file_is_shown_where_it_is_named() {
         text.contains("env_file = [\"a.env\"]") && text.contains("a.env"),
         "{text}"
     );
+}
+
+#[test]
+fn images_paths_and_ports_take_variables_of_the_caller() {
+    let toml = "[environment]\nname = \"x\"\nbase = \"python:${TAG:-3.11}\"\n\
+                [services.web]\ncommand = \"serve $PORT\"\nport = \"${WEB_PORT:-5000}\"\n\
+                volumes = [{ source = \"${DATA}\", target = \"/data\" }]\n";
+    let (_place, located) = project(&[(FILE, toml)]);
+    let load = |names: &[(&str, &str)]| {
+        let pairs = names.iter();
+        let environment = pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        located.load_with(environment.collect(), &BTreeMap::new())
+    };
+    let project = load(&[("DATA", "/"), ("TAG", "3.12")]).unwrap().project;
+    let web = &project.services[0];
+    assert_eq!(project.base.as_deref(), Some("python:3.12"));
+    assert_eq!(web.port, Some(5000));
+    assert_eq!(web.volumes[0].source, VolumeSource::Bind("/".to_owned()));
+    assert_eq!(web.command, Command::Shell("serve $PORT".to_owned()));
+    let error = load(&[]).unwrap_err();
+    assert!(
+        error.report().place.ends_with("hd.toml:7:23"),
+        "{:?}",
+        error.report()
+    );
+    let wanted = "`services.web.volumes[0].source`: variable `DATA` is not set";
+    assert_eq!(error.report().message, wanted);
 }
 
 #[test]

@@ -63,7 +63,7 @@ const COMPOSE: &str = "services:\n  web:\n    image: 127.0.0.1:1/app:${TAG}\n   
 
 #[test]
 fn a_line_of_dot_env_that_cannot_be_read_costs_no_other() {
-    let env = "TAG=1.2\nDEBUG\nPASSWORD=a${secret\n";
+    let env = "TAG=1.2\nDE BUG\nPASSWORD=a${secret\n";
     let (code, said) = ingested(&[("compose.yaml", COMPOSE), (".env", env)], &[]);
     let toml = said["toml"].as_str().unwrap();
     assert!(toml.contains("base = \"127.0.0.1:1/app:1.2\""), "{toml}");

@@ -1,6 +1,7 @@
 //! Files of `KEY=value` lines, as Compose reads an `env_file`.
 //!
-//! A line is blank, a `#` comment, or `KEY=value` (`export` in front is allowed). A value in single
+//! A line is blank, a `#` comment, `KEY=value` (`export` in front is allowed), or `KEY` alone, which takes the
+//! caller's value and sets nothing where there is none. A value in single
 //! quotes is literal; in double quotes `\n`, `\r`, `\t`, `\"`, `\\` and `\$` are escapes; both may span lines. A
 //! bare value ends before ` #`. Values that are bare or in double quotes expand `${VAR:-x}`
 //! ([`crate::expand`]); earlier lines of the file are visible to later ones.
@@ -45,8 +46,7 @@ pub fn parse_leniently(
 pub struct Refused {
     /// What is wrong with it, and where it stands.
     pub error: ConfigError,
-    /// The variable that it was to set; none where it has no value, which Compose takes for the
-    /// caller's.
+    /// The variable that it was to set; none where it names none.
     pub variable: Option<String>,
 }
 
@@ -95,11 +95,21 @@ impl<'a> Lines<'a> {
             variable: variable.map(str::to_owned),
         };
         let indent = line.len() - line.trim_start().len();
-        let Some((left, _)) = line.split_once('=') else {
-            return Err(fail(indent, None, "expected `KEY=value`".to_owned()));
+        let (left, has_value) = match line.split_once('=') {
+            Some((left, _)) => (left, true),
+            None => (line.split(" #").next().unwrap_or(line), false),
         };
         let key = left.trim();
         let key = key.strip_prefix("export ").map_or(key, str::trim_start);
+        if !has_value && !is_variable(key) {
+            return Err(fail(indent, None, "expected `KEY=value`".to_owned()));
+        }
+        if !has_value {
+            let callers = (self.lookup)(key);
+            self.pairs
+                .extend(callers.map(|value| (key.to_owned(), value)));
+            return Ok(());
+        }
         if key.is_empty() || key.contains(char::is_whitespace) || key.contains('\0') {
             let message = format!("{key:?} is no variable name");
             return Err(fail(indent, Some(key), message));
@@ -124,6 +134,12 @@ impl<'a> Lines<'a> {
         self.pairs.push((key.to_owned(), value?));
         Ok(())
     }
+}
+
+/// Tells what can only be meant as the name of a variable.
+fn is_variable(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.chars().all(plain) && !text.starts_with(|c: char| c.is_ascii_digit()) && !text.is_empty()
 }
 
 enum Raw {
@@ -207,6 +223,11 @@ mod tests {
             ("A=\nB=", vec![("A", ""), ("B", "")]),
             ("A=1\nB=${A}${NONE:-2}", vec![("A", "1"), ("B", "12")]),
             ("A=x=y", vec![("A", "x=y")]),
+            (
+                "A=1\nHOST\nNONE\nB=$HOST",
+                vec![("A", "1"), ("HOST", "there"), ("B", "there")],
+            ),
+            ("export HOST # the caller's", vec![("HOST", "there")]),
         ];
         for (text, expected) in cases {
             let expected = expected.into_iter();
@@ -218,7 +239,8 @@ mod tests {
     #[test]
     fn failures_name_their_place() {
         let cases = [
-            ("A=1\n  oops\n", ".env:2:3: expected `KEY=value`"),
+            ("A=1\n  oh no\n", ".env:2:3: expected `KEY=value`"),
+            ("2ND", ".env:1:1: expected `KEY=value`"),
             ("=1", ".env:1:1: \"\" is no variable name"),
             ("A=\"x", ".env:1:3: the quote of `A` is not closed"),
             ("A=${B:?b}", ".env:1:3: `A`: variable `B` is required: b"),
@@ -230,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_left_out_costs_no_other() {
-        let text = "A=1\nDEBUG\nB=a$1b\nC=\"x\ny ${\"\nD=${B:-2}\nE='open\nF=3\n";
+        let text = "A=1\nDE BUG\nB=a$1b\nC=\"x\ny ${\"\nD=${B:-2}\nE='open\nF=3\n";
         let (pairs, refused) = parse_leniently(text, ".env", &lookup);
         let pairs: Vec<_> = pairs.iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(pairs, ["A=1", "D=2", "F=3"]);

@@ -44,7 +44,7 @@ pub use error::{ConfigError, Place, Problem, Report};
 pub use files::{DirFilter, FileFilter, Files, FilterStack, HiddenBy, Verdict};
 pub use image_defaults::ImageDefaults;
 pub use network::{Published, ServiceNetwork};
-pub use parse::{parse, parse_scaled, parse_with};
+pub use parse::{Caller, parse, parse_for, parse_with};
 pub use project::{
     Dependency, DependencyKind, GcLimits, Options, Project, ProjectMode, Provider, ViewMode,
 };

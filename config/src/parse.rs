@@ -14,6 +14,7 @@ pub(crate) mod replicas;
 mod resources;
 mod secrets;
 mod services;
+mod variables;
 mod volumes;
 mod watch;
 
@@ -44,21 +45,39 @@ pub fn parse(text: &str, file_name: &str) -> Result<Project, ConfigError> {
 /// # Errors
 /// As [`parse`]; what a profile says is checked when it is laid over.
 pub fn parse_with(text: &str, file_name: &str, active: &[String]) -> Result<Project, ConfigError> {
-    parse_scaled(text, file_name, active, &BTreeMap::new())
+    let caller = Caller {
+        profiles: active,
+        scale: &BTreeMap::new(),
+        variable: &|_| None,
+    };
+    parse_for(text, file_name, &caller)
 }
 
-/// Does the same with so many replicas of services, by name, whatever the file says of that.
-///
-/// A name that is no service changes nothing.
+/// What whoever reads an `hd.toml` says besides the file.
+pub struct Caller<'a> {
+    /// Profiles that are laid over it, as for [`parse_with`].
+    pub profiles: &'a [String],
+    /// So many replicas of services, by name, whatever the file says of that; a name that is no service
+    /// changes nothing.
+    pub scale: &'a BTreeMap<String, u32>,
+    /// Variables for `${VAR}` in values outside of environments; `None` for one that is unset.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl std::fmt::Debug for Caller<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Caller")
+            .field("profiles", &self.profiles)
+            .field("scale", &self.scale)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Does the same for a caller who says more.
 ///
 /// # Errors
-/// As [`parse_with`].
-pub fn parse_scaled(
-    text: &str,
-    file_name: &str,
-    active: &[String],
-    scale: &BTreeMap<String, u32>,
-) -> Result<Project, ConfigError> {
+/// As [`parse_with`], and a variable that is not set where the file says nothing for that case.
+pub fn parse_for(text: &str, file_name: &str, caller: &Caller<'_>) -> Result<Project, ConfigError> {
     let source = Source::new(file_name, text);
     let mut document = DeTable::parse(text).map_err(|error| {
         let span = error.span().unwrap_or(0..0);
@@ -70,7 +89,8 @@ pub fn parse_scaled(
         source.error(span, Problem::Syntax { message })
     })?;
     let named = profiles::read(&Section::root(&source, &document))?;
-    profiles::lay_over(document.get_mut(), active);
+    profiles::lay_over(document.get_mut(), caller.profiles);
+    variables::expand_all(&source, document.get_mut(), caller.variable)?;
     let root = Section::root(&source, &document);
     root.check(&keys::ROOT)?;
     let hint = "begin with a table [environment] that has a `name`";
@@ -82,7 +102,7 @@ pub fn parse_scaled(
     let volumes = root.optional("volumes", volumes::declared)?;
     let volumes = volumes.unwrap_or_default();
     let services = root.optional("services", |item| {
-        services::read(item, &volumes, environment.base.is_some(), scale)
+        services::read(item, &volumes, environment.base.is_some(), caller.scale)
     })?;
     let files = root.optional("files", files::read)?;
     let options = root.optional("options", options::read)?;

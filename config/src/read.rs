@@ -139,6 +139,11 @@ impl<'a> Item<'a> {
         self.value.get_ref()
     }
 
+    /// Tells a value in which variables were expanded: there a number may have become a string.
+    pub(crate) fn is_expanded(&self) -> bool {
+        self.source.text_at(self.value.span()).contains('$')
+    }
+
     /// A problem with the value.
     pub(crate) fn error(&self, problem: Problem) -> ConfigError {
         self.source.error(self.value.span(), problem)

@@ -38,6 +38,11 @@ impl Source {
         }
     }
 
+    /// What is written there.
+    pub(crate) fn text_at(&self, span: Range<usize>) -> &str {
+        self.text.get(span).unwrap_or_default()
+    }
+
     pub(crate) fn error(&self, span: Range<usize>, problem: Problem) -> ConfigError {
         ConfigError::new(self.place(span), Arc::clone(&self.text), problem)
     }

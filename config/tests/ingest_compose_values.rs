@@ -10,6 +10,7 @@ use importing::composed_among;
 fn a_value_that_fits_nowhere_does_not_lose_the_file() {
     let files = [
         ("Dockerfile", "FROM base:1\nUSER app\nCMD [\"serve\"]\n"),
+        ("of.env", "A=1\n"),
         ("../app.env", "A=1\n"),
         ("/etc/app.env", "A=1\n"),
     ];
@@ -46,6 +47,36 @@ fn a_value_that_fits_nowhere_does_not_lose_the_file() {
             "environment: ['=x', 'A B=1']",
             Approximated,
             "no name of a variable",
+        ),
+        (
+            "healthcheck: { test: probe, start_interval: 1s }",
+            Approximated,
+            "without `start_interval`",
+        ),
+        (
+            "depends_on: { two: { restart: true } }",
+            Approximated,
+            "without `restart`",
+        ),
+        (
+            "env_file: [{ path: of.env, format: raw }]",
+            Approximated,
+            "without `format`",
+        ),
+        (
+            "volumes: [{ type: tmpfs, target: /x, tmpfs: { size: 64m } }]",
+            Approximated,
+            "without `tmpfs`",
+        ),
+        (
+            "volumes: [{ source: data, target: /x, volume: { subpath: a } }]",
+            Approximated,
+            "without `volume`",
+        ),
+        (
+            "volumes: ['.:/workspace:ro']",
+            Approximated,
+            "not read-only",
         ),
     ];
     for (key, verdict, note) in cases {

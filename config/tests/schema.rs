@@ -78,6 +78,16 @@ fn what_init_writes_validates() {
 }
 
 #[test]
+fn variables_may_stand_for_images_paths_and_ports() {
+    let text = "[environment]\nname = \"x\"\nbase = \"python:${TAG:-3}\"\nworkdir = \"${DIR:-/app}\"\n\
+                [services.web]\ncommand = \"x\"\nport = \"${PORT:-80}\"\nnetwork = \"isolated\"\n\
+                ports = [\"${OUT:-8080}:80\"]\nvolumes = [\"${DATA:-./data}:/data\"]\n\
+                user = \"${UID:-1000}\"\nhealthcheck = { http = \"${URL:-/}\" }\n";
+    hd_config::parse(text, "hd.toml").unwrap();
+    assert_eq!(errors(&validator(), text), [""; 0]);
+}
+
+#[test]
 fn mistakes_are_refused_as_the_parser_refuses_them() {
     let validator = validator();
     let head = "[environment]\nname = \"x\"\n";

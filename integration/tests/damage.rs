@@ -145,3 +145,46 @@ fn a_damaged_base_image_is_fetched_again() {
         }
     }
 }
+
+#[test]
+fn damaged_references_stop_collections_alone_and_until_a_repair() {
+    skip_unless!(needs::fuse(), needs::registry());
+    let registry = needs::registry().expect("checked above");
+    let base = ["--base", &format!("{registry}/busybox:1")];
+    let env = samples::observing("mkdir out && cp /etc/passwd out/users", &[]);
+    let clean = env.once_with(&base);
+    let refs = std::fs::read_dir(env.home().join("cas/refs")).expect("there are references");
+    for file in refs {
+        let path = file.expect("listed").path();
+        let mut bytes = std::fs::read(&path).expect("read");
+        let last = bytes.last_mut().expect("it is not empty");
+        *last ^= 1;
+        std::fs::write(&path, bytes).expect("written");
+    }
+    env.hd(["image", "ls"]).finish().ok();
+    let verified = env.hd(["cas", "verify", "--json"]).finish();
+    let bad = verified.json()["bad_refs"].as_array().map(Vec::len);
+    assert!(bad > Some(0) && verified.code() == 1, "{}", verified.stdout);
+    // What is not known would be counted, and taken, for unneeded.
+    for verb in ["gc", "df"] {
+        let refused = env.hd(["cas", verb]).finish();
+        assert_ne!(refused.code(), 0);
+        for part in ["/cas/refs/", "hd cas verify --repair"] {
+            assert!(refused.stderr.contains(part), "{}", refused.stderr);
+        }
+    }
+    // An image that is named again heals its own.
+    let pull = ["image", "pull", base[1]];
+    env.hd(pull).finish().ok();
+    let healed = env.hd(["cas", "verify", "--repair", "--json"]).finish();
+    let removed = healed.json()["repaired"]["refs_removed"].as_u64();
+    assert!(removed > Some(0), "{}", healed.stdout);
+    assert!(removed < bad.map(|all| all as u64), "{}", healed.stdout);
+    env.hd(["cas", "verify"]).finish().ok();
+    // What a project needs is kept again by its next command, and a collection takes none of it.
+    assert_eq!(env.once_with(&base).view(), clean.view());
+    env.hd(["cas", "gc"]).finish().ok();
+    let after = env.once_with(&base);
+    assert_eq!((after.view(), after.root()), (clean.view(), clean.root()));
+    env.hd(["cas", "verify", "--read-data"]).finish().ok();
+}

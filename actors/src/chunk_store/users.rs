@@ -33,7 +33,7 @@ pub fn paths_of(
     if objects.is_empty() {
         return Ok(search.users);
     }
-    for (_, record) in store.refs()? {
+    for (_, record) in store.sound_refs()? {
         for link in record.links {
             if let Link::Node(NodeKind::Tree, tree) = link {
                 search.below(tree)?;

@@ -5,6 +5,10 @@ const DISK_FULL: &str = "No space left on device (os error 28)";
 const MAKE_ROOM: &str =
     "`hd prune` gives room back, `hd cas df` says who takes it; HD_HOME names another disk";
 
+/// How [`hd_store::Error::DamagedRef`] begins.
+const DAMAGED_REF: &str = "the reference file ";
+const REPAIR: &str = "nothing is collected while it is there: `hd cas verify --repair` removes it";
+
 /// Why a batch did not get through; the sender keeps it and tries again where that helps.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
@@ -20,15 +24,19 @@ pub struct BatchError {
 }
 
 impl BatchError {
-    /// Makes an error of a kind from its cause. A full disk is the one cause with a next step of its own.
+    /// Makes an error of a kind from its cause. A full disk and a damaged reference have a next step of their own.
     pub fn new(code: &'static str, cause: impl std::fmt::Display) -> Self {
         let message = cause.to_string();
-        let is_full = matches!(code, "io" | "store") && message.contains(DISK_FULL);
+        let hint = match code {
+            "io" | "store" if message.contains(DISK_FULL) => MAKE_ROOM,
+            "store" if message.starts_with(DAMAGED_REF) => REPAIR,
+            _ => "",
+        };
         Self {
             code,
             message,
             place: String::new(),
-            hint: if is_full { MAKE_ROOM } else { "" }.to_owned(),
+            hint: hint.to_owned(),
         }
     }
 
@@ -58,6 +66,11 @@ mod tests {
             let error = BatchError::new(code, format!("cannot write x: {}", cause()));
             assert_eq!(error.hint.contains("`hd prune`"), has_hint, "{code}");
         }
+        let damaged = hd_store::Error::DamagedRef {
+            path: "/cas/refs/a".into(),
+            reason: "torn".to_owned(),
+        };
+        assert!(BatchError::new("store", damaged).hint.contains("--repair"));
         let other = std::io::Error::from_raw_os_error(5);
         assert_eq!(BatchError::new("io", other).hint, "");
     }

@@ -128,7 +128,7 @@ fn own_env(located: &Located) -> Result<(Variables, Variables), CliError> {
     let text = std::fs::read_to_string(&located.config)
         .map_err(|e| CliError::io("read", &located.config, &e))?;
     let shown = project::shown(&located.config);
-    let project = hd_config::parse_with(&text, &shown, &located.profiles)?;
+    let project = located.parse(&text, &shown, &project::environment())?;
     let from_files = located.load()?.from_files;
     let is_of_file = |(_, value): &(&String, &String)| {
         let names = expand::names(value);

@@ -9,6 +9,15 @@ use crate::ingest::draft::{DraftHealth, DraftService};
 impl Making<'_, '_> {
     /// Without a `test` that of the image stays, at the times that are said.
     pub(super) fn health(&mut self, line: usize, node: &Node, service: &mut DraftService) {
+        let read = [
+            "test",
+            "interval",
+            "timeout",
+            "start_period",
+            "retries",
+            "disable",
+        ];
+        self.unread(line, node, &read);
         let off = node.get("disable").and_then(Node::text) == Some("true");
         let test = node.get("test").map(values::test);
         let of_image = service.healthcheck.take();

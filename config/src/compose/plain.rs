@@ -135,6 +135,9 @@ impl Making<'_, '_> {
             [] => node.texts(),
             all => all.iter().filter_map(path).collect(),
         };
+        for one in node.list() {
+            self.unread(line, one, &["path", "required"]);
+        }
         for path in paths {
             let path = path.trim_start_matches("./").to_owned();
             let inside = inside_project(&path).is_ok_and(|path| !path.is_empty());

@@ -170,6 +170,16 @@ impl Making<'_, '_> {
         }
     }
 
+    /// Tells the keys of a value that are not read.
+    pub(super) fn unread(&mut self, line: usize, node: &Node, read: &[&str]) {
+        for (key, _) in node.map() {
+            if !read.contains(&key.name.as_str()) {
+                self.book
+                    .approximated(line, format!("without `{}`", key.name));
+            }
+        }
+    }
+
     fn depends_on(&mut self, line: usize, node: &Node, service: &mut DraftService) {
         let mut wanted: Vec<(String, Condition)> = Vec::new();
         wanted.extend(
@@ -185,6 +195,7 @@ impl Making<'_, '_> {
                 _ => Condition::Started,
             };
             wanted.push((key.name.clone(), condition));
+            self.unread(line, node, &["condition", "required"]);
         }
         for (name, condition) in wanted {
             if self.chosen.contains(&name) {

@@ -56,8 +56,20 @@ impl Making<'_, '_> {
         service: &mut DraftService,
         draft: &mut Draft,
     ) {
-        for entry in node.list().iter().filter_map(Entry::read) {
-            self.volume(line, &entry, service, draft);
+        for one in node.list() {
+            // `consistency` is for other systems, and how a bind is made for those who share mounts.
+            let read = [
+                "type",
+                "source",
+                "target",
+                "read_only",
+                "consistency",
+                "bind",
+            ];
+            self.unread(line, one, &read);
+            if let Some(entry) = Entry::read(one) {
+                self.volume(line, &entry, service, draft);
+            }
         }
     }
 
@@ -141,8 +153,13 @@ impl Making<'_, '_> {
             let note = format!("the project is at {project} in all services, not at {place}");
             self.book.missing(line, note);
         } else if is_all || format!("{project}/{inside}") == place {
-            self.book
-                .translated(line, "the project itself is there, live");
+            let note = "the project itself is there, live";
+            match entry.read_only {
+                true => self
+                    .book
+                    .approximated(line, format!("{note}, and not read-only")),
+                false => self.book.translated(line, note),
+            }
         } else if source.starts_with(['/', '~']) || source.starts_with("..") {
             push(service, entry.line(source, place));
             self.book

@@ -202,6 +202,13 @@ enum Wanted {
 fn wanted_port(item: &Item<'_>) -> Result<Wanted> {
     match item.value() {
         DeValue::String(text) if text == "auto" => Ok(Wanted::Auto),
+        DeValue::String(text) if item.is_expanded() => match text.parse() {
+            Ok(port) if port > 0 => Ok(Wanted::Fixed(port)),
+            _ => Err(item.invalid(
+                format!("{text:?} is no port"),
+                "ports are 1 to 65535, or \"auto\"",
+            )),
+        },
         DeValue::String(_) => Err(item.wrong_type("a whole number or \"auto\"", "port = 3000")),
         _ => port(item).map(Wanted::Fixed),
     }

@@ -43,10 +43,14 @@ impl Catalogued {
 
     /// Notes the name, unless it is.
     pub(crate) fn note(&self, store: &Store) -> Result<(), hd_store::Error> {
-        if store.get_ref(&self.reference)?.is_some() {
-            return Ok(());
+        match store.get_ref(&self.reference) {
+            Ok(Some(_)) => Ok(()),
+            // What is damaged is noted anew.
+            Ok(None) | Err(hd_store::Error::DamagedRef { .. }) => {
+                store.put_ref(&self.reference, &nothing_kept())
+            }
+            Err(error) => Err(error),
         }
-        store.put_ref(&self.reference, &nothing_kept())
     }
 }
 
@@ -67,7 +71,7 @@ fn nothing_kept() -> RefRecord {
 /// Fails as the store does.
 pub fn images(store: &Store) -> Result<Vec<Listed>, hd_store::Error> {
     let mut listed = Vec::new();
-    for (reference, record) in store.refs()? {
+    for (reference, record) in store.sound_refs()? {
         let Some((platform, name)) = reference.strip_prefix(NAMED).and_then(split) else {
             continue;
         };
@@ -137,8 +141,11 @@ fn void(store: &Store, key: &Id) -> Result<(), hd_store::Error> {
 
 /// Until when records of a key are void, in milliseconds since 1970.
 pub(crate) fn void_until(store: &Store, key: &Id) -> Result<Option<u64>, hd_store::Error> {
-    let record = store.get_ref(&format!("{REMOVED}{key}"))?;
-    Ok(record.map(|record| record.at_unix_ms))
+    match store.get_ref(&format!("{REMOVED}{key}")) {
+        // What is not known to be void is looked for, and used if it is whole.
+        Err(hd_store::Error::DamagedRef { .. }) => Ok(None),
+        found => Ok(found?.map(|record| record.at_unix_ms)),
+    }
 }
 
 /// Lists the records that were removed, for a collection: key, and until when its records are void.
@@ -146,7 +153,7 @@ pub(crate) fn void_until(store: &Store, key: &Id) -> Result<Option<u64>, hd_stor
 /// # Errors
 /// Fails as the store does.
 pub fn voided(store: &Store) -> Result<BTreeMap<Id, u64>, hd_store::Error> {
-    let refs = store.refs()?.into_iter();
+    let refs = store.sound_refs()?.into_iter();
     let voided = refs.filter_map(|(name, record)| {
         let key = name.strip_prefix(REMOVED)?.parse().ok()?;
         Some((key, record.at_unix_ms))

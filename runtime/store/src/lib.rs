@@ -75,7 +75,7 @@ pub use lease::Lease;
 pub use node::{Link, Links, NodeKind};
 pub use pool::{BadCopy, Pool};
 pub use read::HistoryEntry;
-pub use refs::RefRecord;
+pub use refs::{BadRef, RefRecord};
 pub use repair::Repaired;
 pub use stat::FileStat;
 pub use stats::Stats;

@@ -30,6 +30,22 @@ pub struct RefRecord {
     pub at_unix_ms: u64,
 }
 
+/// A reference file that cannot be understood. What it kept is not known, so nothing is collected while it is there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BadRef {
+    /// The file.
+    pub path: PathBuf,
+    /// What did not match.
+    pub reason: String,
+}
+
+/// All files of references.
+#[derive(Debug, Default)]
+pub(crate) struct FoundRefs {
+    pub(crate) sound: Vec<(String, RefRecord)>,
+    pub(crate) bad: Vec<BadRef>,
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
@@ -103,15 +119,52 @@ impl Store {
     /// # Errors
     /// [`Error::DamagedRef`] and I/O errors.
     pub fn refs(&self) -> Result<Vec<(String, RefRecord)>> {
+        let found = self.refs_found()?;
+        match found.bad.into_iter().next() {
+            Some(BadRef { path, reason }) => Err(Error::DamagedRef { path, reason }),
+            None => Ok(found.sound),
+        }
+    }
+
+    /// Lists the references that can be understood, sorted by name: for those who would only tell of the others.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn sound_refs(&self) -> Result<Vec<(String, RefRecord)>> {
+        Ok(self.refs_found()?.sound)
+    }
+
+    pub(crate) fn refs_found(&self) -> Result<FoundRefs> {
         let dir = self.refs_dir();
-        let mut refs = Vec::new();
+        let mut found = FoundRefs::default();
         for name in names_in(&dir)? {
-            if !name.to_string_lossy().starts_with(TEMPORARY_PREFIX) {
-                refs.extend(read(&dir.join(name))?);
+            if name.to_string_lossy().starts_with(TEMPORARY_PREFIX) {
+                continue;
+            }
+            match read(&dir.join(name)) {
+                Err(Error::DamagedRef { path, reason }) => found.bad.push(BadRef { path, reason }),
+                read => found.sound.extend(read?),
             }
         }
-        refs.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(refs)
+        found.sound.sort_by(|a, b| a.0.cmp(&b.0));
+        found.bad.sort();
+        Ok(found)
+    }
+
+    /// Removes the files of damaged references, unless they were put again meanwhile; answers how many.
+    pub(crate) fn remove_bad_refs(&self, bad: &[BadRef]) -> Result<u64> {
+        if bad.is_empty() {
+            return Ok(0);
+        }
+        let _nobody_puts = self.inner.locks.drop_refs()?;
+        let mut removed = 0;
+        for BadRef { path, .. } in bad {
+            if matches!(read(path), Err(Error::DamagedRef { .. })) {
+                removed += u64::from(remove_if_there(path)?);
+            }
+        }
+        sync_dir(&self.refs_dir())?;
+        Ok(removed)
     }
 
     pub(crate) fn refs_dir(&self) -> PathBuf {

@@ -21,6 +21,8 @@ pub struct Repaired {
     pub segments_rewritten: u64,
     /// Segments that a writer holds, or that could not be copied: left as they are.
     pub segments_left: u64,
+    /// Damaged references that were removed: a later collection takes what only they kept.
+    pub refs_removed: u64,
 }
 
 impl Store {
@@ -28,7 +30,7 @@ impl Store {
     /// again by whoever needs it: from the project, the registry, or by a step.
     ///
     /// # Errors
-    /// [`Error::DamagedRef`] and I/O errors.
+    /// I/O errors.
     pub fn repair(&self, links: &dyn Links) -> Result<Repaired> {
         let _hold = self.hold()?;
         let options = VerifyOptions {
@@ -41,6 +43,7 @@ impl Store {
             torn,
         } = self.check(&options)?;
         let mut repaired = Repaired {
+            refs_removed: self.remove_bad_refs(&report.bad_refs)?,
             report,
             quarantined: self.quarantine(&damaged)?,
             ..Repaired::default()

@@ -40,7 +40,7 @@ impl Store {
     pub fn stats(&self) -> Result<Stats> {
         self.refresh()?;
         let mut stats = Stats {
-            refs: self.refs()?.len() as u64,
+            refs: self.sound_refs()?.len() as u64,
             ..Stats::default()
         };
         for segment in self.inner.shelf.segments().iter() {

@@ -8,10 +8,11 @@ use crate::idhash::IdBuildHasher;
 use crate::index::IndexEntry;
 use crate::pool::BadCopy;
 use crate::quarantine::Damaged;
+use crate::refs::BadRef;
 use crate::segment::{LoadError, Segment};
 use crate::shelf::{Located, Want};
 use crate::walk::{Visitor, Walk};
-use crate::{Error, Id, Links, Result, Store};
+use crate::{Error, Id, Links, RefRecord, Result, Store};
 
 /// Says how thoroughly to look.
 #[derive(Clone, Copy, Default)]
@@ -66,12 +67,14 @@ pub struct VerifyReport {
     pub copies: u64,
     /// Raw copies that were damaged, and have been removed.
     pub bad_copies: Vec<BadCopy>,
+    /// References that cannot be understood.
+    pub bad_refs: Vec<BadRef>,
 }
 
 impl VerifyReport {
     /// Tells whether all was as it should be.
     pub fn is_clean(&self) -> bool {
-        self.damages.is_empty() && self.bad_copies.is_empty()
+        self.damages.is_empty() && self.bad_copies.is_empty() && self.bad_refs.is_empty()
     }
 }
 
@@ -79,7 +82,7 @@ impl Store {
     /// Checks the store; damaged copies are passed over by reads and healed by writes from then on.
     ///
     /// # Errors
-    /// [`Error::DamagedRef`] and I/O errors; damage to content is an answer, not an error.
+    /// I/O errors; damage is an answer, not an error.
     pub fn verify(&self, options: &VerifyOptions<'_>) -> Result<VerifyReport> {
         let _hold = self.hold()?;
         Ok(self.check(options)?.report)
@@ -94,8 +97,10 @@ impl Store {
                 damage.has_good_copy = self.inner.shelf.has_sound(id, Want::Anything)?;
             }
         }
+        let refs = self.refs_found()?;
+        report.bad_refs = refs.bad;
         if let Some(links) = options.links {
-            follow_refs(self, links, report)?;
+            follow_refs(self, links, &refs.sound, report)?;
         }
         if !report.damages.is_empty() {
             // Stat caches ask again, so that the next scan heals what it can.
@@ -271,7 +276,12 @@ impl Visitor for Affected<'_> {
     }
 }
 
-fn follow_refs(store: &Store, links: &dyn Links, report: &mut VerifyReport) -> Result<()> {
+fn follow_refs(
+    store: &Store,
+    links: &dyn Links,
+    refs: &[(String, RefRecord)],
+    report: &mut VerifyReport,
+) -> Result<()> {
     let damaged = report
         .damages
         .iter()
@@ -279,14 +289,14 @@ fn follow_refs(store: &Store, links: &dyn Links, report: &mut VerifyReport) -> R
         .collect();
     let (mut met, mut lost) = (BTreeMap::new(), BTreeMap::new());
     let mut walk = Walk::new(store, links);
-    for (name, record) in store.refs()? {
+    for (name, record) in refs {
         if !HashSet::is_empty(&damaged) {
             // Every reference has to meet what another one has met already.
             walk.restart();
         }
         let mut visitor = Affected {
             damaged: &damaged,
-            name: &name,
+            name,
             met: &mut met,
             lost: &mut lost,
         };

@@ -58,6 +58,11 @@ const EDITS: [Edit; 3] = [
     },
 ];
 
+/// What an edit may cost in the largest project, of what it costs in the smallest.
+const EDIT_AT_MOST: f64 = 1.5;
+/// What a command may cost where nothing has changed, of `git status`.
+const NO_CHANGE_AT_MOST: f64 = 1.0;
+
 pub(super) fn run(args: &[&str]) -> Result<Value, Failure> {
     let options = Options::parse(args)?;
     run_command(cargo().args(["build", "--release", "--package", "hd-cli"]))?;
@@ -157,24 +162,29 @@ impl Figures {
 impl Figures {
     /// The figures as rows of ratios: to the smallest project, and to git.
     fn ratios(&self, files: usize, first: Option<&(usize, Figures)>) -> Vec<Value> {
-        let row = |measure: &str, ours: &[f64], peer: String, theirs: &[f64]| {
+        let row = |measure: &str, ours: &[f64], peer: (String, &[f64]), target: f64| {
+            let (peer, theirs) = peer;
+            let ratio = median(ours) / median(theirs);
             json!({
                 "measure": format!("{measure}, {files} files"),
                 "hd": { "all": ours },
                 "peer": { "name": peer, "all": theirs },
-                "ratio": median(ours) / median(theirs),
+                "ratio": ratio,
+                "target": { "ratio_at_most": target },
+                "met": ratio <= target,
             })
         };
         let mut rows = vec![row(
             "nothing changed",
             &self.no_change_ms,
-            "git status".to_owned(),
-            &self.git_status_ms,
+            ("git status".to_owned(), &self.git_status_ms),
+            NO_CHANGE_AT_MOST,
         )];
         if let Some((fewest, first)) = first.filter(|(fewest, _)| *fewest != files) {
             let edits = EDITS.iter().zip(self.edits.iter().zip(&first.edits));
             rows.extend(edits.map(|(edit, (ours, theirs))| {
-                row(edit.name, ours, format!("{fewest} files"), theirs)
+                let first = (format!("{fewest} files"), theirs.as_slice());
+                row(edit.name, ours, first, EDIT_AT_MOST)
             }));
         }
         rows

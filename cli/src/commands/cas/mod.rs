@@ -42,6 +42,9 @@ pub(super) fn failed(error: &hd_store::Error) -> CliError {
             "try again when the other command is done: it pulls an image or reads a project"
         }
         hd_store::Error::Damaged { .. } => "`hd cas verify` names all that is damaged",
+        hd_store::Error::DamagedRef { .. } => {
+            "nothing is collected while it is there: `hd cas verify --repair` removes it"
+        }
         hd_store::Error::Io { source, .. } if source.kind() == ErrorKind::StorageFull => {
             "`hd prune` gives room back; HD_HOME names another disk"
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use hd_actors::chunk_store::users::{self, Users};
 use hd_actors::model::instance::SNAPSHOT_PREFIX;
 use hd_dag::{StoreLinks, StoreTrees};
-use hd_store::{BadCopy, Damage, Repaired, Store, VerifyOptions, VerifyReport};
+use hd_store::{BadCopy, BadRef, Damage, Repaired, Store, VerifyOptions, VerifyReport};
 use serde_json::{Value, json};
 
 use super::{failed, open};
@@ -37,12 +37,13 @@ pub(super) fn run(read_data: bool, repair: bool, output: Output) -> Outcome {
                 "quarantined": repaired.quarantined,
                 "segments_rewritten": repaired.segments_rewritten,
                 "segments_left": repaired.segments_left,
+                "refs_removed": repaired.refs_removed,
             });
         }
         output.value(&value)?;
     } else {
         let mut text = verify_text(report, &users, output.out);
-        if repair && !report.damages.is_empty() {
+        if repair && !(report.damages.is_empty() && report.bad_refs.is_empty()) {
             text.push_str(&repair_text(&repaired));
         }
         output.data(&text)?;
@@ -87,6 +88,13 @@ fn repair_text(repaired: &Repaired) -> String {
         plural(repaired.quarantined, "damaged copy").replace("copys", "copies"),
         plural(repaired.segments_rewritten, "segment"),
     );
+    if repaired.refs_removed > 0 {
+        text.push_str(&format!(
+            "{} removed: the next collection takes what only that kept, unless `hd build` in its project or \
+             `hd image pull` names it again before\n",
+            plural(repaired.refs_removed, "damaged reference")
+        ));
+    }
     if repaired.segments_left > 0 {
         text.push_str(&format!(
             "{} left as it is, another command writes there: repair again later\n",
@@ -109,11 +117,14 @@ fn verify_json(report: &VerifyReport, users: &Users) -> Value {
         })
     };
     let bad_copy = |copy: &BadCopy| json!({"id": copy.id.to_string(), "made_anew": copy.made_anew});
+    let bad_ref =
+        |one: &BadRef| json!({"path": one.path.display().to_string(), "reason": one.reason});
     json!({
         "schema": 1,
         "clean": report.is_clean(),
         "copies": report.copies,
         "bad_copies": report.bad_copies.iter().map(bad_copy).collect::<Vec<_>>(),
+        "bad_refs": report.bad_refs.iter().map(bad_ref).collect::<Vec<_>>(),
         "records": report.records,
         "objects": report.objects,
         "bytes": report.bytes,
@@ -191,6 +202,14 @@ fn verify_text(report: &VerifyReport, users: &Users, style: Style) -> String {
             "{} raw copy of {}: {then}\n",
             style.paint(Tint::Bad, "damaged"),
             copy.id
+        ));
+    }
+    for one in &report.bad_refs {
+        text.push_str(&format!(
+            "{} reference {}: {}; nothing is collected while it is there, `--repair` removes it\n",
+            style.paint(Tint::Bad, "damaged"),
+            one.path.display(),
+            one.reason
         ));
     }
     let copies = match report.copies {

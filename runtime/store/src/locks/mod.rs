@@ -33,6 +33,8 @@ use counter::Counter;
 
 /// Between two looks at a lock that another process holds.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// References are put and dropped within milliseconds: who holds their lock for longer was stopped.
+const REFS_WAIT: Duration = Duration::from_secs(20);
 
 /// The lock files of a store.
 #[derive(Debug)]
@@ -91,12 +93,13 @@ impl Locks {
 
     /// Held for the moment of putting a reference.
     pub(crate) fn change_refs(&self) -> Result<Held> {
-        self.lock("refs", FlockOperation::LockShared)
+        let shared = FlockOperation::NonBlockingLockShared;
+        self.wait_until("refs", shared, Instant::now() + REFS_WAIT)
     }
 
     /// Held for the moment of dropping references that nobody put again.
     pub(crate) fn drop_refs(&self) -> Result<Held> {
-        self.lock("refs", FlockOperation::LockExclusive)
+        self.wait_for("refs", Instant::now() + REFS_WAIT)
     }
 
     /// The number of times that something stored may have gone. Whoever remembers that a blob is
@@ -161,9 +164,14 @@ impl Locks {
         }
     }
 
+    /// Waits until nobody else holds a lock.
     fn wait_for(&self, name: &str, deadline: Instant) -> Result<Held> {
+        self.wait_until(name, FlockOperation::NonBlockingLockExclusive, deadline)
+    }
+
+    fn wait_until(&self, name: &str, operation: FlockOperation, deadline: Instant) -> Result<Held> {
         loop {
-            match self.lock(name, FlockOperation::NonBlockingLockExclusive) {
+            match self.lock(name, operation) {
                 Err(Error::Busy { .. }) if Instant::now() < deadline => {
                     std::thread::park_timeout(LOOK_EVERY);
                 }
@@ -206,6 +214,26 @@ mod tests {
         drop(new);
         locks.wait_for_stragglers(now()).unwrap();
         locks.turn(now()).unwrap();
+    }
+
+    #[test]
+    fn references_are_put_side_by_side_and_dropped_alone() {
+        let (_dir, locks) = locks();
+        let puts = [locks.change_refs().unwrap(), locks.change_refs().unwrap()];
+        assert!(matches!(
+            locks.wait_for("refs", Instant::now()),
+            Err(Error::Busy { .. })
+        ));
+        drop(puts);
+        let drops = locks.drop_refs().unwrap();
+        let shared = FlockOperation::NonBlockingLockShared;
+        let Err(Error::Busy { holders, .. }) = locks.wait_until("refs", shared, Instant::now())
+        else {
+            panic!("put while others are dropped");
+        };
+        assert_eq!(holders, [std::process::id()]);
+        drop(drops);
+        locks.change_refs().unwrap();
     }
 
     #[test]
