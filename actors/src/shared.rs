@@ -17,6 +17,7 @@ use hd_store::{Id, NodeKind, Store, Writer};
 
 use crate::events::Events;
 use crate::messages::{BatchError, PrepareView};
+use crate::model::contents::Contents;
 use crate::model::declared::Declared;
 use crate::model::meters::Meters;
 use crate::model::pause::Pause;
@@ -48,6 +49,8 @@ pub struct Shared {
     pub store: Store,
     /// Trees over it.
     pub trees: Arc<WorkTrees>,
+    /// What was read of the project and is not durable yet.
+    pub contents: Arc<Contents>,
     /// Decoded directories.
     pub nodes: Arc<NodeCache>,
     /// Where news goes.
@@ -102,6 +105,7 @@ impl Shared {
             declared: RwLock::new(Arc::new(declared)),
             store,
             trees,
+            contents: Arc::default(),
             nodes,
             events,
             pause: Pause::default(),
@@ -214,8 +218,9 @@ impl Shared {
         Ok(trace)
     }
 
-    /// Commits a writer together with all tree nodes that are new.
+    /// Commits a writer together with all tree nodes that are new, once the contents that they name are durable. Blocks.
     pub fn commit(&self, writer: &mut Writer) -> Result<(), BatchError> {
+        self.contents.durable()?;
         let flushed = self
             .trees
             .flush(writer)

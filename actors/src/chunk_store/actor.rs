@@ -10,9 +10,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hd_store::Writer;
 use hd_supervision::actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, ResponseFuture,
-    SpawnHandle, WrapFuture,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, SpawnHandle,
+    WrapFuture,
 };
 use hd_supervision::{Pool, Status};
 
@@ -58,7 +59,7 @@ impl Actor for ChunkStore {
 }
 
 impl Handler<IngestPaths> for ChunkStore {
-    type Result = ResponseFuture<Result<Ingested, BatchError>>;
+    type Result = ResponseActFuture<Self, Result<Ingested, BatchError>>;
 
     fn handle(&mut self, message: IngestPaths, _: &mut Self::Context) -> Self::Result {
         self.status
@@ -69,10 +70,17 @@ impl Handler<IngestPaths> for ChunkStore {
         let filter = ProjectFilter::new(files, self.mount_points.clone());
         let pool = self.reading.clone();
         let look = move || match shared.first_look.take(&message.paths) {
-            Some(looked) => Ok(looked),
-            None => ingest::ingest(&shared, &filter, &message.paths),
+            Some(looked) => Ok((looked, None)),
+            None => ingest::read(&shared, &filter, &message.paths),
         };
-        Box::pin(async move { job(pool.run(look).await) })
+        let looked = async move { job(pool.run(look).await) };
+        Box::pin(looked.into_actor(self).map(|looked, this, ctx| {
+            let (ingested, writer) = looked?;
+            if let Some(writer) = writer {
+                this.make_durable(writer, ctx);
+            }
+            Ok(ingested)
+        }))
     }
 }
 
@@ -90,6 +98,19 @@ impl Handler<PinRoot> for ChunkStore {
 }
 
 impl ChunkStore {
+    /// Commits what was read, before anything else is read; the answer does not wait for the disk.
+    fn make_durable(&self, mut writer: Writer, ctx: &mut Context<Self>) {
+        let (shared, pool) = (self.shared.clone(), self.reading.clone());
+        let under_way = shared.contents.begin();
+        let commit = move || {
+            let committed = writer.commit();
+            under_way.ended(committed.map_err(|e| ingest::failed(&shared, e)));
+        };
+        // One that panicked is reported by its pool, and what it had is known to be lost.
+        let committed = async move { drop(pool.run(commit).await) };
+        ctx.spawn(committed.into_actor(self));
+    }
+
     /// Lets go of removed segments, now and then, if any were removed since the epoch `seen`.
     fn let_go_later(&mut self, seen: Option<u64>, ctx: &mut Context<Self>) {
         ctx.run_later(LET_GO_EVERY, move |this, ctx| {

@@ -19,12 +19,34 @@ pub fn ingest(
     filter: &ProjectFilter,
     paths: &Paths,
 ) -> Result<Ingested, BatchError> {
+    let (ingested, writer) = read(shared, filter, paths)?;
+    if let Some(mut writer) = writer {
+        writer.commit().map_err(|e| failed(shared, e))?;
+    }
+    Ok(ingested)
+}
+
+/// What a look at the project failed for.
+pub fn failed(shared: &Shared, error: hd_store::Error) -> BatchError {
+    let place = shared.settings.project_dir.display().to_string();
+    BatchError::new("store", error).at(place)
+}
+
+/// Reads what the project holds at `paths`; a writer that is answered has to be committed. Blocks.
+pub fn read(
+    shared: &Shared,
+    filter: &ProjectFilter,
+    paths: &Paths,
+) -> Result<(Ingested, Option<Writer>), BatchError> {
     let root = &shared.settings.project_dir;
     let cache = shared.settings.paths.scan();
-    let failed = |e: hd_store::Error| BatchError::new("store", e).at(root.display().to_string());
+    let failed = |e| failed(shared, e);
+    let is_lost = shared.contents.is_lost();
     let mut writer = shared.store.writer().map_err(failed)?;
     let mut saved = None;
     let paths = match paths {
+        // Which paths were lost is not known.
+        Paths::These(_) if is_lost => &Paths::Rescan,
         // What is written under one name has changed under all, and the kernel tells of the one.
         Paths::These(names) if names.iter().any(|name| has_more_names(root, name)) => {
             &Paths::Rescan
@@ -53,15 +75,13 @@ pub fn ingest(
             (Found::Some(report), notes, hashed)
         }
     };
-    if hashed > 0 {
-        writer.commit().map_err(failed)?;
-    }
-    Ok(Ingested {
+    let ingested = Ingested {
         found,
         saved,
         hashed,
         notes: notes.iter().filter_map(words).collect(),
-    })
+    };
+    Ok((ingested, (hashed > 0 || is_lost).then_some(writer)))
 }
 
 /// Tells whether a path is a file that has other names, hard links, as well.

@@ -14,6 +14,7 @@ const SAME_USE_MS: u64 = 3_600_000;
 
 /// Makes a root durable and writes the instance's reference. Blocks.
 pub fn pin(shared: &Shared, pin: &PinRoot) -> Result<(), BatchError> {
+    shared.contents.durable()?;
     let failed = |e: hd_store::Error| BatchError::new("store", e);
     let paths = &shared.settings.paths;
     let mut links = vec![Link::Node(NodeKind::Node, pin.root)];

@@ -164,13 +164,22 @@ impl Invalidator {
                 other_files || batch::changes_filter(&paths, &this.shared.declared().project);
             let paths = if filter { Paths::Rescan } else { paths };
             let engine = ask::ingest_and_apply(this.edges.clone(), origin, paths, base);
-            wrap_future::<_, Self>(engine).map(move |outcome, this, _| {
-                let (applied, notes) = outcome?;
-                for note in notes {
-                    this.shared.events.tell(Event::Note(note));
-                }
-                Ok(this.applied(origin, applied, why != Why::Edit || anew, work))
-            })
+            let contents = this.shared.contents.clone();
+            wrap_future::<_, Self>(engine)
+                .map(move |outcome, this, _| {
+                    let (applied, notes) = outcome?;
+                    for note in notes {
+                        this.shared.events.tell(Event::Note(note));
+                    }
+                    Ok(this.applied(origin, applied, why != Why::Edit || anew, work))
+                })
+                .then(move |settled: Result<Settled, BatchError>, _, _| {
+                    // By now services that see the project live follow; what the disk did not take is read again.
+                    wrap_future(async move {
+                        let settled = settled?;
+                        contents.settled().await.map(|()| settled)
+                    })
+                })
         });
         Box::pin(advanced)
     }

@@ -120,7 +120,9 @@ impl Invalidator {
             .map(|chosen| self.restart(&done, &changes, chosen))
             .unwrap_or_default();
         let (steps, tree) = (outcome.steps.clone(), outcome.view.tree);
+        // An edit that the disk did not take is one still.
         let invalid = self.knows.invalid.clone();
+        let invalid = invalid.or_else(|| self.knows.not_taken.clone());
         self.state.update(|state| state.view = Some(tree));
         let is_newest = self.finish_generation(generation, |state| {
             state.steps = steps;

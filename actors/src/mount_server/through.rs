@@ -97,6 +97,7 @@ impl<'a> Writing<'a> {
     }
 
     fn lot_ready(&self, lot: &[Edit]) -> Result<(), BatchError> {
+        self.shared.contents.durable()?;
         for edit in lot {
             if let Some(content) = &edit.content {
                 let at = |e: BatchError| e.at(edit.path.to_string());

@@ -81,13 +81,14 @@ impl Drop for ShownLowers {
 }
 
 impl Lowers {
-    /// Shows the lowers of a run or of a view. Blocks.
+    /// Shows the lowers of a run or of a view, once all that they show is in the store. Blocks.
     pub(crate) fn show(
         &self,
         shared: &Shared,
         ids: &Ids,
         lowers: impl Fn() -> Vec<ToShow>,
     ) -> Result<ShownLowers, BatchError> {
+        shared.contents.durable()?;
         let mounted = self.mounted(shared, ids, false)?;
         if let Some(shown) = self.shown_in(mounted, lowers())? {
             return Ok(shown);
