@@ -221,6 +221,20 @@ impl Shared {
     /// Commits a writer together with all tree nodes that are new, once the contents that they name are durable. Blocks.
     pub fn commit(&self, writer: &mut Writer) -> Result<(), BatchError> {
         self.contents.durable()?;
+        self.commit_nodes(writer)
+    }
+
+    /// Commits all tree nodes that are new, in one with the contents that wait for a commit. Blocks.
+    pub fn commit_with_contents(&self, writer: &mut Writer) -> Result<(), BatchError> {
+        let Some((mut contents, under_way)) = self.contents.take() else {
+            return self.commit(writer);
+        };
+        let committed = self.commit_nodes(&mut contents);
+        under_way.ended(committed.clone());
+        committed
+    }
+
+    fn commit_nodes(&self, writer: &mut Writer) -> Result<(), BatchError> {
         let flushed = self
             .trees
             .flush(writer)
@@ -233,7 +247,7 @@ impl Shared {
     /// Makes all tree nodes that are new durable.
     pub fn flush(&self) -> Result<(), BatchError> {
         let writer = self.store.writer();
-        self.commit(&mut writer.map_err(|e| BatchError::new("store", e))?)
+        self.commit_with_contents(&mut writer.map_err(|e| BatchError::new("store", e))?)
     }
 
     /// Names a directory, which nobody else has, for what is written through a view; what is left of it goes at the

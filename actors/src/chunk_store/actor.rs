@@ -10,7 +10,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hd_store::Writer;
 use hd_supervision::actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, SpawnHandle,
     WrapFuture,
@@ -26,6 +25,9 @@ use crate::shared::Shared;
 
 /// How long nothing has to be pinned before the limits of the store are looked at.
 const REST: Duration = Duration::from_secs(2);
+
+/// How long contents wait for the nodes that name them, to be committed with them.
+const COMMIT_AFTER: Duration = Duration::from_millis(20);
 
 /// How often it is looked whether others removed something from the store: files that are open here would keep the
 /// disk from getting it back.
@@ -70,16 +72,13 @@ impl Handler<IngestPaths> for ChunkStore {
         let filter = ProjectFilter::new(files, self.mount_points.clone());
         let pool = self.reading.clone();
         let look = move || match shared.first_look.take(&message.paths) {
-            Some(looked) => Ok((looked, None)),
-            None => ingest::read(&shared, &filter, &message.paths),
+            Some(looked) => Ok(looked),
+            None => ingest::ingest(&shared, &filter, &message.paths),
         };
         let looked = async move { job(pool.run(look).await) };
         Box::pin(looked.into_actor(self).map(|looked, this, ctx| {
-            let (ingested, writer) = looked?;
-            if let Some(writer) = writer {
-                this.make_durable(writer, ctx);
-            }
-            Ok(ingested)
+            this.commit_soon(ctx);
+            looked
         }))
     }
 }
@@ -98,17 +97,14 @@ impl Handler<PinRoot> for ChunkStore {
 }
 
 impl ChunkStore {
-    /// Commits what was read, before anything else is read; the answer does not wait for the disk.
-    fn make_durable(&self, mut writer: Writer, ctx: &mut Context<Self>) {
-        let (shared, pool) = (self.shared.clone(), self.reading.clone());
-        let under_way = shared.contents.begin();
-        let commit = move || {
-            let committed = writer.commit();
-            under_way.ended(committed.map_err(|e| ingest::failed(&shared, e)));
-        };
-        // One that panicked is reported by its pool, and what it had is known to be lost.
-        let committed = async move { drop(pool.run(commit).await) };
-        ctx.spawn(committed.into_actor(self));
+    /// Has what was read committed, unless somebody has done that by then; the answer does not wait for the disk.
+    fn commit_soon(&self, ctx: &mut Context<Self>) {
+        ctx.run_later(COMMIT_AFTER, |this, ctx| {
+            let (contents, pool) = (this.shared.contents.clone(), this.pool.clone());
+            // Whoever needs it, and whoever reads next, is told why it failed.
+            let committed = async move { drop(pool.run(move || contents.durable()).await) };
+            ctx.spawn(committed.into_actor(this));
+        });
     }
 
     /// Lets go of removed segments, now and then, if any were removed since the epoch `seen`.

@@ -13,35 +13,18 @@ use crate::model::project_tree::ProjectTree;
 use crate::mount_server::view::host_path;
 use crate::shared::Shared;
 
-/// Brings the store up to what the project holds at `paths`. Blocks; commits what is new.
+/// Reads what the project holds at `paths` into the store. What is new is durable once
+/// [`Contents::durable`](crate::model::contents::Contents::durable) says so. Blocks.
 pub fn ingest(
     shared: &Shared,
     filter: &ProjectFilter,
     paths: &Paths,
 ) -> Result<Ingested, BatchError> {
-    let (ingested, writer) = read(shared, filter, paths)?;
-    if let Some(mut writer) = writer {
-        writer.commit().map_err(|e| failed(shared, e))?;
-    }
-    Ok(ingested)
-}
-
-/// What a look at the project failed for.
-pub fn failed(shared: &Shared, error: hd_store::Error) -> BatchError {
-    let place = shared.settings.project_dir.display().to_string();
-    BatchError::new("store", error).at(place)
-}
-
-/// Reads what the project holds at `paths`; a writer that is answered has to be committed. Blocks.
-pub fn read(
-    shared: &Shared,
-    filter: &ProjectFilter,
-    paths: &Paths,
-) -> Result<(Ingested, Option<Writer>), BatchError> {
     let root = &shared.settings.project_dir;
     let cache = shared.settings.paths.scan();
-    let failed = |e| failed(shared, e);
-    let is_lost = shared.contents.is_lost();
+    let failed = |e: hd_store::Error| BatchError::new("store", e).at(root.display().to_string());
+    // One writer waits at a time; why it failed is known already.
+    let is_lost = shared.contents.durable().is_err();
     let mut writer = shared.store.writer().map_err(failed)?;
     let mut saved = None;
     let paths = match paths {
@@ -75,13 +58,15 @@ pub fn read(
             (Found::Some(report), notes, hashed)
         }
     };
-    let ingested = Ingested {
+    if is_lost || writer.has_new() {
+        shared.contents.keep(writer);
+    }
+    Ok(Ingested {
         found,
         saved,
         hashed,
         notes: notes.iter().filter_map(words).collect(),
-    };
-    Ok((ingested, (hashed > 0 || is_lost).then_some(writer)))
+    })
 }
 
 /// Tells whether a path is a file that has other names, hard links, as well.

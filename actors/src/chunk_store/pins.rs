@@ -14,7 +14,6 @@ const SAME_USE_MS: u64 = 3_600_000;
 
 /// Makes a root durable and writes the instance's reference. Blocks.
 pub fn pin(shared: &Shared, pin: &PinRoot) -> Result<(), BatchError> {
-    shared.contents.durable()?;
     let failed = |e: hd_store::Error| BatchError::new("store", e);
     let paths = &shared.settings.paths;
     let mut links = vec![Link::Node(NodeKind::Node, pin.root)];
@@ -38,12 +37,13 @@ pub fn pin(shared: &Shared, pin: &PinRoot) -> Result<(), BatchError> {
     // What a reference leads to was made durable before it was written.
     if !stands || shared.trees.has_new() {
         let mut writer = shared.store.writer().map_err(failed)?;
-        shared.commit(&mut writer)?;
+        shared.commit_with_contents(&mut writer)?;
         // The writer lives until the reference stands, so that no collection comes between.
         if !stands {
             shared.store.put_ref(&name, &record).map_err(failed)?;
         }
     }
+    shared.contents.durable()?;
     if let Some(stamp) = &pin.saved {
         note(&paths.scan(), stamp, &pin.project.encode()).map_err(failed)?;
     }

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use hd_store::Writer;
 use tokio::sync::Notify;
 
 use crate::messages::BatchError;
@@ -19,28 +20,43 @@ pub struct Contents {
 
 #[derive(Debug, Default)]
 struct State {
+    /// What nobody has begun to commit.
+    waiting: Option<Writer>,
     under_way: usize,
     lost: Option<BatchError>,
 }
 
 impl State {
     fn outcome(&self) -> Option<Result<(), BatchError>> {
-        (self.under_way == 0).then(|| self.lost.clone().map_or(Ok(()), Err))
+        let is_over = self.waiting.is_none() && self.under_way == 0;
+        is_over.then(|| self.lost.clone().map_or(Ok(()), Err))
     }
 }
 
 impl Contents {
-    /// Says that what was read is being made durable. Nothing else is read before that has ended.
-    pub fn begin(self: &Arc<Self>) -> UnderWay {
-        self.lock().under_way += 1;
-        UnderWay(Some(self.clone()))
+    /// Keeps what was read until somebody commits it: with the nodes that name it, if they come soon. What was kept
+    /// before has to be durable, or known to be lost.
+    pub fn keep(&self, writer: Writer) {
+        self.lock().waiting = Some(writer);
     }
 
-    /// Waits until all that was read is durable. Blocks.
+    /// Takes what waits, to commit it.
+    pub fn take(self: &Arc<Self>) -> Option<(Writer, UnderWay)> {
+        let mut state = self.lock();
+        let writer = state.waiting.take()?;
+        state.under_way += 1;
+        Some((writer, UnderWay(Some(self.clone()))))
+    }
+
+    /// Waits until all that was read is durable, and commits what waits for that. Blocks.
     ///
     /// # Errors
     /// Why some of it is not. It is read again with the next edit, as is everything else.
-    pub fn durable(&self) -> Result<(), BatchError> {
+    pub fn durable(self: &Arc<Self>) -> Result<(), BatchError> {
+        if let Some((mut writer, under_way)) = self.take() {
+            let committed = writer.commit();
+            under_way.ended(committed.map_err(|e| BatchError::new("store", e)));
+        }
         let mut state = self.lock();
         loop {
             if let Some(outcome) = state.outcome() {
@@ -51,7 +67,7 @@ impl Contents {
         }
     }
 
-    /// The same for those who must not block.
+    /// Waits for the same, and leaves it to others.
     ///
     /// # Errors
     /// As [`Contents::durable`].
@@ -65,11 +81,6 @@ impl Contents {
                 None => told.await,
             }
         }
-    }
-
-    /// Tells whether something that was read is not in the store, and nothing was written since.
-    pub fn is_lost(&self) -> bool {
-        self.lock().lost.is_some()
     }
 
     fn end(&self, outcome: Result<(), BatchError>) {
@@ -114,13 +125,35 @@ impl Drop for UnderWay {
 
 #[cfg(test)]
 mod tests {
+    use hd_store::Store;
+
     use super::*;
 
+    fn kept(contents: &Contents) -> (tempfile::TempDir, Store, hd_store::Id) {
+        let place = tempfile::tempdir().unwrap();
+        let store = Store::open(&place.path().join("cas")).unwrap();
+        let mut writer = store.writer().unwrap();
+        let id = writer.put_blob(b"content").unwrap();
+        contents.keep(writer);
+        (place, store, id)
+    }
+
     #[test]
-    fn whoever_needs_contents_waits_for_them() {
+    fn whoever_needs_contents_first_commits_them() {
         let contents = Arc::new(Contents::default());
         contents.durable().unwrap();
-        let under_way = contents.begin();
+        let (_place, store, id) = kept(&contents);
+        assert!(!store.contains(&id).unwrap());
+        contents.durable().unwrap();
+        assert!(store.contains(&id).unwrap());
+        assert!(contents.take().is_none());
+    }
+
+    #[test]
+    fn the_others_wait_for_whoever_commits_them() {
+        let contents = Arc::new(Contents::default());
+        let (_place, _, _) = kept(&contents);
+        let (_writer, under_way) = contents.take().unwrap();
         let waiting = contents.clone();
         let waiter = std::thread::spawn(move || waiting.durable());
         assert!(contents.lock().outcome().is_none());
@@ -131,25 +164,27 @@ mod tests {
     #[test]
     fn what_is_lost_is_told_until_something_was_written() {
         let contents = Arc::new(Contents::default());
-        contents
-            .begin()
-            .ended(Err(BatchError::new("store", "no space")));
-        assert!(contents.is_lost());
-        assert_eq!(contents.durable().unwrap_err().message, "no space");
-        drop(contents.begin());
-        assert_eq!(contents.durable().unwrap_err().code, "gone");
-        contents.begin().ended(Ok(()));
-        contents.durable().unwrap();
-        assert!(!contents.is_lost());
+        let full = BatchError::new("store", "no space");
+        let outcomes = [Some(Err(full)), None, Some(Ok(()))];
+        let told = outcomes.map(|outcome| {
+            let (_place, _, _) = kept(&contents);
+            let (_writer, under_way) = contents.take().unwrap();
+            match outcome {
+                Some(outcome) => under_way.ended(outcome),
+                None => drop(under_way),
+            }
+            contents.durable().err().map(|why| why.code)
+        });
+        assert_eq!(told, [Some("store"), Some("gone"), None]);
     }
 
     #[tokio::test]
     async fn those_who_must_not_block_wait_too() {
         let contents = Arc::new(Contents::default());
-        let under_way = contents.begin();
+        let (_place, _, _) = kept(&contents);
         let later = async {
             tokio::task::yield_now().await;
-            under_way.ended(Ok(()));
+            contents.durable().unwrap();
         };
         let (settled, ()) = tokio::join!(contents.settled(), later);
         settled.unwrap();

@@ -122,6 +122,12 @@ impl Appender {
     }
 
     /// Makes everything appended durable, then visible.
+    pub(crate) fn has_new(&self) -> bool {
+        self.active
+            .as_ref()
+            .is_some_and(|active| active.records > 0)
+    }
+
     pub(crate) fn commit(&mut self) -> Result<()> {
         match &mut self.active {
             Some(active) if active.records > 0 => active.commit(),

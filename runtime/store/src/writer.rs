@@ -209,6 +209,12 @@ impl Writer {
         bytes.ok_or_else(|| damaged("its bytes do not match its id"))
     }
 
+    /// Says whether anything was written since the last commit: not what was stored already.
+    pub fn has_new(&self) -> bool {
+        let frames = [&self.blobs, &self.pieces, &self.nodes];
+        self.out.has_new() || frames.iter().any(|frame| !frame.is_empty())
+    }
+
     /// Makes everything put so far durable, then visible to every process.
     ///
     /// # Errors
