@@ -82,13 +82,16 @@ fn found(env: &Env, case: &Value) -> Value {
     let done = env.hd(["cas", "verify", "--read-data", "--json"]).finish();
     let mut found = case.clone();
     found["exit"] = json!(done.code());
-    let report = done.json();
-    match report["error"]["message"].as_str() {
-        Some(message) => {
-            let home = env.home().to_str().expect("a path of the test");
-            found["error"] = json!(message.replace(home, "HOME"));
-        }
-        None => found["damages"] = report["damages"].clone(),
+    let home = env.home().to_str().expect("a path of the test");
+    let report = done.stdout.replace(home, "HOME");
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    if let Some(message) = report["error"]["message"].as_str() {
+        found["error"] = json!(message);
+        return found;
+    }
+    found["damages"] = report["damages"].clone();
+    if report["bad_refs"] != json!([]) {
+        found["bad_refs"] = report["bad_refs"].clone();
     }
     found
 }
