@@ -53,17 +53,19 @@ impl Contents {
     /// # Errors
     /// Why some of it is not. It is read again with the next edit, as is everything else.
     pub fn durable(self: &Arc<Self>) -> Result<(), BatchError> {
-        if let Some((mut writer, under_way)) = self.take() {
-            let committed = writer.commit();
-            under_way.ended(committed.map_err(|e| BatchError::new("store", e)));
-        }
-        let mut state = self.lock();
         loop {
+            if let Some((mut writer, under_way)) = self.take() {
+                let committed = writer.commit();
+                under_way.ended(committed.map_err(|e| BatchError::new("store", e)));
+            }
+            let state = self.lock();
             if let Some(outcome) = state.outcome() {
                 return outcome;
             }
-            let woken = self.ended.wait(state);
-            state = woken.unwrap_or_else(PoisonError::into_inner);
+            // Else more was kept meanwhile.
+            if state.waiting.is_none() {
+                drop(self.ended.wait(state));
+            }
         }
     }
 
