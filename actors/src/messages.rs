@@ -155,7 +155,8 @@ pub struct FetchImage {
     pub images: Images,
 }
 
-/// Read these paths into the store.
+/// Read these paths into the store. The answer does not wait for the disk: see
+/// [`Contents`](crate::model::contents::Contents).
 #[derive(Clone, Debug)]
 pub struct IngestPaths {
     /// The batch.

@@ -2,10 +2,12 @@
 //!
 //! - **Owns** the right to delete from the store, and the jobs that read the project into it. When
 //!   the store is over its limits it collects by itself, once nothing has been pinned for a moment.
+//!   What was read is committed a moment later, unless a pin or a step has done that.
 //! - **Receives** `IngestPaths`, `PinRoot`.
 //! - **Sends** nothing; it answers.
 //! - **When full** the asker waits (*Await*): jobs run in a bounded pool.
-//! - **After restart** it has lost nothing: the store is on disk, jobs are asked for again.
+//! - **After restart** it has lost nothing: the store is on disk, what was read and not committed is kept
+//!   beside it, jobs are asked for again.
 
 use std::sync::Arc;
 use std::time::Duration;
