@@ -91,6 +91,51 @@ fn a_look_is_enough_until_something_changes() {
 }
 
 #[test]
+fn without_steps_a_look_is_enough_for_an_edit_too() {
+    skip_unless!(needs::fuse());
+    let toml = "[environment]\nname = \"plain\"\n[services.web]\ncommand = \"cat one\"\n";
+    let mut env = Env::project(&[("hd.toml", toml), ("one", "1\n"), ("dir/two", "2\n")]);
+    env.once();
+    let edits: [&dyn Fn(&Env); 4] = [
+        &|env| files::write(&env.path("one"), "11\n"),
+        &|env| files::write(&env.path("dir/deep/three"), "3\n"),
+        &|env| std::fs::remove_file(env.path("dir/two")).expect("remove a file"),
+        &|env| {
+            files::write(
+                &env.path("hd.toml"),
+                &format!("{toml}env = {{ A = \"1\" }}\n"),
+            )
+        },
+    ];
+    for (at, edit) in edits.iter().enumerate() {
+        edit(&env);
+        let run = env.hd(["up", "--once", "--json"]);
+        let run = run.env("RUST_LOG", "hd_actors=debug").finish().ok();
+        let looked = run.stderr.contains("there is no step to run");
+        assert!(looked, "edit {at}: {}", run.said());
+        let edited = run.report();
+        same(&env, &edited);
+        // From nothing the same comes out, and what was kept is whole.
+        env.use_home(&format!("home-{at}"));
+        let anew = env.once();
+        assert_eq!(
+            (anew.root(), anew.view()),
+            (edited.root(), edited.view()),
+            "edit {at}"
+        );
+        env.use_home("home");
+        env.hd(["cas", "verify", "--read-data"]).finish().ok();
+        let listed = env.hd(["dag", "diff"]).finish();
+        assert_eq!(listed.code(), 0, "{}", listed.said());
+    }
+    let seen = env
+        .hd(["run", "cat", "one", "dir/deep/three"])
+        .finish()
+        .ok();
+    assert_eq!(seen.stdout, "11\n3\n");
+}
+
+#[test]
 fn every_key_of_the_configuration_counts() {
     skip_unless!(needs::fuse());
     let env = samples::chain();

@@ -128,6 +128,32 @@ pub fn make_true(
     chain.finish().map(Some)
 }
 
+/// Gives the outcome of a chain without steps, where the store is at this epoch.
+pub fn without_steps(
+    shared: &Shared,
+    worlds: &Worlds<'_>,
+    project: Rooted,
+    epoch: u64,
+) -> Result<ChainOutcome, BatchError> {
+    let starts = worlds.starts(shared, project)?;
+    let whole = Standing::new(&*shared.trees, &[], starts).whole()?;
+    let basis = inputs(worlds, &[], project).map(|inputs| Basis {
+        epoch,
+        inputs,
+        chosen: Vec::new(),
+    });
+    Ok(ChainOutcome {
+        steps: Vec::new(),
+        view: whole.view,
+        lower: whole.lower,
+        project,
+        outputs: Vec::new(),
+        workdir: worlds.environment.plan.workdir_path.clone(),
+        failure: None,
+        basis,
+    })
+}
+
 /// What became of a step, and the work that found it: over only once the chain is at work again.
 type Answer = (usize, Result<Made, BatchError>, Arc<AtWork>);
 

@@ -21,13 +21,14 @@ use crate::mount_server::mount_points::MountPoints;
 use crate::oci_fetcher::image;
 use crate::session::AtWork;
 use crate::shared::Shared;
-use crate::step_runner::chain::ChainOutcome;
+use crate::step_runner::chain::{self, ChainOutcome};
 use crate::step_runner::reason;
 use crate::step_runner::traces::StepTraces;
 use crate::step_runner::wanted::Wanted;
 use crate::step_runner::world::Worlds;
 
-/// Tells whether nothing has changed since the last outcome; then it is told, pinned and published.
+/// Tells whether nothing has changed since the last outcome, or nothing that a step could have seen, for there is none;
+/// then what that comes to is told, pinned and published.
 ///
 /// Whatever fails here is for the actors to meet, and to say. Blocks.
 pub fn look(shared: &Arc<Shared>, state: &StateBoard) -> bool {
@@ -51,7 +52,7 @@ fn at_work(shared: &Arc<Shared>, record: &Record, state: &StateBoard) -> Result<
     let Some(bases) = image::remembered(shared, &declared.images())? else {
         return Ok(false);
     };
-    let declared = (*declared).clone().completed(&bases.environment)?;
+    let declared = (*declared).clone().completed(&bases)?;
     let points = MountPoints::beside(&shared.settings);
     let files = declared.project.file_filter();
     let filter = ProjectFilter::new(files, points);
@@ -99,8 +100,12 @@ impl Now<'_> {
         let project = advanced.map_err(|e| BatchError::new("store", e))?.project;
         let worlds = Worlds::of(self.shared, &self.declared, &self.bases)?;
         let (wanted, basis) = (&self.declared.steps, &self.record.basis);
+        if wanted.is_empty() {
+            return self.without_steps(&worlds, project);
+        }
         let results = basis.stands(self.shared, &worlds, wanted, project.rooted)?;
-        let whole = |results: &Vec<StepResult>| self.is_there(outputs(results));
+        let composed = [self.record.view, self.record.lower];
+        let whole = |results: &Vec<StepResult>| self.are_there(outputs(results), composed);
         Ok(results.filter(whole).map(|results| {
             let ms = began.elapsed().as_secs_f64() * 1000.0;
             let workdir = worlds.environment.plan.workdir_path.clone();
@@ -126,11 +131,31 @@ impl Now<'_> {
         }))
     }
 
+    /// Works out what a project without steps comes to: that follows from it alone, whatever it was.
+    fn without_steps(
+        &self,
+        worlds: &Worlds<'_>,
+        project: ProjectTree,
+    ) -> Result<Option<Still>, BatchError> {
+        let epoch = self.record.basis.epoch;
+        let outcome = chain::without_steps(self.shared, worlds, project.rooted, epoch)?;
+        let is_as_it_was = outcome.basis.as_ref() == Some(&self.record.basis);
+        let composed = is_as_it_was.then_some([outcome.view, outcome.lower]);
+        let whole = self.are_there(Vec::new(), composed.into_iter().flatten());
+        Ok(whole.then(|| Still {
+            project,
+            traces: StepTraces {
+                workdir: outcome.workdir.to_string(),
+                traces: Default::default(),
+            },
+            outcome,
+        }))
+    }
+
     /// Looks for the top of each tree. The epoch says that nothing was removed by hd; of a disk that
     /// lost a file this is all that shows without a walk.
-    fn is_there(&self, outputs: Vec<Rooted>) -> bool {
+    fn are_there(&self, outputs: Vec<Rooted>, composed: impl IntoIterator<Item = Rooted>) -> bool {
         let bases = self.bases.images().map(|image| image.rooted);
-        let composed = [self.record.view, self.record.lower];
         let all = outputs.into_iter().chain(bases).chain(composed);
         let ids = all.flat_map(|Rooted { tree, times }| [tree, times]);
         let mut ids = ids.chain([self.record.root]);
@@ -164,7 +189,11 @@ impl Now<'_> {
         if let Err(error) = still.traces.save(&shared.settings.paths) {
             tracing::warn!(%error, "`hd why` will not know what the steps observed");
         }
-        tracing::debug!(%root, "nothing has changed");
+        let what = match root == self.record.root {
+            true => "nothing has changed",
+            false => "there is no step to run",
+        };
+        tracing::debug!(%root, "{what}");
         state.update(|state| {
             (state.root, state.view) = (Some(root), Some(outcome.view.tree));
             let size = still.project.size;
@@ -182,6 +211,7 @@ impl Now<'_> {
         };
         // Nobody else sets it: this runtime has no conductor.
         let _ = shared.built.set(PrepareView {
+            main: None,
             origin,
             declared: Arc::new(declared),
             base,

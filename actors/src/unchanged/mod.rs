@@ -1,9 +1,10 @@
-//! `hd up --once` where nothing has changed: found out by looking, before any actor is started.
+//! `hd up --once` where no step has anything to do: found out by looking, before any actor is started.
 //!
 //! What the outcome of the last chain followed from is kept beside the instance. A command that only
 //! builds looks whether all of that is as it was: the project file by file, the `hd.toml`, the bases,
 //! the stored results, what steps observed of the host, and that nothing was removed from the store.
-//! If so the outcome is the same, and so is everything that would have been computed on the way.
+//! If so the outcome is the same, and so is everything that would have been computed on the way. Without steps the
+//! outcome follows from the project alone, and is worked out on the spot, edited or not.
 //! Otherwise, and whenever it cannot tell, the actors go to work as if nobody had looked.
 
 mod look;
