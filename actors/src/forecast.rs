@@ -123,7 +123,7 @@ impl Forecast {
 
 /// The bases as they were pulled before.
 fn bases(shared: &Shared) -> Result<Bases, BatchError> {
-    let images = shared.declared().images();
+    let images = shared.declared().images().of_steps();
     let known = async |reference: String| {
         image::known(shared, &reference).await?.ok_or_else(|| {
             BatchError::new("image", format!("{reference} was not pulled yet"))

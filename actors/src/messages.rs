@@ -11,7 +11,7 @@
 //! | [`RootAdvanced`] | Invalidator → MountServer | event | 1 · *Latest* | – |
 //! | [`RunSteps`] | Invalidator → StepRunner | command | 1 · *Coalesce* | – (later [`StepsDone`]) |
 //! | [`StepsDone`] | StepRunner → Invalidator | event | 4 · *Await* | – |
-//! | [`PrepareView`] | Invalidator → MountServer | command | 4 · *Await* | [`ServiceView`] |
+//! | [`PrepareView`] | Invalidator → MountServer | command | 4 · *Await* | [`Views`] |
 //! | [`RestartFor`] | Invalidator → ServiceSupervisor (those concerned) | command | 1 · *Coalesce* | – |
 //! | [`ProcessExited`] | reaper thread → ServiceSupervisor | event | 8 · *Await* | – |
 //! | [`Probed`] | probe thread → ServiceSupervisor | event | 8 · *Await* | – |
@@ -54,8 +54,7 @@ pub use crate::model::error::BatchError;
 use crate::model::project_tree::{ProjectTree, Size};
 use crate::model::report::ServiceState;
 use crate::model::snapshot::Snapshot;
-use crate::mount_server::view::ServiceView;
-use crate::mount_server::written::Written;
+use crate::mount_server::{view::ServiceView, views::Views, written::Written};
 use crate::session::AtWork;
 use crate::step_runner::chain::ChainOutcome;
 
@@ -93,7 +92,7 @@ messages! {
     RootAdvanced => (),
     RunSteps => (),
     StepsDone => (),
-    PrepareView => Result<Arc<ServiceView>, BatchError>,
+    PrepareView => Result<Views, BatchError>,
     ListWritten => Result<Vec<Written>, BatchError>,
     DropWritten => Result<(), BatchError>,
     KeepWritten => Result<Snapshot, BatchError>,

@@ -3,23 +3,18 @@
 //! The steps are made true first; then the view that services would have is built, and the
 //! command is the only one in it.
 
-use std::sync::Arc;
-
 use hd_config::{Service, WatchSet};
 use hd_sandbox::{Command, Stdio};
 
-use crate::base::ids::Ids;
 use crate::finish::End;
-use crate::messages::{BatchError, PrepareView};
+use crate::messages::BatchError;
 use crate::model::process_book::Entry;
 use crate::model::report::Report;
 use crate::model::state::Failure;
 use crate::mount_server::launch::{Launched, More, NotStarted};
-use crate::mount_server::mount_points::MountPoints;
-use crate::mount_server::prepare;
 use crate::mount_server::view::ServiceView;
+use crate::mount_server::views::Views;
 use crate::runtime::{Ended, Running};
-use crate::shared::Shared;
 
 /// Name of the sandbox when it stands for no service; no service can have it.
 const NAME: &str = "RUN";
@@ -28,7 +23,7 @@ const NAME: &str = "RUN";
 #[derive(Debug)]
 pub struct OneOff {
     running: Running,
-    view: ServiceView,
+    views: Views,
     report: Report,
 }
 
@@ -37,16 +32,16 @@ pub fn prepare(running: Running) -> Result<OneOff, Box<Ended>> {
     let mut ended = running.work();
     let wish = running.shared().built.get();
     let built = match wish {
-        Some(wish) if running.reason() == Some(End::Done) => view(running.shared(), wish),
+        Some(wish) if running.reason() == Some(End::Done) => Views::new(running.shared(), wish),
         _ => {
             running.clean_up(&ended.report);
             return Err(Box::new(ended));
         }
     };
     match built {
-        Ok(view) => Ok(OneOff {
+        Ok(views) => Ok(OneOff {
             running,
-            view,
+            views,
             report: ended.report,
         }),
         Err(error) => {
@@ -58,12 +53,6 @@ pub fn prepare(running: Running) -> Result<OneOff, Box<Ended>> {
     }
 }
 
-fn view(shared: &Shared, wish: &PrepareView) -> Result<ServiceView, BatchError> {
-    let ids = Ids::of(&wish.base.environment);
-    let namespace = Arc::new(prepare::namespace(shared, &ids)?);
-    prepare::view(shared, namespace, &MountPoints::default(), wish, 1)
-}
-
 impl OneOff {
     /// Gives the surroundings of a service, or of none, for a command that has no words yet.
     pub fn command(&self, service: Option<&str>) -> Result<Command, BatchError> {
@@ -71,7 +60,7 @@ impl OneOff {
         let declared = shared.declared();
         let service = service.and_then(|name| declared.project.service(name));
         let none: [&str; 0] = [];
-        self.view.command(shared, service, none)
+        self.view(service).command(shared, service, none)
     }
 
     /// Starts the command, with the volumes of a service or of none, and waits until it executes. Blocks.
@@ -92,19 +81,25 @@ impl OneOff {
             ..service.clone()
         });
         let more = service.as_ref().map(More::of).unwrap_or_default();
-        let launched = self.view.launch(shared, NAME, command, stdio, more)?;
+        let launched = self
+            .view(service.as_ref())
+            .launch(shared, NAME, command, stdio, more)?;
         let record = launched.sandbox.record().ok();
         Ok((launched, record.map(|record| shared.book.enter(record))))
     }
 
-    /// Takes the view down and leaves nothing of it behind.
+    fn view(&self, service: Option<&Service>) -> &ServiceView {
+        service.map_or(&self.views.main, |service| self.views.of(&service.name))
+    }
+
+    /// Takes the views down and leaves nothing of it behind.
     pub fn end(self) {
         let Self {
             running,
-            view,
+            views,
             report,
         } = self;
-        drop(view);
+        drop(views);
         running.clean_up(&report);
     }
 }

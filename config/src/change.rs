@@ -16,6 +16,7 @@ const TOLD_PORTS: &str = "HD_PORT_";
 #[must_use]
 pub fn of_service(old: &Service, new: &Service) -> Vec<&'static str> {
     let differing = [
+        ("base", old.base != new.base),
         ("command", old.command != new.command),
         ("kind", old.kind != new.kind),
         (

@@ -65,14 +65,30 @@ impl ImageDefaults {
     }
 }
 
-/// Fills in what services leave to the image of the environment; doing it again changes nothing.
+/// What a service stands on.
+#[derive(Debug, Clone, Copy)]
+pub struct Ground<'a> {
+    /// What its image says.
+    pub image: &'a ImageDefaults,
+    /// Where the project is inside, if it is: no volume takes its place.
+    pub project: Option<&'a str>,
+}
+
+/// Fills in what services leave to their images; doing it again changes nothing.
 ///
-/// `workdir` is where the project is inside: no volume takes its place.
+/// `ground` gives what a service stands on: the environment, or a base of its own; nothing leaves it as it is.
 ///
 /// # Errors
-/// Names the service without a command, for which the image has none either.
-pub fn complete(project: &mut Project, image: &ImageDefaults, workdir: &str) -> Result<(), String> {
+/// Names the service without a command, for which its image has none either.
+pub fn complete<'a>(
+    project: &mut Project,
+    ground: impl Fn(&Service) -> Option<Ground<'a>>,
+) -> Result<(), String> {
     for at in 0..project.services.len() {
+        let Some(ground) = ground(&project.services[at]) else {
+            continue;
+        };
+        let image = ground.image;
         let taken = image.port().filter(|port| {
             let mut others = project.services.iter().enumerate();
             others.any(|(other, service)| other != at && service.port == Some(*port))
@@ -88,6 +104,9 @@ pub fn complete(project: &mut Project, image: &ImageDefaults, workdir: &str) -> 
             }
             of_command(service, image, port);
         }
+        if service.base.is_some() {
+            of_own_base(service, image);
+        }
         if service.open.stop_signal
             && let Some(signal) = image.stop_signal
         {
@@ -96,9 +115,19 @@ pub fn complete(project: &mut Project, image: &ImageDefaults, workdir: &str) -> 
         if service.open.healthcheck && service.kind == Kind::Service {
             service.healthcheck.clone_from(&image.healthcheck);
         }
-        volumes(service, image, workdir);
+        volumes(service, ground);
     }
     Ok(())
+}
+
+/// Who runs on a base of its own, and where: as the image says whatever the command, for no project is there.
+fn of_own_base(service: &mut Service, image: &ImageDefaults) {
+    if service.user.is_none() && !image.user.is_empty() {
+        service.user = Some(image.user.clone());
+    }
+    let workdir = image.workdir.as_deref().filter(|dir| !dir.is_empty());
+    let place = service.working_dir.take();
+    service.working_dir = place.or_else(|| Some(workdir.unwrap_or("/").to_owned()));
 }
 
 /// What belongs to the command of the image.
@@ -116,7 +145,7 @@ fn of_command(service: &mut Service, image: &ImageDefaults, port: Option<u16>) {
 }
 
 /// A volume of the service's own at each place that has none yet.
-fn volumes(service: &mut Service, image: &ImageDefaults, workdir: &str) {
+fn volumes(service: &mut Service, Ground { image, project }: Ground<'_>) {
     let overlap = |a: &str, b: &str| {
         let below = |a: &str, b: &str| {
             a.strip_prefix(b)
@@ -128,7 +157,8 @@ fn volumes(service: &mut Service, image: &ImageDefaults, workdir: &str) {
         .volumes
         .iter()
         .filter_map(|text| volume::target(text).ok());
-    for target in targets.filter(|target| !overlap(target, workdir)) {
+    let is_free = |target: &String| project.is_none_or(|project| !overlap(target, project));
+    for target in targets.filter(is_free) {
         if service.volumes.iter().any(|one| one.target == target) {
             continue;
         }
@@ -173,12 +203,45 @@ mod tests {
         }
     }
 
+    fn ground(image: &ImageDefaults) -> Ground<'_> {
+        Ground {
+            image,
+            project: Some("/workspace"),
+        }
+    }
+
+    #[test]
+    fn on_a_base_of_its_own_user_and_place_are_the_images_whatever_the_command() {
+        let toml = "[environment]\nname = \"x\"\n[services.db]\nbase = \"pg:1\"\ncommand = \"pg -c x\"\n\
+            [services.own]\nbase = \"pg:1\"\n[services.web]\ncommand = \"serve\"\n";
+        let mut project = crate::parse(toml, "hd.toml").unwrap();
+        let (image, none) = (image(), ImageDefaults::default());
+        let of = |service: &Service| {
+            let own = service.base.is_some();
+            let (image, project) = (if own { &image } else { &none }, None);
+            Some(Ground { image, project })
+        };
+        complete(&mut project, of).unwrap();
+        let told = |name| {
+            let service = project.service(name).unwrap();
+            let (user, place) = (service.user.as_deref(), service.working_dir.as_deref());
+            (service.command.to_string(), user, place, service.port)
+        };
+        let www = Some("www");
+        let expected = ("pg -c x".to_owned(), www, Some("/srv"), None);
+        assert_eq!(told("db"), expected);
+        let command = "nginx -g daemon off;".to_owned();
+        assert_eq!(told("own"), (command, www, Some("/srv"), Some(80)));
+        assert_eq!(told("web"), ("serve".to_owned(), None, None, None));
+    }
+
     #[test]
     fn a_service_takes_over_what_it_leaves_open() {
         let mut project = crate::parse(TOML, "hd.toml").unwrap();
-        complete(&mut project, &image(), "/workspace").unwrap();
+        let image = image();
+        complete(&mut project, |_| Some(ground(&image))).unwrap();
         let once = project.services.clone();
-        complete(&mut project, &image(), "/workspace").unwrap();
+        complete(&mut project, |_| Some(ground(&image))).unwrap();
         assert_eq!(project.services, once);
         let web = project.service("web").unwrap();
         assert_eq!(web.command.to_string(), "nginx -g daemon off;");
@@ -202,7 +265,7 @@ mod tests {
         let mut project = crate::parse(TOML, "hd.toml").unwrap();
         let none = ImageDefaults::default();
         assert_eq!(
-            complete(&mut project, &none, "/workspace").unwrap_err(),
+            complete(&mut project, |_| Some(ground(&none))).unwrap_err(),
             "web"
         );
         let two = ImageDefaults {

@@ -76,6 +76,7 @@ pub(crate) const BUILD_STAGE: Keys = Keys {
 
 pub(crate) const SERVICE: Keys = Keys {
     known: &[
+        "base",
         "command",
         "watch",
         "port",
@@ -220,12 +221,8 @@ impl Keys {
         }
         // Only a service has those.
         let is_service = self.known.contains(&"replicas");
-        match key {
-            "image" if is_service => {
-                return "[environment] base is the image of all services".to_owned();
-            }
-            "build" if is_service => return "[build] steps make what services run".to_owned(),
-            _ => {}
+        if key == "build" && is_service {
+            return "[build] steps make what services run".to_owned();
         }
         let later = self.later.iter().map(|(name, _)| *name);
         if let Some(near) = nearest(key, self.known.iter().copied().chain(later)) {
@@ -310,11 +307,7 @@ mod tests {
                 "workdir",
                 "`workdir` is called `working_dir` here",
             ),
-            (
-                &SERVICE,
-                "image",
-                "[environment] base is the image of all services",
-            ),
+            (&SERVICE, "image", "`image` is called `base` here"),
             (&SERVICE, "build", "[build] steps make what services run"),
             (
                 &BUILD_STEP,

@@ -50,6 +50,9 @@ impl fmt::Display for Command {
 pub struct Service {
     /// Its name: `a-z`, `0-9`, `_`, `-`.
     pub name: String,
+    /// An OCI image of its own to run on, in the place of the environment: it sees neither the project nor what
+    /// steps made.
+    pub base: Option<String>,
     /// What runs.
     pub command: Command,
     /// Which files restart it (or do something gentler); by default none.
@@ -70,7 +73,8 @@ pub struct Service {
     pub env: BTreeMap<String, String>,
     /// Files of `KEY=value` lines, relative to the project, later ones win.
     pub env_file: Vec<String>,
-    /// Where it runs: absolute inside, or relative to the project; the project itself by default.
+    /// Where it runs: absolute inside, or relative to the project; the project itself by default. Always absolute on
+    /// a base of its own.
     pub working_dir: Option<String>,
     /// Who it runs as, where that is not who the project's commands run as.
     pub user: Option<String>,
@@ -98,7 +102,7 @@ pub struct Service {
     pub kind: Kind,
     /// How readiness is probed, where `port` is not enough.
     pub healthcheck: Option<Healthcheck>,
-    /// What it leaves to the image of the environment.
+    /// What it leaves to its image.
     pub open: Open,
     /// Which of several equal ones it is, where `replicas` is said.
     pub replica: Option<Replica>,
@@ -110,6 +114,7 @@ impl Service {
     pub fn new(name: &str, command: &str) -> Self {
         Self {
             name: name.to_owned(),
+            base: None,
             command: Command::Shell(command.to_owned()),
             watch: WatchSet::default(),
             port: None,

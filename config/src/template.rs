@@ -13,7 +13,10 @@ mod source;
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::compose;
+use crate::error::ConfigError;
 use crate::ingest::draft::{Draft, DraftService, DraftStep};
+use crate::ingest::{Line, Surroundings};
 use crate::service::Command;
 use crate::step::NamedCache;
 
@@ -89,10 +92,49 @@ impl Parts {
     }
 }
 
+/// A Compose file of services for the project to use, and all that it is translated by.
+#[derive(Clone, Copy)]
+pub struct Beside<'a> {
+    /// Its text.
+    pub text: &'a str,
+    /// How it is translated.
+    pub options: &'a compose::Options<'a>,
+    /// What is asked of this machine for it.
+    pub around: &'a dyn Surroundings,
+}
+
+impl fmt::Debug for Beside<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Beside").finish_non_exhaustive()
+    }
+}
+
 /// Writes the template: steps for each manifest that is there, services where it is evident how the
 /// project runs; a skeleton of comments when nothing is found.
 #[must_use]
 pub fn template(facts: &Facts<'_>) -> Template {
+    let (found, draft) = look(facts);
+    written(facts, found, draft.as_ref())
+}
+
+/// Does the same with the services of a Compose file beside it; also gives what became of its lines. Where nothing
+/// is found it is not read.
+///
+/// # Errors
+/// What that file says wrong, with its place.
+pub fn template_beside(
+    facts: &Facts<'_>,
+    beside: &Beside<'_>,
+) -> Result<(Template, Vec<Line>), ConfigError> {
+    let (found, mut draft) = look(facts);
+    let lines = match &mut draft {
+        Some(draft) => compose::beside(draft, beside.text, beside.options, beside.around)?,
+        None => Vec::new(),
+    };
+    Ok((written(facts, found, draft.as_ref()), lines))
+}
+
+fn look(facts: &Facts<'_>) -> (Vec<String>, Option<Draft>) {
     let mut parts = Parts::default();
     let tools = python::look(facts, &mut parts);
     node::look(facts, &mut parts);
@@ -100,8 +142,12 @@ pub fn template(facts: &Facts<'_>) -> Template {
     go::look(facts, &mut parts);
     procfile::look(facts, &mut parts, tools);
     let found = std::mem::take(&mut parts.found);
-    let written = (!found.is_empty()).then(|| draft(facts, &found, parts).write());
-    let text = match written {
+    let draft = (!found.is_empty()).then(|| draft(facts, &found, parts));
+    (found, draft)
+}
+
+fn written(facts: &Facts<'_>, found: Vec<String>, draft: Option<&Draft>) -> Template {
+    let text = match draft.map(|draft| draft.write()) {
         Some(Ok(text)) => text,
         // Nothing found, or a file of the project says what no hd.toml can hold.
         _ => skeleton(&name(facts.directory)),

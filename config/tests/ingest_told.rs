@@ -197,8 +197,8 @@ fn a_service_that_names_what_another_builds_runs_it() {
                 three: { image: other } }\n";
     let imported = composed(text).unwrap();
     let services = project(&imported).services;
-    let names: Vec<&str> = services.iter().map(|one| one.name.as_str()).collect();
-    assert_eq!(names, ["one", "two"], "{}", imported.toml);
+    let bases: Vec<Option<&str>> = services.iter().map(|one| one.base.as_deref()).collect();
+    assert_eq!(bases, [None, None, Some("other")], "{}", imported.toml);
 }
 
 #[test]

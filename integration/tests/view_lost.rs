@@ -57,6 +57,34 @@ fn overlays(pid: i32) -> usize {
 }
 
 #[test]
+fn a_view_on_a_base_of_its_own_is_made_anew_too() {
+    skip_unless!(needs::fuse(), needs::root(), needs::registry());
+    let registry = needs::registry().expect("checked by skip_unless");
+    let toml = format!(
+        "[environment]\nname = \"x\"\n[services.own]\nbase = \"{registry}/busybox:1\"\n\
+         command = [\"sleep\", \"1000\"]\n[services.web]\ncommand = \"sleep 1000\"\n"
+    );
+    let env = Env::project(&[("hd.toml", &toml)]);
+    let mut up = env.up();
+    for name in ["own", "web"] {
+        up.wait_line(0, &[name, "ready"]);
+    }
+    let pid = |name: &str| env.status().service(name)["pid"].clone();
+    let before = (pid("own"), pid("web"));
+    connections(up.pid()).iter().for_each(|one| abort(one));
+    up.until("both run again", || {
+        let status = env.status();
+        let is_ready = |name: &str| status.service(name)["state"] == "ready";
+        let (own, web) = (pid("own"), pid("web"));
+        (own != before.0 && web != before.1 && is_ready("own") && is_ready("web")).then_some(())
+    });
+    let listed = env.hd(["exec", "-s", "own", "ls", "/bin/busybox"]).finish();
+    listed.ok();
+    up.interrupt();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
+#[test]
 fn a_view_whose_connection_ends_is_made_anew_and_its_services_with_it() {
     skip_unless!(needs::fuse(), needs::root());
     let env = samples::server_with_output();

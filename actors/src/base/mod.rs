@@ -9,7 +9,7 @@ pub mod skeleton;
 
 use std::collections::BTreeMap;
 
-use hd_config::ImageDefaults;
+use hd_config::{ImageDefaults, Service};
 use hd_dag::{Rooted, TreePath};
 use hd_projection::Graft;
 
@@ -37,28 +37,49 @@ pub struct Images {
     pub environment: Option<String>,
     /// Those of stages, by the stage's name.
     pub stages: BTreeMap<String, String>,
+    /// Those of services with a base of their own, by the declared name.
+    pub services: BTreeMap<String, String>,
 }
 
 impl Images {
     /// Gives every reference, the environment's first; one may come more than once.
     pub fn references(&self) -> impl Iterator<Item = &String> {
-        self.environment.iter().chain(self.stages.values())
+        let others = self.stages.values().chain(self.services.values());
+        self.environment.iter().chain(others)
+    }
+
+    /// Gives those that steps stand on.
+    pub fn of_steps(self) -> Self {
+        Self {
+            services: BTreeMap::new(),
+            ..self
+        }
     }
 }
 
 /// All that steps and services stand on.
 #[derive(Clone, Debug)]
 pub struct Bases {
-    /// The environment's own: of services, and of steps that name no stage.
+    /// The environment's own: of services that name none, and of steps that name no stage.
     pub environment: Base,
     /// Those of `[build.stages]`, by name: always images.
     pub stages: BTreeMap<String, Base>,
+    /// Those of services with one of their own, by the declared name: always images.
+    pub services: BTreeMap<String, Base>,
 }
 
 impl Bases {
+    /// Gives what a service stands on.
+    pub fn of(&self, service: &Service) -> &Base {
+        let own = service.base.as_ref();
+        own.and_then(|_| self.services.get(service.declared()))
+            .unwrap_or(&self.environment)
+    }
+
     /// Gives every image there is, each once by its digest.
     pub fn images(&self) -> impl Iterator<Item = &ImageBase> {
-        let all = std::iter::once(&self.environment).chain(self.stages.values());
+        let others = self.stages.values().chain(self.services.values());
+        let all = std::iter::once(&self.environment).chain(others);
         let mut seen = std::collections::BTreeSet::new();
         all.filter_map(|base| match base {
             Base::Image(image) => Some(image),

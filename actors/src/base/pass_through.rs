@@ -60,6 +60,24 @@ pub fn is_proxy(name: &str) -> bool {
     name.to_ascii_lowercase().ends_with("_proxy")
 }
 
+/// Has these hosts reached without a proxy, if there is one.
+pub fn spare<'a>(env: &mut BTreeMap<String, String>, hosts: impl IntoIterator<Item = &'a str>) {
+    let (mut proxies, list) = (env.keys(), ["no_proxy", "NO_PROXY"]);
+    if !proxies.any(|name| is_proxy(name) && !list.contains(&name.as_str())) {
+        return;
+    }
+    let hosts: Vec<&str> = hosts.into_iter().collect();
+    // Which of the two counts depends on who reads it.
+    let before = list.map(|name| env.get(name).filter(|value| !value.is_empty()).cloned());
+    let either = before[0].clone().or_else(|| before[1].clone());
+    for (name, own) in list.into_iter().zip(before) {
+        let own = own.or_else(|| either.clone());
+        let all = own.as_deref().into_iter().chain(hosts.iter().copied());
+        let value = all.collect::<Vec<_>>().join(",");
+        env.insert(name.to_owned(), value);
+    }
+}
+
 /// Finds the host's certificate bundle.
 pub fn ca_bundle(env: &BTreeMap<String, String>) -> Option<PathBuf> {
     let named = env.get("SSL_CERT_FILE").map(PathBuf::from);
@@ -103,5 +121,47 @@ mod tests {
         let passed = variables(&env, false);
         assert_eq!(passed.keys().collect::<Vec<_>>(), ["HTTPS_PROXY"]);
         assert_eq!(variables(&env, true)["PIP_CERT"], CA_INSIDE);
+    }
+
+    #[test]
+    fn hosts_are_spared_a_proxy_where_there_is_one() {
+        let cases = [
+            (&[("NO_PROXY", "a")][..], &[("NO_PROXY", "a")][..]),
+            (
+                &[("HTTP_PROXY", "p")],
+                &[
+                    ("HTTP_PROXY", "p"),
+                    ("NO_PROXY", "db,web"),
+                    ("no_proxy", "db,web"),
+                ],
+            ),
+            (
+                &[("NO_PROXY", "a,b"), ("http_proxy", "p")],
+                &[
+                    ("NO_PROXY", "a,b,db,web"),
+                    ("http_proxy", "p"),
+                    ("no_proxy", "a,b,db,web"),
+                ],
+            ),
+            (
+                &[("ALL_PROXY", "p"), ("NO_PROXY", ""), ("no_proxy", "c")],
+                &[
+                    ("ALL_PROXY", "p"),
+                    ("NO_PROXY", "c,db,web"),
+                    ("no_proxy", "c,db,web"),
+                ],
+            ),
+        ];
+        let map = |pairs: &[(&str, &str)]| {
+            let owned = pairs
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+            owned.collect::<BTreeMap<String, String>>()
+        };
+        for (env, expected) in cases {
+            let mut env = map(env);
+            spare(&mut env, ["db", "web"]);
+            assert_eq!(env, map(expected));
+        }
     }
 }

@@ -56,21 +56,30 @@ pub(super) fn config(
     Ok((run, notes))
 }
 
-/// The service named, else the first that is meant to go on and starts by itself.
+/// The service named, else the first that is meant to go on and starts by itself; of those that run in what is
+/// exported.
 fn chosen<'p>(project: &'p Project, wish: &Wish) -> Result<Option<&'p Service>, BatchError> {
-    if let Some(name) = &wish.service {
-        let names: Vec<&str> = project
-            .services
-            .iter()
-            .map(|one| one.name.as_str())
-            .collect();
-        return project.named(name).next().map(Some).ok_or_else(|| {
-            BatchError::new("config", format!("there is no service `{name}`"))
-                .hint(format!("there are {}", names.join(", ")))
-        });
-    }
-    let mut services = project.services.iter();
-    Ok(services.find(|one| one.kind == Kind::Service && one.profiles.is_empty()))
+    let mut here = project.services.iter().filter(|one| one.base.is_none());
+    let Some(name) = &wish.service else {
+        return Ok(here.find(|one| one.kind == Kind::Service && one.profiles.is_empty()));
+    };
+    let found = project.named(name).next();
+    let names: Vec<&str> = here.map(|one| one.name.as_str()).collect();
+    let (message, hint) = match found.map(|service| (service, &service.base)) {
+        Some((service, None)) => return Ok(Some(service)),
+        Some((_, Some(base))) => (
+            format!("the service `{name}` does not run in what is exported"),
+            format!(
+                "it runs {base} as it is; export as one of: {}",
+                names.join(", ")
+            ),
+        ),
+        None => (
+            format!("there is no service `{name}`"),
+            format!("there are {}", names.join(", ")),
+        ),
+    };
+    Err(BatchError::new("config", message).hint(hint))
 }
 
 /// What `hd.toml` sets. What only an `env_file` sets, or is made of that, is left out: such files hold secrets.

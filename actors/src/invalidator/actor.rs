@@ -90,7 +90,7 @@ impl Invalidator {
                 .map(move |answer, this, ctx| match answer {
                     Ok(Ok(base)) => {
                         let declared = (*this.shared.declared()).clone();
-                        match declared.completed(&base.environment) {
+                        match declared.completed(&base) {
                             Ok(declared) => this.shared.declare(Arc::new(declared)),
                             Err(error) => return this.cannot_go_on(&error),
                         }

@@ -13,7 +13,7 @@ use crate::base::Bases;
 use crate::messages::{
     Applied, ApplyEdits, BatchError, IngestPaths, Origin, Paths, PinRoot, PrepareView,
 };
-use crate::mount_server::view::ServiceView;
+use crate::mount_server::views::Views;
 
 /// How long the engine may take for one batch; a whole scan of a huge project is in it.
 pub(super) const ENGINE_WITHIN: Duration = Duration::from_secs(600);
@@ -70,8 +70,8 @@ pub(super) async fn pin(edges: &Edges, pin: PinRoot, durable: bool) -> Result<()
     Ok(())
 }
 
-/// Has the view for services built; asked again when the actor that builds it was restarted.
-pub(super) async fn view(edges: &Edges, wish: PrepareView) -> Result<Arc<ServiceView>, BatchError> {
+/// Has the views for services built; asked again when the actor that builds it was restarted.
+pub(super) async fn view(edges: &Edges, wish: PrepareView) -> Result<Views, BatchError> {
     loop {
         match edges.view.ask(wish.clone(), ENGINE_WITHIN).await {
             Err(AskError::Down { .. } | AskError::Died { .. }) => sleep(AGAIN_AFTER).await,

@@ -45,7 +45,7 @@ pub(super) async fn read(
     let before = shared.declared();
     let same_images = before.images() == read.images();
     let read = match same_images {
-        true => read.completed(&known.environment),
+        true => read.completed(&known),
         false => Ok(read),
     };
     let read = read.map_err(|error| Invalid::from(&error))?;
@@ -73,7 +73,7 @@ pub(super) async fn read(
     };
     let fetched = fetch.ask(wish, ask::ENGINE_WITHIN).await;
     let fetched = fetched.unwrap_or_else(|error| Err(BatchError::new("image", error)));
-    let completed = fetched.and_then(|base| Ok((read.completed(&base.environment)?, base)));
+    let completed = fetched.and_then(|base| Ok((read.completed(&base)?, base)));
     let (read, base) = completed.map_err(|error| Invalid::from(&error))?;
     Ok(Some(News {
         declared: Arc::new(read),

@@ -16,7 +16,7 @@ use crate::messages::{
 };
 use crate::model::declared::Declared;
 use crate::model::state::Failure;
-use crate::mount_server::view::ServiceView;
+use crate::mount_server::views::Views;
 use crate::service_supervisor::directory::Directory;
 use crate::service_supervisor::roster::Roster;
 use crate::session::AtWork;
@@ -66,8 +66,8 @@ pub struct LastView(Arc<Mutex<Last>>);
 
 #[derive(Debug, Default)]
 struct Last {
-    /// The view they were started in.
-    view: Option<Arc<ServiceView>>,
+    /// The views they were started in.
+    views: Option<Views>,
     /// The tree of the project that they were last brought up to.
     project: Option<Id>,
 }
@@ -77,14 +77,14 @@ impl LastView {
     pub fn knows(&self) -> Knows {
         let last = self.lock();
         Knows {
-            view: last.view.clone(),
+            views: last.views.clone(),
             followed: last.project,
             ..Knows::default()
         }
     }
 
-    pub(super) fn set(&self, view: Arc<ServiceView>) {
-        self.lock().view = Some(view);
+    pub(super) fn set(&self, views: Views) {
+        self.lock().views = Some(views);
     }
 
     pub(super) fn acted_on(&self, project: Id) {
@@ -120,8 +120,8 @@ pub struct Knows {
     pub(super) followed: Option<Id>,
     /// Generations in a row whose steps could not run.
     pub(super) broken: u32,
-    /// The view services were started in last, which is the one the MountServer follows.
-    pub(super) view: Option<Arc<ServiceView>>,
+    /// The views services were started in last, which are those the MountServer follows.
+    pub(super) views: Option<Views>,
     /// The batches told last.
     pub(super) repeats: Repeats,
     /// Services that write what they watch.
@@ -153,7 +153,7 @@ impl Knows {
 
     /// Tells whether services were left in another view than the newest outcome makes.
     pub(super) fn is_behind(&self) -> bool {
-        let view = self.view.as_ref().map(|view| view.lower.tree);
+        let view = self.views.as_ref().map(|views| views.main.lower.tree);
         let newest = self.outcome.as_ref().map(|outcome| outcome.lower.tree);
         view.zip(newest)
             .is_some_and(|(view, newest)| view != newest)

@@ -152,6 +152,7 @@ impl Invalidator {
                 base: done.base.clone(),
                 outcome: done.outcome.clone(),
                 project: applied.project,
+                main: None,
             });
         }
     }

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hd_dag::{Change, Rooted};
+use hd_config::Service;
+use hd_dag::{Change, Rooted, TreePath};
 use hd_supervision::actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 
 use super::actor::Invalidator;
@@ -14,6 +15,7 @@ use crate::finish::End;
 use crate::messages::{BatchError, PinRoot, PrepareView, RestartCause, RestartFor};
 use crate::model::project_tree::ProjectTree;
 use crate::mount_server::view::ServiceView;
+use crate::mount_server::views::Views;
 
 impl Invalidator {
     pub(super) fn steps_succeeded(&mut self, done: Succeeded, ctx: &mut Context<Self>) {
@@ -44,20 +46,26 @@ impl Invalidator {
         let once = self.purpose == Purpose::Once;
         // Before a view is wished for: who makes one follows it from then on.
         let goes_on = self.goes_on(&done, applied.project);
-        let wish = (!once && goes_on.is_none()).then(|| PrepareView {
+        let has_all = |chosen: &Chosen| chosen.views.has_all(&done.declared, &done.base);
+        let wish = (!once && !goes_on.as_ref().is_some_and(has_all)).then(|| PrepareView {
             origin: done.origin,
             declared: done.declared.clone(),
             base,
             outcome: done.outcome.clone(),
             project: applied.project,
+            main: goes_on.as_ref().map(|chosen| chosen.views.main.clone()),
         });
         let durable = once || wish.is_some();
         let (edges, declared) = (self.edges.clone(), done.declared.clone());
         let prepared = async move {
             ask::pin(&edges, pin, durable).await?;
-            let view = match (wish, goes_on) {
-                (Some(wish), _) => Some(Chosen::new(ask::view(&edges, wish).await?)),
-                (None, same) => same,
+            let stay = goes_on.as_ref().is_some_and(|chosen| chosen.stay);
+            let view = match wish {
+                Some(wish) => Some(Chosen {
+                    views: ask::view(&edges, wish).await?,
+                    stay,
+                }),
+                None => goes_on,
             };
             if let Some(roster) = &edges.roster {
                 roster.follow(&declared.project).await?;
@@ -86,18 +94,19 @@ impl Invalidator {
         ));
     }
 
-    /// Gives the view services have, if they are to go on in it: it shows the outcome, or the outcome is
-    /// another only for what they keep writing themselves.
+    /// Gives the views services have, if those of the environment are to go on in theirs: it shows the outcome, or the
+    /// outcome is another only for what they keep writing themselves.
     fn goes_on(&mut self, done: &Succeeded, project: Rooted) -> Option<Chosen> {
-        let view = self
-            .knows
-            .view
-            .as_ref()
-            .filter(|view| view.is_served() && view.declared.same_surroundings(&done.declared))
-            .filter(|view| view.suits(&self.shared, project, &done.outcome.outputs))
-            .cloned()?;
+        let views = self.knows.views.clone()?;
+        let view = &views.main;
+        let stands = view.is_served()
+            && view.declared.same_surroundings(&done.declared)
+            && view.suits(&self.shared, project, &done.outcome.outputs);
+        if !stands {
+            return None;
+        }
         if view.lower.tree == done.outcome.lower.tree {
-            return Some(Chosen::new(view));
+            return Some(Chosen { views, stay: false });
         }
         let services = &done.declared.project.services;
         let changes = self.knows.pending.seen_by(done.generation);
@@ -105,14 +114,14 @@ impl Invalidator {
         if stay {
             self.show_suspended(services);
         }
-        stay.then_some(Chosen { view, stay })
+        stay.then_some(Chosen { views, stay })
     }
 
     fn publish(&mut self, done: Succeeded, chosen: Option<Chosen>) {
         let (origin, generation, outcome) = (done.origin, done.generation, &done.outcome);
         if let (Some(chosen), Some(applied)) = (&chosen, &self.knows.applied) {
             // Before any restart: what starts now sees the newest project.
-            chosen.view.aim(applied.project);
+            chosen.views.main.aim(applied.project);
         }
         let was_behind = self.knows.is_behind();
         let changes = self.knows.pending.seen_by(generation);
@@ -149,28 +158,39 @@ impl Invalidator {
 
     /// Restarts those concerned and names them.
     fn restart(&mut self, done: &Succeeded, changes: &[Change], chosen: Chosen) -> Vec<String> {
-        let Chosen { view, stay } = chosen;
-        let before = self.knows.view.replace(view.clone());
+        let Chosen { views, stay } = chosen;
+        let before = self.knows.views.replace(views.clone());
         let served = self
             .edges
             .roster
             .as_ref()
             .and_then(|roster| roster.serve(done.declared.clone()));
         let seen = impact::View {
-            now: view.lower.tree,
-            anew: before.as_ref().and_then(|before| anew(before, &view)),
-            before: before.map(|view| view.lower.tree),
+            now: views.main.lower.tree,
+            anew: before
+                .as_ref()
+                .and_then(|before| anew(&before.main, &views.main)),
+            before: before.as_ref().map(|before| before.main.lower.tree),
         };
         let services = &done.declared.project.services;
         // With a new view all start anew, whoever changed what.
-        let edits = if !stay && seen.before == Some(seen.now) && seen.anew.is_none() {
-            let changed: Vec<_> = changes.iter().map(|change| change.path.clone()).collect();
-            self.edits(services, &changed)
-        } else {
-            BTreeMap::new()
-        };
+        let is_as_before = seen.before == Some(seen.now) && seen.anew.is_none();
+        let follow = services
+            .iter()
+            .filter(|service| !stay && (is_as_before || service.base.is_some()));
+        let follow: Vec<Service> = follow.cloned().collect();
+        let changed: Vec<_> = changes.iter().map(|change| change.path.clone()).collect();
         // Nothing concerns those who stay where they are.
+        let edits = match follow.is_empty() {
+            true => BTreeMap::new(),
+            false => self.edits(&follow, &changed),
+        };
         let mut causes = impact::causes(services, &seen, &done.outcome.steps, &edits);
+        for service in services.iter().filter(|service| service.base.is_some()) {
+            causes.remove(&service.name);
+            let cause = apart(service, before.as_ref(), &views, &edits);
+            causes.extend(cause.map(|cause| (service.name.clone(), cause)));
+        }
         if let Some(served) = served {
             impact::redeclared(&served.project.services, services, &mut causes);
         }
@@ -181,31 +201,47 @@ impl Invalidator {
             anew && !roster.is_some_and(|roster| roster.stays_down(name, cause))
         });
         let names = restarts.map(|(name, _)| name.clone()).collect();
-        let wish = |cause| RestartFor {
-            origin: done.origin,
-            cause,
-            view: view.clone(),
-        };
-        let restarts = causes.into_iter().map(|(name, cause)| (name, wish(cause)));
+        let restarts = causes.into_iter().map(|(name, cause)| {
+            let (origin, view) = (done.origin, views.of(&name).clone());
+            (
+                name,
+                RestartFor {
+                    origin,
+                    cause,
+                    view,
+                },
+            )
+        });
         self.edges.services.restart_all(restarts.collect());
         // Only now: one who falls over before has restarted nobody, and the next one does.
-        self.last_view.set(view);
+        self.last_view.set(views);
         names
     }
 }
 
-/// The view services are to be in.
+/// The views services are to be in.
 #[derive(Debug)]
 struct Chosen {
-    view: Arc<ServiceView>,
-    /// It is the one they have, though the outcome would make another.
+    views: Views,
+    /// Those of the environment stay in theirs, though the outcome would make another.
     stay: bool,
 }
 
-impl Chosen {
-    /// One that shows the outcome.
-    fn new(view: Arc<ServiceView>) -> Self {
-        Self { view, stay: false }
+/// Tells why a service on a base of its own starts anew, if it does: no step, and no view of the others, concerns it.
+fn apart(
+    service: &Service,
+    before: Option<&Views>,
+    now: &Views,
+    edits: &BTreeMap<String, Vec<TreePath>>,
+) -> Option<RestartCause> {
+    let was = before.and_then(|before| before.apart.get(&service.name));
+    match was {
+        None => Some(RestartCause::Boot),
+        Some(was) if Arc::ptr_eq(was, now.of(&service.name)) => {
+            impact::concerned(&service.watch, edits.get(&service.name)?)
+        }
+        Some(was) if !was.is_served() => Some(RestartCause::ViewLost),
+        Some(_) => Some(RestartCause::Changed(vec!["base".to_owned()])),
     }
 }
 

@@ -120,7 +120,7 @@ impl Invalidator {
             let restart = RestartFor {
                 origin: by_itself(),
                 cause: RestartCause::Watched(vec![rule.path.clone()]),
-                view: self.knows.view.clone()?,
+                view: self.knows.views.as_ref()?.of(&rule.service).clone(),
             };
             Some((rule.service.clone(), restart))
         });

@@ -8,8 +8,9 @@ use super::{ChainOutcome, Origin};
 use crate::base::Bases;
 use crate::model::declared::Declared;
 use crate::model::snapshot::Snapshot;
+use crate::mount_server::view::ServiceView;
 
-/// Build (or find) the view that services get for a composed tree.
+/// Build (or find) the views that services get: of a composed tree, and of bases of their own.
 #[derive(Clone, Debug)]
 pub struct PrepareView {
     /// The batch.
@@ -22,6 +23,8 @@ pub struct PrepareView {
     pub outcome: Arc<ChainOutcome>,
     /// The project tree, which tells what an output would hide.
     pub project: Rooted,
+    /// The view in which services of the environment go on, if they do.
+    pub main: Option<Arc<ServiceView>>,
 }
 
 /// List what services wrote into their views; all of them when none is named.

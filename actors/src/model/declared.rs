@@ -7,15 +7,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hd_config::image_defaults::complete;
+use hd_config::image_defaults::{Ground, complete};
 use hd_config::step::stage_image;
-use hd_config::{ImageDefaults, Project, SecretSource, Stage};
+use hd_config::{ImageDefaults, Project, SecretSource, Service, Stage};
 use hd_dag::TreePath;
 
 use super::asked::{Asked, Change};
 use super::report::ErrorReport;
 use super::settings::Settings;
-use crate::base::{Base, Images};
+use crate::base::{Base, Bases, Images};
 use crate::messages::BatchError;
 use crate::step_runner::prepare;
 use crate::step_runner::wanted::Wanted;
@@ -107,20 +107,26 @@ impl Declared {
         })
     }
 
-    /// Fills in what services leave to the image of the environment; doing it again changes nothing.
-    pub fn completed(mut self, base: &Base) -> Result<Self, BatchError> {
-        let workdir = base.workdir(self.project.workdir.as_deref());
-        let (none, reference) = (ImageDefaults::default(), base.reference());
-        let image = match base {
-            Base::Image(image) => &image.defaults,
-            Base::Host(_) => &none,
+    /// Fills in what services leave to their images; doing it again changes nothing.
+    pub fn completed(mut self, bases: &Bases) -> Result<Self, BatchError> {
+        let workdir = bases.environment.workdir(self.project.workdir.as_deref());
+        let none = ImageDefaults::default();
+        let ground = |service: &Service| {
+            let image = match bases.of(service) {
+                Base::Image(image) => &image.defaults,
+                Base::Host(_) => &none,
+            };
+            let project = service.base.is_none().then_some(workdir.as_str());
+            Some(Ground { image, project })
         };
-        if let Err(name) = complete(&mut self.project, image, &workdir) {
-            let key = format!("services.{name}");
+        if let Err(name) = complete(&mut self.project, ground) {
+            let of = self.project.service(&name);
+            let base = of.map_or(&bases.environment, |service| bases.of(service));
+            let key = format!("services.{}", of.map_or(name.as_str(), Service::declared));
             let place = self.project.place(&key).map_or(key, ToString::to_string);
             let message = format!(
                 "the service `{name}` has no command, and neither has {}",
-                reference.unwrap_or("the host")
+                base.reference().unwrap_or("the host")
             );
             return Err(BatchError::new("config", message)
                 .at(place)
@@ -136,9 +142,12 @@ impl Declared {
             let image = stage_image(stages, &stage.name)?;
             Some((stage.name.clone(), image.to_owned()))
         };
+        let services = self.project.services.iter();
+        let own = |service: &Service| Some((service.declared().to_owned(), service.base.clone()?));
         Images {
             environment: self.base.clone(),
             stages: stages.iter().filter_map(image).collect(),
+            services: services.filter_map(own).collect(),
         }
     }
 

@@ -246,6 +246,11 @@ impl InstancePaths {
         self.dir().join("hosts")
     }
 
+    /// The same for services on the network of this machine.
+    pub fn hosts_of_machine(&self) -> PathBuf {
+        self.dir().join("hosts-of-machine")
+    }
+
     /// Log of the last run of a step.
     pub fn step_log(&self, step: &str) -> PathBuf {
         self.dir().join("logs").join(format!("{step}.log"))

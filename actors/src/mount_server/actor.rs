@@ -6,6 +6,7 @@
 //! - **When full** the Invalidator waits (*Await*); of roots only the newest counts (*Latest*).
 //! - **After restart** it goes on with the view it had: services still run in it.
 
+use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,11 +18,10 @@ use hd_supervision::{Latest, Pool, Status};
 
 use super::held::{Held, HeldOver};
 use super::mount_points::MountPoints;
-use super::prepare;
 use super::retire::OldViews;
 use super::view::ServiceView;
+use super::views::{Views, Workshop};
 use super::written::Written;
-use crate::base::ids::Ids;
 use crate::chunk_store::actor::job;
 use crate::events::Event;
 use crate::messages::{
@@ -87,7 +87,8 @@ impl Handler<RootAdvanced> for MountServer {
         self.held.project = Some(advanced.project);
         self.hold_over();
         // A live project is the host's own directory, so a new root needs no new view.
-        let Some(view) = self.held.view.clone().filter(|view| view.is_projected()) else {
+        let view = self.held.views.as_ref().map(|views| views.main.clone());
+        let Some(view) = view.filter(|view| view.is_projected()) else {
             return;
         };
         view.aim(advanced.project);
@@ -96,49 +97,50 @@ impl Handler<RootAdvanced> for MountServer {
 }
 
 impl Handler<PrepareView> for MountServer {
-    type Result = ResponseActFuture<Self, Result<Arc<ServiceView>, BatchError>>;
+    type Result = ResponseActFuture<Self, Result<Views, BatchError>>;
 
     fn handle(&mut self, wish: PrepareView, _: &mut Self::Context) -> Self::Result {
-        let made_of = wish.clone();
+        let mut made_of = wish.clone();
+        made_of.main = None;
         self.held.begun += 1;
         self.hold_over();
         self.building += 1;
         let (shared, pool, points) = (self.shared.clone(), self.pool.clone(), self.points.clone());
         let (number, namespace) = (self.held.begun, self.held.namespace.clone());
+        let before = self.held.views.clone();
         let built = async move {
             job(pool
                 .run(move || {
-                    let ids = Ids::of(&wish.base.environment);
-                    // Another base may need other ids.
-                    let namespace = namespace.filter(|made| prepare::suits(made, &ids));
-                    let namespace = match namespace {
-                        Some(namespace) => namespace,
-                        None => Arc::new(prepare::namespace(&shared, &ids)?),
+                    let workshop = Workshop {
+                        shared: &shared,
+                        points: &points,
+                        number,
                     };
-                    let view = prepare::view(&shared, namespace.clone(), &points, &wish, number)?;
-                    Ok((namespace, Arc::new(view)))
+                    workshop.views(namespace, before.as_ref(), &wish)
                 })
                 .await)
         };
         Box::pin(wrap_future::<_, Self>(built).map(move |built, this, _| {
             this.building -= 1;
-            let (namespace, view) = built?;
+            let (namespace, views) = built?;
             if let Some(project) = this.held.project {
                 // A root may have come meanwhile.
-                view.aim(project);
+                views.main.aim(project);
             }
             this.held.namespace = Some(namespace);
             if number < this.held.begun {
                 // Only what is made anew for a lost one is ever overtaken.
-                this.old.add(Some(view.clone()));
-                return Ok(view);
+                this.old.add(views.without(this.held.views.as_ref()));
+                return Ok(views);
             }
-            this.old.add(this.held.view.replace(view.clone()));
+            let before = this.held.views.replace(views.clone());
+            let left = before.map(|before| before.without(Some(&views)));
+            this.old.add(left.unwrap_or_default());
             this.held.wish = Some(made_of);
             this.hold_over();
             this.status
-                .idle(format!("view {}", view.lower.tree.short()));
-            Ok(view)
+                .idle(format!("view {}", views.main.lower.tree.short()));
+            Ok(views)
         }))
     }
 }
@@ -147,12 +149,10 @@ impl Handler<ListWritten> for MountServer {
     type Result = ResponseActFuture<Self, Result<Vec<Written>, BatchError>>;
 
     fn handle(&mut self, wish: ListWritten, _: &mut Self::Context) -> Self::Result {
-        self.with_view(move |shared, view| {
+        self.with_views(move |shared, views| {
             let mut written = Vec::new();
-            for service in view.layered() {
-                if wish.services.is_empty() || wish.services.contains(&service) {
-                    written.extend(view.written(shared, &service)?);
-                }
+            for (view, service) in layered(views, &wish.services) {
+                written.extend(view.written(shared, &service)?);
             }
             Ok(written)
         })
@@ -163,12 +163,9 @@ impl Handler<DropWritten> for MountServer {
     type Result = ResponseActFuture<Self, Result<(), BatchError>>;
 
     fn handle(&mut self, wish: DropWritten, _: &mut Self::Context) -> Self::Result {
-        self.with_view(move |shared, view| {
-            let mut layered = view.layered();
-            layered.retain(|name| wish.services.is_empty() || wish.services.contains(name));
-            layered
-                .iter()
-                .try_for_each(|service| view.drop_layer(shared, service))
+        self.with_views(move |shared, views| {
+            let mut all = layered(views, &wish.services).into_iter();
+            all.try_for_each(|(view, service)| view.drop_layer(shared, &service))
         })
     }
 }
@@ -177,8 +174,8 @@ impl Handler<KeepWritten> for MountServer {
     type Result = ResponseActFuture<Self, Result<Snapshot, BatchError>>;
 
     fn handle(&mut self, wish: KeepWritten, _: &mut Self::Context) -> Self::Result {
-        self.in_view_on(&self.slow, move |shared, view| {
-            view.keep_written(shared, &wish.name, &wish.services, &wish.running)
+        self.in_views_on(&self.slow, move |shared, views| {
+            views.keep_written(shared, &wish.name, &wish.services, &wish.running)
         })
     }
 }
@@ -187,7 +184,7 @@ impl Handler<BringBack> for MountServer {
     type Result = ResponseActFuture<Self, Result<(), BatchError>>;
 
     fn handle(&mut self, wish: BringBack, _: &mut Self::Context) -> Self::Result {
-        self.in_view(move |shared, view| view.bring_back(shared, &wish.snapshot, &wish.services))
+        self.in_views(move |shared, views| views.bring_back(shared, &wish.snapshot, &wish.services))
     }
 }
 
@@ -195,13 +192,18 @@ impl Handler<MountPointLost> for MountServer {
     type Result = ();
 
     fn handle(&mut self, lost: MountPointLost, _: &mut Self::Context) {
-        let Some(view) = self.held.view.clone() else {
+        let Some(views) = self.held.views.clone() else {
             return;
         };
+        let view = &views.main;
         if lost.path.is_root() {
             // A projected one has files of its own. Mount points that went with it are told of one by one.
             if view.is_live() {
-                self.restart_all(&RestartCause::ProjectReplaced, &view);
+                self.restart_all(
+                    &RestartCause::ProjectReplaced,
+                    slice::from_ref(view),
+                    &views,
+                );
             }
             return;
         }
@@ -213,7 +215,11 @@ impl Handler<MountPointLost> for MountServer {
             tracing::warn!(%error, path = %lost.path, "a mount point is gone and cannot be made again");
             return;
         }
-        self.restart_all(&RestartCause::MountPoint(lost.path), &view);
+        self.restart_all(
+            &RestartCause::MountPoint(lost.path),
+            slice::from_ref(view),
+            &views,
+        );
     }
 }
 
@@ -238,8 +244,8 @@ impl MountServer {
                     .saturating_mul(1 << failures.min(16))
                     .min(AGAIN_MAX);
                 this.again = Some(ctx.run_later(pause, move |this, ctx| {
-                    let is_held = |held: &Arc<ServiceView>| Arc::ptr_eq(held, &view);
-                    if this.held.view.as_ref().is_some_and(is_held) {
+                    let is_held = |held: &Views| Arc::ptr_eq(&held.main, &view);
+                    if this.held.views.as_ref().is_some_and(is_held) {
                         this.write_through(view, failures + 1, ctx);
                     }
                 }));
@@ -247,36 +253,36 @@ impl MountServer {
         );
     }
 
-    /// Does something blocking with the newest view; without one there is nothing to do.
-    fn with_view<T: Default + Send + 'static>(
+    /// Does something blocking with the newest views; without any there is nothing to do.
+    fn with_views<T: Default + Send + 'static>(
         &self,
-        act: impl FnOnce(&Shared, &ServiceView) -> Result<T, BatchError> + Send + 'static,
+        act: impl FnOnce(&Shared, &Views) -> Result<T, BatchError> + Send + 'static,
     ) -> ResponseActFuture<Self, Result<T, BatchError>> {
-        match self.held.view {
-            Some(_) => self.in_view(act),
+        match self.held.views {
+            Some(_) => self.in_views(act),
             None => Box::pin(wrap_future(std::future::ready(Ok(T::default())))),
         }
     }
 
-    /// Does something blocking with the newest view, which there must be.
-    fn in_view<T: Send + 'static>(
+    /// Does something blocking with the newest views, which there must be.
+    fn in_views<T: Send + 'static>(
         &self,
-        act: impl FnOnce(&Shared, &ServiceView) -> Result<T, BatchError> + Send + 'static,
+        act: impl FnOnce(&Shared, &Views) -> Result<T, BatchError> + Send + 'static,
     ) -> ResponseActFuture<Self, Result<T, BatchError>> {
-        self.in_view_on(&self.pool, act)
+        self.in_views_on(&self.pool, act)
     }
 
-    fn in_view_on<T: Send + 'static>(
+    fn in_views_on<T: Send + 'static>(
         &self,
         pool: &Pool,
-        act: impl FnOnce(&Shared, &ServiceView) -> Result<T, BatchError> + Send + 'static,
+        act: impl FnOnce(&Shared, &Views) -> Result<T, BatchError> + Send + 'static,
     ) -> ResponseActFuture<Self, Result<T, BatchError>> {
-        let (shared, pool, view) = (self.shared.clone(), pool.clone(), self.held.view.clone());
+        let (shared, pool, views) = (self.shared.clone(), pool.clone(), self.held.views.clone());
         Box::pin(wrap_future::<_, Self>(async move {
-            let view = view.ok_or_else(|| {
+            let views = views.ok_or_else(|| {
                 BatchError::new("busy", "services have no view yet").hint("`hd status` says why")
             })?;
-            job(pool.run(move || act(&shared, &view)).await)
+            job(pool.run(move || act(&shared, &views)).await)
         }))
     }
 
@@ -284,24 +290,30 @@ impl MountServer {
         self.held_over.set(self.held.clone());
     }
 
-    fn is_held(&self, view: &Arc<ServiceView>) -> bool {
-        let held = self.held.view.as_ref();
-        held.is_some_and(|held| Arc::ptr_eq(held, view))
-    }
-
-    fn restart_all(&self, cause: &RestartCause, view: &Arc<ServiceView>) {
+    /// Restarts all services that are to be in one of these views.
+    fn restart_all(&self, cause: &RestartCause, concerned: &[Arc<ServiceView>], views: &Views) {
         let origin = Origin {
             batch: 0,
             seen_at: Instant::now(),
         };
-        let restart = RestartFor {
-            origin,
-            cause: cause.clone(),
-            view: view.clone(),
+        let restart = |name: String| {
+            let view = views.of(&name).clone();
+            let is_concerned = concerned.iter().any(|one| Arc::ptr_eq(one, &view));
+            is_concerned.then(|| {
+                let (origin, cause) = (origin, cause.clone());
+                (
+                    name,
+                    RestartFor {
+                        origin,
+                        cause,
+                        view,
+                    },
+                )
+            })
         };
         let names = self.services.names().into_iter();
-        let restarts = names.map(|name| (name, restart.clone()));
-        self.services.restart_all(restarts.collect());
+        self.services
+            .restart_all(names.filter_map(restart).collect());
     }
 
     /// Detaches views that no service runs in any more.
@@ -320,27 +332,49 @@ impl MountServer {
         }));
     }
 
-    /// Makes the view anew when its FUSE connection has ended though nobody unmounted it.
+    /// Makes views anew whose FUSE connection has ended though nobody unmounted them.
     fn look_after_view(&mut self, ctx: &mut Context<Self>) {
-        if self.building > 0 || self.held.view.as_ref().is_none_or(|view| view.is_served()) {
+        if self.building > 0 || self.held.views.as_ref().is_none_or(Views::are_served) {
             return;
         }
-        // Looked at again only when there is a new view; the Invalidator keeps none that is lost.
-        self.old.add(self.held.view.take());
-        let Some(wish) = self.held.wish.clone() else {
+        // Looked at again only when there are new ones; the Invalidator keeps none that is lost.
+        let (Some(lost), Some(mut wish)) = (self.held.views.take(), self.held.wish.clone()) else {
             return;
         };
         let note = "the view of the services was lost (its FUSE connection ended); making it anew";
         self.shared.events.tell(Event::Note(note.to_owned()));
+        wish.main = Some(lost.main.clone()).filter(|main| main.is_served());
         let made = self.handle(wish, ctx);
-        ctx.spawn(made.map(|made, this, _| match made {
-            Ok(view) if this.is_held(&view) => this.restart_all(&RestartCause::ViewLost, &view),
-            // Whoever wanted the newer one restarts what ran in the lost one.
-            Ok(_) => {}
-            Err(error) => {
-                tracing::error!(%error, "the view cannot be made anew");
-                this.status.idle(format!("view lost: {error}"));
+        ctx.spawn(made.map(move |made, this, _| {
+            match made {
+                Ok(views) if this.are_held(&views) => {
+                    let anew = views.without(Some(&lost));
+                    this.restart_all(&RestartCause::ViewLost, &anew, &views);
+                }
+                // Whoever wanted the newer ones restarts what ran in the lost.
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(%error, "the view cannot be made anew");
+                    this.status.idle(format!("view lost: {error}"));
+                }
             }
+            this.old.add(lost.without(this.held.views.as_ref()));
         }));
     }
+
+    fn are_held(&self, views: &Views) -> bool {
+        let held = self.held.views.as_ref();
+        held.is_some_and(|held| views.without(Some(held)).is_empty())
+    }
+}
+
+/// Gives the services that have a write layer, of those that are named or of all, with their views.
+fn layered(views: &Views, named: &[String]) -> Vec<(Arc<ServiceView>, String)> {
+    let mut all = Vec::new();
+    for view in views.all() {
+        let names = view.layered().into_iter();
+        let names = names.filter(|name| named.is_empty() || named.contains(name));
+        all.extend(names.map(|name| (view.clone(), name)));
+    }
+    all
 }

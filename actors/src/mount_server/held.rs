@@ -5,16 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hd_dag::Rooted;
 use hd_sandbox::MountNamespace;
 
-use super::view::ServiceView;
+use super::views::Views;
 use crate::messages::PrepareView;
 
-/// The newest view and what belongs to it.
+/// The newest views and what belongs to them.
 #[derive(Clone, Debug, Default)]
 pub struct Held {
     /// The namespace, once a view was wanted.
     pub(super) namespace: Option<Arc<MountNamespace>>,
-    /// The newest view.
-    pub(super) view: Option<Arc<ServiceView>>,
+    /// The newest views.
+    pub(super) views: Option<Views>,
     /// What it was made of.
     pub(super) wish: Option<PrepareView>,
     /// Views begun so far.

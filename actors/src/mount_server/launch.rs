@@ -238,7 +238,7 @@ impl ServiceView {
         }
         spec.mounts.extend(more.mounts);
         let witnessed = more.service.filter(|service| {
-            self.follow.is_none() && (!self.declared.steps.is_empty() || !service.watch.is_empty())
+            self.is_live() && (!self.declared.steps.is_empty() || !service.watch.is_empty())
         });
         if witnessed.is_some() {
             report_mount(&mut spec.mounts, &inside(&self.plan.workdir));

@@ -34,6 +34,13 @@ pub(super) struct Filled {
     restored: Option<Restored>,
 }
 
+impl Filled {
+    /// Gives the service whose it is.
+    pub(super) fn service(&self) -> &str {
+        &self.service
+    }
+}
+
 impl Layers {
     fn all(&self) -> MutexGuard<'_, HashMap<String, Layer>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

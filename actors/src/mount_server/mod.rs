@@ -18,5 +18,6 @@ pub mod retire;
 pub mod snapshots;
 mod through;
 pub mod view;
+pub mod views;
 pub mod volumes;
 pub mod written;

@@ -1,4 +1,4 @@
-//! Builds a view for services: outputs sorted, mount points made, the lower mounted once.
+//! Builds a view for services: outputs sorted, mount points made, the lower mounted once; or that of one image.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -20,9 +20,11 @@ use super::outputs::{LiveOutputs, live_outputs};
 use super::view::ServiceView;
 use crate::base::account::Account;
 use crate::base::ids::Ids;
-use crate::base::skeleton;
+use crate::base::{Base, skeleton};
 use crate::events::Event;
 use crate::messages::{BatchError, PrepareView};
+use crate::model::declared::Declared;
+use crate::session::Needed;
 use crate::shared::{Shared, give};
 use crate::step_runner::plan::Plan;
 use crate::step_runner::{accounts, prepare};
@@ -72,53 +74,124 @@ pub fn view(
             plan.ids.outside((plan.account.uid, plan.account.gid)),
         )?;
     }
-    let dir = format!("view-{number}");
-    let spot = Spot {
-        shared,
-        namespace: &namespace,
-        ids: &plan.ids,
-        dir: &dir,
-    };
-    let wanted = Wanted::new(seen, owners(&plan, &account), plan.ids.shown());
-    let shown = spot.show(wish.declared.project.options.view, &wanted)?;
-    let (namespace, lower_at) = match &shown.session {
-        Session::Own(_) => (namespace, Path::new(&dir).join("lower")),
-        Session::Shared(shown) => (shown.namespace().clone(), shown.staged(0)),
-    };
     let follow = match is_live {
         true => None,
         false => Some(follow(shared, wish, &plan)?),
     };
-    let view = ServiceView {
+    let made = Made {
         // Edits are told from the project that it began with.
-        _needed: shared
-            .session
-            .need(&[wish.outcome.lower, seen, wish.outcome.project]),
-        lower: wish.outcome.lower,
+        needed: shared.session.need(&[lower, seen, wish.outcome.project]),
+        dir: format!("view-{number}"),
+        base: ground.clone(),
+        is_apart: false,
+        lower,
         seen,
-        declared: wish.declared.clone(),
         plan,
         account,
         outputs,
-        base: wish.base.clone(),
-        namespace,
-        mount_points: points.clone(),
-        dir,
-        lower_at,
-        layers: Layers::default(),
-        session: shown.session,
-        data: shown.data,
         follow,
     };
+    let view = made.shown(shared, (namespace, points), &wish.declared)?;
     if let Err(error) = view.points(shared) {
         // It is mounted and served already.
-        if let Err(error) = view.retire(shared) {
-            tracing::warn!(%error, number, "a view that nobody uses stays until hd ends");
-        }
+        retire_unused(shared, view);
         return Err(error);
     }
     view.aim(wish.project);
     Ok(view)
+}
+
+/// Builds the view of a service that stands on a base of its own, called `dir` in the stage of its namespace. Blocks.
+pub fn apart(
+    shared: &Shared,
+    namespace: Arc<MountNamespace>,
+    points: &MountPoints,
+    declared: &Arc<Declared>,
+    (base, dir): (&Base, String),
+) -> Result<ServiceView, BatchError> {
+    let plan = prepare::apart_plan(shared, declared, base)?;
+    let below = base.tree().unwrap_or_else(Rooted::empty);
+    let lower = skeleton::ensure(&*shared.trees, base, below, &plan.needed());
+    let lower = lower.map_err(|e| BatchError::new("store", e))?;
+    shared.flush()?;
+    let made = Made {
+        needed: shared.session.need(&[lower]),
+        dir,
+        base: base.clone(),
+        is_apart: true,
+        lower,
+        seen: lower,
+        account: plan.account.clone(),
+        plan,
+        outputs: LiveOutputs::default(),
+        follow: None,
+    };
+    made.shown(shared, (namespace, points), declared)
+}
+
+/// Takes away a view that nobody uses.
+pub(super) fn retire_unused(shared: &Shared, view: ServiceView) {
+    let dir = view.dir.clone();
+    if let Err(error) = view.retire(shared) {
+        tracing::warn!(%error, dir, "a view that nobody uses stays until hd ends");
+    }
+}
+
+/// A view but for its mounts.
+struct Made {
+    needed: Needed,
+    dir: String,
+    base: Base,
+    is_apart: bool,
+    lower: Rooted,
+    seen: Rooted,
+    plan: Plan,
+    account: Account,
+    outputs: LiveOutputs,
+    follow: Option<Follow>,
+}
+
+impl Made {
+    /// Mounts its lower.
+    fn shown(
+        self,
+        shared: &Shared,
+        (namespace, points): (Arc<MountNamespace>, &MountPoints),
+        declared: &Arc<Declared>,
+    ) -> Result<ServiceView, BatchError> {
+        let spot = Spot {
+            shared,
+            namespace: &namespace,
+            ids: &self.plan.ids,
+            dir: &self.dir,
+        };
+        let owners = owners(&self.plan, &self.account, self.is_apart);
+        let wanted = Wanted::new(self.seen, owners, self.plan.ids.shown());
+        let shown = spot.show(declared.project.options.view, &wanted)?;
+        let (namespace, lower_at) = match &shown.session {
+            Session::Own(_) => (namespace, Path::new(&self.dir).join("lower")),
+            Session::Shared(shown) => (shown.namespace().clone(), shown.staged(0)),
+        };
+        Ok(ServiceView {
+            lower: self.lower,
+            seen: self.seen,
+            declared: declared.clone(),
+            plan: self.plan,
+            account: self.account,
+            outputs: self.outputs,
+            base: self.base,
+            is_apart: self.is_apart,
+            namespace,
+            mount_points: points.clone(),
+            dir: self.dir,
+            lower_at,
+            layers: Layers::default(),
+            session: shown.session,
+            data: shown.data,
+            follow: self.follow,
+            _needed: self.needed,
+        })
+    }
 }
 
 fn follow(shared: &Shared, wish: &PrepareView, plan: &Plan) -> Result<Follow, BatchError> {
@@ -128,8 +201,12 @@ fn follow(shared: &Shared, wish: &PrepareView, plan: &Plan) -> Result<Follow, Ba
     Ok(Follow::new(wish.outcome.project, gone))
 }
 
-/// Unowned files of the project and of the home are those of who services run as.
-pub(super) fn owners(plan: &Plan, account: &Account) -> Vec<Owner> {
+/// Unowned files of the project and of the home are those of who services run as; apart from the project all are
+/// as the image has them.
+fn owners(plan: &Plan, account: &Account, is_apart: bool) -> Vec<Owner> {
+    if is_apart {
+        return Vec::new();
+    }
     let places = [&plan.workdir_path, &plan.home_path];
     let owner = |at: &TreePath| Owner {
         at: at.clone(),
@@ -137,6 +214,13 @@ pub(super) fn owners(plan: &Plan, account: &Account) -> Vec<Owner> {
         gid: account.gid,
     };
     places.map(owner).to_vec()
+}
+
+impl ServiceView {
+    /// Gives whose unowned files are in it.
+    pub(super) fn owners(&self) -> Vec<Owner> {
+        owners(&self.plan, &self.account, self.is_apart)
+    }
 }
 
 /// Finds the outputs that can be mounted over the live project, and names the others.

@@ -16,9 +16,9 @@ use crate::shared::Shared;
 pub struct OldViews(Vec<Arc<ServiceView>>);
 
 impl OldViews {
-    /// Takes a view that is no longer the newest.
-    pub(super) fn add(&mut self, view: Option<Arc<ServiceView>>) {
-        self.0.extend(view);
+    /// Takes views that are no longer the newest.
+    pub(super) fn add(&mut self, views: Vec<Arc<ServiceView>>) {
+        self.0.extend(views);
     }
 
     /// Gives those that nobody else holds any more.

@@ -14,8 +14,8 @@ use hd_store::Writer;
 
 use super::follow::Restored;
 use super::layers::Filled;
-use super::prepare::owners;
 use super::view::ServiceView;
+use super::views::Views;
 use super::written::volume_targets;
 use crate::messages::BatchError;
 use crate::model::frozen::Frozen;
@@ -23,7 +23,7 @@ use crate::model::snapshot::{Layer, Snapshot, Top};
 use crate::session::unix_ms;
 use crate::shared::Shared;
 
-impl ServiceView {
+impl Views {
     /// Keeps what these services wrote, with their volumes, under a name. Blocks.
     ///
     /// The processes of `running` services are stopped meanwhile. A service without a write layer wrote
@@ -41,13 +41,14 @@ impl ServiceView {
         let mut writer = shared.store.writer().map_err(failed)?;
         let mut layers = BTreeMap::new();
         for service in services {
-            let layer = match self.upper(service) {
-                Some(upper) => self.layer_kept(shared, (service, &upper), &mut writer)?,
+            let view = self.of(service);
+            let layer = match view.upper(service) {
+                Some(upper) => view.layer_kept(shared, (service, &upper), &mut writer)?,
                 None => stored(shared, Vec::new())?,
             };
             layers.insert(service.clone(), layer);
         }
-        let project = self.aimed();
+        let project = self.main.aimed();
         let (mut volumes, mut tops) = (BTreeMap::new(), BTreeMap::new());
         for volume in volumes_of(&shared.declared().project, services) {
             let path = shared.volumes.path(&volume);
@@ -72,47 +73,6 @@ impl ServiceView {
         Ok(snapshot)
     }
 
-    fn layer_kept(
-        &self,
-        shared: &Shared,
-        (service, upper): (&str, &OwnedFd),
-        writer: &mut Writer,
-    ) -> Result<Layer, BatchError> {
-        // Owners stay as hd itself sees them: whatever a service is shown, hd can give a file back to them.
-        let lower = shared.composite(self.seen, Vec::new(), owners(&self.plan, &self.account));
-        let found = captured(shared, &descriptor(upper), &lower, writer)?;
-        let targets = volume_targets(shared, service);
-        let mut own = Vec::new();
-        let hidden = hidden(&found);
-        for (one, is_hidden) in found.into_iter().zip(hidden) {
-            // What the host edited in a projected project was written through; that is none of the service's.
-            let below = match is_hidden {
-                true => Ok(None),
-                false => self.below(shared, &one.path),
-            };
-            let below = below.map_err(|e| BatchError::new("store", e))?;
-            let is_ours = below.is_none() && self.is_mount_point(&one.path, &targets);
-            let below = below.map(|entry| self.shown(&one.path, entry));
-            if !is_ours && !is_same(&one.entry, below.as_ref()) {
-                let is_plain = is_plain_dir(&one.entry, below.as_ref());
-                own.push((one, is_plain));
-            }
-        }
-        stored(shared, without_plain(own))
-    }
-
-    /// Gives an entry of what lies below a service with the owner that hd sees of it there.
-    fn shown(&self, path: &TreePath, mut entry: Entry) -> Entry {
-        let owners = owners(&self.plan, &self.account);
-        let owner = owners.iter().find(|owner| path.starts_with(&owner.at));
-        let meta = &mut entry.meta;
-        if let (0, 0, Some(owner)) = (meta.uid, meta.gid, owner) {
-            (meta.uid, meta.gid) = (owner.uid, owner.gid);
-        }
-        (meta.uid, meta.gid) = self.plan.ids.outside((meta.uid, meta.gid));
-        entry
-    }
-
     /// Puts what a snapshot has of these services in the place of what they wrote since, with their volumes,
     /// which are prepared. They must not run. Blocks.
     ///
@@ -133,8 +93,8 @@ impl ServiceView {
             .and_then(|()| volumes.try_for_each(|(name, _)| shared.volumes.put(name)));
         for one in filled {
             match &ready {
-                Ok(()) => self.put_layer(shared, one),
-                Err(_) => self.discard_layer(shared, &one),
+                Ok(()) => self.of(one.service()).put_layer(shared, one),
+                Err(_) => self.of(one.service()).discard_layer(shared, &one),
             }
         }
         ready
@@ -158,9 +118,53 @@ impl ServiceView {
                 layer: layer.content,
                 project,
             });
-            filled.push(self.filled_layer(shared, (service, restored), fill)?);
+            let view = self.of(service);
+            filled.push(view.filled_layer(shared, (service, restored), fill)?);
         }
         Ok(())
+    }
+}
+
+impl ServiceView {
+    fn layer_kept(
+        &self,
+        shared: &Shared,
+        (service, upper): (&str, &OwnedFd),
+        writer: &mut Writer,
+    ) -> Result<Layer, BatchError> {
+        // Owners stay as hd itself sees them: whatever a service is shown, hd can give a file back to them.
+        let lower = shared.composite(self.seen, Vec::new(), self.owners());
+        let found = captured(shared, &descriptor(upper), &lower, writer)?;
+        let targets = volume_targets(shared, service);
+        let mut own = Vec::new();
+        let hidden = hidden(&found);
+        for (one, is_hidden) in found.into_iter().zip(hidden) {
+            // What the host edited in a projected project was written through; that is none of the service's.
+            let below = match is_hidden {
+                true => Ok(None),
+                false => self.below(shared, &one.path),
+            };
+            let below = below.map_err(|e| BatchError::new("store", e))?;
+            let is_ours = below.is_none() && self.is_mount_point(&one.path, &targets);
+            let below = below.map(|entry| self.shown(&one.path, entry));
+            if !is_ours && !is_same(&one.entry, below.as_ref()) {
+                let is_plain = is_plain_dir(&one.entry, below.as_ref());
+                own.push((one, is_plain));
+            }
+        }
+        stored(shared, without_plain(own))
+    }
+
+    /// Gives an entry of what lies below a service with the owner that hd sees of it there.
+    fn shown(&self, path: &TreePath, mut entry: Entry) -> Entry {
+        let owners = self.owners();
+        let owner = owners.iter().find(|owner| path.starts_with(&owner.at));
+        let meta = &mut entry.meta;
+        if let (0, 0, Some(owner)) = (meta.uid, meta.gid, owner) {
+            (meta.uid, meta.gid) = (owner.uid, owner.gid);
+        }
+        (meta.uid, meta.gid) = self.plan.ids.outside((meta.uid, meta.gid));
+        entry
     }
 }
 

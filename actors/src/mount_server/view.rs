@@ -1,8 +1,9 @@
-//! What services see: the composed tree below a live project, shared by all of an instance.
+//! What services see: the composed tree below a live project, shared by all of an instance; or an image of their own.
 //!
 //! The lower lives in a mount namespace that only this runtime holds; each
 //! service has an overlay on it whose upper survives its restarts and ends with the view.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -20,10 +21,11 @@ use super::follow::Follow;
 use super::layers::Layers;
 use super::lower::Session;
 use super::mount_points::MountPoints;
+use super::network::names_on;
 use super::outputs::LiveOutputs;
 use crate::base::account::Account;
 use crate::base::mounts::{bind, common, inside};
-use crate::base::{Base, Bases, ROOT_STAGED, pass_through};
+use crate::base::{Base, ROOT_STAGED, pass_through};
 use crate::messages::BatchError;
 use crate::model::declared::Declared;
 use crate::session::Needed;
@@ -49,8 +51,10 @@ pub struct ServiceView {
     pub account: Account,
     /// Outputs mounted over the project.
     pub outputs: LiveOutputs,
-    /// The worlds below.
-    pub base: Arc<Bases>,
+    /// What it stands on.
+    pub(super) base: Base,
+    /// It is of a service with a base of its own: nothing of project and steps is in it.
+    pub(super) is_apart: bool,
     /// Where its mounts live.
     pub(super) namespace: Arc<MountNamespace>,
     /// Directory of the view in the stage of the namespace.
@@ -70,14 +74,9 @@ pub struct ServiceView {
 }
 
 impl ServiceView {
-    /// The environment's own base.
-    fn ground(&self) -> &Base {
-        &self.base.environment
-    }
-
     /// Tells whether services see the host's own directory of the project.
     pub fn is_live(&self) -> bool {
-        self.follow.is_none()
+        self.follow.is_none() && !self.is_apart
     }
 
     /// Tells whether its lower still answers.
@@ -101,21 +100,25 @@ impl ServiceView {
     ) -> Result<Command, BatchError> {
         let account = match service.and_then(|service| Some((service, service.user.as_deref()?))) {
             None => self.account.clone(),
-            Some((service, user)) => {
-                accounts::named_account(shared, self.ground(), self.lower, user)
-                    .map_err(|error| error.at(format!("services.{}.user", service.name)))?
-            }
+            Some((service, user)) => accounts::named_account(shared, &self.base, self.lower, user)
+                .map_err(|error| error.at(format!("services.{}.user", service.name)))?,
         };
         let mut env = self.plan.passed.clone();
-        if service.is_some_and(|service| service.network != ServiceNetwork::Host) {
+        match service.map(|service| service.network) {
+            None => {}
+            Some(ServiceNetwork::Host) => {
+                let declared = shared.declared();
+                let names = names_on(ServiceNetwork::Host, &declared.project);
+                pass_through::spare(&mut env, names);
+            }
             // There is no way to a proxy from there, and services are reached without one.
-            env.retain(|name, _| !pass_through::is_proxy(name));
+            Some(_) => env.retain(|name, _| !pass_through::is_proxy(name)),
         }
-        env.extend(environment::of_service(
-            self.ground(),
-            &account,
-            &self.declared.env,
-        ));
+        let own = match self.is_apart {
+            true => environment::common(&self.base, &account, &BTreeMap::new()),
+            false => environment::of_service(&self.base, &account, &self.declared.env),
+        };
+        env.extend(own);
         if let Some(service) = service {
             env.extend(
                 service
@@ -161,7 +164,7 @@ impl ServiceView {
             directory: merged.clone(),
             path: host_path(path),
         };
-        let mut ops = match self.ground() {
+        let mut ops = match &self.base {
             Base::Host(host) => {
                 let mut ops = vec![MountOp::Tmpfs {
                     at: ROOT_STAGED.into(),
@@ -204,7 +207,8 @@ impl ServiceView {
             )],
         };
         let workdir = inside(&self.plan.workdir);
-        match (&self.follow, self.ground()) {
+        match (&self.follow, &self.base) {
+            _ if self.is_apart => {}
             (None, _) => ops.push(live_project(shared, workdir)),
             (Some(_), Base::Host(_)) => {
                 let project = of_view(&self.plan.workdir_path);
@@ -231,7 +235,7 @@ impl ServiceView {
                 Create::Dir,
             ));
         }
-        ops.extend(common(self.ground(), self.plan.ca.as_deref()));
+        ops.extend(common(&self.base, self.plan.ca.as_deref()));
         ops
     }
 }

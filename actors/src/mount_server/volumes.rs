@@ -163,7 +163,7 @@ impl ServiceView {
 
     /// The path in the project of a target, where services see the project itself there.
     fn in_project(&self, target: &str) -> Option<TreePath> {
-        if self.is_projected() {
+        if !self.is_live() {
             return None;
         }
         let path = project_path(target, &self.plan.workdir)?;
@@ -173,6 +173,9 @@ impl ServiceView {
 
     /// Makes the mount points of all outputs and volumes in the live project.
     pub(super) fn points(&self, shared: &Shared) -> Result<(), BatchError> {
+        if self.is_apart {
+            return Ok(());
+        }
         if self.is_projected() {
             return make_points(shared, &self.mount_points, &[]);
         }
@@ -195,7 +198,9 @@ fn volume_points(
     made: &MountPoints,
 ) -> BTreeSet<TreePath> {
     let root = &shared.settings.project_dir;
-    let volumes = project.services.iter().flat_map(|one| &one.volumes);
+    let services = project.services.iter();
+    let see_it = services.filter(|one| one.base.is_none());
+    let volumes = see_it.flat_map(|one| &one.volumes);
     let targets = volumes.filter_map(|volume| project_path(&volume.target, workdir));
     let mut points = BTreeSet::new();
     for target in targets {

@@ -161,7 +161,7 @@ impl ServiceView {
 
     /// Tells whether something was made so that a directory of the host, or a volume, can be mounted there.
     pub(super) fn is_mount_point(&self, path: &TreePath, targets: &[PathBuf]) -> bool {
-        let tools = match &self.base.environment {
+        let tools = match &self.base {
             Base::Host(host) => host.tools.as_slice(),
             Base::Image(_) => &[],
         };

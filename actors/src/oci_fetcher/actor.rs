@@ -1,6 +1,6 @@
 //! The OciFetcher actor.
 //!
-//! - **Owns** the transfer of the base images, of the environment and of stages.
+//! - **Owns** the transfer of the base images, of the environment, of stages and of services.
 //! - **Receives** `FetchImage`.
 //! - **Sends** nothing; it answers with the bases.
 //! - **When full** the asker waits (*Await*).

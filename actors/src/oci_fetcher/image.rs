@@ -88,11 +88,15 @@ fn assemble(
         None => Base::Host(prepare::host_base(settings)),
         Some(reference) => image(reference)?,
     };
-    let stages = images.stages.iter();
-    let stages = stages.map(|(name, reference)| Some((name.clone(), image(reference)?)));
+    let by_name = |references: &BTreeMap<String, String>| {
+        let each = references.iter();
+        each.map(|(name, reference)| Some((name.clone(), image(reference)?)))
+            .collect::<Option<_>>()
+    };
     Some(Bases {
         environment,
-        stages: stages.collect::<Option<_>>()?,
+        stages: by_name(&images.stages)?,
+        services: by_name(&images.services)?,
     })
 }
 

@@ -121,6 +121,21 @@ pub fn stage_plan(
     common(shared, &declared.project, base, place, environment)
 }
 
+/// Makes the plan of a service that stands on a base of its own: of `[environment]` and the project nothing is there.
+pub fn apart_plan(shared: &Shared, declared: &Declared, base: &Base) -> Result<Plan, BatchError> {
+    let workdir = match base {
+        Base::Image(image) => image.workdir.as_deref(),
+        Base::Host(_) => None,
+    };
+    let workdir = workdir.filter(|dir| directory(dir).is_ok());
+    Ok(Plan {
+        // What it downloads is kept in its write layer, or in a volume, as everywhere for an image.
+        downloads: Vec::new(),
+        // A directory that every view has.
+        ..stage_plan(shared, declared, base, Some(workdir.unwrap_or("/tmp")))?
+    })
+}
+
 fn common(
     shared: &Shared,
     project: &Project,

@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
+use hd_config::ingest::Line;
 use hd_config::template::{Facts, template};
 use serde_json::json;
 
@@ -46,11 +47,15 @@ pub(crate) fn run(args: &InitArgs, place: Place, output: Output) -> Outcome {
         .file_name()
         .map(|name| name.to_string_lossy())
         .unwrap_or_default();
-    let written = template(&Facts {
+    let facts = Facts {
         directory: &name,
         files: &files,
         read: &|path| text(&absolute.join(path)),
-    });
+    };
+    let (written, lines) = match subject {
+        ingest::Found::Others => ingest::template_beside(&absolute, &facts)?,
+        _ => (template(&facts), Vec::new()),
+    };
     if written.found.is_empty() && subject == ingest::Found::Others {
         return translated(&absolute, file, output);
     }
@@ -65,10 +70,24 @@ pub(crate) fn run(args: &InitArgs, place: Place, output: Output) -> Outcome {
     };
     output.talk(&found);
     if subject == ingest::Found::Others {
-        output.talk("the services of the Compose file are not in it: run them beside hd");
+        output.talk(&told(&lines));
     }
     output.talk(&format!("wrote {}; look at it, then `hd up`", shown(&file)));
     Ok(0)
+}
+
+/// Says what became of a Compose file whose services the project uses.
+fn told(lines: &[Line]) -> String {
+    let lost = lines.iter().filter(|line| line.needed).count();
+    let lost = match lost {
+        0 => String::new(),
+        lost => format!("; {lost} of its lines need something that cannot be had"),
+    };
+    let file = lines.first().map_or("compose.yaml", |line| &line.file);
+    format!(
+        "the services of {file} are in it, on images of their own{lost}: `hd ingest --check {file}` says of each line \
+         what became of it"
+    )
 }
 
 /// As `hd ingest` in that directory.

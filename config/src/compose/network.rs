@@ -180,9 +180,7 @@ impl Making<'_, '_> {
     fn neighbours(&mut self, line: usize) {
         let note = match self.plan.isolated {
             Some(_) => "one isolated network for all services, which are at their names",
-            None => {
-                "services share the host's network: others are at 127.0.0.1, not at their names"
-            }
+            None => "services share the host's network: others are at their names, at 127.0.0.1",
         };
         self.book.approximated(line, note);
     }

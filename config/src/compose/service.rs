@@ -19,6 +19,8 @@ pub(crate) struct Making<'a, 'b> {
     pub(crate) node: &'b Node,
     /// What the Dockerfile or the image would run.
     pub(crate) own: Option<&'b Own>,
+    /// The image it has to itself, where the project and what steps make are not.
+    pub(crate) apart: Option<&'b str>,
     /// Where the project stands.
     pub(crate) project: Option<String>,
     /// Services that are there.
@@ -62,6 +64,11 @@ impl Making<'_, '_> {
         service.restart = RestartPolicy::Never;
         service.oneshot = self.completes;
         service.port = None;
+        if let Some(image) = self.apart {
+            service.base = Some(image.to_owned());
+            let note = "on an image of its own: neither the project nor what steps make is there";
+            self.book.translated(own_line, note);
+        }
         let has_command = command.is_some();
         if let Some(command) = command {
             service.command = command;
@@ -82,7 +89,7 @@ impl Making<'_, '_> {
             // Nobody reaches it.
             service.port = None;
         }
-        if service.texts.get("working_dir") == draft.workdir.as_ref() {
+        if self.apart.is_none() && service.texts.get("working_dir") == draft.workdir.as_ref() {
             service.texts.remove("working_dir");
         }
         if !has_command && !self.own.is_some_and(|own| own.runs) {

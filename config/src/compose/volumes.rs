@@ -113,7 +113,7 @@ impl Making<'_, '_> {
             .unwrap_or_else(|| "/workspace".to_owned());
         match entry.source.as_deref() {
             _ if entry.is_memory => push(service, entry.line(TMPFS, &place)),
-            None if place.starts_with(&format!("{project}/")) => {
+            None if self.apart.is_none() && place.starts_with(&format!("{project}/")) => {
                 // What a step makes there is shown anew after each run; a volume would keep the first.
                 self.book
                     .approximated(line, format!("{place} is what steps make of it"));
@@ -149,10 +149,12 @@ impl Making<'_, '_> {
             .unwrap_or_else(|| "/workspace".to_owned());
         let inside = source.trim_start_matches("./").trim_matches('/');
         let is_all = matches!(source, "." | "./");
-        if is_all && place != project {
+        if is_all && self.apart.is_some() {
+            push(service, entry.line(".", place));
+        } else if is_all && place != project {
             let note = format!("the project is at {project} in all services, not at {place}");
             self.book.missing(line, note);
-        } else if is_all || format!("{project}/{inside}") == place {
+        } else if self.apart.is_none() && (is_all || format!("{project}/{inside}") == place) {
             let note = "the project itself is there, live";
             match entry.read_only {
                 true => self

@@ -93,6 +93,8 @@ impl DraftStep {
 pub(crate) struct DraftService {
     /// Its name, fit for `hd.toml`.
     pub(crate) name: String,
+    /// An image of its own.
+    pub(crate) base: Option<String>,
     /// What runs; an empty list is what the image runs.
     pub(crate) command: Command,
     /// Port that shows it is ready.
@@ -154,6 +156,7 @@ impl DraftService {
     pub(crate) fn new(name: &str, command: Command) -> Self {
         Self {
             name: name.to_owned(),
+            base: None,
             command,
             port: None,
             port_of_image: false,

@@ -196,6 +196,9 @@ fn comment(out: &mut String, indent: &str, text: &str) {
 
 fn service(out: &mut String, service: &DraftService) {
     line_to(out, &format!("\n[services.{}]", service.name));
+    if let Some(base) = &service.base {
+        line_to(out, &format!("base = {}", string(base)));
+    }
     if service.command != Command::Exec(Vec::new()) {
         line_to(out, &format!("command = {}", command(&service.command)));
     }

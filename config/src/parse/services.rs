@@ -14,6 +14,7 @@ use crate::read::{Item, Result, Section};
 use crate::replica;
 use crate::service::{Command, Kind, RestartPolicy, Service};
 use crate::signal::Signal;
+use crate::watch::WatchSet;
 
 /// Reads `[services]`; `volumes` are the names of `[volumes]`, and the environment may have an image.
 ///
@@ -39,9 +40,10 @@ fn service(item: &Item<'_>, known: &[String], based: bool) -> Result<Service> {
     let name = name(item, "service")?;
     let section = item.section()?;
     section.check(&keys::SERVICE)?;
+    let base = section.optional("base", environment::base)?;
     let hint = "add command = \"…\"; without one the program of an image (`base`) is meant";
     let open = Open {
-        command: based && section.get("command").is_none(),
+        command: (based || base.is_some()) && section.get("command").is_none(),
         stop_signal: section.get("stop_signal").is_none(),
         healthcheck: section.get("healthcheck").is_none(),
     };
@@ -69,7 +71,9 @@ fn service(item: &Item<'_>, known: &[String], based: bool) -> Result<Service> {
     let service = Service {
         name,
         command,
-        watch: section.optional("watch", watch::read)?.unwrap_or_default(),
+        watch: section
+            .optional("watch", |item| watch_of(item, base.is_some()))?
+            .unwrap_or_default(),
         port,
         auto_port: matches!(wanted, Some(Wanted::Auto)),
         socket: life::socket(&section, wanted.is_some(), kind)?,
@@ -83,7 +87,7 @@ fn service(item: &Item<'_>, known: &[String], based: bool) -> Result<Service> {
             .optional("env", environment::env)?
             .unwrap_or_default(),
         env_file: env_file.unwrap_or_default(),
-        working_dir: section.optional("working_dir", working_dir)?,
+        working_dir: section.optional("working_dir", |item| working_dir(item, base.is_some()))?,
         user: section.optional("user", environment::user)?,
         stop_signal: signal.unwrap_or(Signal::TERM),
         stop_grace: section.optional("stop_grace", Item::duration)?,
@@ -108,6 +112,7 @@ fn service(item: &Item<'_>, known: &[String], based: bool) -> Result<Service> {
             .optional("healthcheck", |item| healthcheck::read(item, own_port))?
             .flatten(),
         open,
+        base,
         // Known once all services are.
         replica: None,
     };
@@ -178,9 +183,23 @@ fn commands(item: &Item<'_>) -> Result<Vec<Command>> {
     }
 }
 
-/// A directory inside, or below the project.
-fn working_dir(item: &Item<'_>) -> Result<String> {
+/// What restarts it. On a base of its own it opens no file of the project that hd could see.
+fn watch_of(item: &Item<'_>, is_apart: bool) -> Result<WatchSet> {
+    let watch = watch::read(item)?;
+    if watch.is_auto() && is_apart {
+        let why = "on a base of its own it has no project to read";
+        return Err(item.invalid(why, "list globs: watch = [\"conf/**\"]"));
+    }
+    Ok(watch)
+}
+
+/// A directory inside, or below the project; on a base of its own there is no project.
+fn working_dir(item: &Item<'_>, is_apart: bool) -> Result<String> {
     let text = item.text()?;
+    if is_apart && !text.starts_with('/') {
+        let why = format!("{text:?} is not absolute, and on a base of its own there is no project");
+        return Err(item.invalid(why, format!("e.g. \"/{text}\"")));
+    }
     let (root, relative) = match text.strip_prefix('/') {
         Some(rest) => ("/", rest),
         None => ("", text),

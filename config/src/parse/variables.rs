@@ -14,12 +14,13 @@ use crate::read::Result;
 use crate::source::Source;
 
 /// The values whose variables are expanded here, with all strings in them; `*` is every key of a table.
-const PLACES: [&[&str]; 13] = [
+const PLACES: [&[&str]; 14] = [
     &["environment", "base"],
     &["environment", "workdir"],
     &["environment", "user"],
     &["environment", "env_file"],
     &["build", "stages", "*", "base"],
+    &["services", "*", "base"],
     &["services", "*", "env_file"],
     &["services", "*", "working_dir"],
     &["services", "*", "user"],

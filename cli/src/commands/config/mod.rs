@@ -23,8 +23,8 @@ pub(crate) fn run(args: &ConfigArgs, outer: Place, output: Output) -> Outcome {
     let located = project::locate(&args.place.clone().or(outer), None)?;
     let mut loaded = located.load()?;
     loaded.tell(output);
-    let image = image::fill_in(&mut loaded, &located.directory)?;
-    let mut all = entries(&loaded, image.as_ref().map(|image| &*image.defaults));
+    let pulled = image::fill_in(&mut loaded, &located.directory)?;
+    let mut all = entries(&loaded, &pulled);
     if let Some(key) = &args.key {
         let known: Vec<String> = all.iter().map(|entry| entry.key.clone()).collect();
         all.retain(|entry| is_below(&entry.key, key) || is_of_replica(&entry.key, key));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::values::{Book, Entry, time};
 
-impl Book<'_> {
+impl<'a> Book<'a> {
     /// Says a service that has replicas: what they have in common once, the rest by their own names.
     pub(super) fn replicas(&mut self, of: &str) {
         let (table, project) = (format!("services.{of}"), self.project);
@@ -37,10 +37,12 @@ impl Book<'_> {
     }
 
     /// Says all of a service, by the name that the file gives it.
-    pub(super) fn service(&mut self, service: &Service) {
+    pub(super) fn service(&mut self, service: &'a Service) {
         let table = format!("services.{}", service.declared());
         let key = |name: &str| format!("{table}.{name}");
         let open = service.open;
+        self.base = service.base.as_deref().or(self.project.base.as_deref());
+        self.maybe(&key("base"), service.base.as_ref());
         self.image(
             &key("command"),
             Some(command(&service.command)),
@@ -82,8 +84,10 @@ impl Book<'_> {
         }
         self.life(&table, service);
         let working_dir = service.working_dir.as_ref();
-        self.image(&key("working_dir"), working_dir, open.command);
-        self.image(&key("user"), service.user.as_ref(), open.command);
+        // On a base of its own they are the image's whatever the command.
+        let is_image = open.command || service.base.is_some();
+        self.image(&key("working_dir"), working_dir, is_image);
+        self.image(&key("user"), service.user.as_ref(), is_image);
         self.list(&key("env_file"), &service.env_file);
         self.env(&table, &service.env, &service.env_file);
         let resources = &service.resources;
@@ -118,7 +122,9 @@ impl Book<'_> {
         self.say(&key("restart.factor"), backoff.factor);
         self.say(&key("restart.reset_after"), time(backoff.reset_after));
         let signal = service.stop_signal.to_string();
-        let of_image = self.image.is_some_and(|image| image.stop_signal.is_some());
+        let of_image = self
+            .image_at_hand()
+            .is_some_and(|image| image.stop_signal.is_some());
         self.image(&key("stop_signal"), Some(signal), of_image);
         match service.stop_grace {
             Some(grace) => self.say(&key("stop_grace"), time(grace)),
@@ -189,6 +195,7 @@ fn watch(set: &WatchSet) -> Vec<Value> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::image::Pulled;
     use crate::commands::config::values::entries;
     use crate::project::Loaded;
 
@@ -206,7 +213,7 @@ mod tests {
             from_files: Default::default(),
             unset: Vec::new(),
         };
-        let entries = entries(&loaded, None);
+        let entries = entries(&loaded, &Pulled::default());
         let of = |key: &str| {
             let mut found = entries.iter().filter(|entry| entry.key == key);
             let one = found

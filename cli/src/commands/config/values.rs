@@ -8,6 +8,7 @@ use hd_config::{
 };
 use serde_json::{Value, json};
 
+use super::image::Pulled;
 use crate::project::Loaded;
 
 /// A value and where it came from.
@@ -23,16 +24,19 @@ pub(super) struct Entry {
 
 pub(super) struct Book<'a> {
     pub(super) project: &'a Project,
-    pub(super) image: Option<&'a ImageDefaults>,
+    pub(super) pulled: &'a Pulled,
+    /// The image of the service that is at hand, or of the environment.
+    pub(super) base: Option<&'a str>,
     pub(super) entries: Vec<Entry>,
 }
 
 /// Gives all values, in the order of the reference; those that an image gave are filled in.
-pub(super) fn entries(loaded: &Loaded, image: Option<&ImageDefaults>) -> Vec<Entry> {
+pub(super) fn entries(loaded: &Loaded, pulled: &Pulled) -> Vec<Entry> {
     let project = &loaded.project;
     let mut book = Book {
         project,
-        image,
+        pulled,
+        base: project.base.as_deref(),
         entries: Vec::new(),
     };
     book.environment(&loaded.declared_env);
@@ -63,7 +67,7 @@ pub(super) fn entries(loaded: &Loaded, image: Option<&ImageDefaults>) -> Vec<Ent
     book.entries
 }
 
-impl Book<'_> {
+impl<'a> Book<'a> {
     /// Says a value that stands in the file or has a default.
     pub(super) fn say(&mut self, key: &str, value: impl serde::Serialize) {
         let from = match self.project.place(key) {
@@ -81,14 +85,19 @@ impl Book<'_> {
         });
     }
 
+    /// Gives what the image at hand says, if it was pulled.
+    pub(super) fn image_at_hand(&self) -> Option<&'a ImageDefaults> {
+        self.pulled.get(self.base).map(|image| &*image.defaults)
+    }
+
     /// Says a value that the image may have given, where the file does not.
     pub(super) fn image(&mut self, key: &str, value: Option<impl serde::Serialize>, open: bool) {
         let Some(value) = value else { return };
         if !open || self.project.place(key).is_some() {
             return self.say(key, value);
         }
-        let base = self.project.base.as_deref().unwrap_or_default();
-        let from = match self.image {
+        let base = self.base.unwrap_or_default();
+        let from = match self.image_at_hand() {
             Some(_) => format!("image {base}"),
             None => format!("image {base}, once it is pulled"),
         };
@@ -227,7 +236,7 @@ mod tests {
             from_files: Default::default(),
             unset: Vec::new(),
         };
-        let entries = entries(&loaded, None);
+        let entries = entries(&loaded, &Pulled::default());
         let of = |key: &str| {
             let entry = entries.iter().find(|entry| entry.key == key);
             let entry = entry.unwrap_or_else(|| panic!("{key} is missing"));

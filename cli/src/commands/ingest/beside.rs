@@ -5,7 +5,9 @@ use std::path::Path;
 
 use hd_config::env_file::{self, Refused};
 use hd_config::ingest::{Line, Surroundings, Verdict};
+use hd_config::{compose, dockerfile};
 
+use crate::error::CliError;
 use crate::project::shown;
 
 use super::around::Around;
@@ -13,18 +15,52 @@ use super::around::Around;
 /// Where a Compose file takes variables from.
 const ENV_FILE: &str = ".env";
 
+/// A Compose file and the variables that it takes.
+pub(super) struct ComposeFile {
+    /// What it says.
+    pub(super) text: String,
+    name: String,
+    variables: Variables,
+}
+
+impl ComposeFile {
+    pub(super) fn read(path: &Path, around: &Around) -> Result<Self, CliError> {
+        Ok(Self {
+            text: super::read(path)?,
+            name: shown(path),
+            variables: Variables::read(around),
+        })
+    }
+
+    /// Gives how it is translated; `build` is for the Dockerfile that goes with it.
+    pub(super) fn options<'a>(&'a self, build: dockerfile::Options<'a>) -> compose::Options<'a> {
+        compose::Options {
+            file: &self.name,
+            build,
+            variables: self.variables.all.clone(),
+            of_env_file: self.variables.of_env_file.clone(),
+        }
+    }
+
+    /// Tells what of `.env` is not taken.
+    pub(super) fn told(&self) -> impl Iterator<Item = Line> {
+        let refused = self.variables.refused.iter().cloned();
+        refused.chain(for_compose(&self.variables))
+    }
+}
+
 /// Variables for a Compose file.
-pub(super) struct Variables {
+struct Variables {
     /// Those of `.env`, beaten by the caller's.
-    pub(super) all: BTreeMap<String, String>,
+    all: BTreeMap<String, String>,
     /// The names of those that only `.env` sets.
-    pub(super) of_env_file: BTreeSet<String>,
+    of_env_file: BTreeSet<String>,
     /// Lines of `.env` that could not be read.
-    pub(super) refused: Vec<Line>,
+    refused: Vec<Line>,
 }
 
 impl Variables {
-    pub(super) fn read(around: &Around) -> Self {
+    fn read(around: &Around) -> Self {
         let host: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -59,7 +95,7 @@ fn left_out(refused: &Refused, host: &BTreeMap<String, String>) -> Line {
 }
 
 /// Tells of what Compose takes from `.env` for itself: other files, and profiles to start.
-pub(super) fn for_compose(variables: &Variables) -> impl Iterator<Item = Line> {
+fn for_compose(variables: &Variables) -> impl Iterator<Item = Line> {
     let said = [
         (
             "COMPOSE_FILE",
@@ -78,13 +114,6 @@ pub(super) fn for_compose(variables: &Variables) -> impl Iterator<Item = Line> {
         text: name.to_owned(),
         ..needed(Path::new(ENV_FILE), note.to_owned())
     })
-}
-
-/// Tells of a Compose file none of whose services runs the project.
-pub(super) fn runs_others(compose: &Path) -> Line {
-    let note = "none of its services is built here or shows the project: they are left out, run them beside hd; \
-                named, it is translated alone (`hd ingest FILE`)";
-    needed(compose, note.to_owned())
 }
 
 /// Tells of a file that Compose lays over the other by itself.

@@ -13,7 +13,8 @@ use std::path::Path;
 use hd_config::SecretSource;
 use hd_config::compose;
 use hd_config::dockerfile::{Options, translate};
-use hd_config::ingest::Imported;
+use hd_config::ingest::{Imported, Line};
+use hd_config::template::{self, Beside, Facts, Template};
 
 use crate::args::{IngestArgs, Place};
 use crate::error::{CliError, Outcome, exit};
@@ -21,6 +22,7 @@ use crate::output::Output;
 use crate::project::shown;
 
 use around::Around;
+use beside::ComposeFile;
 use subject::Subject;
 pub(super) use subject::{Found, look};
 
@@ -62,42 +64,53 @@ fn imported(
         ignore: ignore.as_deref(),
         ..Options::default()
     };
-    let others = others(args, subject)?;
-    if let (Some(path), None) = (&subject.compose, others) {
-        let file = shown(path);
-        let variables = beside::Variables::read(around);
-        let for_compose: Vec<_> = beside::for_compose(&variables).collect();
-        let options = compose::Options {
-            file: &file,
-            build: options,
-            variables: variables.all,
-            of_env_file: variables.of_env_file,
-        };
-        let mut imported = compose::translate(&read(path)?, &options, around)?;
-        let over = subject.over.iter();
-        imported
-            .lines
-            .extend(over.map(|over| beside::not_laid_over(over, path)));
-        imported.lines.extend(variables.refused);
-        imported.lines.extend(for_compose);
-        return Ok(imported);
-    }
-    let path = subject.dockerfile.clone().unwrap_or_default();
-    let file = shown(&path);
-    options.file = &file;
-    let mut imported = translate(&read(&path)?, &options, around)?;
-    imported.lines.extend(others.map(beside::runs_others));
+    let Some(path) = &subject.compose else {
+        let path = subject.dockerfile.clone().unwrap_or_default();
+        let file = shown(&path);
+        options.file = &file;
+        return Ok(translate(&read(&path)?, &options, around)?);
+    };
+    let of_compose = ComposeFile::read(path, around)?;
+    let text = &of_compose.text;
+    let mut imported = match used_by(args, subject, text) {
+        Some(path) => {
+            let file = shown(path);
+            options.file = &file;
+            let options = of_compose.options(options);
+            compose::translate_beside(text, &read(path)?, &options, around)?
+        }
+        None => compose::translate(text, &of_compose.options(options), around)?,
+    };
+    let over = subject.over.iter();
+    let lines = over.map(|over| beside::not_laid_over(over, path));
+    imported.lines.extend(lines.chain(of_compose.told()));
     Ok(imported)
 }
 
-/// The Compose file beside a Dockerfile, both found in the directory, that has nothing but services for the project
-/// to use: databases and the like.
-fn others<'s>(args: &IngestArgs, subject: &'s Subject) -> Result<Option<&'s Path>, CliError> {
-    let (Some(path), Some(_), None) = (&subject.compose, &subject.dockerfile, &args.compose) else {
-        return Ok(None);
+/// The Dockerfile of the project that a Compose file beside it has services for, databases and the like, and nothing
+/// else; both were found in the directory.
+fn used_by<'s>(args: &IngestArgs, subject: &'s Subject, compose: &str) -> Option<&'s Path> {
+    let dockerfile = subject.dockerfile.as_deref();
+    dockerfile.filter(|_| args.compose.is_none() && !compose::runs_the_project(compose, ""))
+}
+
+/// Writes the template of a directory with the services of its Compose file, which has nothing else; also gives what
+/// became of that file's lines.
+pub(super) fn template_beside(
+    directory: &Path,
+    facts: &Facts<'_>,
+) -> Result<(Template, Vec<Line>), CliError> {
+    let around = Around::new(directory)?;
+    let path = subject::compose_file(directory).unwrap_or_default();
+    let of_compose = ComposeFile::read(&path, &around)?;
+    let beside = Beside {
+        text: &of_compose.text,
+        options: &of_compose.options(Options::default()),
+        around: &around,
     };
-    let runs_it = compose::runs_the_project(&read(path)?, &shown(path));
-    Ok((!runs_it).then_some(path.as_path()))
+    let (template, mut lines) = template::template_beside(facts, &beside)?;
+    lines.extend(of_compose.told());
+    Ok((template, lines))
 }
 
 fn read(path: &Path) -> Result<String, CliError> {

@@ -64,6 +64,11 @@ pub(crate) fn look(directory: &Path) -> Found {
     }
 }
 
+/// The Compose file of a directory.
+pub(super) fn compose_file(directory: &Path) -> Option<PathBuf> {
+    first_of(directory, &COMPOSE_FILES)
+}
+
 /// Finds the files that the arguments name, or those of the directory.
 pub(super) fn find(args: &IngestArgs, place: &Place) -> Result<Subject, CliError> {
     let here = std::env::current_dir().map_err(|e| CliError::io("find", Path::new("."), &e))?;

@@ -30,19 +30,18 @@ pub(super) fn run(
         started,
     };
     let settings = foreground::settings(&plan, output)?;
-    let names: Vec<String> = settings
-        .first
-        .project
-        .services
-        .iter()
-        .map(|service| service.name.clone())
-        .collect();
+    let services = &settings.first.project.services;
+    let names: Vec<String> = services.iter().map(|one| one.name.clone()).collect();
     let service = match &wish.service {
         Some(name) if !names.contains(name) => {
             return Err(targets::unknown(names.iter().map(String::as_str), name));
         }
         Some(name) => Some(name.clone()),
-        None => names.first().cloned(),
+        // The environment is meant, which is not what a service on a base of its own sees.
+        None => services
+            .iter()
+            .find(|one| one.base.is_none())
+            .map(|one| one.name.clone()),
     };
     let conductor = Conductor::new()?;
     let printer = Printer::start(output, names, Scope::Talk)

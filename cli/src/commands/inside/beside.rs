@@ -65,7 +65,7 @@ pub(super) fn enter(
     }
 }
 
-/// Gives the service named, else all in the order of the file.
+/// Gives the service named, else all in the order in which they are tried.
 fn candidates<'a>(
     located: &Located,
     report: &'a Report,
@@ -80,11 +80,13 @@ fn candidates<'a>(
         }
     } else if let Ok(loaded) = located.load() {
         // A file that cannot be read now gives no order; the services run all the same.
+        // Those that see the environment go before those on bases of their own.
         let order = |service: &&ServiceReport| {
-            let mut all = loaded.project.services.iter();
-            all.position(|one| one.name == service.name)
+            let mut all = loaded.project.services.iter().enumerate();
+            let (at, one) = all.find(|(_, one)| one.name == service.name)?;
+            Some((one.base.is_some(), at))
         };
-        services.sort_by_key(|service| order(service).unwrap_or(usize::MAX));
+        services.sort_by_key(|service| order(service).unwrap_or((true, usize::MAX)));
     }
     Ok(services)
 }

@@ -106,10 +106,11 @@ impl Subject {
     }
 }
 
-/// Chooses the service that people talk to: one that no other waits for, else the first.
+/// Chooses the service that people talk to: one that no other waits for, else the first. What is edited is no part of
+/// a service on a base of its own.
 fn front(project: &Project) -> Option<(&Service, u16)> {
     let with_port = || {
-        let services = project.services.iter();
+        let services = project.services.iter().filter(|one| one.base.is_none());
         services.filter_map(|service| Some((service, service.port?)))
     };
     let is_needed = |name: &str| {

@@ -1,0 +1,86 @@
+//! Compose services on images of their own: databases and the like, beside what is built.
+
+mod importing;
+
+use hd_config::{Condition, parse};
+use importing::{composed, composed_among};
+
+const SHOP: &str = "services:
+  db:
+    image: 'entered:1'
+    command: [-c, 'max=${MAX:-5}']
+    user: postgres
+    working_dir: /srv
+    environment: { PASSWORD: 'a$$b', NAME: '${NAME:-shop}' }
+    ports: ['5432:5432']
+    volumes: ['data:/var/lib/db', '/srv/cache', './conf:/etc/db:ro', '.:/srv/project']
+    healthcheck: { test: [CMD, ready], interval: 2s }
+  web:
+    build: .
+    command: serve
+    working_dir: /srv
+    volumes: ['.:/srv']
+    depends_on: { db: { condition: service_healthy } }
+  sender: { build: ./sender }
+volumes: { data: {} }
+";
+
+#[test]
+fn a_database_keeps_its_image_its_data_and_its_health() {
+    let files = [("Dockerfile", "FROM base:1\n"), ("conf", "")];
+    let imported = composed_among(SHOP, &files);
+    let project = parse(&imported.toml, "hd.toml").unwrap();
+    assert_eq!(project.base.as_deref(), Some("base:1"));
+    let db = project.service("db").unwrap();
+    assert_eq!(db.base.as_deref(), Some("entered:1"));
+    // An ENTRYPOINT stays before a command.
+    assert_eq!(db.command.to_string(), "enter -c max=5");
+    assert_eq!(db.user.as_deref(), Some("postgres"));
+    assert_eq!(db.working_dir.as_deref(), Some("/srv"));
+    assert_eq!((db.port, db.env["PASSWORD"].as_str()), (Some(5432), "a$$b"));
+    let volumes: Vec<String> = db.volumes.iter().map(ToString::to_string).collect();
+    let expected = [
+        "data:/var/lib/db",
+        "db-srv-cache:/srv/cache",
+        "./conf:/etc/db:ro",
+        ".:/srv/project",
+    ];
+    assert_eq!(volumes, expected);
+    assert!(db.healthcheck.is_some());
+    let web = project.service("web").unwrap();
+    assert_eq!(web.base, None);
+    let waits = &web.depends_on[0];
+    assert_eq!(
+        (&*waits.service, waits.condition),
+        ("db", Condition::Healthy)
+    );
+    // Another build is another environment.
+    assert!(project.service("sender").is_none() && !imported.is_complete());
+    let lost = imported.lines.iter().filter(|line| line.needed);
+    let lost: Vec<&str> = lost.map(|line| &*line.text).collect();
+    assert_eq!(lost, ["sender: { build: ./sender }"]);
+}
+
+#[test]
+fn the_image_that_shows_the_project_is_the_environment() {
+    let cases = [
+        (
+            "db: { image: db }, web: { image: run, volumes: ['.:/app'] }",
+            ("run", Some("db"), None),
+        ),
+        (
+            "db: { image: db }, web: { image: run }",
+            ("db", None, Some("run")),
+        ),
+        ("db: { image: db }, web: { image: db }", ("db", None, None)),
+    ];
+    for (services, (base, db, web)) in cases {
+        let imported = composed(&format!("services: {{ {services} }}\n")).unwrap();
+        let project = parse(&imported.toml, "hd.toml").unwrap();
+        let of = |name| project.service(name).unwrap().base.clone();
+        let found = (project.base.as_deref(), of("db"), of("web"));
+        let expected = (Some(base), db.map(str::to_owned), web.map(str::to_owned));
+        assert_eq!(found, expected, "{services}");
+        assert!(imported.is_complete(), "{services}");
+    }
+}
