@@ -17,6 +17,7 @@ use hd_store::{Id, NodeKind, Store, Writer};
 
 use crate::events::Events;
 use crate::messages::{BatchError, PrepareView};
+use crate::model::compiled::Compiled;
 use crate::model::contents::Contents;
 use crate::model::declared::Declared;
 use crate::model::meters::Meters;
@@ -73,6 +74,8 @@ pub struct Shared {
     host_files: Arc<OpenFiles>,
     /// What services do to the project.
     pub witnesses: Witnesses,
+    /// What they compile of Python in it.
+    pub compiled: Compiled,
     /// What services use of what they are limited to.
     pub meters: Meters,
     /// What a runtime that only builds has built, once it is done.
@@ -100,6 +103,7 @@ impl Shared {
         Ok(Self {
             volumes: Volumes::new(settings.paths.volumes()),
             book: ProcessBook::new(settings.paths.processes()),
+            compiled: Compiled::new(settings.project_dir.clone()),
             session: Session::new(store.clone(), settings.project_dir.display().to_string()),
             settings,
             declared: RwLock::new(Arc::new(declared)),

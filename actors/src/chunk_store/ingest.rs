@@ -61,6 +61,10 @@ pub fn ingest(
     if is_lost || writer.has_new() {
         shared.contents.keep(writer);
     }
+    if let Found::Some(report) | Found::Since(_, report) = &found {
+        let edited = report.present.iter().map(|one| &*one.path);
+        shared.compiled.edited(edited);
+    }
     Ok(Ingested {
         found,
         saved,

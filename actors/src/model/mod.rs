@@ -2,6 +2,7 @@
 
 pub mod asked;
 pub mod back_end;
+pub mod compiled;
 pub mod contents;
 pub mod declared;
 pub mod durable;

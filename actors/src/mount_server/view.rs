@@ -116,7 +116,9 @@ impl ServiceView {
         }
         let own = match self.is_apart {
             true => environment::common(&self.base, &account, &BTreeMap::new()),
-            false => environment::of_service(&self.base, &account, &self.declared.env),
+            false => {
+                environment::of_service(&self.base, &account, &self.declared.env, self.is_live())
+            }
         };
         env.extend(own);
         if let Some(service) = service {

@@ -135,6 +135,9 @@ impl Spawner for ViewSpawner {
 
     fn make_ready(&self, is_over: &(dyn Fn() -> bool + Sync)) -> Result<(), BatchError> {
         let service = self.definition.service();
+        if self.view.is_live() {
+            self.shared.compiled.before_start();
+        }
         self.view.fill_volumes(&self.shared, &service, is_over)
     }
 

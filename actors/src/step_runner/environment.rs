@@ -44,15 +44,18 @@ pub fn common(
 
 /// Environment of a service, before its own `env`.
 ///
-/// Python trusts a compiled module whose source has the same size and the same *second* of
-/// change, so two quick saves would show the first one; on a live project it is told not to
-/// write any. What steps installed is compiled already.
+/// On a live project what Python compiles is kept beside the sources, and taken away when they are edited: see
+/// [`Compiled`](crate::model::compiled::Compiled). Where edits are written through it is told not to write any. What
+/// steps installed is compiled already.
 pub fn of_service(
     base: &Base,
     account: &Account,
     declared: &BTreeMap<String, String>,
+    is_live: bool,
 ) -> BTreeMap<String, String> {
-    let mut env = BTreeMap::from([("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned())]);
+    let compiles_none = ("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned());
+    let mut env: BTreeMap<String, String> =
+        (!is_live).then_some(compiles_none).into_iter().collect();
     env.extend(common(base, account, declared));
     env
 }
