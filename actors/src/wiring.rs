@@ -90,6 +90,8 @@ pub struct Ends {
     pub rebuild: Port<Rebuild>,
     /// Directories hd made in the project.
     pub points: MountPoints,
+    /// What the MountServer holds.
+    pub held: HeldOver,
     /// Into the MountServer.
     pub lost: Port<crate::messages::MountPointLost>,
     /// Into the MountServer.
@@ -206,6 +208,7 @@ impl Wiring {
             ahead: Latest::default(),
             rebuild: Port::new("invalidator.rebuild", 1, WhenFull::Await),
             points: MountPoints::beside(&self.shared.settings),
+            held: HeldOver::default(),
             lost: Port::new("mount_server.lost", 8, WhenFull::Rescan),
             written: Port::new("mount_server.written", 4, WhenFull::Await),
             forget: Port::new("mount_server.forget", 4, WhenFull::Await),
@@ -298,7 +301,7 @@ impl Wiring {
     fn invalidator(&self, edges: &Edges, ends: &Ends, done: &Port<StepsDone>) -> ChildSpec {
         let (shared, edges, purpose) = (self.shared.clone(), edges.clone(), self.purpose);
         let (state, finish, rerun) = (self.state.clone(), self.finish.clone(), self.rerun.clone());
-        let last_view = LastView::default();
+        let last_view = LastView::new(ends.held.clone());
         let spec = ChildSpec::actor("invalidator", move |birth| Invalidator {
             shared: shared.clone(),
             edges: edges.clone(),
@@ -338,7 +341,7 @@ impl Wiring {
         let (shared, points, roots) =
             (self.shared.clone(), ends.points.clone(), edges.root.clone());
         let (pool, services) = (self.pool("mounts", 1, 8)?, services.clone());
-        let held_over = HeldOver::default();
+        let held_over = ends.held.clone();
         let slow = ends.slow.clone();
         let spec = ChildSpec::actor("mount_server", move |birth| MountServer {
             shared: shared.clone(),
@@ -351,6 +354,7 @@ impl Wiring {
             held: held_over.get(),
             held_over: held_over.clone(),
             building: 0,
+            is_given_up: false,
             old: OldViews::default(),
             again: None,
         });

@@ -173,10 +173,12 @@ impl<'a> File<'a> {
         top_level(&self.root, &plan, &self.told, &mut book);
         let completed = awaited_to_complete(services);
         let handed = handed::Handed::read(&self.root);
+        let taken: BTreeSet<String> = draft.services.iter().map(|one| one.name.clone()).collect();
         for (key, node) in services {
             let line = book.open(key.span.clone());
-            if !chosen.names.contains(&key.name) {
-                left_out(&mut book, line, node);
+            let taken = taken.contains(&service::named(&key.name));
+            if taken || !chosen.names.contains(&key.name) {
+                left_out(&mut book, line, node, taken);
                 continue;
             }
             let of_image = chosen.apart.get(&key.name);
@@ -257,12 +259,17 @@ pub fn runs_the_project(text: &str, file: &str) -> bool {
     services.len() == 0 || services.any(runs)
 }
 
-fn left_out(book: &mut Book<'_>, line: usize, node: &Node) {
-    let what = match node.get("build") {
-        Some(_) => "it is built otherwise than the first service, and an environment is built once",
-        None => "it has neither `build` nor `image`",
+fn left_out(book: &mut Book<'_>, line: usize, node: &Node, is_taken: bool) {
+    let built = "is built otherwise than the first service, and an environment is built once: give it a project of \
+                 its own, or an image that was built before";
+    let note = match (node.get("build"), node.get("image")) {
+        _ if is_taken => {
+            "a service of the project has that name: give one of them another".to_owned()
+        }
+        (Some(_), _) => format!("it {built}"),
+        (None, Some(_)) => format!("what it runs {built}"),
+        (None, None) => "it has neither `build` nor `image`".to_owned(),
     };
-    let note = format!("{what}: give it a project of its own, or an image that was built before");
     book.missing(line, note);
     for (key, _) in node.map() {
         let line = book.open(key.span.clone());

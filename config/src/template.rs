@@ -127,11 +127,12 @@ pub fn template_beside(
     beside: &Beside<'_>,
 ) -> Result<(Template, Vec<Line>), ConfigError> {
     let (found, mut draft) = look(facts);
-    let lines = match &mut draft {
-        Some(draft) => compose::beside(draft, beside.text, beside.options, beside.around)?,
-        None => Vec::new(),
+    let Some(draft) = &mut draft else {
+        return Ok((written(facts, found, None), Vec::new()));
     };
-    Ok((written(facts, found, draft.as_ref()), lines))
+    let lines = compose::beside(draft, beside.text, beside.options, beside.around)?;
+    let text = draft.write()?;
+    Ok((Template { text, found }, lines))
 }
 
 fn look(facts: &Facts<'_>) -> (Vec<String>, Option<Draft>) {

@@ -2,8 +2,8 @@
 
 mod importing;
 
-use hd_config::{Condition, parse};
-use importing::{composed, composed_among};
+use hd_config::{Condition, compose, parse};
+use importing::{Texts, composed, composed_among, options};
 
 const SHOP: &str = "services:
   db:
@@ -83,4 +83,48 @@ fn the_image_that_shows_the_project_is_the_environment() {
         assert_eq!(found, expected, "{services}");
         assert!(imported.is_complete(), "{services}");
     }
+}
+
+#[test]
+fn what_another_build_makes_is_no_image_of_a_registry() {
+    let text = "services: { web: { build: . }, sender: { build: ./sender, image: acme/sender }, \
+                worker: { image: 'acme/sender:latest' }, db: { image: pg } }\n";
+    let imported = composed(text).unwrap();
+    let services = parse(&imported.toml, "hd.toml").unwrap().services;
+    let names: Vec<&str> = services.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["web", "db"], "{}", imported.toml);
+    let lost = imported.lines.iter().filter(|line| line.needed);
+    assert_eq!(lost.count(), 2);
+}
+
+#[test]
+fn databases_stand_beside_what_a_dockerfile_runs() {
+    let text = "services: { db: { image: pg, ports: ['5433:5432'] }, app: { image: other } }\n";
+    let dockerfile = "FROM base:1\nCMD [\"serve\"]\n";
+    let (file, build) = ("compose.yaml", options());
+    let options = compose::Options {
+        file,
+        build,
+        ..compose::Options::default()
+    };
+    let around = Texts(&[]);
+    let imported = compose::translate_beside(text, dockerfile, &options, &around).unwrap();
+    let project = parse(&imported.toml, "hd.toml").unwrap();
+    let (web, db) = (
+        project.service("app").unwrap(),
+        project.service("db").unwrap(),
+    );
+    assert_eq!(
+        (web.base.as_deref(), db.base.as_deref()),
+        (None, Some("pg"))
+    );
+    // The project is on the network of this machine, and finds it where it always did.
+    assert_eq!(db.ports[0].to_string(), "127.0.0.1:5433:5432");
+    let lost: Vec<&str> = imported
+        .lines
+        .iter()
+        .filter(|line| line.needed)
+        .map(|line| &*line.text)
+        .collect();
+    assert_eq!(lost, ["app: { image: other }"], "a name that is taken");
 }

@@ -196,6 +196,20 @@ fn a_service_on_an_image_of_its_own_is_concerned_by_its_own_alone() {
             "{key}"
         );
     }
+    // Without a base it is a service of the environment again, and sees that.
+    let (of_web, of_more) = (pid(&env, "web"), pid(&env, "more"));
+    let toml = fs::read_to_string(env.path("hd.toml")).expect("read");
+    let toml = toml.replace(
+        &format!("base = \"{image}\"\n"),
+        "command = \"exec sleep 1000\"\n",
+    );
+    files::write(&env.path("hd.toml"), &toml);
+    another_run(&mut up, &env, "more", &of_more);
+    let seen = env
+        .hd(["exec", "-s", "more", "cat", "out/word"])
+        .finish()
+        .ok();
+    assert_eq!((seen.stdout.as_str(), pid(&env, "web")), ("two\n", of_web));
     up.interrupt();
     leftovers::expect_none(env.mark(), SHORT);
 }

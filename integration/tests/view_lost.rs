@@ -84,6 +84,60 @@ fn a_view_on_a_base_of_its_own_is_made_anew_too() {
     leftovers::expect_none(env.mark(), SHORT);
 }
 
+/// Each view by an image has a connection of its own.
+#[test]
+fn a_view_that_answers_stays_when_another_is_lost() {
+    skip_unless!(needs::fuse(), needs::root(), needs::registry());
+    let registry = needs::registry().expect("checked by skip_unless");
+    let toml = format!(
+        "[environment]\nname = \"x\"\n[options]\nview = \"erofs\"\n[services.own]\n\
+         base = \"{registry}/busybox:1\"\ncommand = [\"sh\", \"-c\", \"echo run >> /runs; exec sleep 1000\"]\n\
+         [services.web]\ncommand = \"sleep 1000\"\nwatch = [\"page\"]\n"
+    );
+    let env = Env::project(&[("hd.toml", &toml), ("page", "one")]);
+    let mut up = env.up();
+    for name in ["own", "web"] {
+        up.wait_line(0, &[name, "ready"]);
+    }
+    let pids = || {
+        let status = env.status();
+        ["own", "web"].map(|name| status.service(name)["pid"].clone())
+    };
+    let runs = || {
+        env.hd(["exec", "-s", "own", "cat", "/runs"])
+            .finish()
+            .ok()
+            .stdout
+    };
+    let all = connections(up.pid());
+    assert_eq!(all.len(), 2, "{all:?}");
+    let mut before = pids();
+    let mut lost = [0, 0];
+    for connection in &all {
+        abort(connection);
+        let now = up.until("one of them runs anew", || {
+            let now = pids();
+            let all_run = now.iter().all(|pid| !pid.is_null());
+            (all_run && now != before).then_some(now)
+        });
+        for at in [0, 1] {
+            lost[at] += usize::from(now[at] != before[at]);
+        }
+        assert_eq!(runs(), "run\n", "its layer is a new one only with its view");
+        before = now;
+    }
+    assert_eq!(lost, [1, 1], "each with its own view alone");
+    // The conductor knows of it: an edit restarts who watches it, and nobody else.
+    hd_integration::files::write(&env.path("page"), "two");
+    let now = up.until("the edit is followed", || {
+        let now = pids();
+        (!now[1].is_null() && now[1] != before[1]).then_some(now)
+    });
+    assert_eq!(now[0], before[0]);
+    up.interrupt();
+    leftovers::expect_none(env.mark(), SHORT);
+}
+
 #[test]
 fn a_view_whose_connection_ends_is_made_anew_and_its_services_with_it() {
     skip_unless!(needs::fuse(), needs::root());

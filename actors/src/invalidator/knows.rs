@@ -16,6 +16,7 @@ use crate::messages::{
 };
 use crate::model::declared::Declared;
 use crate::model::state::Failure;
+use crate::mount_server::held::HeldOver;
 use crate::mount_server::views::Views;
 use crate::service_supervisor::directory::Directory;
 use crate::service_supervisor::roster::Roster;
@@ -61,8 +62,12 @@ pub enum Purpose {
 }
 
 /// What services were brought to last; clones are the same place, which outlives a restart of the conductor.
-#[derive(Clone, Debug, Default)]
-pub struct LastView(Arc<Mutex<Last>>);
+#[derive(Clone, Debug)]
+pub struct LastView {
+    last: Arc<Mutex<Last>>,
+    /// What the MountServer made last, also where a view was lost.
+    made: HeldOver,
+}
 
 #[derive(Debug, Default)]
 struct Last {
@@ -73,6 +78,17 @@ struct Last {
 }
 
 impl LastView {
+    /// Nothing yet; `made` is what the MountServer holds.
+    pub fn new(made: HeldOver) -> Self {
+        let last = Arc::default();
+        Self { last, made }
+    }
+
+    /// Gives the views that the MountServer made last.
+    pub(super) fn newest(&self) -> Option<Views> {
+        self.made.get().views()
+    }
+
     /// Begins to know with it: who made another one would follow that, and services would stay in this.
     pub fn knows(&self) -> Knows {
         let last = self.lock();
@@ -92,7 +108,7 @@ impl LastView {
     }
 
     fn lock(&self) -> MutexGuard<'_, Last> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

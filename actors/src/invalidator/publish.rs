@@ -97,6 +97,11 @@ impl Invalidator {
     /// Gives the views services have, if those of the environment are to go on in theirs: it shows the outcome, or the
     /// outcome is another only for what they keep writing themselves.
     fn goes_on(&mut self, done: &Succeeded, project: Rooted) -> Option<Chosen> {
+        if !self.knows.views.as_ref()?.are_served() {
+            // The MountServer may have made others meanwhile, and started services in them.
+            let newest = self.last_view.newest();
+            self.knows.views = newest.or_else(|| self.knows.views.take());
+        }
         let views = self.knows.views.clone()?;
         let view = &views.main;
         let stands = view.is_served()
@@ -183,7 +188,7 @@ impl Invalidator {
         // Nothing concerns those who stay where they are.
         let edits = match follow.is_empty() {
             true => BTreeMap::new(),
-            false => self.edits(&follow, &changed),
+            false => self.edits(services, &follow, &changed),
         };
         let mut causes = impact::causes(services, &seen, &done.outcome.steps, &edits);
         for service in services.iter().filter(|service| service.base.is_some()) {
@@ -241,8 +246,13 @@ fn apart(
             impact::concerned(&service.watch, edits.get(&service.name)?)
         }
         Some(was) if !was.is_served() => Some(RestartCause::ViewLost),
+        Some(was) if was.has_the_base_of(now.of(&service.name)) => Some(environment_changed()),
         Some(_) => Some(RestartCause::Changed(vec!["base".to_owned()])),
     }
+}
+
+fn environment_changed() -> RestartCause {
+    RestartCause::Changed(vec!["environment".to_owned()])
 }
 
 /// Tells why all services start anew in `now`, though its tree may be that of the view before.
@@ -251,7 +261,7 @@ fn anew(before: &Arc<ServiceView>, now: &Arc<ServiceView>) -> Option<RestartCaus
         return None;
     }
     if !before.declared.same_surroundings(&now.declared) {
-        return Some(RestartCause::Changed(vec!["environment".to_owned()]));
+        return Some(environment_changed());
     }
     if !before.is_served() {
         return Some(RestartCause::ViewLost);

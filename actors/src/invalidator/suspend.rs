@@ -15,10 +15,11 @@ use crate::messages::{Origin, Paths, RestartCause, RestartFor, ResumeRules};
 use crate::witness::Witness;
 
 impl Invalidator {
-    /// Gives the changed files each service is to do something about: those it watches, without those that
-    /// it keeps writing itself.
+    /// Gives the changed files each of these services is to do something about: those it watches, without those that
+    /// it keeps writing itself. `all` are the services there are.
     pub(super) fn edits(
         &mut self,
+        all: &[Service],
         services: &[Service],
         changed: &[TreePath],
     ) -> BTreeMap<String, Vec<TreePath>> {
@@ -38,7 +39,7 @@ impl Invalidator {
             });
             edits.insert(service.name.clone(), mine);
         }
-        let told = self.show_suspended(services);
+        let told = self.show_suspended(all);
         // Replicas have the same to say.
         let texts: BTreeSet<&String> = found.iter().filter_map(|name| told.get(name)).collect();
         for text in texts {

@@ -65,6 +65,8 @@ pub struct MountServer {
     pub old: OldViews,
     /// Views that are being built.
     pub building: usize,
+    /// Those it has were lost, and could not be made anew.
+    pub is_given_up: bool,
     /// The next try to write edits through that could not be.
     pub again: Option<SpawnHandle>,
 }
@@ -88,7 +90,7 @@ impl Handler<RootAdvanced> for MountServer {
         self.hold_over();
         // A live project is the host's own directory, so a new root needs no new view.
         let view = self.held.views.as_ref().map(|views| views.main.clone());
-        let Some(view) = view.filter(|view| view.is_projected()) else {
+        let Some(view) = view.filter(|view| view.is_projected() && view.is_served()) else {
             return;
         };
         view.aim(advanced.project);
@@ -137,6 +139,7 @@ impl Handler<PrepareView> for MountServer {
             let left = before.map(|before| before.without(Some(&views)));
             this.old.add(left.unwrap_or_default());
             this.held.wish = Some(made_of);
+            this.is_given_up = false;
             this.hold_over();
             this.status
                 .idle(format!("view {}", views.main.lower.tree.short()));
@@ -192,19 +195,16 @@ impl Handler<MountPointLost> for MountServer {
     type Result = ();
 
     fn handle(&mut self, lost: MountPointLost, _: &mut Self::Context) {
-        let Some(views) = self.held.views.clone() else {
+        let views = self.held.views.clone();
+        let Some(views) = views.filter(|views| views.main.is_served()) else {
             return;
         };
         let view = &views.main;
         if lost.path.is_root() {
             // A projected one has files of its own. Mount points that went with it are told of one by one.
-            if view.is_live() {
-                self.restart_all(
-                    &RestartCause::ProjectReplaced,
-                    slice::from_ref(view),
-                    &views,
-                );
-            }
+            let mut concerned = views.binding(&self.shared.declared().project);
+            concerned.extend(view.is_live().then(|| view.clone()));
+            self.restart_all(&RestartCause::ProjectReplaced, &concerned, &views);
             return;
         }
         if !self.points.contains(&lost.path) {
@@ -332,33 +332,33 @@ impl MountServer {
         }));
     }
 
-    /// Makes views anew whose FUSE connection has ended though nobody unmounted them.
+    /// Makes views anew whose FUSE connection has ended though nobody unmounted them; those that answer stay.
     fn look_after_view(&mut self, ctx: &mut Context<Self>) {
-        if self.building > 0 || self.held.views.as_ref().is_none_or(Views::are_served) {
-            return;
-        }
-        // Looked at again only when there are new ones; the Invalidator keeps none that is lost.
-        let (Some(lost), Some(mut wish)) = (self.held.views.take(), self.held.wish.clone()) else {
+        let lost = self.held.views.clone().filter(|held| !held.are_served());
+        let (Some(lost), Some(mut wish), false) = (lost, self.held.wish.clone(), self.is_given_up)
+        else {
             return;
         };
+        if self.building > 0 {
+            return;
+        }
         let note = "the view of the services was lost (its FUSE connection ended); making it anew";
         self.shared.events.tell(Event::Note(note.to_owned()));
         wish.main = Some(lost.main.clone()).filter(|main| main.is_served());
         let made = self.handle(wish, ctx);
-        ctx.spawn(made.map(move |made, this, _| {
-            match made {
-                Ok(views) if this.are_held(&views) => {
-                    let anew = views.without(Some(&lost));
-                    this.restart_all(&RestartCause::ViewLost, &anew, &views);
-                }
-                // Whoever wanted the newer ones restarts what ran in the lost.
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::error!(%error, "the view cannot be made anew");
-                    this.status.idle(format!("view lost: {error}"));
-                }
+        ctx.spawn(made.map(move |made, this, _| match made {
+            Ok(views) if this.are_held(&views) => {
+                let anew = views.without(Some(&lost));
+                this.restart_all(&RestartCause::ViewLost, &anew, &views);
             }
-            this.old.add(lost.without(this.held.views.as_ref()));
+            // Whoever wanted the newer ones restarts what ran in the lost.
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%error, "the view cannot be made anew");
+                this.status.idle(format!("view lost: {error}"));
+                // Looked at again only when others are wanted; the Invalidator keeps none that is lost.
+                this.is_given_up = true;
+            }
         }));
     }
 

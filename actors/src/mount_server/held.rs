@@ -23,6 +23,13 @@ pub struct Held {
     pub(super) project: Option<Rooted>,
 }
 
+impl Held {
+    /// Gives the newest views.
+    pub fn views(self) -> Option<Views> {
+        self.views
+    }
+}
+
 /// Holds that over a restart; clones are the same place.
 #[derive(Clone, Debug, Default)]
 pub struct HeldOver(Arc<Mutex<Held>>);

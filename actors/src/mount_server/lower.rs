@@ -80,7 +80,7 @@ pub(super) struct Spot<'a> {
 impl Spot<'_> {
     /// Mounts a lower as it was asked for. Blocks.
     pub(super) fn show(&self, mode: ViewMode, wanted: &Wanted) -> Result<Shown, BatchError> {
-        let shown = match mode {
+        match mode {
             ViewMode::Fuse => self.fuse(wanted, "[options] view is \"fuse\"".to_owned().into()),
             ViewMode::Erofs => self
                 .image_of(mode, wanted)
@@ -88,9 +88,7 @@ impl Spot<'_> {
             ViewMode::Auto => self
                 .image_of(mode, wanted)
                 .or_else(|instead| self.fuse(wanted, instead)),
-        }?;
-        self.shared.images.note(shown.back_end.clone());
-        Ok(shown)
+        }
     }
 
     /// Shows the image of a tree. Without one it is written where it was asked for, else for the next time.

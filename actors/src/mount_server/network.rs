@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -40,50 +41,55 @@ impl ServiceView {
             ServiceNetwork::None => Network::None,
             ServiceNetwork::Isolated => Network::Joined,
         };
-        spec.mounts.extend(names(shared, service)?);
+        spec.mounts.extend(self.names(shared, service)?);
         self.network(shared, service)
+    }
+
+    /// Writes down the names that a service finds the others at, and gives the mount of that: nothing where there are none,
+    /// or where it has a file of its own.
+    ///
+    /// It is written in place: services that run have this very file.
+    fn names(&self, shared: &Shared, service: &Service) -> Result<Option<MountOp>, BatchError> {
+        let has_own = |volume: &Volume| matches!(&*volume.target, HOSTS | "/etc");
+        if service.volumes.iter().any(has_own) {
+            return Ok(None);
+        }
+        let (paths, declared) = (&shared.settings.paths, shared.declared());
+        let names = names_on(service.network, &declared.project);
+        let (path, text) = match service.network {
+            ServiceNetwork::None => return Ok(None),
+            ServiceNetwork::Isolated => (paths.hosts(), hosts(ALONE, &names)),
+            ServiceNetwork::Host => match of_machine(self.base.is_image()) {
+                Some(text) => (paths.hosts_of_machine(), hosts(&text, &names)),
+                None => return Ok(None),
+            },
+        };
+        let known = fs::read_to_string(&path).ok();
+        if known.as_deref() != Some(text.as_str()) {
+            let failed = |e| BatchError::new("io", e).at(path.display().to_string());
+            write_in_place(&path, &text).map_err(failed)?;
+        }
+        let at = inside(HOSTS);
+        let mount = bind(Place::Host(path), at, true, Create::Nothing);
+        Ok(Some(mount))
     }
 }
 
 /// The file with the names of hosts.
 const HOSTS: &str = "/etc/hosts";
 
-/// Writes down the names that a service finds the others at, and gives the mount of that: nothing where there are none,
-/// or where it has a file of its own.
-///
-/// It is written in place: services that run have this very file.
-fn names(shared: &Shared, service: &Service) -> Result<Option<MountOp>, BatchError> {
-    let has_own = |volume: &Volume| matches!(&*volume.target, HOSTS | "/etc");
-    if service.volumes.iter().any(has_own) {
-        return Ok(None);
-    }
-    let (paths, declared) = (&shared.settings.paths, shared.declared());
-    let names = names_on(service.network, &declared.project);
-    let (path, text) = match service.network {
-        ServiceNetwork::None => return Ok(None),
-        ServiceNetwork::Isolated => (paths.hosts(), hosts(ALONE, &names)),
-        ServiceNetwork::Host => match of_machine() {
-            Some(text) => (paths.hosts_of_machine(), hosts(&text, &names)),
-            None => return Ok(None),
-        },
-    };
-    let known = fs::read_to_string(&path).ok();
-    if known.as_deref() != Some(text.as_str()) {
-        let failed = |e| BatchError::new("io", e).at(path.display().to_string());
-        write_in_place(&path, &text).map_err(failed)?;
-    }
-    let at = inside(HOSTS);
-    let mount = bind(Place::Host(path), at, true, Create::Nothing);
-    Ok(Some(mount))
-}
-
 /// What is known where nothing leads out.
 const ALONE: &str = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n";
 
-/// Gives the file of this machine; nothing where it is no plain file, on which another one could not be shown.
-fn of_machine() -> Option<String> {
-    let is_plain = fs::symlink_metadata(HOSTS).is_ok_and(|found| found.is_file());
-    is_plain.then(|| fs::read_to_string(HOSTS).ok()).flatten()
+/// Gives the file of this machine, nothing where it has none. An image has a plain file of that name, whatever this
+/// machine has; on its own system no other file can be shown in the place of a link.
+fn of_machine(is_image: bool) -> Option<String> {
+    let is_plain = || fs::symlink_metadata(HOSTS).is_ok_and(|found| found.is_file());
+    match is_image {
+        true => Some(fs::read_to_string(HOSTS).unwrap_or_else(|_| ALONE.to_owned())),
+        false if is_plain() => fs::read_to_string(HOSTS).ok(),
+        false => None,
+    }
 }
 
 /// No reader ever finds it empty.
@@ -94,15 +100,21 @@ fn write_in_place(path: &Path, text: &str) -> std::io::Result<()> {
         .truncate(false)
         .open(path)?;
     file.write_all(text.as_bytes())?;
-    file.set_len(text.len() as u64)
+    file.set_len(text.len() as u64)?;
+    // Whatever the umask: no service runs as who runs hd.
+    file.set_permissions(fs::Permissions::from_mode(0o644))
 }
 
-/// The names of the services on a network, and that of the environment, which is the name of the host there.
+/// The names of the services on a network; where nothing leads out also that of the environment, which is the name of
+/// the host there. Elsewhere it may be that of another one.
 pub(super) fn names_on(network: ServiceNetwork, project: &Project) -> BTreeSet<&str> {
     let here = project.services.iter().filter(|one| one.network == network);
     // A name that all replicas have is that of whichever accepts.
-    let names = here.flat_map(|one| [one.declared(), &one.name]);
-    names.chain([project.name.as_str()]).collect()
+    let mut names: BTreeSet<&str> = here.flat_map(|one| [one.declared(), &one.name]).collect();
+    if network == ServiceNetwork::Isolated {
+        names.insert(&project.name);
+    }
+    names
 }
 
 /// Adds names to a file of hosts that does not have them.

@@ -168,6 +168,9 @@ impl Made {
         let owners = owners(&self.plan, &self.account, self.is_apart);
         let wanted = Wanted::new(self.seen, owners, self.plan.ids.shown());
         let shown = spot.show(declared.project.options.view, &wanted)?;
+        if !self.is_apart {
+            shared.images.note(shown.back_end.clone());
+        }
         let (namespace, lower_at) = match &shown.session {
             Session::Own(_) => (namespace, Path::new(&self.dir).join("lower")),
             Session::Shared(shown) => (shown.namespace().clone(), shown.staged(0)),

@@ -16,9 +16,13 @@ use crate::shared::Shared;
 pub struct OldViews(Vec<Arc<ServiceView>>);
 
 impl OldViews {
-    /// Takes views that are no longer the newest.
+    /// Takes views that are no longer the newest, each once.
     pub(super) fn add(&mut self, views: Vec<Arc<ServiceView>>) {
-        self.0.extend(views);
+        for view in views {
+            if !self.0.iter().any(|known| Arc::ptr_eq(known, &view)) {
+                self.0.push(view);
+            }
+        }
     }
 
     /// Gives those that nobody else holds any more.

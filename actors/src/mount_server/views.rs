@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hd_config::Service;
+use hd_config::{Project, Service, Volume, VolumeSource};
 use hd_sandbox::MountNamespace;
 
 use super::mount_points::MountPoints;
@@ -54,18 +54,28 @@ impl Views {
         all
     }
 
+    /// Gives those of services with a base of their own that are shown directories of the project.
+    pub(super) fn binding(&self, project: &Project) -> Vec<Arc<ServiceView>> {
+        let is_of_project = |volume: &Volume| matches!(&volume.source, VolumeSource::Bind(path) if !path.starts_with(['/', '~']));
+        let services = project.services.iter();
+        let bind = services.filter(|one| one.volumes.iter().any(is_of_project));
+        bind.filter_map(|one| self.apart.get(&one.name).cloned())
+            .collect()
+    }
+
     /// Tells whether all of them still answer.
     pub fn are_served(&self) -> bool {
         self.all().into_iter().all(|view| view.is_served())
     }
 
-    /// Tells whether each service with a base of its own has its view.
+    /// Tells whether each service with a base of its own has its view, and nobody else has one.
     pub fn has_all(&self, declared: &Declared, bases: &Bases) -> bool {
         let mut apart = of_their_own(declared);
-        apart.all(|service| {
+        let all = apart.all(|service| {
             let view = self.apart.get(&service.name);
             view.is_some_and(|view| view.stands_on(bases.of(service), declared))
-        })
+        });
+        all && of_their_own(declared).count() == self.apart.len()
     }
 
     /// Gives those that are not among others, each once.
@@ -81,12 +91,20 @@ impl ServiceView {
     /// Tells whether a service that stands on this base now may go on in it.
     fn stands_on(&self, base: &Base, declared: &Declared) -> bool {
         let (was, now) = (&self.declared.project, &declared.project);
-        let is_same = match (&self.base, base) {
+        let around = (&was.name, was.options.view) == (&now.name, now.options.view);
+        self.is_on(base) && around && self.is_served()
+    }
+
+    /// Tells whether it stands on the same image as another.
+    pub fn has_the_base_of(&self, other: &Self) -> bool {
+        self.is_on(&other.base)
+    }
+
+    fn is_on(&self, base: &Base) -> bool {
+        match (&self.base, base) {
             (Base::Image(was), Base::Image(now)) => was == now,
             _ => false,
-        };
-        let around = (&was.name, was.options.view) == (&now.name, now.options.view);
-        is_same && around && self.is_served()
+        }
     }
 }
 

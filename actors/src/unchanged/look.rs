@@ -166,7 +166,9 @@ impl Now<'_> {
 
     /// Does what the actors would have done once the steps were done.
     fn publish(self, looked: Ingested, still: Still, state: &StateBoard) -> Result<(), BatchError> {
-        let (shared, declared) = (self.shared, self.declared);
+        let (shared, declared) = (self.shared, Arc::new(self.declared));
+        // With what images say, as whoever starts something finds it once the actors have worked.
+        shared.declare(declared.clone());
         let (wanted, tree) = (&declared.steps, still.project.rooted.tree);
         let (env, project) = (&declared.env, &declared.project);
         let nodes = environment(project, env, &self.bases, wanted, tree);
@@ -213,7 +215,7 @@ impl Now<'_> {
         let _ = shared.built.set(PrepareView {
             main: None,
             origin,
-            declared: Arc::new(declared),
+            declared,
             base,
             project: outcome.project,
             outcome,

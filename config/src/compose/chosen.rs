@@ -112,16 +112,23 @@ fn build(node: &Node, variables: &BTreeMap<String, String>) -> Option<Build> {
     })
 }
 
-/// Services that only name an image, of those that are `wanted`.
+/// Services that only name an image, of those that are `wanted`. What is built by another service has no registry.
 pub(super) fn apart(
     services: &[(Key, Node)],
     wanted: impl Fn(&str) -> bool,
 ) -> BTreeMap<String, String> {
+    let image = |node: &Node| node.get("image").and_then(Node::text).map(str::to_owned);
+    let is_built = |node: &Node| node.get("build").is_some();
+    let built = services.iter().filter(|(_, node)| is_built(node));
+    let built: BTreeSet<String> = built
+        .filter_map(|(_, node)| image(node))
+        .map(|name| tagged(&name))
+        .collect();
     let here = services
         .iter()
-        .filter(|(key, node)| node.get("build").is_none() && wanted(&key.name));
-    let image = |node: &Node| node.get("image").and_then(Node::text).map(str::to_owned);
+        .filter(|(key, node)| !is_built(node) && wanted(&key.name));
     here.filter_map(|(key, node)| Some((key.name.clone(), image(node)?)))
+        .filter(|(_, image)| !built.contains(&tagged(image)))
         .collect()
 }
 

@@ -43,7 +43,7 @@ pub(crate) struct Making<'a, 'b> {
 }
 
 /// Name of a service in `hd.toml`.
-fn named(name: &str) -> String {
+pub(crate) fn named(name: &str) -> String {
     plain_name(name, "service")
 }
 
