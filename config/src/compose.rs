@@ -190,6 +190,7 @@ impl<'a> File<'a> {
                 node,
                 own: of_image.as_ref().map(|(_, own)| own).or(own),
                 apart: of_image.as_ref().map(|(image, _)| *image),
+                twin: chosen.twin(&key.name),
                 project: draft.workdir.clone().or_else(|| project.map(str::to_owned)),
                 chosen: &chosen.names,
                 completes: completed.contains(&key.name),

@@ -131,3 +131,13 @@ fn databases_stand_beside_what_a_dockerfile_runs() {
         "a name that is taken: {lost:?}"
     );
 }
+
+#[test]
+fn two_of_one_image_are_told_of_their_ports() {
+    let imported =
+        composed("services: { web: { build: . }, a: { image: pg }, b: { image: pg } }\n");
+    let imported = imported.unwrap();
+    let notes = imported.lines.iter().flat_map(|line| &line.notes);
+    let told = notes.filter(|note| note.starts_with("`a` runs the same image"));
+    assert_eq!((told.count(), imported.is_complete()), (1, true));
+}

@@ -30,6 +30,16 @@ pub(super) struct Chosen {
     pub(super) image: Option<String>,
 }
 
+impl Chosen {
+    /// Gives an earlier service of the same image.
+    pub(super) fn twin(&self, name: &str) -> Option<&str> {
+        let image = self.apart.get(name)?;
+        let mut others = self.apart.iter().take_while(|(other, _)| *other != name);
+        let twin = others.find(|(_, other)| *other == image);
+        twin.map(|(other, _)| other.as_str())
+    }
+}
+
 pub(super) fn choose(
     source: &Source,
     services: &[(Key, Node)],

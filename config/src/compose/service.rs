@@ -21,6 +21,8 @@ pub(crate) struct Making<'a, 'b> {
     pub(crate) own: Option<&'b Own>,
     /// The image it has to itself, where the project and what steps make are not.
     pub(crate) apart: Option<&'b str>,
+    /// Another service of that image.
+    pub(crate) twin: Option<&'b str>,
     /// Where the project stands.
     pub(crate) project: Option<String>,
     /// Services that are there.
@@ -68,6 +70,12 @@ impl Making<'_, '_> {
             service.base = Some(image.to_owned());
             let note = "on an image of its own: neither the project nor what steps make is there";
             self.book.translated(own_line, note);
+        }
+        if let Some(twin) = self.twin {
+            let note = format!(
+                "`{twin}` runs the same image, and both are on one network: only one of them can listen at a port"
+            );
+            self.book.approximated(own_line, note);
         }
         let has_command = command.is_some();
         if let Some(command) = command {
