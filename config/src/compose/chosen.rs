@@ -40,6 +40,10 @@ impl Chosen {
     }
 }
 
+/// Chooses what the environment is made of, and which services there are.
+///
+/// # Errors
+/// Where no service says what it runs on.
 pub(super) fn choose(
     source: &Source,
     services: &[(Key, Node)],
