@@ -4,10 +4,8 @@ use hd_config::{DirFilter, FileFilter, FilterStack};
 use hd_dag::TreePath;
 use hd_store::{Id, scan};
 
+use crate::model::compiled;
 use crate::mount_server::mount_points::MountPoints;
-
-/// Compiled Python beside sources is junk that would couple steps: never part of a project.
-const COMPILED_PYTHON: &[u8] = b"__pycache__";
 
 /// The project's file filter with what hd itself made.
 #[derive(Debug)]
@@ -55,7 +53,7 @@ impl scan::Filter for ProjectFilter {
         };
         // Another version of hd may understand the same rules otherwise.
         add(0, env!("CARGO_PKG_VERSION").as_bytes());
-        add(1, COMPILED_PYTHON);
+        add(1, compiled::DIRECTORY.as_bytes());
         self.stack
             .filter()
             .rules()
@@ -86,7 +84,7 @@ impl OfDir<'_> {
 
 impl scan::DirFilter for OfDir<'_> {
     fn keep(&self, name: &[u8], is_dir: bool) -> bool {
-        if name == b".git" || (is_dir && name == COMPILED_PYTHON) {
+        if name == b".git" || (is_dir && name == compiled::DIRECTORY.as_bytes()) {
             return false;
         }
         let path = self.path(name);

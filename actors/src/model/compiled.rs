@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use hd_dag::TreePath;
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags, openat, openat2, unlinkat};
 
-/// Directory of compiled modules.
-const DIRECTORY: &str = "__pycache__";
+/// Name of a directory of compiled modules (PEP 3147). Beside sources it is junk that would couple steps: never part of
+/// a project.
+pub const DIRECTORY: &str = "__pycache__";
 /// How a source ends.
 const SOURCE: &[u8] = b".py";
 /// How a compiled module ends.

@@ -1,4 +1,4 @@
-//! Views for services: built once per composed tree, replaced when it changes.
+//! Views for services: built once per composed tree and per image of a service, replaced when that changes.
 
 pub mod actor;
 mod edits;

@@ -5,10 +5,8 @@ use std::collections::BTreeSet;
 use hd_config::{DirFilter, FileFilter, FilterStack};
 use hd_dag::TreePath;
 
+use crate::model::compiled;
 use crate::mount_server::mount_points::MountPoints;
-
-/// Compiled Python beside sources is never part of a project.
-const COMPILED_PYTHON: &[u8] = b"__pycache__";
 
 /// What of a project is worth watching, with the ignore files seen so far.
 #[derive(Debug)]
@@ -97,7 +95,7 @@ impl DirRules<'_> {
     }
 
     fn keeps_at(&self, path: &TreePath, name: &[u8], is_dir: bool) -> bool {
-        if name == b".git" || (is_dir && name == COMPILED_PYTHON) {
+        if name == b".git" || (is_dir && name == compiled::DIRECTORY.as_bytes()) {
             return false;
         }
         if self.rules.points.is_ours(path, is_dir) {

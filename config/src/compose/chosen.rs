@@ -51,7 +51,6 @@ pub(super) fn choose(
 ) -> Result<Chosen, ConfigError> {
     let build = |node: &Node| build(node, variables);
     let built = services.iter().find_map(|(_, node)| build(node));
-    let image = |node: &Node| node.get("image").and_then(Node::text).map(str::to_owned);
     // The one that runs the project, before those that only stand beside it.
     let shows = |node: &Node| image(node).filter(|_| project_dir(node).is_some());
     let shown = services.iter().find_map(|(_, node)| shows(node));
@@ -93,6 +92,11 @@ pub(super) fn choose(
     })
 }
 
+/// The image that a service names, or what its build is called.
+fn image(node: &Node) -> Option<String> {
+    node.get("image").and_then(Node::text).map(str::to_owned)
+}
+
 /// The name of an image without the tag that it has by default.
 fn tagged(image: &str) -> String {
     image.strip_suffix(":latest").unwrap_or(image).to_owned()
@@ -131,7 +135,6 @@ pub(super) fn apart(
     services: &[(Key, Node)],
     wanted: impl Fn(&str) -> bool,
 ) -> BTreeMap<String, String> {
-    let image = |node: &Node| node.get("image").and_then(Node::text).map(str::to_owned);
     let is_built = |node: &Node| node.get("build").is_some();
     let built = services.iter().filter(|(_, node)| is_built(node));
     let built: BTreeSet<String> = built
